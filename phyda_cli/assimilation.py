@@ -1,0 +1,149 @@
+"""The whole method on one screen: a background and observations in, the analysis out.
+
+    d = y − H(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
+
+The background is never replaced by a reconstruction: fields that the method does not know keep their values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.increment import interpolate_increment
+from phyda_cli.fields.state import State
+from phyda_cli.methods.base import Departures, Increment, Method
+from phyda_cli.methods.scale import consistent_scale
+from phyda_cli.observations.checks import check_background
+from phyda_cli.observations.errors import ErrorTable, assign_errors
+from phyda_cli.observations.feedback import Feedback
+from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.observations.quality import screen
+from phyda_cli.observations.table import Flag, Observations
+
+Log = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class AssimilationOptions:
+    """What the caller decides.
+
+    window: largest distance of an observation from the background's valid time.
+    background_error_scale: factor on the method's σ_b; None estimates it from the innovations.
+    update: False stops after H(x_b) and quality control (a dry run): the analysis is the background.
+    """
+
+    window: np.timedelta64
+    background_error_scale: float | None = None
+    update: bool = True
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out, all on the background's grid and channels, SI.
+
+    state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
+    not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
+    """
+
+    state: State
+    background: State
+    increment: State
+    spread: State | None
+    feedback: Feedback
+    log: Log
+
+
+def assimilate(
+    background: State, observations: Observations, *, method: Method, table: ErrorTable, options: AssimilationOptions
+) -> Analysis:
+    """Assimilate observations into a background (channel, lat, lon), double precision, by a method.
+
+    Raises BadDataError for a background with members or values that are not finite.
+    """
+    if background.values.dim() != 3:
+        raise BadDataError("the background holds several members: choose one with --member")
+    if not bool(torch.isfinite(background.values).all()):
+        raise BadDataError("the background holds values that are not finite")
+
+    operator = _operator(background, observations)
+    equivalent = _observed(operator, background.values)
+    reach = _operator(method.background_error(), observations, extend="increment")
+    sigma = np.abs(_observed(reach, method.background_error().values))
+
+    checked = assign_errors(observations, table)
+    checked = screen(
+        checked, channels=background.channels, operator_defined=operator.defined, background_equivalent=equivalent,
+        time=background.time, window=options.window,
+    )  # fmt: skip
+    scale = options.background_error_scale
+    if scale is None:
+        usable = checked.used & (sigma > 0)
+        scale = consistent_scale((checked.value - equivalent)[usable], sigma[usable], checked.error[usable])
+    method = method.scaled(scale)
+    checked = check_background(checked, equivalent, scale * sigma, table)
+    checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
+
+    log: Log = {"method": method.name, "background_error_scale": scale, "used": int(checked.used.sum())}
+    if options.update and bool(checked.used.any()):
+        result = method.increment(background, _departures(checked, equivalent))
+    else:
+        result = _no_increment(method, background)
+    increment = interpolate_increment(result.mean, background.channels, background.grid)
+    values, clipped = _keep_humidity_positive(background, background.values + increment.values)
+    analysis = replace(background, values=values)
+    spread = None
+    if result.spread is not None:
+        spread = interpolate_increment(result.spread, background.channels, background.grid)
+        spread = replace(spread, values=spread.values.abs())
+    feedback = Feedback(
+        checked,
+        np.where(operator.defined, equivalent, np.nan),
+        np.where(operator.defined, _observed(operator, values), np.nan),
+        np.full(len(checked), np.nan) if spread is None else _spread_at(operator, spread),
+    )
+    log |= {"humidity_clipped": clipped} | (result.log or {})
+    return Analysis(analysis, background, replace(background, values=values - background.values), spread, feedback, log)
+
+
+def _operator(
+    state: State, observations: Observations, *, extend: Literal["none", "increment"] = "none"
+) -> ObservationOperator:
+    o = observations
+    return ObservationOperator(
+        state.grid, state.channels, o.variable, o.latitude, o.longitude, o.pressure, extend=extend
+    )
+
+
+def _observed(operator: ObservationOperator, values: torch.Tensor) -> NDArray[np.float64]:
+    return np.asarray(operator(values).numpy(), dtype=np.float64)
+
+
+def _spread_at(operator: ObservationOperator, spread: State) -> NDArray[np.float64]:
+    """The spread at the observations; the sign that winds take across a pole means nothing here."""
+    return np.where(operator.defined, np.abs(_observed(operator, spread.values)), np.nan)
+
+
+def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> Departures:
+    o = observations.take(observations.used)
+    departure = o.value - equivalent[observations.used]
+    return Departures(o.variable, o.pressure, o.latitude, o.longitude, departure, o.error)
+
+
+def _no_increment(method: Method, background: State) -> Increment:
+    """What an analysis without observations is: the background with its own error."""
+    sigma = replace(method.background_error(), time=background.time)
+    return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma)
+
+
+def _keep_humidity_positive(background: State, values: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Where the increment would take specific humidity below zero it stops at zero (or at a negative background)."""
+    humid = torch.tensor([channel.variable == "q" for channel in background.channels])
+    floor = background.values.clamp_max(0.0)
+    wrong = humid[:, None, None] & (values < floor)
+    return torch.where(wrong, floor, values), int(wrong.sum())

@@ -1,0 +1,156 @@
+"""The command line: global options, the subcommands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+
+from phyda_cli import __version__
+from phyda_cli.commands.assimilate import assimilate
+from phyda_cli.commands.doctor import doctor
+from phyda_cli.commands.evaluate import evaluate
+from phyda_cli.commands.prepare import prepare
+from phyda_cli.console import LogFormat, console, discard_stdout
+from phyda_cli.errors import ExitCode, PhydaError
+
+_MEANINGS: Final = {
+    ExitCode.DONE: "done, and the output is on disk",
+    ExitCode.USAGE: "wrong command line",
+    ExitCode.BAD_DATA: "an input holds something that cannot be used",
+    ExitCode.INPUT_MISSING: "an input is missing or cannot be read",
+    ExitCode.NO_DEVICE: "the device asked for is not there",
+    ExitCode.BUG: "a bug in phyda",
+    ExitCode.CANNOT_WRITE: "an output exists already or cannot be written",
+    ExitCode.LOCKED: "another run holds the output: try again later",
+    ExitCode.BAD_CONFIG: "a configuration file, a setting or the installation is wrong",
+}
+_EPILOG: Final = "\b\nExit codes:\n" + "\n".join(
+    [
+        *(f"  {code.value:3d}  {text}" for code, text in _MEANINGS.items()),
+        "  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM",
+    ]
+)
+_GLOBAL_FLAGS: Final = ("--json", "--quiet", "--verbose", "--debug")
+_GLOBAL_VALUES: Final = ("--log-format",)
+_COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose --debug --log-format text|json"
+_USAGE_ERRORS: Final = typer.BadParameter.__bases__
+"""Every usage error of typer: it exports only this one of them, their common base is its parent."""
+
+app = typer.Typer(
+    name="phyda",
+    help="Atmospheric data assimilation: a background and observations in, an analysis out.",
+    epilog=_EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for _command in (assimilate, evaluate, prepare, doctor):
+    app.command(epilog=_COMMAND_EPILOG)(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"phyda {__version__}", {"status": "ok", "version": __version__})
+        raise typer.Exit
+
+
+@app.callback()
+def _settings(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, also on failure.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only errors on stderr.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Debugging messages on stderr too.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the lines on stderr.")] = LogFormat.TEXT,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    console.json, console.quiet, console.verbose, console.log_format = as_json, quiet, verbose, log_format
+    console.start()
+
+
+class Ended(SystemExit):
+    """A signal asks the process to end; an exception, so that temporaries and locks are cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.name = signal.Signals(number).name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run phyda and return the exit code."""
+    words = _globals_first(sys.argv[1:] if arguments is None else arguments)
+    console.json, debug = "--json" in words, "--debug" in words  # for errors that come before the options are parsed
+    _catch_signals()
+    try:
+        code = _run(words, debug=debug)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+        return 128 + signal.SIGPIPE
+    return code
+
+
+def _run(words: Sequence[str], *, debug: bool) -> int:
+    """Run the command; every exception becomes a line and a code here and nowhere else."""
+    try:
+        outcome = app(args=list(words), prog_name="phyda", standalone_mode=False)
+        if outcome == 128 + signal.SIGINT:  # typer turns KeyboardInterrupt into this
+            console.failure("ended by SIGINT", code=outcome, kind="Ended")
+        return outcome if isinstance(outcome, int) else ExitCode.DONE
+    except PhydaError as error:
+        caught, message, code = error, str(error), int(error.exit_code)
+    except Ended as error:
+        console.failure(f"ended by {error.name}", code=int(str(error.code)), kind="Ended")
+        return int(str(error.code))
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else ExitCode.BUG
+    except _USAGE_ERRORS as error:
+        text = error.format_message() if hasattr(error, "format_message") else str(error)
+        context = getattr(error, "ctx", None)
+        place = "phyda" if context is None else context.command_path
+        caught, message, code = error, f"{text.rstrip('.')}; see {place} --help", int(ExitCode.USAGE)
+    except Exception as error:
+        caught, code = error, int(ExitCode.BUG)
+        message = f"this is a bug in phyda: {type(error).__name__}: {error}; --debug shows where"
+    if debug:
+        traceback.print_exception(caught)
+    logging.getLogger(__name__).debug("exit code %d", code)
+    console.failure(message, code=code, kind=type(caught).__name__)
+    return code
+
+
+def _globals_first(words: Sequence[str]) -> list[str]:
+    """The arguments with the global options moved to the front, where typer looks for them; not those after `--`."""
+    end = words.index("--") if "--" in words else len(words)
+    front: list[str] = []
+    rest: list[str] = []
+    before = iter(words[:end])
+    for word in before:
+        if word in _GLOBAL_FLAGS or word.startswith(tuple(f"{name}=" for name in _GLOBAL_VALUES)):
+            front.append(word)
+        elif word in _GLOBAL_VALUES:
+            front += [word, *(value for value in [next(before, None)] if value is not None)]
+        else:
+            rest.append(word)
+    return [*front, *rest, *words[end:]]
+
+
+def _catch_signals() -> None:
+    """Make SIGTERM and SIGHUP exceptions, unless the caller (nohup) has them ignored."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Ended(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)

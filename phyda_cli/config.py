@@ -1,0 +1,156 @@
+"""The settings of a run: a command-line flag wins over the configuration file (TOML), which wins over the default."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from phyda_cli.errors import ConfigError, InputMissingError, UsageError
+
+_DURATION: Final = re.compile(r"(?:PT)?(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+)M(?:IN)?)?", re.IGNORECASE)
+
+
+def _duration(value: Any) -> Any:
+    """3h, 90min, 1h30min and the ISO 8601 forms of the same."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{value!r} is no duration; write 3h, 90min or PT3H")
+    return timedelta(hours=float(match["hours"] or 0), minutes=float(match["minutes"] or 0))
+
+
+def _utc(value: Any) -> Any:
+    """A moment in UTC without a time zone; one that names no zone is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(f"{value!r} is no ISO 8601 time; write 2008-12-08T12") from None
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
+
+
+def _several(value: Any) -> Any:
+    """One file stands for a list of one."""
+    return [value] if isinstance(value, str | Path) else value
+
+
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_several), Field(min_length=1)]
+
+
+class AssimilateConfig(BaseModel):
+    """The settings of `phyda assimilate`; the keys of its configuration file are the fields' names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    background: Paths
+    """Background files (GRIB, NetCDF); several are merged, such as one for each variable."""
+
+    observations: Paths
+    """Tables of observations (CSV)."""
+
+    output: Path
+    """The analysis (NetCDF)."""
+
+    method: Literal["3dvar", "oi"] = "3dvar"
+    """The assimilation method."""
+
+    feedback: Path | None = None
+    """Where to write what became of every observation (NetCDF)."""
+
+    increment: Path | None = None
+    """Where to write analysis minus background (NetCDF)."""
+
+    time: Annotated[datetime | None, BeforeValidator(_utc)] = None
+    """Valid time of the analysis, UTC; chooses from a background that holds several."""
+
+    window: Annotated[timedelta | None, BeforeValidator(_duration), Field(gt=timedelta(0))] = None
+    """Observations farther than this from the valid time are rejected; None takes them all."""
+
+    member: int | None = Field(default=None, ge=0)
+    """The member of a background ensemble to use."""
+
+    select: dict[str, str] = Field(default_factory=dict)
+    """Choices along further dimensions of the background: name → value."""
+
+    dry_run: bool = False
+    """Read and check everything, write nothing."""
+
+    overwrite: bool = False
+    """Replace outputs that exist."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes CUDA where there is one."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of every random number."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads; None leaves the choice to torch."""
+
+    background_error_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 1.0
+    """Factor on the background-error standard deviations; auto estimates it from the departures."""
+
+    weights: Path | None = None
+    """Background-error statistics; None takes those that ship with phyda."""
+
+    on_empty: Literal["background", "fail"] = "background"
+    """What to do without a usable observation: write the background, or fail."""
+
+    max_reject_fraction: float = Field(default=1.0, ge=0, le=1)
+    """Fail when a greater share of the observations is rejected."""
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def merge_config(model: type[Model], file: Path | None, flags: Mapping[str, Any]) -> Model:
+    """The settings from a configuration file and the flags that were given (those that are not None).
+
+    Raises InputMissingError when the file is not there, ConfigError naming file, key and value when it is wrong, and
+    UsageError naming the option when a flag is wrong or a required setting is missing.
+    """
+    given = {key: value for key, value in flags.items() if value is not None}
+    settings = {} if file is None else _read(file, tuple(model.model_fields))
+    try:
+        return model.model_validate({**settings, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        reason = first["msg"].removeprefix("Value error, ")
+        option = f"--{key.replace('_', '-')}"
+        if first["type"] == "missing":
+            raise UsageError(f"{option} is missing; give it, or set {key} in a file given with --config") from error
+        if key in given or file is None:
+            raise UsageError(f"{option}: {reason} (got {_shown(first['input'])})") from error
+        raise ConfigError(f"{file}: key {key!r}: {reason} (got {_shown(first['input'])})") from error
+
+
+def _read(file: Path, known: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise InputMissingError(f"{file}: {error.strerror}") from error
+    except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
+        raise ConfigError(f"{file}: not a TOML file: {error}") from error
+    settings = {key.replace("-", "_"): value for key, value in table.items()}
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise ConfigError(f"{file}: unknown key {key!r}; did you mean {close[0]!r}?")
+    return settings
+
+
+def _shown(value: Any) -> str:
+    text = str(value) if isinstance(value, str | Path) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

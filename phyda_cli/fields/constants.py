@@ -1,0 +1,42 @@
+"""Physical constants in SI: value, unit, symbol, source. The only place where they are written.
+
+Sources: CODATA 2018 / WMO No. 8 for gravity; IFS documentation Cy47r3 part IV for the gas and heat constants of air;
+IERS for the rotation rate; WMO (spherical radius of GRIB shape-of-the-earth 6) for the radius.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GRAVITY: Final = 9.80665
+"""Standard gravity g [m s-2] (WMO)."""
+
+EARTH_RADIUS: Final = 6_371_229.0
+"""Radius of the spherical earth a [m] (WMO GRIB2 code table 3.2, value 6)."""
+
+OMEGA: Final = 7.292115e-5
+"""Rotation rate of the earth [s-1] (IERS)."""
+
+R_DRY: Final = 287.0597
+"""Gas constant of dry air R_d [J kg-1 K-1] (IFS documentation, part IV)."""
+
+R_VAPOUR: Final = 461.5250
+"""Gas constant of water vapour R_v [J kg-1 K-1] (IFS documentation, part IV)."""
+
+CP_DRY: Final = 1004.709
+"""Specific heat of dry air at constant pressure c_p = 7/2 R_d [J kg-1 K-1] (IFS documentation, part IV)."""
+
+LATENT_HEAT: Final = 2.5008e6
+"""Latent heat of vaporisation at 0 degrees C L_v [J kg-1] (IFS documentation, part IV)."""
+
+EPSILON: Final = R_DRY / R_VAPOUR
+"""Ratio of the gas constants ε = R_d / R_v [1]."""
+
+LAPSE_RATE: Final = 0.0065
+"""Lapse rate of the standard troposphere Γ [K m-1] (ICAO)."""
+
+ZERO_CELSIUS: Final = 273.15
+"""0 degrees C in kelvin [K]."""
+
+KNOT: Final = 1852.0 / 3600.0
+"""One knot [m s-1]."""

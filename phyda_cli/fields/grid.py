@@ -1,0 +1,121 @@
+"""The one grid module: global latitude-longitude grids, in one canonical orientation.
+
+Inside phyda every grid runs from south to north and from the smallest longitude in [0, 360) eastward, without the
+duplicate meridian that some files carry. `orient` gives the index arrays that bring a file's axes there; the writers use
+their inverse, so files keep their own orientation. Regular (equiangular) and regular Gaussian grids are both of this
+kind; the poles may be grid rows or not.
+
+Area of a row: the cell edges lie half-way between rows, the outermost at the poles, so that
+w_j = sin φ_{j+1/2} − sin φ_{j−1/2} and Σ w_j = 2 exactly on every grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError
+
+Array = NDArray[np.float64]
+
+_TOLERANCE = 1e-3
+"""How far [degree] coordinates stored in single precision may lie from their exact place."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A global latitude-longitude grid.
+
+    latitudes: (n_lat,) degrees north, strictly increasing, within ±90.
+    longitudes: (n_lon,) degrees east in [0, 360), strictly increasing, evenly spaced around the whole circle.
+    Raises BadDataError when the axes do not make such a grid.
+    """
+
+    latitudes: tuple[float, ...]
+    longitudes: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        lat, lon = np.asarray(self.latitudes), np.asarray(self.longitudes)
+        if lat.size < 2 or lon.size < 4:
+            raise BadDataError(f"a grid of {lat.size} × {lon.size} points is too small to be a global one")
+        if not (np.all(np.isfinite(lat)) and np.all(np.isfinite(lon))):
+            raise BadDataError("the grid's coordinates hold NaN or infinite values")
+        if np.any(np.diff(lat) <= 0) or np.any(np.abs(lat) > 90 + _TOLERANCE):
+            raise BadDataError(f"latitudes must increase within ±90 degrees, found {lat[0]:g} to {lat[-1]:g}")
+        spacing = 360.0 / lon.size
+        if lon[0] < 0 or lon[-1] >= 360 or np.any(np.abs(np.diff(lon) - spacing) > max(_TOLERANCE, 0.02 * spacing)):
+            raise BadDataError(
+                f"longitudes must go round the globe in even steps, found {lon.size} values from {lon[0]:g} to {lon[-1]:g}"
+            )
+        rows = float(np.max(np.diff(lat)))
+        if 90 - lat[-1] > 1.5 * rows or lat[0] + 90 > 1.5 * rows:
+            raise BadDataError(f"the grid is not global: latitudes cover {lat[0]:g} to {lat[-1]:g} degrees only")
+
+    @classmethod
+    def equiangular(cls, rows: int, columns: int) -> Grid:
+        """The regular grid without poles: φ_j = −90 + (j + ½)·180/rows, λ_i = i·360/columns (WeatherBench's grids)."""
+        latitudes = -90.0 + (np.arange(rows) + 0.5) * 180.0 / rows
+        return cls(tuple(latitudes.tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist()))
+
+    @classmethod
+    def with_poles(cls, rows: int, columns: int) -> Grid:
+        """The regular grid whose first and last rows are the poles (ERA5's and GFS's)."""
+        return cls(
+            tuple(np.linspace(-90.0, 90.0, rows).tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist())
+        )
+
+    @classmethod
+    def gaussian(cls, rows: int) -> Grid:
+        """The regular Gaussian grid: sin φ_j are the Gauss–Legendre nodes, with twice as many longitudes."""
+        nodes = np.polynomial.legendre.leggauss(rows)[0]
+        columns = 2 * rows
+        return cls(tuple(np.degrees(np.arcsin(nodes)).tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist()))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_lat, n_lon)."""
+        return len(self.latitudes), len(self.longitudes)
+
+    @cached_property
+    def area_weights(self) -> Array:
+        """(n_lat,) area of one cell of each row, scaled so that the mean over the grid is Σ_j w_j·mean_i(x) with Σ w = 1."""
+        lat = np.asarray(self.latitudes)
+        edges = np.concatenate([[-90.0], 0.5 * (lat[1:] + lat[:-1]), [90.0]])
+        return np.asarray(0.5 * np.diff(np.sin(np.radians(edges))))
+
+    def __str__(self) -> str:
+        rows, columns = self.shape
+        return f"{rows}×{columns} (latitude {self.latitudes[0]:g}…{self.latitudes[-1]:g})"
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a file's axes map to the canonical grid.
+
+    grid: the canonical grid.
+    rows: (n_lat,) index into the file's latitude axis for each canonical row.
+    columns: (n_lon,) index into the file's longitude axis for each canonical column (a duplicate meridian is left out).
+    """
+
+    grid: Grid
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+
+def orient(latitudes: Array, longitudes: Array) -> Orientation:
+    """Find the canonical grid of a file's axes, in any order and longitude convention.
+
+    latitudes, longitudes: 1-D [degree]. Raises BadDataError when they do not make a global grid.
+    """
+    lat = np.asarray(latitudes, dtype=np.float64).ravel()
+    lon = np.mod(np.asarray(longitudes, dtype=np.float64).ravel(), 360.0)
+    lon = np.where(360.0 - lon < _TOLERANCE / 10, 0.0, lon)
+    rows = np.argsort(lat, kind="stable")
+    columns = np.argsort(lon, kind="stable")
+    distinct = np.concatenate([[True], np.diff(lon[columns]) > _TOLERANCE])
+    columns = columns[distinct]
+    clipped = np.clip(lat[rows], -90.0, 90.0) if lat.size and np.max(np.abs(lat)) < 90 + _TOLERANCE else lat[rows]
+    return Orientation(Grid(tuple(clipped.tolist()), tuple(lon[columns].tolist())), rows, columns)

@@ -1,0 +1,132 @@
+"""Outputs that appear whole or not at all.
+
+The bytes go to a hidden temporary in the directory of the target, are made durable (fsync of the file), take the
+target's name in one step (`os.replace`) and the name is made durable (fsync of the directory). Whatever ends the
+process before that step leaves the old file as it was. SIGINT and SIGTERM reach this code as exceptions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import glob
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from phyda_cli.errors import CannotWriteError, LockedError
+
+_STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+
+def check_target(path: Path, *, overwrite: bool) -> Path:
+    """The real place of an output (links followed), once it is clear that it may be written there.
+
+    Raises CannotWriteError when it exists and `overwrite` is off, is no regular file, or its directory is missing or
+    not writable. Call it before any expensive work; `atomic_path` calls it again.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise CannotWriteError(f"{path}: is a directory; name a file")
+    if target.exists() and not target.is_file():
+        raise CannotWriteError(f"{path}: is not a regular file; name one")
+    if target.exists() and not overwrite:
+        raise CannotWriteError(f"{path}: exists already; give --overwrite to replace it")
+    if not target.parent.is_dir():
+        raise CannotWriteError(f"{path}: the directory {target.parent} does not exist; create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise CannotWriteError(f"{path}: no permission to write in {target.parent}")
+    return target
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary path to write to; on a clean end it becomes `path`, on any exception it is removed.
+
+    The temporary exists (empty) and keeps the suffix; the result has mode 0666 less the umask, or the mode of the file
+    that it replaces. Raises CannotWriteError as `check_target` does, and when the storage gives out.
+    """
+    target = check_target(path, overwrite=overwrite)
+    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{target.suffix}")
+    try:
+        _create(temporary, like=target)
+        yield temporary
+        _sync(temporary)
+        check_target(path, overwrite=overwrite)
+        os.replace(temporary, target)
+        _sync(target.parent)
+    except OSError as error:
+        if error.errno in _STORAGE_ERRORS or error.filename in (str(temporary), str(target)):
+            raise CannotWriteError(f"{path}: {error.strerror}; free space or choose another place") from error
+        raise
+    except RuntimeError as error:  # what netCDF4 raises for a failed write, without an errno
+        if str(error).startswith("NetCDF:"):
+            raise CannotWriteError(f"{path}: cannot be written ({error}); is the disk full?") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def output_lock(path: Path) -> Iterator[None]:
+    """Hold an output for this process while it works; another run for the same output ends at once.
+
+    The lock is a hidden file beside the output, removed at the end; one that a killed run left behind is taken over,
+    and its temporaries are removed. Raises LockedError when another process holds it, CannotWriteError when it cannot
+    be made.
+    """
+    target = Path(os.path.realpath(path))
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CannotWriteError(f"{path}: {error.strerror}") from error
+    try:
+        if not _take(descriptor, lock):
+            raise LockedError(f"{path}: another run is writing this output; try again later")
+        for stale in target.parent.glob(glob.escape(_prefix(target)) + "*"):
+            stale.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}.partial-"
+
+
+def _take(descriptor: int, lock: Path) -> bool:
+    """Try the lock. False also when its holder removed the file in between: the next run finds it free."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: nothing to hold, the atomic replacement is still safe
+        return True
+    return lock.exists() and os.fstat(descriptor).st_ino == lock.stat().st_ino
+
+
+def _create(temporary: Path, *, like: Path) -> None:
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # the kernel applies the umask
+    try:
+        if like.exists():
+            os.fchmod(descriptor, stat.S_IMODE(like.stat().st_mode))
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # directories on some network file systems
+            raise
+    finally:
+        os.close(descriptor)

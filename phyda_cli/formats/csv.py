@@ -1,0 +1,105 @@
+"""Observation tables as text: comma-, semicolon- or tab-separated, UTF-8, plain or gzip, whatever the suffix.
+
+The table is long (columns for variable and value) or wide (one column for each variable); `columns.py` has the names and
+units accepted. What is wrong with the whole file is an error that names it; what is wrong with a row is a flag on it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Final, TextIO
+
+import numpy as np
+import pandas as pd
+
+from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.formats.columns import normalise
+from phyda_cli.formats.entries import observations_from_table
+from phyda_cli.observations.table import Observations
+
+_MAGIC: Final = {
+    b"GRIB": "a GRIB file",
+    b"BUFR": "a BUFR file",
+    b"\x89HDF": "a NetCDF or HDF5 file",
+    b"CDF": "a NetCDF file",
+    b"PK": "a zip archive",
+    b"PAR1": "a Parquet file",
+    b"\xff\xff\xff\xffODA": "an ODB file",
+}
+
+
+def read_csv(
+    source: Path | TextIO, *, name: str | None = None, reference_time: np.datetime64 | None = None
+) -> Observations:
+    """Read a table of observations.
+
+    source: a file, or an open text stream (standard input). name: what messages and `sources` call it (default: the
+    path). reference_time: UTC, for tables that give times as hours from the analysis (`dhr`).
+    Raises InputMissingError when the file is not there or cannot be read; BadDataError when it is empty, not text, cut
+    off, ragged, or without the columns needed. A table with a header only has no observations, which is legal.
+    """
+    label = name or (str(source) if isinstance(source, Path) else "standard input")
+    text = _read_text(source, label) if isinstance(source, Path) else source.read()
+    if not text.strip():
+        raise BadDataError(f"{label}: is empty; expected a header line and one line for each observation")
+    return observations_from_table(_parse(text, label), label, reference_time)
+
+
+def _read_text(path: Path, label: str) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputMissingError(f"{label}: no such file") from None
+    except IsADirectoryError:
+        raise InputMissingError(f"{label}: is a directory; name a file") from None
+    except OSError as error:
+        raise InputMissingError(f"{label}: cannot be read: {error.strerror}") from None
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise BadDataError(f"{label}: the gzip file is damaged or cut off; fetch it again") from None
+    kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+    if kind is None and b"\0" in data[:65536]:
+        kind = "binary"
+    if kind is not None:
+        raise BadDataError(f"{label}: is {kind}, not a text table of observations; convert it to CSV")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadDataError(
+            f"{label}: line {line} holds byte 0x{data[error.start]:02x}, which is not UTF-8; save the table as UTF-8"
+        ) from None
+
+
+def _parse(text: str, label: str) -> pd.DataFrame:
+    """The table with every cell as text, its columns by their own names. Raises BadDataError for a bad shape."""
+    header = text.lstrip().split("\n", 1)[0]
+    separator = max(",;\t", key=header.count)
+    try:
+        # The header is read as a row, so that a longer row is an error and not an index.
+        table = pd.read_csv(
+            io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
+        )
+    except pd.errors.ParserError as error:
+        detail = str(error).rsplit("error:", 1)[-1].strip()
+        raise BadDataError(f"{label}: ragged table ({detail}); every line needs as many fields as the header") from None
+    short = table.isna().any(axis=1).to_numpy()
+    if short.any():
+        row = int(np.argmax(short))
+        found, expected = int(table.iloc[row].notna().sum()), table.shape[1]
+        raise BadDataError(
+            f"{label}: row {row} has {found} fields, expected {expected}; the table is ragged or cut off"
+        )
+    names = [str(name).strip() for name in table.iloc[0]]
+    repeated = [name for name, count in Counter(normalise(name) for name in names).items() if count > 1]
+    if repeated:
+        raise BadDataError(f"{label}: the header names column {repeated[0]!r} more than once; keep one")
+    table = table.iloc[1:].reset_index(drop=True)
+    table.columns = pd.Index(names)
+    return table

@@ -1,0 +1,72 @@
+"""The seam between the command and the methods: what an assimilation method gets and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.fields.state import Channel, State
+
+
+@dataclass(frozen=True)
+class Departures:
+    """The observations that passed quality control, as a method sees them (n of them).
+
+    channel variable and pressure [Pa, NaN for single-level]: where the observation lives.
+    latitude, longitude: degrees, longitude in [0, 360).
+    departure: y − H(x_b), SI. error: σ_o, SI.
+    """
+
+    variable: NDArray[np.object_]
+    pressure: NDArray[np.float64]
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+    departure: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return int(self.departure.shape[0])
+
+
+@dataclass(frozen=True)
+class Increment:
+    """What a method returns, on the method's own grid and channels.
+
+    mean: δ = x_a − x_b as a State. spread: analysis standard deviation, or None where the method has none.
+    members: (member, channel, lat, lon) increments, or None.
+    log: what a reader of the log should know (scale used, iterations, cost before and after).
+    """
+
+    mean: State
+    spread: State | None = None
+    members: torch.Tensor | None = None
+    log: dict[str, float | int | str] | None = None
+
+
+class Method(Protocol):
+    """An assimilation method: background and departures in, increment out. No I/O."""
+
+    @property
+    def name(self) -> str:
+        """The name by which the command knows the method."""
+        ...
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels that the method can update."""
+        ...
+
+    def scaled(self, factor: float) -> Method:
+        """The same method for background errors `factor` times as large."""
+        ...
+
+    def background_error(self) -> State:
+        """σ_b on the method's grid and channels, SI, as used (after any scaling)."""
+        ...
+
+    def increment(self, background: State, departures: Departures) -> Increment:
+        """The increment on the method's own grid. Zero departures make a zero increment."""
+        ...

@@ -1,0 +1,70 @@
+"""The control-variable transform δx = L v, with L Lᵀ = B and v ~ N(0, I).
+
+    a = C(n)^{1/2} v                for ψ and for the unbalanced fields, one matrix for each total wavenumber
+    ψ, y_u = σ(φ) · synthesis(a)
+    y = y_u + R(φ) Φ_b(ψ)           y = (χ, t, q, z, msl)
+    u, v = winds(ψ, χ)
+
+Everything is linear, so Lᵀ is the vector-Jacobian product of the same code. Source: the GEN_BE pattern (Barker et al.
+2012, The Weather Research and Forecasting model's community variational/ensemble data assimilation system), here on the
+sphere.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.fields.balance import balanced_geopotential
+from phyda_cli.fields.harmonics import SphericalHarmonics
+
+
+class ControlTransform:
+    """L for one set of statistics. dtype and device: where the computation runs."""
+
+    def __init__(
+        self, statistics: BackgroundError, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> None:
+        self.statistics = statistics
+        self.harmonics = SphericalHarmonics(statistics.grid, statistics.truncation, dtype=dtype, device=device)
+        degree = self.harmonics.degree_of_real
+        self._root_psi = _square_root(statistics.covariance_psi).to(device, dtype)[degree]
+        self._root_unbalanced = _square_root(statistics.covariance_unbalanced).to(device, dtype)[degree]
+        self._sigma_psi = statistics.sigma_psi.to(device, dtype)[:, :, None]
+        self._sigma_unbalanced = statistics.sigma_unbalanced.to(device, dtype)[:, :, None]
+        self._regression = statistics.regression.to(device, dtype)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(fields, (N+1)²): the shape of one control vector."""
+        return len(self.statistics.channels), (self.statistics.truncation + 1) ** 2
+
+    def __call__(self, v: torch.Tensor) -> torch.Tensor:
+        """δx = L v: (…, fields, (N+1)²) → (…, channel, lat, lon)."""
+        wind = self.statistics.wind_levels
+        a_psi = torch.einsum("kij,...jk->...ik", self._root_psi, v[..., :wind, :])
+        a_rest = torch.einsum("kij,...jk->...ik", self._root_unbalanced, v[..., wind:, :])
+        transform = self.harmonics
+        psi_grid = self._sigma_psi * transform.synthesis(transform.complex_from_real(a_psi))
+        psi = transform.analysis(psi_grid)
+        balanced = torch.einsum("yij,...jyx->...iyx", self._regression, balanced_geopotential(transform, psi))
+        rest = self._sigma_unbalanced * transform.synthesis(transform.complex_from_real(a_rest)) + balanced
+        east, north = transform.winds(psi, transform.analysis(rest[..., :wind, :, :]))
+        return torch.cat([east, north, rest[..., wind:, :, :]], dim=-3)
+
+
+def implied_sigma(statistics: BackgroundError, *, samples: int, seed: int) -> torch.Tensor:
+    """σ_b (channel, lat) of B = L Lᵀ, from samples L v averaged along each row, which B does not tell apart."""
+    transform = ControlTransform(statistics)
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(len(statistics.channels), statistics.grid.shape[0], dtype=torch.float64)
+    for _ in range(samples):
+        total += transform(torch.randn(transform.shape, generator=generator, dtype=torch.float64)).square().mean(-1)
+    return torch.sqrt(total / samples)
+
+
+def _square_root(covariance: torch.Tensor) -> torch.Tensor:
+    """The symmetric square root of each matrix; eigenvalues that rounding made negative count as zero."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    root: torch.Tensor = (vectors * values.clamp_min(0.0).sqrt()[..., None, :]) @ vectors.mT
+    return root

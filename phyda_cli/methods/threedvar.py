@@ -1,0 +1,195 @@
+"""3D-Var: the increment δx = L v that minimises
+
+    J(v) = ½ vᵀv + ½ (H L v − d)ᵀ R⁻¹ (H L v − d),     d = y − H(x_b),  L Lᵀ = B,  R = diag σ_o²
+
+so (I + Lᵀ Hᵀ R⁻¹ H L) v = Lᵀ Hᵀ R⁻¹ d, solved by conjugate gradients; B^{1/2} is the preconditioner (Courtier 1997).
+The spread comes from members that are samples of the posterior N(x_a, (B⁻¹ + Hᵀ R⁻¹ H)⁻¹) itself: each starts from a
+random draw L ζ of the background error and assimilates observations perturbed by ε ~ N(0, R),
+
+    δ_i = L (ζ_i + v_i),   (I + Lᵀ Hᵀ R⁻¹ H L) v_i = Lᵀ Hᵀ R⁻¹ (d + ε_i − H L ζ_i)
+
+Cases and members are solved as one batch. Source: Fisher and Courtier (1995), Burgers et al. (1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
+from phyda_cli.methods.control import ControlTransform
+from phyda_cli.observations.operator import ObservationOperator
+
+
+@dataclass(frozen=True)
+class ThreeDVar:
+    """3D-Var with given background-error statistics.
+
+    members: posterior samples for the spread (0: no spread). seed: of their random numbers.
+    tolerance: of the gradient norm, relative to its start. dtype, device: of the minimisation.
+    """
+
+    statistics: BackgroundError
+    members: int = 0
+    seed: int = 0
+    tolerance: float = 1e-3
+    max_iterations: int = 200
+    dtype: torch.dtype = torch.float64
+    device: torch.device | str = "cpu"
+    name: str = "3dvar"
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels that 3D-Var updates."""
+        return self.statistics.channels
+
+    def scaled(self, factor: float) -> ThreeDVar:
+        """The same method for background errors `factor` times as large."""
+        return replace(self, statistics=self.statistics.scaled(factor))
+
+    def background_error(self) -> State:
+        """σ_b on the method's grid [SI]."""
+        sigma = self.statistics.sigma[:, :, None].expand(-1, -1, self.statistics.grid.shape[1])
+        return State(sigma, self.statistics.channels, self.statistics.grid, np.datetime64("NaT"))
+
+    def increment(self, background: State, departures: Departures) -> Increment:
+        """The 3D-Var increment for one case. The background gives the valid time; B does not depend on it."""
+        generator = torch.Generator().manual_seed(self.seed)
+        problem = _Problem(self, [_canonical_order(departures)] * (1 + self.members))
+        zeta = torch.zeros(1 + self.members, *problem.transform.shape, dtype=torch.float64)
+        zeta[1:] = torch.randn(zeta[1:].shape, generator=generator, dtype=torch.float64)
+        noise = torch.zeros(1 + self.members, len(departures), dtype=torch.float64)
+        noise[1:] = torch.randn(noise[1:].shape, generator=generator, dtype=torch.float64)
+        values, solution = problem.solve(zeta, noise)
+        values = values.cpu().double()
+        labels = (self.statistics.channels, self.statistics.grid, background.time)
+        mean, members = State(values[0], *labels), values[1:]
+        spread = None
+        if self.members > 0:
+            # the exact mean is known, so the samples' second moment about it is an unbiased variance
+            spread = State((members - values[0]).square().mean(0).sqrt(), *labels)
+        cost_before, cost_after = problem.cost(solution.x[:1])
+        log: dict[str, float | int | str] = {
+            "iterations": solution.iterations,
+            "gradient_reduction": float(solution.residual.max()),
+            "cost_before": cost_before,
+            "cost_after": cost_after,
+        }
+        return Increment(mean, spread, members if self.members else None, log)
+
+    def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
+        """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""
+        problem = _Problem(self, [_canonical_order(case) for case in cases])
+        return problem.solve()[0]
+
+
+class _Problem:
+    """The linear system of a batch of cases, observations of all cases in one list."""
+
+    def __init__(self, method: ThreeDVar, cases: Sequence[Departures]) -> None:
+        statistics = method.statistics
+        self.method = method
+        self.transform = ControlTransform(statistics, dtype=method.dtype, device=method.device)
+        self.count = len(cases)
+        field = len(statistics.channels) * statistics.grid.shape[0] * statistics.grid.shape[1]
+        operators = _operators(statistics, cases)
+        self.sizes = [len(case) for case in cases]
+        indices = [operator.indices + number * field for number, operator in enumerate(operators)]
+        self.indices = torch.cat(indices).to(method.device)
+        self.weights = torch.cat([operator.weights for operator in operators]).to(method.device, method.dtype)
+        self.departure = self._column([case.departure for case in cases])
+        self.error = self._column([case.error for case in cases])
+
+    def solve(
+        self, zeta: torch.Tensor | None = None, noise: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, Solution]:
+        """Increments (case, channel, lat, lon) and the solution in control space.
+
+        zeta: (case, fields, (N+1)²) background draws; noise: (case, observation) draws of unit variance, for cases of
+        one size; both None for the plain analysis.
+        """
+        shape = (self.count, *self.transform.shape)
+        start = torch.zeros(shape, dtype=self.method.dtype, device=self.method.device, requires_grad=True)
+        image = self.transform(start)
+        target = self.departure
+        if zeta is not None and noise is not None:
+            zeta = zeta.to(image)
+            target = target + self.error * noise.to(image).flatten() - self._observe(self.transform(zeta))
+
+        def adjoint(y: torch.Tensor) -> torch.Tensor:
+            """Lᵀ Hᵀ R⁻¹ y, with the graph of L kept from the one evaluation above: L is linear."""
+            weighted = self._observe_adjoint(y / self.error.square()).reshape(image.shape)
+            return torch.autograd.grad(image, start, weighted, retain_graph=True)[0]
+
+        def hessian(v: torch.Tensor) -> torch.Tensor:
+            return v + adjoint(self._observe(self.transform(v)))
+
+        solution = conjugate_gradients(
+            hessian,
+            adjoint(target),
+            tolerance=self.method.tolerance,
+            max_iterations=self.method.max_iterations,
+        )
+        total = solution.x if zeta is None else solution.x + zeta
+        with torch.no_grad():
+            return self.transform(total), solution
+
+    def cost(self, v: torch.Tensor) -> tuple[float, float]:
+        """J(0) and J(v) of the first case."""
+        n = self.sizes[0]
+        with torch.no_grad():
+            padded = torch.cat([v, v.new_zeros(self.count - 1, *v.shape[1:])])
+            misfit = (self._observe(self.transform(padded))[:n] - self.departure[:n]) / self.error[:n]
+        before = 0.5 * (self.departure[:n] / self.error[:n]).double().square().sum()
+        return float(before), float(0.5 * v.double().square().sum() + 0.5 * misfit.double().square().sum())
+
+    def _observe(self, fields: torch.Tensor) -> torch.Tensor:
+        """H of every case: (case, channel, lat, lon) → (all observations,)."""
+        return (fields.reshape(-1)[self.indices] * self.weights).sum(-1)
+
+    def _observe_adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Hᵀ: (all observations,) → flat (case · channel · lat · lon,)."""
+        statistics = self.method.statistics
+        rows, columns = statistics.grid.shape
+        flat = y.new_zeros(self.count * len(statistics.channels) * rows * columns)
+        return flat.index_add(0, self.indices.reshape(-1), (y[:, None] * self.weights).reshape(-1))
+
+    def _column(self, parts: list[np.ndarray]) -> torch.Tensor:
+        return torch.as_tensor(np.concatenate(parts), device=self.method.device, dtype=self.method.dtype)
+
+
+def _operators(statistics: BackgroundError, cases: Sequence[Departures]) -> list[ObservationOperator]:
+    """H on the increment's grid for each case; members that share their departures share the operator."""
+    made: dict[int, ObservationOperator] = {}
+    for case in cases:
+        if id(case) not in made:
+            made[id(case)] = ObservationOperator(
+                statistics.grid,
+                statistics.channels,
+                case.variable,
+                case.latitude,
+                case.longitude,
+                case.pressure,
+                extend="increment",
+            )
+    return [made[id(case)] for case in cases]
+
+
+def _canonical_order(departures: Departures) -> Departures:
+    """The departures sorted by all their columns, so that sums do not depend on the order of the input rows."""
+    keys = (
+        departures.error,
+        departures.departure,
+        departures.longitude,
+        departures.latitude,
+        np.nan_to_num(departures.pressure, nan=-1.0),
+        departures.variable.astype(str),
+    )
+    order = np.lexsort(keys)
+    columns = ("variable", "pressure", "latitude", "longitude", "departure", "error")
+    return Departures(**{name: getattr(departures, name)[order] for name in columns})

@@ -1,0 +1,178 @@
+"""Reports to what is assimilated: wind, height and humidity as u, v, z and q, one row staying one row.
+
+    u = −s sin D     σ_u² = (sin D · σ_s)² + (s cos D · σ_D)²       from speed s and the direction D it blows from
+    v = −s cos D     σ_v² = (cos D · σ_s)² + (s sin D · σ_D)²
+    z = g · gh       σ_z = g · σ_gh
+    q = q(e_s(T_d), p)        σ_q = ∂q/∂e · de_s/dT_d · σ_Td
+    q = q(r · e_s(T), p)      σ_q² = (∂q/∂e)² · ((e_s σ_r)² + (r de_s/dT σ_T)²)
+
+The row of the speed becomes u and the row of the direction becomes v. A row whose companion is missing, rejected or not
+unique in its report is flagged; a row that says again what its report gives directly (speed beside u, dew point beside
+q, relative humidity beside either) is flagged THINNED, so that one measurement does not count twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
+from phyda_cli.observations.reference import saturation_vapour_pressure, specific_humidity, standard_height
+from phyda_cli.observations.table import Flag, Observations
+
+Floats = NDArray[np.float64]
+
+SURFACE_REPORTS: Final = frozenset(
+    {"synop", "ship", "metar", "buoy", "surface", "sfc", "adpsfc", "sfcshp", "msonet", "awos", "asos"}
+)
+"""Report types (lower case) measured at a station's surface: t, td, u, v are those at 2 and 10 metres."""
+
+_AT_SURFACE: Final = {"t": "t2m", "td": "d2m", "u": "u10", "v": "v10"}
+_FLIGHT_LEVEL_ROWS: Final = 10
+_FLIGHT_LEVEL_METRES: Final = 30.0
+
+
+class _Companion(NamedTuple):
+    """What the report of each row gives for one quantity. distinct: number of values; value, error: NaN without one."""
+
+    distinct: NDArray[np.int64]
+    value: Floats
+    error: Floats
+
+
+def convert(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    """Convert wind, height and humidity to what is assimilated.
+
+    observations: rows whose variable is a short name of `VARIABLES`, `wind_speed` [m s-1] or `wind_direction` [degree],
+    in SI. report: (n,) a number for each report (one station, place, time and pressure); companions share it.
+    Rows that are rejected already keep their quantity.
+    """
+    result = _at_surface(_without_flight_levels(observations))
+    result = _wind(result, report)
+    return _humidity(_height(result), report)
+
+
+def _is_surface(observations: Observations) -> NDArray[np.bool_]:
+    kinds, which = np.unique(observations.report.astype(str), return_inverse=True)
+    return np.array([kind.casefold() in SURFACE_REPORTS for kind in kinds], dtype=bool)[which]
+
+
+def _at_surface(observations: Observations) -> Observations:
+    surface = _is_surface(observations)
+    variable = observations.variable.copy()
+    for name, near_surface in _AT_SURFACE.items():
+        variable[surface & (observations.variable == name)] = near_surface
+    return replace(observations, variable=variable)
+
+
+def _without_flight_levels(observations: Observations) -> Observations:
+    """Aircraft tables give the height of the standard atmosphere at their pressure: a flight level, not a measurement.
+
+    A source and report type whose heights follow the standard atmosphere within 30 m in 19 of 20 rows is of that kind;
+    real heights at a pressure vary by hundreds of metres.
+    """
+    height = observations.used & (observations.variable == "gh") & np.isfinite(observations.pressure)
+    near = np.abs(observations.value - standard_height(observations.pressure)) < _FLIGHT_LEVEL_METRES
+    kinds, which = np.unique(observations.report.astype(str), return_inverse=True)
+    origin = observations.source * kinds.size + which
+    size = int(origin.max(initial=-1)) + 1
+    total, following = (np.bincount(origin[rows], minlength=size) for rows in (height, height & near))
+    levels = height & ((total >= _FLIGHT_LEVEL_ROWS) & (following > 0.95 * total))[origin]
+    return observations.reject(levels, Flag.BLACKLIST, "flight level: the standard atmosphere's height, not measured")
+
+
+def _companion(observations: Observations, report: NDArray[np.int64], quantity: str) -> _Companion:
+    """For each row, the valid value of `quantity` in its report, with the largest error where it comes twice alike."""
+    n_reports = int(report.max(initial=-1)) + 1
+    count = np.zeros(n_reports, dtype=np.int64)
+    value, error = np.full(n_reports, np.nan), np.full(n_reports, np.nan)
+    rows = np.flatnonzero(observations.used & (observations.variable == quantity))
+    if rows.size:
+        pairs = np.unique(np.stack([report[rows].astype(np.float64), observations.value[rows]], axis=1), axis=0)
+        np.add.at(count, pairs[:, 0].astype(np.int64), 1)
+        value[report[rows]] = observations.value[rows]
+        np.fmax.at(error, report[rows], observations.error[rows])
+    return _Companion(count[report], value[report], error[report])
+
+
+def _paired(
+    observations: Observations, rows: NDArray[np.bool_], companion: _Companion, name: str
+) -> tuple[Observations, NDArray[np.bool_]]:
+    """Reject the rows whose companion is not there once, and say which rows are left."""
+    result = observations.reject(rows & (companion.distinct == 0), Flag.MISSING, f"the report has no valid {name}")
+    result = result.reject(rows & (companion.distinct > 1), Flag.PRE_QC, f"the report has several values of {name}")
+    return result, rows & result.used
+
+
+def _wind(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    surface = _is_surface(observations)
+    result = observations
+    for quantity, repeated_by in (("wind_speed", ("u", "u10")), ("wind_direction", ("v", "v10"))):
+        for direct in repeated_by:
+            given = _companion(result, report, direct).distinct > 0
+            repeated = (result.variable == quantity) & given
+            result = result.reject(repeated, Flag.THINNED, f"the report gives {direct} itself")
+    wind = result.used & np.isin(result.variable, ("wind_speed", "wind_direction"))
+    speed, direction = (_companion(result, report, name) for name in ("wind_speed", "wind_direction"))
+    result, wind = _paired(result, wind, direction, "wind_direction")
+    result, wind = _paired(result, wind, speed, "wind_speed")
+    to_u, to_v = wind & (result.variable == "wind_speed"), wind & (result.variable == "wind_direction")
+
+    sine, cosine = np.sin(np.radians(direction.value)), np.cos(np.radians(direction.value))
+    turn = np.radians(direction.error)
+    # Without an error of the direction the vector's error is taken to be the speed's in every direction.
+    isotropic = np.isnan(turn)
+    u_error = np.where(isotropic, speed.error, np.hypot(sine * speed.error, speed.value * cosine * turn))
+    v_error = np.where(isotropic, speed.error, np.hypot(cosine * speed.error, speed.value * sine * turn))
+    variable, value, error = result.variable.copy(), result.value.copy(), result.error.copy()
+    for rows, name, component, sigma in (
+        (to_u, "u", -speed.value * sine, u_error),
+        (to_v, "v", -speed.value * cosine, v_error),
+    ):
+        variable[rows] = np.where(surface, f"{name}10", name)[rows]
+        value[rows], error[rows] = component[rows], sigma[rows]
+    return replace(result, variable=variable, value=value, error=error)
+
+
+def _height(observations: Observations) -> Observations:
+    rows = observations.variable == "gh"
+    variable = np.where(rows, "z", observations.variable).astype(object)
+    scale = np.where(rows, GRAVITY, 1.0)
+    return replace(observations, variable=variable, value=observations.value * scale, error=observations.error * scale)
+
+
+def _humidity(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    result = observations
+    for quantity, others in (("td", ("q",)), ("r", ("q", "td"))):
+        for other in others:
+            given = _companion(result, report, other).distinct > 0
+            result = result.reject(
+                (result.variable == quantity) & given, Flag.THINNED, f"the report gives {other} itself"
+            )
+    for quantity in ("td", "r"):
+        lost = (result.variable == quantity) & ~np.isfinite(result.pressure)
+        result = result.reject(lost, Flag.MISSING, "humidity needs a pressure")
+    dew_point = result.used & (result.variable == "td")
+    temperature = _companion(result, report, "t")
+    result, relative = _paired(result, result.used & (result.variable == "r"), temperature, "temperature")
+
+    fraction = np.where(relative, result.value, 1.0)
+    at = np.where(relative, temperature.value, np.where(dew_point, result.value, ZERO_CELSIUS))
+    saturation, slope = saturation_vapour_pressure(at)
+    humidity, sensitivity = specific_humidity(fraction * saturation, result.pressure)
+    spread = np.where(
+        relative,
+        np.hypot(saturation * result.error, fraction * slope * np.nan_to_num(temperature.error)),
+        slope * result.error,
+    )
+    rows = dew_point | relative
+    result = replace(
+        result,
+        variable=np.where(rows, "q", result.variable).astype(object),
+        value=np.where(rows, humidity, result.value),
+        error=np.where(rows, sensitivity * spread, result.error),
+    )
+    return result.reject(rows & ~np.isfinite(humidity), Flag.BOUNDS, "vapour pressure above the pressure")

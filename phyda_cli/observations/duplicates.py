@@ -1,0 +1,140 @@
+"""Duplicate observations: the same variable of the same station at the same place, pressure and time, given twice.
+
+Two rows are duplicates when their latitudes and longitudes differ by at most 0.02°, their pressures by at most 0.5 hPa,
+their times by at most 30 minutes, their variables are equal, and their stations are equal or one of them has no name.
+Of duplicates the better one stays: smaller error first, then closer in time to the analysis, then by the row's own
+content. Rows are kept in that order unless one kept before is a duplicate of them; so the result does not depend on the
+order of the rows.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.observations.checks import reject_rows
+from phyda_cli.observations.table import Flag, Observations
+
+Integers = NDArray[np.int64]
+
+PLACE_TOLERANCE: Final = 0.02
+"""degree, in latitude and in longitude: positions are often rounded to one hundredth."""
+PRESSURE_TOLERANCE: Final = 50.0
+"""Pa."""
+TIME_TOLERANCE: Final = np.timedelta64(30, "m")
+_ROUNDING: Final = 1e-9
+
+
+def check_duplicates(observations: Observations, time: np.datetime64) -> Observations:
+    """THINNED: rows that repeat a better one; the reason names the row that stays."""
+    rows = np.flatnonzero(observations.used)
+    if rows.size < 2:
+        return observations
+    table = observations.take(rows)
+    preference = _preference(table, time)
+    better = _resolve(*_pairs(table), preference)
+    mask = np.zeros(len(observations), dtype=bool)
+    mask[rows[better >= 0]] = True
+    kept = np.full(len(observations), -1, dtype=np.int64)
+    kept[rows] = np.where(better >= 0, rows[better], -1)
+    o = observations
+
+    def describe(i: int) -> str:
+        source = o.sources[int(o.source[kept[i]])] if len(o.sources) > 1 else ""
+        return f"duplicate of row {o.row[kept[i]]}" + (f" of {source}" if source else "")
+
+    return reject_rows(o, mask, Flag.THINNED, describe)
+
+
+def _preference(table: Observations, time: np.datetime64) -> Integers:
+    """The rank of each row, 0 the best; rows of equal content are interchangeable."""
+    away = np.abs(table.time - time.astype("datetime64[ns]")).astype(np.int64)
+    keys = (
+        np.nan_to_num(table.error, nan=np.inf),
+        away,
+        table.station.astype(str) == "",
+        table.value,
+        np.nan_to_num(table.pressure, nan=-1.0),
+        table.time.astype(np.int64),
+        table.latitude,
+        table.longitude,
+        _codes(table.station),
+        _codes(table.report),
+        table.source,
+        table.row,
+    )
+    order = np.lexsort(keys[::-1])
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    return rank
+
+
+def _codes(names: NDArray[np.object_]) -> Integers:
+    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def _pairs(table: Observations) -> tuple[Integers, Integers]:
+    """All pairs of duplicates.
+
+    Places are sorted into cells of twice the tolerance, in four layouts shifted by half a cell, so that any two rows
+    within the tolerance share a cell in at least one. Within a cell and variable rows are ordered by pressure and time
+    and compared with the next, the next but one and so on, until none of them is near enough in pressure.
+    """
+    variable = _codes(table.variable)
+    station = _codes(table.station)
+    named = table.station.astype(str) != ""
+    pressure = np.nan_to_num(table.pressure, nan=-1.0)
+    longitude = np.mod(table.longitude, 360.0)
+    cell = 2.0 * PLACE_TOLERANCE
+    around = round(360.0 / cell)
+    found: list[Integers] = []
+    for south, west in product((0.0, 0.5), repeat=2):
+        row = np.floor((table.latitude + 90.0) / cell + south).astype(np.int64)
+        column = np.mod(np.floor(longitude / cell + west).astype(np.int64), around)
+        bucket = (row * around + column) * (int(variable.max()) + 1) + variable
+        order = np.lexsort((table.time.astype(np.int64), pressure, bucket))
+        bucket, sorted_pressure = bucket[order], pressure[order]
+        for step in range(1, order.size):
+            near = (bucket[step:] == bucket[:-step]) & (
+                sorted_pressure[step:] - sorted_pressure[:-step] <= PRESSURE_TOLERANCE + _ROUNDING
+            )
+            if not near.any():
+                break
+            first, second = order[:-step][near], order[step:][near]
+            gap = np.abs(longitude[first] - longitude[second])
+            same = (
+                (np.abs(table.latitude[first] - table.latitude[second]) <= PLACE_TOLERANCE + _ROUNDING)
+                & (np.minimum(gap, 360.0 - gap) <= PLACE_TOLERANCE + _ROUNDING)
+                & (np.abs(table.time[first] - table.time[second]) <= TIME_TOLERANCE)
+                & ((station[first] == station[second]) | ~named[first] | ~named[second])
+            )
+            found.append(np.stack([first[same], second[same]]))
+    pairs = np.concatenate(found, axis=1) if found else np.empty((2, 0), dtype=np.int64)
+    return pairs[0], pairs[1]
+
+
+def _resolve(first: Integers, second: Integers, preference: Integers) -> Integers:
+    """For each row the kept row that it repeats, or −1 where it is kept itself.
+
+    The same as going through the rows from the best on: in each round, rows that no undecided better row repeats stay,
+    and their duplicates go.
+    """
+    n = preference.size
+    by_rank = np.argsort(preference)
+    swap = preference[first] > preference[second]
+    best, worse = np.where(swap, second, first), np.where(swap, first, second)
+    better = np.full(n, -1, dtype=np.int64)
+    while best.size:
+        challenged = np.zeros(n, dtype=bool)
+        challenged[worse] = True
+        winner = ~challenged[best]
+        rank = np.full(n, n, dtype=np.int64)
+        np.minimum.at(rank, worse[winner], preference[best[winner]])
+        lost = rank < n
+        better[lost] = by_rank[rank[lost]]
+        open_pairs = ~lost[best] & ~lost[worse]
+        best, worse = best[open_pairs], worse[open_pairs]
+    return better

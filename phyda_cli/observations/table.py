@@ -1,0 +1,91 @@
+"""Observations as a typed, frozen table: one entry for every input row, in SI, with its quality-control verdict.
+
+Departures are observation minus model everywhere. Rows that could not be read are kept with NaN and a flag, so that the
+counts of input, used and rejected rows always reconcile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError
+
+
+class Flag(IntEnum):
+    """Quality-control verdict, with the numbers of UFO's QCflags.h (only what phyda assigns)."""
+
+    PASS = 0
+    PASSIVE = 1
+    MISSING = 10
+    PRE_QC = 11
+    BOUNDS = 12
+    DOMAIN = 13
+    BLACKLIST = 14
+    H_FAILED = 15
+    THINNED = 16
+    FIRST_GUESS = 19
+    TRACK = 21
+    BUDDY = 22
+    HISTORY = 28
+
+
+@dataclass(frozen=True)
+class Observations:
+    """A table of observations; every field is a (n,) array.
+
+    variable: short name, a key of `VARIABLES` (str); what is assimilated, after conversion of wind, height and humidity.
+    latitude, longitude: degrees north, degrees east in [0, 360) (float64).
+    pressure: Pa, NaN for single-level variables (float64).
+    value: SI (float64). error: standard deviation σ_o, SI, NaN until assigned (float64).
+    time: UTC (datetime64[ns], NaT when missing).
+    station: identifier (str). report: report type such as sonde, aircraft, synop (str, may be empty).
+    elevation: m (float64, NaN when missing).
+    source: index into `sources`. row: 1-based data row (the header not counted) in that source (int64).
+    flag: `Flag` (int16). reason: why, a short slug with the value where it helps (str, empty when passed).
+    """
+
+    variable: NDArray[np.object_]
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+    pressure: NDArray[np.float64]
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
+    time: NDArray[np.datetime64]
+    station: NDArray[np.object_]
+    report: NDArray[np.object_]
+    elevation: NDArray[np.float64]
+    source: NDArray[np.int64]
+    row: NDArray[np.int64]
+    flag: NDArray[np.int16]
+    reason: NDArray[np.object_]
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if field.name != "sources" and column.shape != (len(self),):
+                raise BadDataError(f"observation column {field.name} has shape {column.shape}, expected ({len(self)},)")
+
+    def __len__(self) -> int:
+        return int(self.variable.shape[0])
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """(n,) True where the observation takes part in the analysis."""
+        return np.asarray(self.flag == Flag.PASS)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Observations:
+        """The rows of an index or mask, in that order."""
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
+
+    def reject(self, mask: NDArray[np.bool_], flag: Flag, reason: str | NDArray[np.object_]) -> Observations:
+        """Flag the rows of `mask` that have passed so far; a row keeps its first verdict."""
+        hit = np.asarray(mask, dtype=bool) & self.used
+        flags, reasons = self.flag.copy(), self.reason.copy()
+        flags[hit] = flag
+        reasons[hit] = reason if isinstance(reason, str) else reason[hit]
+        return replace(self, flag=flags, reason=reasons)

@@ -1,0 +1,80 @@
+"""A training store from a simulation: nature run as truth, imperfect-model forecasts as backgrounds.
+
+The raw pieces of `phyda_cli.simulation` are read as far as they exist, so that an unfinished simulation makes a smaller
+store. Splits are shares of the nature run that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.state import Channel
+from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.preparation.build import Forecasts, Material
+from phyda_cli.preparation.split import split_by_fraction
+from phyda_cli.simulation import chunks
+from phyda_cli.simulation.levels import PRESSURE_LEVELS
+from phyda_cli.simulation.regrid import COLUMNS, ROWS
+
+Fields = NDArray[np.floating[Any]]
+Hours = NDArray[np.int64]
+
+
+def simulation_material(directory: Path) -> Material:
+    """What a store of the simulation in a directory is made of.
+
+    Raises InputMissingError when there is no simulation or no piece of it yet, BadDataError when a piece is damaged.
+    """
+    config = chunks.read_config(directory)
+    channels = tuple(
+        channel
+        for name in chunks.FIELDS
+        for channel in (
+            [Channel(name, float(p)) for p in PRESSURE_LEVELS] if VARIABLES[name].pressure_level else [Channel(name)]
+        )
+    )
+    times = [hours for hours, _ in chunks.read_nature(directory)]
+    if not times:
+        raise InputMissingError(
+            f"{directory}: the simulation has no piece of its nature run yet; run phyda prepare again"
+        )
+    hours = np.concatenate(times)
+    step = int(np.min(np.diff(hours))) if hours.size > 1 else 0
+    if step <= 0 or np.any(np.diff(hours) != step):
+        raise BadDataError(f"{directory}: the nature run has gaps; a piece is missing: run phyda prepare again")
+    splits = split_by_fraction(
+        int(hours[0]), int(hours[-1]) + step, fractions=config.split_fractions, gap_hours=24 * config.split_gap_days
+    )
+
+    def states() -> Iterator[tuple[Hours, Fields]]:
+        for time, fields in chunks.read_nature(directory):
+            yield time, stack(fields)
+
+    def forecasts() -> Iterator[Forecasts]:
+        for piece in chunks.read_forecasts(directory):
+            yield Forecasts(piece.init_time, piece.valid_time, stack(piece.fields))
+
+    return Material(
+        source=f"simulation with jcm, T{config.nature_truncation} nature and T{config.forecast_truncation} forecasts",
+        seed=config.seed,
+        config=config.model_dump(mode="json"),
+        channels=channels,
+        grid=Grid.equiangular(ROWS, COLUMNS),
+        splits=splits,
+        states=states,
+        forecasts=forecasts,
+        skipped={},
+    )
+
+
+def stack(fields: dict[str, Fields]) -> Fields:
+    """(row, channel, lat, lon) of fields (row, (level,) lat, lon) in the order of `chunks.FIELDS`."""
+    parts = [fields[name] for name in chunks.FIELDS]
+    return np.concatenate([part if part.ndim == 4 else part[:, None] for part in parts], axis=1)

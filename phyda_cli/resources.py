@@ -1,0 +1,48 @@
+"""Files that ship with phyda (weights), wherever it is installed, and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from phyda_cli.errors import ConfigError, InputMissingError
+
+MANIFEST: Final = "SHA256SUMS"
+"""The list of the shipped weights with their digests, in the form of `sha256sum`."""
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+
+
+def weights_directory() -> Path:
+    """Where the shipped weights lie: inside the installed package, or beside it in a source checkout.
+
+    Raises ConfigError when there are none.
+    """
+    for place in (_PACKAGE / "_weights", _PACKAGE.parent / "weights"):
+        if place.is_dir():
+            return place
+    raise ConfigError("the weights that ship with phyda are missing; reinstall it, or name a file with --weights")
+
+
+def weights_path(name: str) -> Path:
+    """The path of a shipped weights file. Raises ConfigError when it is not there."""
+    path = weights_directory() / name
+    if not path.is_file():
+        raise ConfigError(f"{path}: this part of the installation is missing; reinstall phyda, or give --weights FILE")
+    return path
+
+
+def weights_manifest() -> dict[str, str]:
+    """File name → SHA-256 digest of every shipped weights file. Raises ConfigError when the list is missing."""
+    lines = weights_path(MANIFEST).read_text(encoding="utf-8").splitlines()
+    return {name.lstrip("*"): digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 digest of a file, in hexadecimal. Raises InputMissingError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputMissingError(f"{path}: {error.strerror}") from error

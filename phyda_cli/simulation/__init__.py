@@ -1,0 +1,1 @@
+"""A nature run of an open general circulation model, and imperfect forecasts of it (extra `phyda[simulate]`)."""

@@ -1,0 +1,150 @@
+"""The files of a simulation, and how they are read.
+
+A simulation's directory holds uncompressed .npz files (no pickle):
+
+    nature-00000.npz       6-hourly states of the nature run, one piece each:
+                           time [time] int64, hours since 1970-01-01 00 UTC;
+                           u, v [m s-1], t [K], q [kg kg-1], z (geopotential, m2 s-2): [time, level, lat, lon] float32;
+                           msl [Pa]: [time, lat, lon] float32
+    forecasts-0-00000.npz  forecasts (pass, piece of the nature run they start in), one row for each start and lead:
+                           init_time, lead_hours, valid_time [row] int64; the same fields with row in place of time
+    starts-00000.npz       modal states from which forecasts start, cut to the forecast model's truncation:
+                           time [state]; vorticity, divergence, temperature, humidity [state, level, mode, n], and
+                           log_pressure [state, 1, mode, n], all float32
+    restart.npz            the nature run's complete state after its last piece
+    simulation.json        the configuration; a directory serves one configuration only
+
+Levels are PRESSURE_LEVELS of `levels` (925 first), latitudes run from −87.1875 to 87.1875 degrees and longitudes from
+0 to 354.375 in steps of 5.625. Every file appears complete (written aside, then renamed). A forecast's truth is the
+nature state at its valid_time, which may lie in the next piece or, at the very end, nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
+from phyda_cli.simulation.config import SimulationConfig
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.int64]
+
+FIELDS: Final = ("u", "v", "t", "q", "z", "msl")
+CONFIG_FILE: Final = "simulation.json"
+RESTART_FILE: Final = "restart.npz"
+
+
+@dataclass(frozen=True)
+class ForecastChunk:
+    """Some forecasts: times in hours since 1970-01-01 00 UTC and fields [row, (level,) lat, lon]."""
+
+    init_time: IntArray
+    lead_hours: IntArray
+    valid_time: IntArray
+    fields: dict[str, FloatArray]
+
+
+def nature_file(directory: Path, chunk: int) -> Path:
+    """The file of one piece of the nature run."""
+    return directory / f"nature-{chunk:05d}.npz"
+
+
+def starts_file(directory: Path, chunk: int) -> Path:
+    """The file of the forecasts' start states of one piece."""
+    return directory / f"starts-{chunk:05d}.npz"
+
+
+def forecasts_file(directory: Path, number: int, chunk: int) -> Path:
+    """The file of the forecasts of one pass that start in one piece."""
+    return directory / f"forecasts-{number}-{chunk:05d}.npz"
+
+
+def save(path: Path, arrays: dict[str, Any]) -> None:
+    """Write the arrays to an .npz beside `path`, flush it to the disk, and rename it: all or nothing."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as stream:
+            np.savez(stream, **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an .npz file."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError as error:
+        raise InputMissingError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise BadDataError(f"{path}: not a file of a simulation ({error}); delete it and simulate again") from error
+
+
+def bind(directory: Path, config: SimulationConfig) -> None:
+    """Tie the directory to the configuration: write it where there is none, refuse another one.
+
+    `days`, `passes` and the splits may change from run to run: they decide only how much is computed.
+    """
+    free = {"days", "passes", "split_fractions", "split_gap_days"}
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / CONFIG_FILE
+    if path.exists():
+        found = read_config(directory)
+        if found.model_dump(exclude=free) != config.model_dump(exclude=free):
+            raise ConfigError(f"{path}: the directory holds a simulation of other settings; choose another directory")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_config(directory: Path) -> SimulationConfig:
+    """The configuration of the simulation in the directory."""
+    path = directory / CONFIG_FILE
+    try:
+        return SimulationConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputMissingError(f"{path}: no simulation here") from error
+    except ValueError as error:
+        raise BadDataError(f"{path}: not a simulation's configuration: {error}") from error
+
+
+def read_nature(directory: Path) -> Iterator[tuple[IntArray, dict[str, FloatArray]]]:
+    """(times in hours since 1970, fields) of every piece of the nature run, in order of time."""
+    for path in sorted(directory.glob("nature-*.npz")):
+        arrays = load(path)
+        yield arrays["time"], {name: arrays[name] for name in FIELDS}
+
+
+def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:
+    """Every piece of the forecasts, by piece of the nature run, then by pass."""
+    files = [
+        (int(match[2]), int(match[1]), path)
+        for path in directory.glob("forecasts-*.npz")
+        if (match := re.fullmatch(r"forecasts-(\d+)-(\d+)\.npz", path.name))
+    ]
+    for _, _, path in sorted(files):
+        arrays = load(path)
+        yield ForecastChunk(
+            init_time=arrays["init_time"],
+            lead_hours=arrays["lead_hours"],
+            valid_time=arrays["valid_time"],
+            fields={name: arrays[name] for name in FIELDS},
+        )
+
+
+def require_finite(arrays: dict[str, Any], what: str) -> None:
+    """Raise BadDataError where an array holds a value that is not finite: the model has become unstable."""
+    for name, values in arrays.items():
+        if not np.all(np.isfinite(np.asarray(values))):
+            raise BadDataError(f"{what}: {name} is not finite; the model became unstable, take a shorter time step")

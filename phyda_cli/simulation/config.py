@@ -1,0 +1,133 @@
+"""What a simulation is made of: resolutions, time steps, length, start interval, leads, perturbations, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Preset = Literal["tiny", "default"]
+
+Progress = Callable[[str], None]
+"""Takes one line that says how far the simulation is."""
+
+HOURS_PER_DAY: Final = 24
+OUTPUT_HOURS: Final = 6
+"""Interval of the nature run's output, and of a forecast's possible leads [h]."""
+
+
+class SimulationConfig(BaseModel):
+    """The settings of a nature run and of the forecasts that start from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nature_truncation: Literal[31, 42, 63, 85] = 42
+    """Triangular truncation of the nature run [total wavenumber]."""
+
+    forecast_truncation: Literal[31, 42, 63, 85] = 31
+    """Triangular truncation of the forecast model, at most that of the nature run [total wavenumber]."""
+
+    nature_step_minutes: int = Field(default=24, ge=1, le=60)
+    """Time step of the nature run; divides 6 h [min]."""
+
+    forecast_step_minutes: int = Field(default=30, ge=1, le=60)
+    """Time step of the forecast model; divides 6 h [min]."""
+
+    start: datetime = datetime(2001, 1, 1, tzinfo=UTC)
+    """First day of the nature run, 00 UTC; sets the season only, the sea surface is climatological."""
+
+    spin_up_days: int = Field(default=100, ge=1)
+    """Days from the state of rest at the forecast model's truncation, which is the cheaper one [d]."""
+
+    settling_days: int = Field(default=24, ge=1)
+    """Days after that at the nature run's truncation, before the first output; whole pieces [d]."""
+
+    days: int = Field(default=1096, ge=2)
+    """Length of the nature run [d]."""
+
+    chunk_days: int = Field(default=8, ge=1)
+    """Length of one restartable piece [d]; the nature run is a whole number of them (rounded up)."""
+
+    start_interval_hours: int = Field(default=12, ge=6)
+    """Interval of the states from which forecasts can start [h]."""
+
+    passes: Literal[1, 2, 4] = 4
+    """In how many passes the forecasts go over the starts: each halves the gaps that the earlier ones left, so that
+    an unfinished set of forecasts still covers the whole nature run evenly."""
+
+    leads_hours: tuple[int, ...] = (6, 12, 24, 36, 48, 72, 96, 120)
+    """Lead times saved from every forecast, increasing multiples of 6 h [h]."""
+
+    perturbation_range: tuple[float, float] = (0.05, 0.1)
+    """Smallest and largest factor on the difference of two nature states that perturbs a forecast's start [1]."""
+
+    perturbation_window_days: int = Field(default=20, ge=1)
+    """The two states are from the days before the start, at most this many: same season, never the future [d]."""
+
+    split_fractions: tuple[float, float, float] = (2 / 3, 1 / 6, 1 / 6)
+    """Shares of the nature run for training, validation and test, in this order of time [1]."""
+
+    split_gap_days: int = Field(default=25, ge=20)
+    """Days left out between two splits: the perturbation window and the longest lead [d]."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the noise at the start and of the forecasts' perturbations."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SimulationConfig:
+        if self.forecast_truncation > self.nature_truncation:
+            raise ValueError("forecast_truncation must not exceed nature_truncation")
+        for minutes in (self.nature_step_minutes, self.forecast_step_minutes):
+            if (OUTPUT_HOURS * 60) % minutes:
+                raise ValueError(f"a time step of {minutes} minutes does not divide {OUTPUT_HOURS} hours")
+        if self.start.utcoffset() is None or self.start.hour or self.start.minute or self.start.second:
+            raise ValueError("start must be a UTC midnight")
+        if self.settling_days % self.chunk_days:
+            raise ValueError("settling_days must be a multiple of chunk_days")
+        if self.start_interval_hours % OUTPUT_HOURS or (HOURS_PER_DAY * self.chunk_days) % self.start_interval_hours:
+            raise ValueError("start_interval_hours must be a multiple of 6 and divide a chunk")
+        leads = self.leads_hours
+        if not leads or any(lead <= 0 or lead % OUTPUT_HOURS for lead in leads) or list(leads) != sorted(set(leads)):
+            raise ValueError("leads_hours must be increasing multiples of 6")
+        low, high = self.perturbation_range
+        if not 0.0 <= low <= high:
+            raise ValueError("perturbation_range must be a non-negative increasing pair")
+        if min(self.split_fractions) <= 0.0 or abs(sum(self.split_fractions) - 1.0) > 1e-6:
+            raise ValueError("split_fractions must be positive and add up to 1")
+        return self
+
+    @property
+    def chunks(self) -> int:
+        """Number of pieces of the nature run."""
+        return -(-self.days // self.chunk_days)
+
+    @property
+    def chunk_hours(self) -> int:
+        """Length of a piece [h]."""
+        return HOURS_PER_DAY * self.chunk_days
+
+
+PRESETS: Final[dict[Preset, SimulationConfig]] = {
+    "tiny": SimulationConfig(
+        nature_truncation=31,
+        nature_step_minutes=30,
+        spin_up_days=2,
+        settling_days=2,
+        days=4,
+        chunk_days=2,
+        leads_hours=(6, 24, 48),
+        passes=1,
+        perturbation_window_days=1,
+    ),
+    "default": SimulationConfig(),
+}
+"""`tiny` runs in about two minutes and is no weather; `default` is three years at T42 with T31 forecasts."""
+
+
+def preset(name: str) -> SimulationConfig:
+    """The named preset; KeyError names the known ones."""
+    if name not in PRESETS:
+        raise KeyError(f"no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

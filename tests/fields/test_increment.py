@@ -1,0 +1,53 @@
+"""An increment brought to the background's grid and channels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.increment import interpolate_increment
+from phyda_cli.fields.regrid import regrid
+from phyda_cli.fields.state import Channel, State
+
+TIME = np.datetime64("2008-12-08T12:00", "ns")
+METHOD = Grid.equiangular(8, 16)
+CHANNELS = (
+    Channel("t", 50_000.0),
+    Channel("u", 50_000.0),
+    Channel("t", 100_000.0),
+    Channel("msl"),
+    Channel("u10"),
+)
+
+
+def increment() -> State:
+    values = torch.randn(2, 5, 8, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return State(values, CHANNELS, METHOD, TIME)
+
+
+def test_the_same_grid_and_channels_keep_every_bit():
+    state = increment()
+    out = interpolate_increment(state, CHANNELS, METHOD)
+    assert torch.equal(out.values, state.values)
+    assert out.time == TIME
+
+
+def test_channels_are_matched_by_variable_and_level():
+    state = increment()
+    middle = float(np.sqrt(50_000.0 * 100_000.0))
+    wanted = (Channel("q", 50_000.0), Channel("msl"), Channel("t", middle), Channel("t", 25_000.0), Channel("sp"))
+    out = interpolate_increment(state, wanted, METHOD).values
+    torch.testing.assert_close(out[:, 2], 0.5 * (state.values[:, 0] + state.values[:, 2]))
+    assert torch.equal(out[:, 1], state.values[:, 3])
+    for absent_or_far_above in (0, 3, 4):
+        assert torch.all(out[:, absent_or_far_above] == 0)
+
+
+def test_winds_are_regridded_as_vectors_and_scalars_are_not():
+    state, target = increment(), Grid.with_poles(19, 36)
+    out = interpolate_increment(state, CHANNELS, target).values
+    for index, channel in enumerate(CHANNELS):
+        vector = channel.variable in ("u", "u10")
+        torch.testing.assert_close(out[:, index], regrid(state.values[:, index], METHOD, target, vector=vector))
+    assert not torch.allclose(out[:, 1], regrid(state.values[:, 1], METHOD, target))

@@ -1,0 +1,195 @@
+"""Outputs appear whole or not at all: faults, kills and permissions."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from phyda_cli.errors import CannotWriteError, LockedError
+from phyda_cli.formats.atomic import atomic_path, check_target, output_lock
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask():
+    """A umask that differs from the usual one and from mkstemp's 0600."""
+    old = os.umask(0o027)
+    yield 0o027
+    os.umask(old)
+
+
+def test_content_arrives_and_nothing_else_is_left(tmp_path):
+    target = tmp_path / "a.nc"
+    with atomic_path(target, overwrite=False) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(".")
+        assert temporary.suffix == ".nc"
+        temporary.write_bytes(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
+
+
+def test_mode_follows_umask(tmp_path, umask):
+    with atomic_path(tmp_path / "a", overwrite=False) as temporary:
+        temporary.write_bytes(b"x")
+    assert _mode(tmp_path / "a") == 0o666 & ~umask
+
+
+def test_mode_of_replaced_file_is_kept(tmp_path, umask):
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    target.chmod(0o604)
+    with atomic_path(target, overwrite=True) as temporary:
+        temporary.write_bytes(b"new")
+    assert (_mode(target), target.read_bytes()) == (0o604, b"new")
+
+
+def test_existing_output_is_refused_with_the_remedy(tmp_path):
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with (
+        pytest.raises(CannotWriteError, match="exists already; give --overwrite"),
+        atomic_path(target, overwrite=False),
+    ):
+        pytest.fail("the body must not run")
+    assert target.read_bytes() == b"old"
+
+
+def test_output_that_appears_meanwhile_is_kept(tmp_path):
+    target = tmp_path / "a"
+
+    def write() -> None:
+        with atomic_path(target, overwrite=False) as temporary:
+            temporary.write_bytes(b"mine")
+            target.write_bytes(b"theirs")
+
+    with pytest.raises(CannotWriteError, match="--overwrite"):
+        write()
+    assert target.read_bytes() == b"theirs"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_link_is_written_through(tmp_path):
+    (tmp_path / "store").mkdir()
+    real, link = tmp_path / "store" / "a", tmp_path / "a"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with atomic_path(link, overwrite=True) as temporary:
+        temporary.write_bytes(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing/a", "does not exist; create it"), ("", "is a directory"), ("pipe", "not a regular file")],
+)
+def test_impossible_targets(tmp_path, name, message):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CannotWriteError, match=message):
+        check_target(tmp_path / name, overwrite=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_directory(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(CannotWriteError, match="no permission"):
+        check_target(tmp_path / "a", overwrite=False)
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt, SystemExit])
+def test_exception_keeps_the_old_file(tmp_path, fault):
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+
+    def write() -> None:
+        with atomic_path(target, overwrite=True) as temporary:
+            temporary.write_bytes(b"half")
+            raise fault
+
+    with pytest.raises(fault):
+        write()
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert target.read_bytes() == b"old"
+
+
+def test_full_disk_is_one_line(tmp_path):
+    with pytest.raises(CannotWriteError, match="No space left on device"), atomic_path(tmp_path / "a", overwrite=False):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unrelated_failure_is_not_called_a_write_failure(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a", overwrite=False):
+        (tmp_path / "input").read_bytes()
+
+
+def test_file_size_limit_is_a_write_failure(tmp_path):
+    """A real failing write, as a full disk or a quota gives it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        with pytest.raises(CannotWriteError, match="File too large"), atomic_path(tmp_path / "a", overwrite=False) as t:
+            t.write_bytes(b"x" * 4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _start(body: str, target: Path) -> subprocess.Popen[str]:
+    """Run `body` in a child that says "ready" in the middle of its work."""
+    code = "import sys, time\nfrom pathlib import Path\nfrom phyda_cli.formats.atomic import atomic_path, output_lock\n"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code + "target = Path(sys.argv[1])\n" + textwrap.dedent(body), str(target)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=30)
+
+
+def test_kill_in_the_middle_leaves_the_old_file(tmp_path):
+    target = tmp_path / "a.nc"
+    target.write_bytes(b"old")
+    body = """
+    with atomic_path(target, overwrite=True) as temporary:
+        temporary.write_bytes(b"half")
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    _kill(_start(body, target))
+    assert target.read_bytes() == b"old"
+    assert len(list(tmp_path.glob(".a.nc.partial-*"))) == 1
+    with output_lock(target):  # the next run of the same output clears it away
+        assert list(tmp_path.glob(".a.nc.partial-*")) == []
+
+
+def test_second_run_is_told_to_retry_and_a_killed_one_does_not_block(tmp_path):
+    target = tmp_path / "a.nc"
+    child = _start('with output_lock(target):\n    print("ready", flush=True)\n    time.sleep(60)', target)
+    with pytest.raises(LockedError, match="another run"), output_lock(target):
+        pytest.fail("the lock was given twice")
+    _kill(child)
+    with output_lock(target), atomic_path(target, overwrite=False) as temporary:
+        temporary.write_bytes(b"x")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]

@@ -1,0 +1,201 @@
+"""3D-Var against closed forms, a dense solution, geostrophy and invariances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.methods.base import Departures
+from phyda_cli.methods.control import ControlTransform
+from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.observations.operator import ObservationOperator
+from tests.support.background_error import CHANNELS, GRID, small_statistics, zero_time
+
+
+def departures(rows: list[tuple[str, float, float, float, float, float]]) -> Departures:
+    """Departures of rows (variable, pressure, latitude, longitude, departure, error)."""
+    columns = list(zip(*rows, strict=True))
+    return Departures(
+        np.array(columns[0], dtype=object), *(np.array(column, dtype=np.float64) for column in columns[1:])
+    )
+
+
+def random_network(count: int, *, seed: int) -> Departures:
+    generator = np.random.default_rng(seed)
+    variable = generator.choice(np.array(["u", "v", "t", "q", "z", "msl"], dtype=object), count)
+    size = {"u": 3.0, "v": 3.0, "t": 1.5, "q": 5e-4, "z": 300.0, "msl": 60.0}
+    unit = np.array([size[name] for name in variable])
+    return Departures(
+        variable,
+        np.where(variable == "msl", np.nan, np.exp(generator.uniform(np.log(2.5e4), np.log(8.5e4), count))),
+        np.degrees(np.arcsin(generator.uniform(-1, 1, count))),
+        generator.uniform(0, 360, count),
+        unit * generator.standard_normal(count),
+        unit * generator.uniform(0.3, 1.0, count),
+    )
+
+
+@pytest.fixture(scope="module")
+def method() -> ThreeDVar:
+    return ThreeDVar(small_statistics(), tolerance=1e-9)
+
+
+@pytest.fixture(scope="module")
+def background() -> State:
+    return State(torch.zeros(len(CHANNELS), *GRID.shape, dtype=torch.float64), CHANNELS, GRID, zero_time())
+
+
+def observed_root(method: ThreeDVar, d: Departures) -> tuple[torch.Tensor, torch.Tensor]:
+    """B^{1/2} written out, (control, channel, lat, lon), and H B^{1/2}, (control, observation)."""
+    transform = ControlTransform(method.statistics)
+    size = transform.shape[0] * transform.shape[1]
+    root = transform(torch.eye(size, dtype=torch.float64).reshape(size, *transform.shape))
+    operator = ObservationOperator(GRID, CHANNELS, d.variable, d.latitude, d.longitude, d.pressure, extend="increment")
+    return root, operator(root)
+
+
+def innovation_covariance(observed: torch.Tensor, d: Departures) -> torch.Tensor:
+    return observed.mT @ observed + torch.diag(torch.as_tensor(d.error) ** 2)
+
+
+def test_increment_equals_the_dense_solution(method: ThreeDVar, background: State) -> None:
+    d = random_network(60, seed=3)
+    root, observed = observed_root(method, d)
+    weights = torch.linalg.solve(innovation_covariance(observed, d), torch.as_tensor(d.departure))
+    expected = torch.einsum("s,s...->...", observed @ weights, root)
+    found = method.increment(background, d).mean.values
+    scale = expected.abs().amax(dim=(1, 2), keepdim=True)
+    assert float(((found - expected) / scale).abs().max()) < 1e-6
+
+
+def test_members_sample_the_dense_posterior(background: State) -> None:
+    d = random_network(40, seed=4)
+    method = ThreeDVar(small_statistics(), members=64, tolerance=1e-6)
+    spread = method.increment(background, d).spread
+    assert spread is not None
+    channel = CHANNELS.index(Channel("z", 50_000.0))
+    root, observed = observed_root(method, d)
+    prior = root[:, channel].square().sum(0)
+    shared = torch.einsum("so,syx->oyx", observed, root[:, channel])
+    gained = torch.linalg.solve(innovation_covariance(observed, d), shared.flatten(1)).reshape(shared.shape)
+    posterior = prior - (shared * gained).sum(0)
+    assert float(posterior.mean() / prior.mean()) < 0.97
+    assert float(spread.values[channel].square().mean() / posterior.mean()) == pytest.approx(1.0, abs=0.07)
+
+
+def test_single_observation_closed_form(method: ThreeDVar, background: State) -> None:
+    lat, lon = GRID.latitudes[11], GRID.longitudes[7]
+    d = departures([("t", 50_000.0, lat, lon, 2.0, 1.0)])
+    channel = CHANNELS.index(Channel("t", 50_000.0))
+    root, _ = observed_root(method, d)
+    variance = float(root[:, channel, 11, 7].square().sum())
+    found = float(method.increment(background, d).mean.values[channel, 11, 7])
+    assert found == pytest.approx(variance / (variance + 1.0) * 2.0, rel=1e-8)
+    assert variance**0.5 == pytest.approx(float(method.statistics.sigma[channel, 11]), rel=0.08)
+
+
+@pytest.mark.parametrize(("latitude", "turn"), [(45.0, 1.0), (-45.0, -1.0)])
+def test_height_observation_makes_geostrophic_winds(
+    method: ThreeDVar, background: State, latitude: float, turn: float
+) -> None:
+    """A high: anticyclonic, so west of north-hemisphere centre the wind is northward and east of it southward."""
+    d = departures([("z", 50_000.0, latitude, 180.0, 500.0, 50.0)])
+    mean = method.increment(background, d).mean
+    v = mean.values[CHANNELS.index(Channel("v", 50_000.0))]
+    u = mean.values[CHANNELS.index(Channel("u", 50_000.0))]
+    row = int(np.argmin(np.abs(np.asarray(GRID.latitudes) - latitude)))
+    column = GRID.longitudes.index(180.0)
+    assert float(turn * v[row, column - 2]) > 0.5
+    assert float(turn * v[row, column + 2]) < -0.5
+    assert float(turn * u[row + 1, column]) > 0.0
+    assert float(turn * u[row - 1, column]) < 0.0
+
+
+def test_no_departure_no_increment(method: ThreeDVar, background: State) -> None:
+    d = random_network(30, seed=5)
+    silent = replace(d, departure=np.zeros(30))
+    assert not bool(method.increment(background, silent).mean.values.any())
+    nothing = Departures(*(getattr(d, name)[:0] for name in d.__dataclass_fields__))
+    assert not bool(method.increment(background, nothing).mean.values.any())
+
+
+def test_no_seam_at_the_dateline(method: ThreeDVar, background: State) -> None:
+    """Turning the observations by a number of grid columns turns the increment by as many."""
+    d = random_network(40, seed=6)
+    turned = replace(d, longitude=np.mod(d.longitude + 5 * 360.0 / 32, 360.0))
+    first = method.increment(background, d).mean.values
+    second = method.increment(background, turned).mean.values
+    assert torch.allclose(first.roll(5, dims=-1), second, atol=1e-7 * float(first.abs().max()))
+
+
+def test_increment_is_smooth_across_the_pole(method: ThreeDVar, background: State) -> None:
+    """Values around the last row vary no more than a band-limited field can: far below the increment's own size."""
+    d = departures([("t", 50_000.0, 89.0, 30.0, 3.0, 0.5)])
+    t = method.increment(background, d).mean.values[CHANNELS.index(Channel("t", 50_000.0)), -1]
+    opposite = t.roll(16)
+    assert float((t - opposite).abs().max()) < 0.5 * float(t.abs().max())
+    assert float(t.min()) > 0.5 * float(t.max())
+
+
+def test_row_order_does_not_matter(background: State) -> None:
+    d = random_network(50, seed=7)
+    order = np.random.default_rng(0).permutation(50)
+    shuffled = Departures(*(getattr(d, name)[order] for name in d.__dataclass_fields__))
+    method = ThreeDVar(small_statistics(), members=2)
+    first, second = method.increment(background, d), method.increment(background, shuffled)
+    assert torch.equal(first.mean.values, second.mean.values)
+    assert first.spread is not None
+    assert second.spread is not None
+    assert torch.equal(first.spread.values, second.spread.values)
+
+
+def test_batch_equals_single_cases(method: ThreeDVar, background: State) -> None:
+    cases = [random_network(20, seed=8), random_network(35, seed=9), random_network(1, seed=10)]
+    batch = method.increments(cases)
+    for number, case in enumerate(cases):
+        alone = method.increment(background, case).mean.values
+        assert torch.allclose(batch[number], alone, atol=1e-7 * float(alone.abs().max()))
+
+
+def test_float32_is_close_to_float64(background: State) -> None:
+    d = random_network(80, seed=11)
+    exact = ThreeDVar(small_statistics()).increment(background, d).mean.values
+    single = ThreeDVar(small_statistics(), dtype=torch.float32).increment(background, d).mean.values
+    scale = exact.abs().amax(dim=(1, 2), keepdim=True)
+    assert float(((single - exact) / scale).abs().max()) < 1e-3
+
+
+def test_gradient_by_taylor_ratio(method: ThreeDVar) -> None:
+    """[J(v + ε p) − J(v)] / (ε pᵀ∇J(v)) → 1, its error halving with ε."""
+    d = random_network(25, seed=12)
+    transform = ControlTransform(method.statistics)
+    operator = ObservationOperator(GRID, CHANNELS, d.variable, d.latitude, d.longitude, d.pressure, extend="increment")
+    departure, error = torch.as_tensor(d.departure), torch.as_tensor(d.error)
+
+    def cost(v: torch.Tensor) -> torch.Tensor:
+        return 0.5 * v.square().sum() + 0.5 * ((operator(transform(v)) - departure) / error).square().sum()
+
+    generator = torch.Generator().manual_seed(1)
+    v = torch.randn(transform.shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    p = torch.randn(transform.shape, generator=generator, dtype=torch.float64)
+    slope = (torch.autograd.grad(cost(v), v)[0] * p).sum()
+    with torch.no_grad():
+        errors = [abs(float((cost(v + e * p) - cost(v)) / (e * slope)) - 1.0) for e in (1e-2, 5e-3, 2.5e-3)]
+    assert errors[1] / errors[0] == pytest.approx(0.5, rel=0.01)
+    assert errors[2] / errors[1] == pytest.approx(0.5, rel=0.01)
+
+
+def test_scaling_the_background_error(background: State) -> None:
+    """With σ_o much smaller than σ_b the analysis draws to the observation; a tiny σ_b leaves it where it was."""
+    lat, lon = GRID.latitudes[4], GRID.longitudes[3]
+    d = departures([("u", 25_000.0, lat, lon, 5.0, 1.0)])
+    channel = CHANNELS.index(Channel("u", 25_000.0))
+    method = ThreeDVar(small_statistics(), tolerance=1e-9)
+    near = float(method.scaled(20.0).increment(background, d).mean.values[channel, 4, 3])
+    far = float(method.scaled(0.01).increment(background, d).mean.values[channel, 4, 3])
+    assert near == pytest.approx(5.0, rel=1e-3)
+    assert far == pytest.approx(0.0, abs=0.01)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.grid import Grid
+from phyda_cli.preparation.statistics import Moments, climatology, error_statistics, smooth_rows
+
+# Rows at −60°, 0°, 60° have area shares ¼, ½, ¼.
+GRID = Grid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
+JANUARY = int(np.datetime64("2001-01-01T00", "h").astype(np.int64))
+
+
+def rows(*values: float) -> np.ndarray:
+    """One channel (1, 1, 3, 4) constant along each row."""
+    return np.repeat(np.array(values, dtype=np.float32)[None, None, :, None], 4, axis=-1)
+
+
+def test_mean_and_standard_deviation_by_hand():
+    # rows over two times: (0, 2), (4, 4), (0, 2): row means 1, 4, 1, area mean 2.5;
+    # variance ¼·(1 + 2.25) + ½·(0 + 2.25) + ¼·(1 + 2.25) = 2.75
+    states = [(np.array([JANUARY]), rows(0, 4, 0)), (np.array([JANUARY + 6]), rows(2, 4, 2))]
+    result = climatology(iter(states), GRID)
+    assert result.mean.tolist() == pytest.approx([2.5])
+    assert result.std.tolist() == pytest.approx([np.sqrt(2.75)])
+
+
+def test_months_with_few_states_have_no_climatology():
+    january = JANUARY + 6 * np.arange(40)
+    february = JANUARY + 31 * 24 + 6 * np.arange(39)
+    states = np.arange(79, dtype=np.float32)[:, None, None, None] * np.ones((79, 1, 3, 4), np.float32)
+    result = climatology([(np.concatenate([january, february]), states)], GRID)
+    assert result.monthly_count.tolist() == [40, 39] + [0] * 10
+    assert result.monthly_mean[0] == pytest.approx(np.full((1, 3, 4), 19.5))
+    # variance of 0 … 39 is (40² − 1)/12
+    assert result.monthly_std[0] == pytest.approx(np.full((1, 3, 4), np.sqrt(1599 / 12)))
+    assert np.isnan(result.monthly_mean[1:]).all()
+
+
+def test_moments_do_not_cancel_and_do_not_depend_on_the_batches():
+    values = 5.0e5 + np.random.default_rng(0).normal(0.0, 1e-3, size=(300, 2, 3))
+    whole, parts = Moments.empty((2, 3)), Moments.empty((2, 3))
+    whole.add(values)
+    for batch in np.array_split(values, 7):
+        parts.add(batch)
+    assert whole.variance == pytest.approx(values.var(axis=0), rel=1e-9)
+    assert parts.variance == pytest.approx(whole.variance, rel=1e-9)
+    assert parts.mean == pytest.approx(whole.mean, rel=1e-15)
+
+
+def test_sigma_b_and_bias_by_hand():
+    # Errors 1 and 3 on the middle row, 0 elsewhere: second moment 5 there; ¼ ½ ¼ over rows: 5/4, 5/2, 5/4. Bias 2.
+    errors = [(np.array([24, 24]), np.concatenate([rows(0, 1, 0), rows(0, 3, 0)]))]
+    result = error_statistics(errors)
+    assert result.sigma_b[0, 0] == pytest.approx(np.sqrt([1.25, 2.5, 1.25]))
+    assert result.bias[0, 0].mean(axis=-1) == pytest.approx([0.0, 2.0, 0.0])
+    assert (result.lead_hours.tolist(), result.pairs.tolist()) == ([24], [2])
+
+
+def test_longitudes_count_alike_in_sigma_b_but_not_in_the_bias():
+    # ε = 2 at one longitude of four: second moment 1, bias 2 at that point only
+    field = np.zeros((1, 1, 3, 4), np.float32)
+    field[..., 0] = 2.0
+    result = error_statistics([(np.array([6]), field)])
+    assert result.sigma_b[0, 0] == pytest.approx([1.0, 1.0, 1.0])
+    assert result.bias[0, 0, 1].tolist() == [2.0, 0.0, 0.0, 0.0]
+
+
+def test_leads_are_kept_apart_and_the_nominal_is_nearest_to_a_day():
+    errors = [(np.array([48, 6, 36]), np.concatenate([rows(4, 4, 4), rows(1, 1, 1), rows(3, 3, 3)]))]
+    result = error_statistics(errors)
+    assert result.lead_hours.tolist() == [6, 36, 48]
+    assert result.sigma_b[:, 0, 0].tolist() == [1.0, 3.0, 4.0]
+    assert result.nominal_lead == 36
+
+
+def test_smoothing_keeps_constants_and_counts_the_edge_twice():
+    assert smooth_rows(np.full(5, 3.0)).tolist() == [3.0] * 5
+    assert smooth_rows(np.array([4.0, 0.0, 0.0])).tolist() == [3.0, 1.0, 0.0]
+
+
+def test_nothing_to_learn_from_is_refused():
+    with pytest.raises(BadDataError, match="no states"):
+        climatology([], GRID)
+    with pytest.raises(BadDataError, match="no pairs"):
+        error_statistics([])
