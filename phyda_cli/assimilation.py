@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.increment import interpolate_increment
+from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
@@ -74,7 +74,7 @@ def assimilate(
     operator = _operator(background, observations)
     equivalent = _observed(operator, background.values)
     reach = _operator(method.background_error(), observations, extend="increment")
-    sigma = np.abs(_observed(reach, method.background_error().values))
+    sigma = reach.of_spread(method.background_error().values).numpy()
 
     checked = assign_errors(observations, table)
     checked = screen(
@@ -99,13 +99,14 @@ def assimilate(
     analysis = replace(background, values=values)
     spread = None
     if result.spread is not None:
-        spread = interpolate_increment(result.spread, background.channels, background.grid)
-        spread = replace(spread, values=spread.values.abs())
+        spread = interpolate_spread(result.spread, background.channels, background.grid)
     feedback = Feedback(
         checked,
         np.where(operator.defined, equivalent, np.nan),
         np.where(operator.defined, _observed(operator, values), np.nan),
-        np.full(len(checked), np.nan) if spread is None else _spread_at(operator, spread),
+        np.full(len(checked), np.nan)
+        if spread is None
+        else np.where(operator.defined, operator.of_spread(spread.values).numpy(), np.nan),
     )
     log |= {"humidity_clipped": clipped} | (result.log or {})
     return Analysis(analysis, background, replace(background, values=values - background.values), spread, feedback, log)
@@ -122,11 +123,6 @@ def _operator(
 
 def _observed(operator: ObservationOperator, values: torch.Tensor) -> NDArray[np.float64]:
     return np.asarray(operator(values).numpy(), dtype=np.float64)
-
-
-def _spread_at(operator: ObservationOperator, spread: State) -> NDArray[np.float64]:
-    """The spread at the observations; the sign that winds take across a pole means nothing here."""
-    return np.where(operator.defined, np.abs(_observed(operator, spread.values)), np.nan)
 
 
 def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> Departures:

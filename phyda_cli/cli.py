@@ -40,7 +40,7 @@ _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(
 _GLOBAL_FLAGS: Final = ("--json", "--quiet", "--verbose", "--debug")
 _GLOBAL_VALUES: Final = ("--log-format",)
 _COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose --debug --log-format text|json"
-_USAGE_ERRORS: Final = typer.BadParameter.__bases__
+_USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if issubclass(base, Exception))
 """Every usage error of typer: it exports only this one of them, their common base is its parent."""
 
 app = typer.Typer(
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], *, debug: bool) -> int:
     """Run the command; every exception becomes a line and a code here and nowhere else."""
+    caught: Exception
     try:
         outcome = app(args=list(words), prog_name="phyda", standalone_mode=False)
         if outcome == 128 + signal.SIGINT:  # typer turns KeyboardInterrupt into this

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -17,26 +17,29 @@ from phyda_cli.errors import ConfigError, InputMissingError, UsageError
 _DURATION: Final = re.compile(r"(?:PT)?(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+)M(?:IN)?)?", re.IGNORECASE)
 
 
-def _duration(value: Any) -> Any:
-    """3h, 90min, 1h30min and the ISO 8601 forms of the same."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
+def _duration(text: str) -> timedelta:
+    """3h, 90min, 1h30min and the ISO 8601 forms of the same. Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
-        raise ValueError(f"{value!r} is no duration; write 3h, 90min or PT3H")
+        raise ValueError(f"{text!r} is no duration; write 3h, 90min or PT3H")
     return timedelta(hours=float(match["hours"] or 0), minutes=float(match["minutes"] or 0))
 
 
-def _utc(value: Any) -> Any:
-    """A moment in UTC without a time zone; one that names no zone is UTC."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise ValueError(f"{value!r} is no ISO 8601 time; write 2008-12-08T12") from None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return value
+def _utc(value: str | datetime) -> datetime:
+    """A moment in UTC without a time zone; one that names no zone is UTC. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"{value!r} is no ISO 8601 time; write 2008-12-08T12") from None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
+
+
+def _read_duration(value: Any) -> Any:
+    return _duration(value) if isinstance(value, str) else value
+
+
+def _read_time(value: Any) -> Any:
+    return _utc(value) if isinstance(value, str | datetime) else value
 
 
 def _several(value: Any) -> Any:
@@ -70,17 +73,20 @@ class AssimilateConfig(BaseModel):
     increment: Path | None = None
     """Where to write analysis minus background (NetCDF)."""
 
-    time: Annotated[datetime | None, BeforeValidator(_utc)] = None
+    time: Annotated[datetime | None, BeforeValidator(_read_time)] = None
     """Valid time of the analysis, UTC; chooses from a background that holds several."""
 
-    window: Annotated[timedelta | None, BeforeValidator(_duration), Field(gt=timedelta(0))] = None
-    """Observations farther than this from the valid time are rejected; None takes them all."""
+    window: Annotated[timedelta, BeforeValidator(_read_duration), Field(gt=timedelta(0))] = timedelta(hours=3)
+    """Observations farther than this from the valid time are rejected."""
 
     member: int | None = Field(default=None, ge=0)
     """The member of a background ensemble to use."""
 
     select: dict[str, str] = Field(default_factory=dict)
     """Choices along further dimensions of the background: name → value."""
+
+    members: int = Field(default=0, ge=0)
+    """Samples of the analysis for its uncertainty (3D-Var); 0 makes none."""
 
     dry_run: bool = False
     """Read and check everything, write nothing."""
@@ -108,6 +114,35 @@ class AssimilateConfig(BaseModel):
 
     max_reject_fraction: float = Field(default=1.0, ge=0, le=1)
     """Fail when a greater share of the observations is rejected."""
+
+
+def parse_time(text: str) -> datetime:
+    """A --time option as UTC without a time zone. Raises UsageError."""
+    try:
+        return _utc(text)
+    except ValueError as error:
+        raise UsageError(f"--time: {error}") from error
+
+
+def parse_duration(text: str) -> timedelta:
+    """A --window option. Raises UsageError."""
+    try:
+        return _duration(text)
+    except ValueError as error:
+        raise UsageError(f"--window: {error}") from error
+
+
+def parse_choices(texts: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE options as a mapping. Raises UsageError for one without a key or value, or a key given twice."""
+    choices: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"--select {text}: write KEY=VALUE, for example month=1")
+        if key in choices:
+            raise UsageError(f"--select {text}: {key} is chosen already, as {choices[key]}")
+        choices[key] = value
+    return choices
 
 
 Model = TypeVar("Model", bound=BaseModel)

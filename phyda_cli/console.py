@@ -85,10 +85,11 @@ class Console:
 
     def failure(self, message: str, *, code: int, kind: str) -> None:
         """Say why the run ends: one line on stderr and, with --json, the document on stdout."""
+        message = " ".join(message.split())
         if self.log_format is LogFormat.JSON:
             logging.getLogger(_INTERNAL_LOGGER).error(message)
         else:
-            self._stderr(f"phyda: error: {' '.join(message.split())}")
+            self._stderr(f"phyda: error: {message}")
         if self.json:
             failure = {"type": kind, "message": message}
             with contextlib.suppress(SystemExit, CannotWriteError):
@@ -145,7 +146,7 @@ def discard_stdout() -> None:
 class _LineFormatter(logging.Formatter):
     """One event, one line, UTC."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%SZ"
     default_msec_format = ""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +20,14 @@ _EXTRAS: Final = {"store": ("zarr",), "simulate": ("jcm", "zarr"), "plot": ("mat
 
 def doctor() -> None:
     """Say which versions, devices, extras, weights, memory and disk phyda finds; exit 78 when something is broken."""
+    from importlib.util import find_spec
+
     report: dict[str, Any] = {
         "phyda": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
-        "extras": {name: all(util.find_spec(m) is not None for m in needs) for name, needs in _EXTRAS.items()},
+        "extras": {name: all(find_spec(m) is not None for m in needs) for name, needs in _EXTRAS.items()},
         "torch": _torch(),
         "eccodes": _eccodes(),
         "weights": _weights(),
@@ -45,6 +46,8 @@ def doctor() -> None:
 
 
 def _version(library: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:

@@ -1,9 +1,9 @@
 """The one grid module: global latitude-longitude grids, in one canonical orientation.
 
 Inside phyda every grid runs from south to north and from the smallest longitude in [0, 360) eastward, without the
-duplicate meridian that some files carry. `orient` gives the index arrays that bring a file's axes there; the writers use
-their inverse, so files keep their own orientation. Regular (equiangular) and regular Gaussian grids are both of this
-kind; the poles may be grid rows or not.
+duplicate meridian that some files carry. `orient` gives the index arrays that bring a file's axes there; the writers
+use their inverse, so files keep their own orientation. Regular (equiangular) and regular Gaussian grids are both of
+this kind; the poles may be grid rows or not.
 
 Area of a row: the cell edges lie half-way between rows, the outermost at the poles, so that
 w_j = sin φ_{j+1/2} − sin φ_{j−1/2} and Σ w_j = 2 exactly on every grid.
@@ -48,7 +48,7 @@ class Grid:
         spacing = 360.0 / lon.size
         if lon[0] < 0 or lon[-1] >= 360 or np.any(np.abs(np.diff(lon) - spacing) > max(_TOLERANCE, 0.02 * spacing)):
             raise BadDataError(
-                f"longitudes must go round the globe in even steps, found {lon.size} values from {lon[0]:g} to {lon[-1]:g}"
+                f"longitudes must go round the globe in even steps, found {lon.size} from {lon[0]:g} to {lon[-1]:g}"
             )
         rows = float(np.max(np.diff(lat)))
         if 90 - lat[-1] > 1.5 * rows or lat[0] + 90 > 1.5 * rows:
@@ -81,7 +81,7 @@ class Grid:
 
     @cached_property
     def area_weights(self) -> Array:
-        """(n_lat,) area of one cell of each row, scaled so that the mean over the grid is Σ_j w_j·mean_i(x) with Σ w = 1."""
+        """(n_lat,) area of each row, scaled to Σ w = 1: the mean over the grid is Σ_j w_j · mean_i(x_ji)."""
         lat = np.asarray(self.latitudes)
         edges = np.concatenate([[-90.0], 0.5 * (lat[1:] + lat[:-1]), [90.0]])
         return np.asarray(0.5 * np.diff(np.sin(np.radians(edges))))

@@ -1,6 +1,6 @@
 """Moist thermodynamics: the conversions between specific humidity, relative humidity and dew point.
 
-Saturation vapour pressure is the IFS one (IFS documentation Cy47r3, part IV "Physical processes", equations 7.4 and 7.5):
+Saturation vapour pressure is that of the IFS (documentation Cy41r2, part IV, section 7.2.1b, equations 7.4 and 7.5):
 the Tetens form over water and over ice, and in between a mixture by the share of water
 
     e_s(T)   = α·e_w(T) + (1 − α)·e_i(T),      e_x(T) = 611.21 Pa · exp(a_x (T − T_0) / (T − b_x)),  T_0 = 273.16 K
@@ -32,7 +32,7 @@ _REFERENCE_PRESSURE: Final = 611.21
 _WATER: Final = (17.502, 32.19)
 _ICE: Final = (22.587, -0.7)
 _LEAST_VAPOUR_PRESSURE: Final = 1e-6
-"""Below this vapour pressure [Pa] the dew point (about 130 K) means nothing; drier air is given that of this pressure."""
+"""Below this vapour pressure [Pa] the dew point (about 130 K) means nothing; drier air is given this one's."""
 
 
 def _namespace(*values: Any) -> Any:

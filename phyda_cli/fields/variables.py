@@ -1,7 +1,7 @@
-"""The one table of variables: ECMWF short name ↔ CF standard name ↔ GRIB short names ↔ common NetCDF names, units, bounds.
+"""The one table of variables: ECMWF short, CF standard, GRIB and common NetCDF names, units, bounds.
 
-Units are SI. Bounds are gross physical limits [SI] outside which a value is wrong whatever the weather; they are wide on
-purpose (the background check is the sharp one). `aliases` are compared without case.
+Units are SI. Bounds are gross physical limits [SI] outside which a value is wrong whatever the weather; they are wide
+on purpose (the background check is the sharp one). `aliases` are compared without case.
 """
 
 from __future__ import annotations

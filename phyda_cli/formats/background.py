@@ -31,9 +31,10 @@ from phyda_cli.fields.thermodynamics import (
     specific_humidity_from_relative_humidity,
 )
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.contents import Contents, FoundField, format_time, global_orientation
+from phyda_cli.formats.contents import PASSIVE, Contents, FoundField, format_time, global_orientation
 from phyda_cli.formats.merge import merge_contents
 from phyda_cli.formats.sniff import FileFormat, sniff
+from phyda_cli.formats.units import candidates
 
 Array = NDArray[np.float64]
 
@@ -52,9 +53,6 @@ _CONVERSIONS = {
     "r": ("q", Conversion.RELATIVE_HUMIDITY),
     "td": ("q", Conversion.DEWPOINT),
 }
-
-_PASSIVE = frozenset({"w", "vo", "d"})
-"""Variables that no method analyses: with missing or incredible values they are passed through, not refused."""
 
 _MODEL_TOP = 100.0
 """Above this pressure [Pa] the table's bounds, made for the troposphere and stratosphere, are not checked."""
@@ -118,8 +116,8 @@ def read_background(
     """Read a background from GRIB, NetCDF or Zarr files; several files are merged (one per variable, say).
 
     time: valid time (UTC) to read; sets the valid time of files that tell none, and of NetCDF files whose time axis
-    `select` indexes. member: one ensemble member; None keeps them all. select: further choices, NetCDF dimension → value,
-    GRIB key → value. Raises InputMissingError, BadDataError or UsageError with one line.
+    `select` indexes. member: one ensemble member; None keeps them all. select: further choices, NetCDF dimension
+    or GRIB key → value. Raises InputMissingError, BadDataError or UsageError with one line.
     """
     if not paths:
         raise UsageError("no background file was given; name one with --background")
@@ -163,8 +161,8 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
         for index, level in enumerate(field.levels or (None,)):
             plane = values[..., index, :, :]
             channel, own = Channel(variable, level), Channel(field.variable, level)
-            problem = _problem(own, plane, field.unit.label)
-            if problem and field.variable in _PASSIVE:
+            problem = _problem(own, plane, field)
+            if problem and field.variable in PASSIVE:
                 notes.append(f"{own} is passed through unread: {problem}")
                 continue
             if problem:
@@ -183,7 +181,7 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
             if channel in layout:
                 if conversion is layout[channel].conversion:
                     raise BadDataError(
-                        f"{contents.source}: both {layout[channel].name!r} and {field.name!r} hold {channel}; remove one"
+                        f"{contents.source}: both {layout[channel].name!r} and {field.name!r} are {channel}; remove one"
                     )
                 companions.append((channel, place))
                 continue
@@ -215,13 +213,13 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
 def restore(background: Background, state: State) -> xr.Dataset:
     """A copy of the background's dataset with the state's values in the file's own orientation, units and quantities.
 
-    state: the same grid and member axis as `background.state`, any of its channels; fields of other channels, and values
-    that did not change, stay bit for bit. Raises BadDataError when grid, members or channels disagree.
+    state: the same grid and member axis as `background.state`, any of its channels; fields of other channels, and
+    values that did not change, stay bit for bit. Raises BadDataError when grid, members or channels disagree.
     """
     old = background.state
     if state.grid.shape != old.grid.shape or state.values.shape[:-3] != old.values.shape[:-3]:
         raise BadDataError(
-            f"a state of shape {tuple(state.values.shape)} cannot go back into a background of {tuple(old.values.shape)}"
+            f"a state of shape {tuple(state.values.shape)} cannot go back into one of {tuple(old.values.shape)}"
         )
     new = {channel: _plane(state, channel) for channel in state.channels}
     # Compare in the precision of the new state: a detour through single precision is no change.
@@ -229,7 +227,7 @@ def restore(background: Background, state: State) -> xr.Dataset:
     unknown = [channel for channel in new if channel not in background.layout]
     if unknown:
         raise BadDataError(f"the background holds no {unknown[0]}")
-    rows, columns = _file_index(background)
+    rows, columns = file_index(background)
     arrays: dict[str, NDArray[np.generic]] = {}
     for channel, place in (*background.layout.items(), *background.companions):
         inputs = [channel, Channel("t", channel.level)][: 2 if place.conversion is Conversion.RELATIVE_HUMIDITY else 1]
@@ -241,7 +239,7 @@ def restore(background: Background, state: State) -> xr.Dataset:
         values = values * place.scale + place.offset
         variable = background.dataset[place.name]
         array = arrays.setdefault(place.name, variable.values.copy())
-        target = _horizontal(array, variable.dims, background, place)
+        target = horizontal_view(array, variable.dims, background, place)
         mask = changed[..., rows[:, None], columns]
         target[mask] = values[..., rows[:, None], columns][mask].astype(array.dtype)
     dataset = background.dataset.copy()
@@ -263,20 +261,23 @@ def _canonical(contents: Contents, field: FoundField, orientation: Orientation) 
     return np.asarray(values)
 
 
-def _problem(channel: Channel, plane: Array, unit: str) -> str | None:
-    """What is wrong with a field, or None."""
+def _problem(channel: Channel, plane: Array, field: FoundField) -> str | None:
+    """What is wrong with a field (SI), or None; names the unit that would fit where just one does."""
     missing = int(np.count_nonzero(~np.isfinite(plane)))
     if missing:
         return f"{channel} has {missing} missing or infinite values of {plane.size}; fill them first"
     variable = VARIABLES[channel.variable]
     low, high = variable.bounds
     least, most = float(np.min(plane)), float(np.max(plane))
-    if (least < low or most > high) and (channel.level is None or channel.level >= _MODEL_TOP):
-        return (
-            f"{channel} lies between {least:g} and {most:g} {variable.units}, outside the credible {low:g} to {high:g}; "
-            f"is its unit really {unit}?"
-        )
-    return None
+    if (low <= least and most <= high) or (channel.level is not None and channel.level < _MODEL_TOP):
+        return None
+    says = f"{channel} lies between {least:g} and {most:g} {variable.units}, outside the credible {low:g} to {high:g}"
+    if not field.correctable:
+        return f"{says}: the field is damaged or no {variable.long_name.lower()}"
+    stored = [(value - field.unit.offset) / field.unit.scale for value in (least, most)]
+    fitting = [u for u in candidates(variable.units) if all(low <= u.scale * x + u.offset <= high for x in stored)]
+    hint = f"its numbers fit {fitting[0].label}, so" if len(fitting) == 1 else f"if its unit is not {field.unit.label},"
+    return f"{says}; {hint} correct the attribute, for example with ncatted -a units,{field.name},o,c,UNIT"
 
 
 def _to_channel(conversion: Conversion, plane: Array, level: float | None, planes: Mapping[Channel, Array]) -> Array:
@@ -304,7 +305,7 @@ def _plane(state: State, channel: Channel, dtype: torch.dtype | None = None) -> 
     return np.asarray(plane.to(dtype or plane.dtype).to(torch.float64).numpy())
 
 
-def _file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Canonical row and column of every row and column of the file; a duplicate meridian maps to its twin."""
     grid = background.orientation.grid
     rows = np.empty(background.dataset.sizes[background.latitude], np.int64)
@@ -314,7 +315,7 @@ def _file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.i
     return rows, np.argmin(apart, axis=1)
 
 
-def _horizontal(
+def horizontal_view(
     array: NDArray[np.generic], dims: tuple[object, ...], background: Background, place: FieldLayout
 ) -> NDArray[np.generic]:
     """A view (…, lat, lon) of one level of a variable, whatever the order of its axes."""

@@ -73,7 +73,8 @@ def expected_size(path: Path) -> int:
             header.name()
             dimensions.append(header.count())
         header.attributes()
-        fixed, recorded = [stream.tell()], []
+        ends: list[int] = []
+        recorded: list[tuple[int, int]] = []
         for _ in range(header.list_length()):
             header.name()
             shape = [dimensions[header.count()] for _ in range(header.count())]
@@ -83,10 +84,13 @@ def expected_size(path: Path) -> int:
             begin = header.offset()
             is_record = bool(shape) and shape[0] == 0
             size = math.prod(shape[1:] if is_record else shape) * _TYPE_SIZES[kind]
-            (recorded if is_record else fixed).append((begin, size) if is_record else begin + size)
-        whole = max(fixed)
-        if recorded and records and not streaming:
+            if is_record:
+                recorded.append((begin, size))
+            else:
+                ends.append(begin + size)
+        whole = max([stream.tell(), *ends])
+        if recorded and records > 0 and not streaming:
             # A single record variable is not padded to four bytes.
             stride = recorded[0][1] if len(recorded) == 1 else sum(_padded(size) for _, size in recorded)
-            whole = max(whole, *(begin + (records - 1) * stride + size for begin, size in recorded))
+            whole = max([whole, *(begin + (records - 1) * stride + size for begin, size in recorded)])
         return whole

@@ -1,7 +1,7 @@
 """The closed tables of an observation table: what its columns, variables and units may be called.
 
-Names are compared without case, blanks counting as underscores. A unit can stand in a `unit` column, in brackets after a
-column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degc`); without one values are in SI.
+Names are compared without case, blanks counting as underscores. A unit can stand in a `unit` column, in brackets after
+a column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degc`); without one values are in SI.
 """
 
 from __future__ import annotations

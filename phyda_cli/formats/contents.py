@@ -19,6 +19,9 @@ from phyda_cli.formats.units import UnitConversion
 
 Array = NDArray[np.float64]
 
+PASSIVE = frozenset({"w", "vo", "d"})
+"""Variables that no method analyses: what would refuse another variable lets these pass through unread."""
+
 MEMBER_NAMES = ("number", "member", "members", "ensemble", "realization", "ens", "sample")
 """Names of ensemble dimensions; the first is the one that GRIB fields get."""
 
@@ -30,6 +33,7 @@ class FoundField:
     name: in the dataset. variable: key of `VARIABLES` for the quantity as the file holds it (`gh`, `r` and `td` too).
     unit: the file's unit. level_dim: its level dimension, None for single-level fields and scalar levels.
     levels: [Pa] along `level_dim`, one entry for a scalar level, empty for a single-level field.
+    correctable: whether the unit is an attribute that may be wrong; in GRIB the parameter fixes it.
     """
 
     name: str
@@ -37,6 +41,7 @@ class FoundField:
     unit: UnitConversion
     level_dim: str | None
     levels: tuple[float, ...]
+    correctable: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,13 @@ def format_time(time: np.datetime64) -> str:
 def choose_time(times: Sequence[np.datetime64], wanted: np.datetime64 | None, source: str) -> np.datetime64:
     """The valid time to read. Raises BadDataError, listing the times there are, unless exactly one fits."""
     there = sorted(set(times))
-    if wanted is not None and wanted.astype("datetime64[s]") in [t.astype("datetime64[s]") for t in there]:
-        return wanted.astype("datetime64[ns]")
+    fitting = [t for t in there if wanted is None or t.astype("datetime64[s]") == wanted.astype("datetime64[s]")]
+    if len(fitting) == 1:
+        return fitting[0]
     listed = ", ".join(format_time(t) for t in there[:8]) + (f" … {format_time(there[-1])}" if len(there) > 8 else "")
     if wanted is not None:
         raise BadDataError(f"{source}: holds no fields valid at {format_time(wanted)}; there are: {listed}")
-    if len(there) > 1:
-        raise BadDataError(f"{source}: holds {len(there)} valid times; choose one with --time: {listed}")
-    return there[0].astype("datetime64[ns]")
+    raise BadDataError(f"{source}: holds {len(there)} valid times; choose one with --time: {listed}")
 
 
 def global_orientation(latitudes: Array, longitudes: Array, source: str) -> Orientation:

@@ -1,11 +1,12 @@
 """Observation tables as text: comma-, semicolon- or tab-separated, UTF-8, plain or gzip, whatever the suffix.
 
-The table is long (columns for variable and value) or wide (one column for each variable); `columns.py` has the names and
-units accepted. What is wrong with the whole file is an error that names it; what is wrong with a row is a flag on it.
+The table is long (columns for variable and value) or wide (one column for each variable); `columns.py` has the names
+and units accepted. What is wrong with the whole file is an error that names it; with a row, a flag on that row.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import zlib
@@ -81,21 +82,13 @@ def _parse(text: str, label: str) -> pd.DataFrame:
     """The table with every cell as text, its columns by their own names. Raises BadDataError for a bad shape."""
     header = text.lstrip().split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
-    try:
-        # The header is read as a row, so that a longer row is an error and not an index.
-        table = pd.read_csv(
-            io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
-        )
-    except pd.errors.ParserError as error:
-        detail = str(error).rsplit("error:", 1)[-1].strip()
-        raise BadDataError(f"{label}: ragged table ({detail}); every line needs as many fields as the header") from None
-    short = table.isna().any(axis=1).to_numpy()
-    if short.any():
-        row = int(np.argmax(short))
-        found, expected = int(table.iloc[row].notna().sum()), table.shape[1]
-        raise BadDataError(
-            f"{label}: row {row} has {found} fields, expected {expected}; the table is ragged or cut off"
-        )
+    if separator not in header:
+        raise BadDataError(f"{label}: the first line is not a header with columns: {header.strip()[:60]!r}")
+    _check_shape(text, separator, label)
+    # The header is read as a row, so that pandas takes no column for an index.
+    table = pd.read_csv(
+        io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
+    )
     names = [str(name).strip() for name in table.iloc[0]]
     repeated = [name for name, count in Counter(normalise(name) for name in names).items() if count > 1]
     if repeated:
@@ -103,3 +96,20 @@ def _parse(text: str, label: str) -> pd.DataFrame:
     table = table.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(names)
     return table
+
+
+def _check_shape(text: str, separator: str, label: str) -> None:
+    """Raise BadDataError for the first row whose number of fields is not the header's; pandas would fill it up."""
+    expected = row = 0
+    try:
+        for fields in csv.reader(io.StringIO(text), delimiter=separator):
+            if not fields or (len(fields) == 1 and not fields[0].strip()):
+                continue
+            expected = expected or len(fields)
+            if len(fields) != expected:
+                raise BadDataError(
+                    f"{label}: row {row} has {len(fields)} fields, expected {expected}; the table is ragged or cut off"
+                )
+            row += 1
+    except csv.Error as error:
+        raise BadDataError(f"{label}: row {row} cannot be parsed: {error}") from None

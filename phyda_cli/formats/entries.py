@@ -7,6 +7,7 @@ dropped, so every row of the file is found again in the result.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -146,9 +147,13 @@ def _wide_cells(table: pd.DataFrame, roles: dict[str, str], label: str) -> _Cell
     empty = np.flatnonzero(~filled)
     blank = np.full(empty.size, "", dtype=object)
     parts.append(_Cells(empty, blank, blank, blank, blank, blank))
-    joined = _Cells(*(np.concatenate(columns_of) for columns_of in zip(*parts, strict=True)))
-    order = np.argsort(joined.row, kind="stable")
-    return _Cells(*(column[order] for column in joined))
+    row = np.concatenate([part.row for part in parts])
+    order = np.argsort(row, kind="stable")
+
+    def joined(field: str) -> Texts:
+        return np.concatenate([getattr(part, field) for part in parts])[order]
+
+    return _Cells(row[order], joined("name"), joined("value"), joined("unit"), joined("error"), joined("mark"))
 
 
 def _build(
@@ -185,6 +190,9 @@ def _build(
         reason=np.full(n, "", dtype=object),
         sources=(label,),
     )
+    nameless = cells.name == ""
+    result = result.reject(nameless & (cells.value == ""), Flag.MISSING, "the row holds no value")
+    result = result.reject(nameless, Flag.MISSING, "the row names no variable")
     for name, texts, values in (
         ("value", cells.value, result.value),
         ("latitude", latitude_text, result.latitude),
@@ -235,8 +243,7 @@ def _to_si(observations: Observations, cells: _Cells) -> Observations:
         quantity, own_unit = split_unit(name)
         rows = codes == code
         if not quantity:
-            wrong = f"unknown variable {name}" if name else "the row has no variable"
-            result = result.reject(rows, Flag.H_FAILED, wrong)
+            result = result.reject(rows, Flag.H_FAILED, f"unknown variable {name}")
             continue
         unit = unit or own_unit or _unit_of_geopotential(observations, rows, quantity)
         found = conversion(quantity, unit)
@@ -245,14 +252,7 @@ def _to_si(observations: Observations, cells: _Cells) -> Observations:
             result = result.reject(rows, Flag.BOUNDS, f"unit {unit} is not known for {quantity}")
             continue
         variable[rows], scale[rows], offset[rows] = found.quantity, found.scale, found.offset
-    return Observations(
-        **{
-            **vars(result),
-            "variable": variable,
-            "value": scale * result.value + offset,
-            "error": scale * result.error,
-        }
-    )
+    return replace(result, variable=variable, value=scale * result.value + offset, error=scale * result.error)
 
 
 def _unit_of_geopotential(observations: Observations, rows: NDArray[np.bool_], quantity: str) -> str:
@@ -292,8 +292,11 @@ def _times(
 ) -> tuple[NDArray[np.datetime64], Texts]:
     """Times (UTC) and their text. `date` and `time` together are YYYYMMDD (or ISO) and HHMMSS, as in ODB."""
     if "time" in roles and "date" in roles:
-        clock = pd.Series(_texts(table[roles["time"]])).str.zfill(6)
-        texts = (pd.Series(_texts(table[roles["date"]])) + "T" + clock).to_numpy(dtype=object)
+        day, clock = (pd.Series(_texts(table[roles[role]]), dtype=object) for role in ("date", "time"))
+        day = day.str.replace(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", regex=True)
+        clock = clock.where(~clock.str.fullmatch(r"\d+"), clock.str.zfill(6))
+        clock = clock.str.replace(r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3", regex=True)
+        texts = (day + "T" + clock).to_numpy(dtype=object)
     elif "time" in roles or "date" in roles:
         texts = _texts(table[roles.get("time") or roles["date"]])
     else:
@@ -322,7 +325,7 @@ def _report_numbers(observations: Observations, cells: _Cells, *, long: bool) ->
         {"station": o.station, "lat": o.latitude, "lon": o.longitude, "time": o.time, "pressure": o.pressure}
     )
     numbers = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
-    return numbers.to_numpy(dtype=np.int64)
+    return np.asarray(numbers.to_numpy(dtype=np.int64), dtype=np.int64)
 
 
 def _texts(column: pd.Series[str]) -> Texts:
@@ -330,6 +333,9 @@ def _texts(column: pd.Series[str]) -> Texts:
 
 
 def _numbers(texts: Texts) -> Floats:
+    """Numbers of texts; NaN where there is no number."""
+    if not np.any(texts != ""):
+        return np.full(texts.shape, np.nan)
     return np.asarray(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64))
 
 

@@ -135,7 +135,7 @@ def _seconds(time: NDArray[np.datetime64]) -> NDArray[np.float64]:
 
 
 def read_feedback(path: Path) -> Feedback:
-    """Read a feedback file that phyda wrote. Raises InputMissingError when it is not there, BadDataError when it is not one."""
+    """Read a feedback file that phyda wrote. Raises InputMissingError (no file) or BadDataError (not one)."""
     if not path.is_file():
         raise InputMissingError(f"{path}: no such file")
     try:

@@ -4,8 +4,8 @@
     GRIB 2   "GRIB" reserved(2) discipline(1) edition(1) length(8), sections length(4) number(1) …, "7777"
              one field for each data section (number 7)
 
-Every byte is accounted for: between messages only text (WMO bulletin headers) and padding may stand. A file that was cut
-off or damaged is found here, with the message's number and offset, before any library fills the gap in silence.
+Every byte is accounted for: only text (WMO bulletin headers) and padding may stand between messages. A file that was
+cut off or damaged is found here, with the message's number and offset, before any library fills the gap in silence.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def scan_frames(path: Path) -> tuple[Frame, ...]:
             if not _is_filler(gap):
                 raise BadDataError(
                     f"{path}: {len(gap)} bytes at byte {position}, after message {len(frames)}, are not GRIB: "
-                    "the file is damaged; fetch it again"
+                    "part of the file is lost; fetch it again (grib_copy keeps the messages that are whole)"
                 )
             if start < 0:
                 return tuple(frames)
@@ -63,16 +63,16 @@ def _frame(data: mmap.mmap, start: int, path: Path, number: int) -> Frame:
     edition = data[start + 7]
     if edition not in (1, 2):
         raise BadDataError(f"{where} has edition {edition}, phyda reads GRIB 1 and 2; the file may be damaged")
-    if edition == 1:
-        size = _size_of_edition_1(data, start)
-    else:
-        size = int.from_bytes(data[start + 8 : start + 16], "big")
+    long = int.from_bytes(data[start + 8 : start + 16], "big")
+    size = _size_of_edition_1(data, start) if edition == 1 else long
     if start + size > len(data):
         raise BadDataError(
             f"{where} is cut off: it needs {size} bytes, the file has {len(data) - start} from there; fetch it again"
         )
     if size < 16 or data[start + size - 4 : start + size] != _END:
-        raise BadDataError(f"{where} does not end with 7777 after its {size} bytes: the file is damaged; fetch it again")
+        raise BadDataError(
+            f"{where} does not end with 7777 after its {size} bytes: the file is damaged; fetch it again"
+        )
     fields = 1 if edition == 1 else _fields_of_edition_2(data, start, size)
     if fields < 1:
         raise BadDataError(f"{where} is damaged: its sections do not fill its {size} bytes; fetch the file again")

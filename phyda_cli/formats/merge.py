@@ -64,9 +64,7 @@ def _rename(first: Contents, second: Contents) -> Contents:
         names[second.member] = first.member
         ours, theirs = first.dataset[first.member].values, second.dataset[second.member].values
         if not np.array_equal(ours, theirs):
-            raise BadDataError(
-                f"{first.source} and {second.source}: hold different members; choose one with --member"
-            )
+            raise BadDataError(f"{first.source} and {second.source}: hold different members; choose one with --member")
     for dim in second.dataset.dims:
         if dim in names or dim not in first.dataset.dims:
             continue

@@ -1,9 +1,9 @@
 """What a file is, told by its first bytes; the suffix is never asked.
 
-    GRIB    "GRIB" within the first bytes (a WMO bulletin header may come before it)
-    HDF5    \\x89HDF\\r\\n\\x1a\\n at byte 0, 512, 1024, 2048, … (NetCDF-4 is HDF5)
-    NetCDF  "CDF" and the version byte 1, 2 or 5
-    Zarr    a directory that holds zarr.json, .zmetadata or .zgroup
+GRIB    "GRIB" within the first bytes (a WMO bulletin header may come before it)
+HDF5    \\x89HDF\\r\\n\\x1a\\n at byte 0, 512, 1024, 2048, … (NetCDF-4 is HDF5)
+NetCDF  "CDF" and the version byte 1, 2 or 5
+Zarr    a directory that holds zarr.json, .zmetadata or .zgroup
 """
 
 from __future__ import annotations

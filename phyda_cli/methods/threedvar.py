@@ -110,7 +110,7 @@ class _Problem:
     ) -> tuple[torch.Tensor, Solution]:
         """Increments (case, channel, lat, lon) and the solution in control space.
 
-        zeta: (case, fields, (N+1)²) background draws; noise: (case, observation) draws of unit variance, for cases of
+        zeta: (case, fields, n, m, 2) background draws; noise: (case, observation) draws of unit variance, for cases of
         one size; both None for the plain analysis.
         """
         shape = (self.count, *self.transform.shape)

@@ -43,7 +43,8 @@ _SUSPICIONS: Final[dict[str, tuple[Callable[[Floats], Floats], str]]] = {
 """What to try on a value out of bounds, and what it means when that brings it within."""
 
 _HEIGHT_AS_GEOPOTENTIAL: Final = 0.4
-"""A geopotential below this part of the standard atmosphere's is a height: true ones are at 0.8 to 1.2, heights at 0.1."""
+"""A geopotential below this part of the standard atmosphere's is no geopotential: a height is near 0.1."""
+_NEAR_STANDARD: Final = 0.25
 _CLEAR_HEIGHT: Final = 1500.0
 """Standard height [m] above which the two cannot be taken for each other."""
 
@@ -118,14 +119,15 @@ def _check_values(observations: Observations) -> Observations:
         result = reject_rows(result, rows & ((o.value < low) | (o.value > high)), Flag.BOUNDS, describe)
     height = standard_height(o.pressure)
     too_low = (o.variable == "z") & (height > _CLEAR_HEIGHT) & (o.value < _HEIGHT_AS_GEOPOTENTIAL * GRAVITY * height)
-    return reject_rows(
-        result,
-        too_low,
-        Flag.BOUNDS,
-        lambda i: (
-            f"z {o.value[i]:g} m2 s-2 at {o.pressure[i]:g} Pa; looks like height in m: name it gh or set the unit to m"
-        ),
-    )
+    as_hectopascal = np.abs(o.value / (GRAVITY * standard_height(100.0 * o.pressure)) - 1.0) < _NEAR_STANDARD
+
+    def describe_height(i: int) -> str:
+        hint = "height in m: name it gh or set the unit to m"
+        if as_hectopascal[i]:
+            hint = "pressure in hPa given as Pa: name the column pressure_hpa"
+        return f"z {o.value[i]:g} m2 s-2 at {o.pressure[i]:g} Pa is far too low; looks like {hint}"
+
+    return reject_rows(result, too_low, Flag.BOUNDS, describe_height)
 
 
 def _pressure_suspicion(pressure: float) -> str:

@@ -3,8 +3,8 @@
     u = −s sin D     σ_u² = (sin D · σ_s)² + (s cos D · σ_D)²       from speed s and the direction D it blows from
     v = −s cos D     σ_v² = (cos D · σ_s)² + (s sin D · σ_D)²
     z = g · gh       σ_z = g · σ_gh
-    q = q(e_s(T_d), p)        σ_q = ∂q/∂e · de_s/dT_d · σ_Td
-    q = q(r · e_s(T), p)      σ_q² = (∂q/∂e)² · ((e_s σ_r)² + (r de_s/dT σ_T)²)
+    q = q(e_w(T_d), p)        σ_q = ∂q/∂T_d · σ_Td
+    q = q(r · e_w(T), p)      σ_q² = (∂q/∂r · σ_r)² + (∂q/∂T · σ_T)²
 
 The row of the speed becomes u and the row of the direction becomes v. A row whose companion is missing, rejected or not
 unique in its report is flagged; a row that says again what its report gives directly (speed beside u, dew point beside
@@ -17,10 +17,12 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
-from phyda_cli.observations.reference import saturation_vapour_pressure, specific_humidity, standard_height
+from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
+from phyda_cli.observations.reference import standard_height
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
@@ -87,15 +89,17 @@ def _without_flight_levels(observations: Observations) -> Observations:
 def _companion(observations: Observations, report: NDArray[np.int64], quantity: str) -> _Companion:
     """For each row, the valid value of `quantity` in its report, with the largest error where it comes twice alike."""
     n_reports = int(report.max(initial=-1)) + 1
-    count = np.zeros(n_reports, dtype=np.int64)
+    distinct = np.zeros(n_reports, dtype=np.int64)
     value, error = np.full(n_reports, np.nan), np.full(n_reports, np.nan)
     rows = np.flatnonzero(observations.used & (observations.variable == quantity))
     if rows.size:
-        pairs = np.unique(np.stack([report[rows].astype(np.float64), observations.value[rows]], axis=1), axis=0)
-        np.add.at(count, pairs[:, 0].astype(np.int64), 1)
-        value[report[rows]] = observations.value[rows]
-        np.fmax.at(error, report[rows], observations.error[rows])
-    return _Companion(count[report], value[report], error[report])
+        rows = rows[np.lexsort((observations.value[rows], report[rows]))]
+        number, observed = report[rows], observations.value[rows]
+        another = np.append(True, (np.diff(number) != 0) | (np.diff(observed) != 0))
+        distinct = np.bincount(number[another], minlength=n_reports)
+        value[number] = observed
+        np.fmax.at(error, number, observations.error[rows])
+    return _Companion(distinct[report], value[report], error[report])
 
 
 def _paired(
@@ -108,6 +112,8 @@ def _paired(
 
 
 def _wind(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    if not np.isin(observations.variable, ("wind_speed", "wind_direction")).any():
+        return observations
     surface = _is_surface(observations)
     result = observations
     for quantity, repeated_by in (("wind_speed", ("u", "u10")), ("wind_direction", ("v", "v10"))):
@@ -145,6 +151,8 @@ def _height(observations: Observations) -> Observations:
 
 
 def _humidity(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    if not np.isin(observations.variable, ("td", "r")).any():
+        return observations
     result = observations
     for quantity, others in (("td", ("q",)), ("r", ("q", "td"))):
         for other in others:
@@ -159,20 +167,30 @@ def _humidity(observations: Observations, report: NDArray[np.int64]) -> Observat
     temperature = _companion(result, report, "t")
     result, relative = _paired(result, result.used & (result.variable == "r"), temperature, "temperature")
 
-    fraction = np.where(relative, result.value, 1.0)
-    at = np.where(relative, temperature.value, np.where(dew_point, result.value, ZERO_CELSIUS))
-    saturation, slope = saturation_vapour_pressure(at)
-    humidity, sensitivity = specific_humidity(fraction * saturation, result.pressure)
+    # The dew point is where the air is saturated: r = 1 at T_d
+    humidity, by_fraction, by_temperature = _specific_humidity(
+        np.where(relative, result.value, 1.0),
+        np.where(relative, temperature.value, np.where(dew_point, result.value, ZERO_CELSIUS)),
+        result.pressure,
+    )
     spread = np.where(
         relative,
-        np.hypot(saturation * result.error, fraction * slope * np.nan_to_num(temperature.error)),
-        slope * result.error,
+        np.hypot(by_fraction * result.error, by_temperature * np.nan_to_num(temperature.error)),
+        by_temperature * result.error,
     )
     rows = dew_point | relative
     result = replace(
         result,
         variable=np.where(rows, "q", result.variable).astype(object),
         value=np.where(rows, humidity, result.value),
-        error=np.where(rows, sensitivity * spread, result.error),
+        error=np.where(rows, spread, result.error),
     )
-    return result.reject(rows & ~np.isfinite(humidity), Flag.BOUNDS, "vapour pressure above the pressure")
+    return result.reject(rows & ~(humidity < 1.0), Flag.BOUNDS, "vapour pressure above the pressure")
+
+
+def _specific_humidity(fraction: Floats, temperature: Floats, pressure: Floats) -> tuple[Floats, Floats, Floats]:
+    """q(r · e_w(T), p), ∂q/∂r and ∂q/∂T; r is over water at all temperatures, as the WMO defines it for reports."""
+    r, t = (torch.tensor(column, dtype=torch.float64, requires_grad=True) for column in (fraction, temperature))
+    q = specific_humidity_from_vapour_pressure(r * saturation_vapour_pressure_water(t), torch.from_numpy(pressure))
+    by_fraction, by_temperature = torch.autograd.grad(q.sum(), (r, t))
+    return q.detach().numpy(), by_fraction.numpy(), by_temperature.numpy()

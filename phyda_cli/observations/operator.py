@@ -89,9 +89,11 @@ class ObservationOperator:
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """H x: values (…, channel, lat, lon) → (…, n), differentiable; 0 where H is not defined."""
-        flat = values.reshape(*values.shape[:-3], -1)
-        corners = flat.index_select(-1, self.indices.reshape(-1)).reshape(*values.shape[:-3], len(self), 8)
-        return (corners * self.weights.to(values.dtype)).sum(-1)
+        return self._gather(values, self.weights)
+
+    def of_spread(self, values: torch.Tensor) -> torch.Tensor:
+        """|H| x: a standard deviation (…, channel, lat, lon) → (…, n); it keeps its sign where winds change theirs."""
+        return self._gather(values, self.weights.abs())
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Hᵀ y: (…, n) → (…, channel, lat, lon)."""
@@ -99,6 +101,12 @@ class ObservationOperator:
         shape = (len(self.channels), *self.grid.shape)
         flat = y.new_zeros(*y.shape[:-1], int(np.prod(shape)))
         return flat.index_add(-1, self.indices.reshape(-1), spread).reshape(*y.shape[:-1], *shape)
+
+    def _gather(self, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Σ weights (n, 8) · values at `indices`: (…, channel, lat, lon) → (…, n)."""
+        flat = values.reshape(*values.shape[:-3], -1)
+        corners = flat.index_select(-1, self.indices.reshape(-1)).reshape(*values.shape[:-3], len(self), 8)
+        return (corners * weights.to(values.dtype)).sum(-1)
 
 
 def _horizontal(grid: Grid, latitude: Floats, longitude: Floats) -> _Corners:

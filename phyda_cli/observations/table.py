@@ -6,6 +6,7 @@ counts of input, used and rejected rows always reconcile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
@@ -37,7 +38,7 @@ class Flag(IntEnum):
 class Observations:
     """A table of observations; every field is a (n,) array.
 
-    variable: short name, a key of `VARIABLES` (str); what is assimilated, after conversion of wind, height and humidity.
+    variable: short name, a key of `VARIABLES` (str); what is assimilated, after all conversions.
     latitude, longitude: degrees north, degrees east in [0, 360) (float64).
     pressure: Pa, NaN for single-level variables (float64).
     value: SI (float64). error: standard deviation σ_o, SI, NaN until assigned (float64).
@@ -89,3 +90,14 @@ class Observations:
         flags[hit] = flag
         reasons[hit] = reason if isinstance(reason, str) else reason[hit]
         return replace(self, flag=flags, reason=reasons)
+
+
+def concatenate(tables: Sequence[Observations]) -> Observations:
+    """Several tables (at least one) as one, rows in order; `source` then counts through all their sources."""
+    names = [field.name for field in fields(Observations) if field.name not in ("source", "sources")]
+    first = np.cumsum([0, *(len(table.sources) for table in tables)])
+    return Observations(
+        **{name: np.concatenate([getattr(table, name) for table in tables]) for name in names},
+        source=np.concatenate([table.source + offset for table, offset in zip(tables, first, strict=False)]),
+        sources=tuple(source for table in tables for source in table.sources),
+    )

@@ -26,7 +26,8 @@ from phyda_cli.preparation.writer import StoreWriter, building
 
 Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
-Progress = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""Takes the stage, and how many of how many hours of data are done."""
 
 
 class Forecasts(NamedTuple):
@@ -85,14 +86,14 @@ def build_store(material: Material, path: Path, *, overwrite: bool, progress: Pr
             "states": int(times.size),
             **{f"states_{part}": end - start for part, (start, end) in ranges.items()},
             **counts,
-            **material.skipped,
         }
-        progress("statistics of the training part")
+        progress("statistics", 0, 1)
         store = attach(path, root)
         errors = (
             (batch.lead_hours, batch.background.astype(np.float64) - batch.truth) for batch in store.pairs("train")
         )
         writer.write_statistics(climatology(store.nature("train"), material.grid), error_statistics(errors))
+        progress("statistics", 1, 1)
     return open_store(path)
 
 
@@ -100,6 +101,7 @@ def _write_states(material: Material, writer: StoreWriter, progress: Progress) -
     """The times of the states written, increasing."""
     written: list[Hours] = []
     last = None
+    span = material.splits.test[1] - material.splits.train[0]
     for hours, values in material.states():
         if np.any(np.diff(hours) <= 0) or (last is not None and hours.size and hours[0] <= last):
             raise BadDataError(f"{material.source}: states out of order or twice near {moment(int(hours[0]))}")
@@ -107,7 +109,7 @@ def _write_states(material: Material, writer: StoreWriter, progress: Progress) -
         writer.nature.append({"time": hours, "split": material.splits.code(hours), **writer.planes(values)})
         written.append(hours)
         last = int(hours[-1])
-        progress(f"states to {moment(last)}")
+        progress("states", last - material.splits.train[0], span)
     if not written:
         raise BadDataError(f"{material.source}: holds no states")
     writer.nature.close()
@@ -117,6 +119,8 @@ def _write_states(material: Material, writer: StoreWriter, progress: Progress) -
 def _write_pairs(material: Material, writer: StoreWriter, times: Hours, progress: Progress) -> dict[str, int]:
     """Counts of the pairs written, by part, and of the forecasts left out, by reason."""
     counts = {f"pairs_{part}": 0 for part in PARTS} | {"forecasts_without_truth": 0, "forecasts_between_parts": 0}
+    counts |= material.skipped
+    span = material.splits.test[1] - material.splits.train[0]
     for init, valid, values in material.forecasts():
         place = np.minimum(np.searchsorted(times, valid), times.size - 1)
         matched = times[place] == valid
@@ -137,7 +141,7 @@ def _write_pairs(material: Material, writer: StoreWriter, times: Hours, progress
             "split": code[kept],
         }
         writer.backgrounds.append({**columns, **writer.planes(values[kept])})
-        progress(f"pairs to {moment(int(valid[kept][-1]))}")
+        progress("pairs", int(init[kept][-1]) - material.splits.train[0], span)
     writer.backgrounds.close()
     return counts
 

@@ -4,7 +4,7 @@ Three passes over errors ε = x_b − x on one grid:
  1. ψ, χ from u, v; Φ_b(ψ); per latitude the regression R = ⟨y Φ_bᵀ⟩ (⟨Φ_b Φ_bᵀ⟩ + ridge)⁻¹, y = (χ, t, q, z, msl),
     with moments averaged over neighbouring rows;
  2. residuals y_u = y − R Φ_b and their σ(field, φ), smoothed over rows;
- 3. C(n) = the mean of a aᵀ over samples and over the 2n+1 real harmonic coefficients a of degree n of the scaled fields.
+ 3. C(n) = the mean of a aᵀ over samples and the 2n+1 real harmonic coefficients a of degree n of the scaled fields.
 Errors are second moments about zero: the mean error of a forecast model is part of what an analysis has to correct.
 """
 

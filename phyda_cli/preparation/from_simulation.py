@@ -37,7 +37,7 @@ def simulation_material(directory: Path) -> Material:
         channel
         for name in chunks.FIELDS
         for channel in (
-            [Channel(name, float(p)) for p in PRESSURE_LEVELS] if VARIABLES[name].pressure_level else [Channel(name)]
+            [Channel(name, 100.0 * p) for p in PRESSURE_LEVELS] if VARIABLES[name].pressure_level else [Channel(name)]
         )
     )
     times = [hours for hours, _ in chunks.read_nature(directory)]

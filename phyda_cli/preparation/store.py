@@ -36,6 +36,8 @@ LAYOUT: Final = 1
 """Version of the layout."""
 
 _DIGEST_ROWS: Final = 64
+_DENSE: Final = 3
+"""Up to this many rows passed over for each row wanted, reading all of them is cheaper than picking."""
 
 
 class PairBatch(NamedTuple):
@@ -153,11 +155,18 @@ class TrainingStore:
         out = np.empty((rows.size, len(self.channels), *self.grid.shape), dtype=np.float32)
         position = 0
         for variable in dict.fromkeys(c.variable for c in self.channels):
-            values = self._root[f"{group}/{variable}"].oindex[rows]
+            values = _read_rows(self._root[f"{group}/{variable}"], rows)
             count = sum(c.variable == variable for c in self.channels)
             out[:, position : position + count] = values.reshape(rows.size, count, *self.grid.shape)
             position += count
         return out[place]
+
+
+def _read_rows(array: Any, rows: Hours) -> Fields:
+    """The rows (increasing) of an array; a dense choice is read in one piece, which is several times faster."""
+    if rows.size and rows[-1] - rows[0] < _DENSE * rows.size:
+        return np.asarray(array[int(rows[0]) : int(rows[-1]) + 1][rows - rows[0]])
+    return np.asarray(array.oindex[rows])
 
 
 def require_zarr() -> Any:

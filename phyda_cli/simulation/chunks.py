@@ -21,7 +21,6 @@ nature state at its valid_time, which may lie in the next piece or, at the very 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
+from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.simulation.config import SimulationConfig
 
 FloatArray = NDArray[np.floating[Any]]
@@ -40,6 +40,8 @@ IntArray = NDArray[np.int64]
 FIELDS: Final = ("u", "v", "t", "q", "z", "msl")
 CONFIG_FILE: Final = "simulation.json"
 RESTART_FILE: Final = "restart.npz"
+FORECASTS_LOCK: Final = "forecasts"
+"""What a process that makes forecasts locks; one that makes the nature run locks its restart file."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,9 @@ def forecasts_file(directory: Path, number: int, chunk: int) -> Path:
 
 
 def save(path: Path, arrays: dict[str, Any]) -> None:
-    """Write the arrays to an .npz beside `path`, flush it to the disk, and rename it: all or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write the arrays to an .npz file: all or nothing."""
+    with atomic_path(path, overwrite=True) as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def load(path: Path) -> dict[str, NDArray[Any]]:
@@ -103,9 +98,8 @@ def bind(directory: Path, config: SimulationConfig) -> None:
         found = read_config(directory)
         if found.model_dump(exclude=free) != config.model_dump(exclude=free):
             raise ConfigError(f"{path}: the directory holds a simulation of other settings; choose another directory")
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with atomic_path(path, overwrite=True) as partial:
+        partial.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(directory: Path) -> SimulationConfig:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, Progress, SimulationConfig
-from phyda_cli.simulation.model import SpectralModel, hour_of
-from phyda_cli.simulation.nature import build_models
+from phyda_cli.simulation.model import SpectralModel, forecast_model, hour_of
 from phyda_cli.simulation.regrid import Output
 from phyda_cli.simulation.transfer import PARTS, to_state
 
@@ -81,7 +80,7 @@ def run_forecasts(config: SimulationConfig, directory: Path, progress: Progress,
             time.sleep(POLL_SECONDS)
             continue
         if model is None:
-            model = build_models(config)[1]
+            model = forecast_model(config)
             advance, output = model.stepper(max(config.leads_hours), OUTPUT_HOURS), Output(model)
         begun = time.monotonic()
         number, chunk = task
@@ -120,7 +119,7 @@ def _forecast_rows(
     for start in starts_of_pass(config, starts, number, chunk):
         hour = hour_of(config.start) + (start + 1) * config.start_interval_hours
         state = to_state(model, starts.perturbed(start, hour, config))
-        _, _, _, dynamics = advance(state, model.first_carry(), hour, 0)
+        _, _, _, dynamics = advance(state, model.first_carry, hour, 0)
         fields = output.fields(_select(dynamics, frames))
         if not all(np.all(np.isfinite(values)) for values in fields.values()):
             progress(f"forecast from hour {hour} became unstable and is left out")

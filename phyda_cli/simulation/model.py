@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import MissingExtraError
 from phyda_cli.fields.constants import R_DRY
+from phyda_cli.simulation.config import SimulationConfig
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -31,6 +33,9 @@ START_MEAN_PRESSURE: Final = 98_500.0
 
 OROGRAPHY_DAMPING: Final = 2.3
 """Exponent of the smoothing exp(-2.3 (n/N)^2) that keeps the truncated orography from ringing over the sea [1]."""
+
+Stepper = Callable[[Any, Any, int, int], tuple[Any, Any, int, Any]]
+"""(state, carry, hour since 1970, step) → (state, carry, step, saved gridded states)."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,6 +63,7 @@ class SpectralModel:
         from jcm.terrain import TerrainData
 
         self.truncation = truncation
+        self._steppers: dict[tuple[int, int], Stepper] = {}
         self.coords: Any = get_speedy_coords(layers=8, spectral_truncation=truncation)
         boundary = resources.files("jcm") / "data" / "bc" / "t63"
         terrain: Any = TerrainData.from_file(str(boundary / "terrain.nc"), coords=self.coords)
@@ -115,16 +121,27 @@ class SpectralModel:
             lambda a: a.at[..., self.truncation + 1 :].set(0.0) if getattr(a, "ndim", 0) == 3 else a, state
         )
 
+    @cached_property
+    def empty_state(self) -> Any:
+        """A modal state of the right structure, to be filled."""
+        return self.model.dycore.initial_state(None)
+
+    @cached_property
     def first_carry(self) -> Any:
         """A fresh carry of the physics (what the parametrisations remember from step to step)."""
         return self.model.initial_physics_carry()
 
-    def stepper(self, hours: int, every: int) -> Callable[[Any, Any, int, int], tuple[Any, Any, int, Any]]:
+    def stepper(self, hours: int, every: int) -> Stepper:
         """A compiled run of `hours` saved every `every` hours: one compilation serves all dates.
 
         The returned function maps (state, carry, hour since 1970, step) to (state, carry, step, dynamics), where
         dynamics holds the gridded states [time, level, longitude, latitude] at hour + every, hour + 2 every, ...
         """
+        if (hours, every) not in self._steppers:
+            self._steppers[hours, every] = self._compile(hours, every)
+        return self._steppers[hours, every]
+
+    def _compile(self, hours: int, every: int) -> Stepper:
         import jax
         import jax.numpy as jnp
 
@@ -149,6 +166,22 @@ class SpectralModel:
             return state, carry, int(step_next), jax.device_get(saved)
 
         return call
+
+
+def nature_model(config: SimulationConfig) -> SpectralModel:
+    """The model of the nature run; the very forecast model where both have the same truncation and time step."""
+    return _built(config.nature_truncation, config.nature_step_minutes, config.forecast_truncation)
+
+
+def forecast_model(config: SimulationConfig) -> SpectralModel:
+    """The model of the forecasts."""
+    return _built(config.forecast_truncation, config.forecast_step_minutes, config.forecast_truncation)
+
+
+@lru_cache(maxsize=2)
+def _built(truncation: int, time_step_minutes: int, orography_truncation: int) -> SpectralModel:
+    """A model, kept for the next call together with its compiled runs."""
+    return SpectralModel(truncation, time_step_minutes, orography_truncation)
 
 
 def _truncated(coords: Any, field: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, Progress, SimulationConfig
-from phyda_cli.simulation.model import SpectralModel, hour_of
+from phyda_cli.simulation.model import SpectralModel, forecast_model, hour_of, nature_model
 from phyda_cli.simulation.regrid import Output
 from phyda_cli.simulation.transfer import Transfer, to_state
 
@@ -32,21 +32,13 @@ class Restart:
     step: int
 
 
-def build_models(config: SimulationConfig) -> tuple[SpectralModel, SpectralModel]:
-    """(nature model, forecast model), on orography smoothed alike."""
-    coarse = SpectralModel(config.forecast_truncation, config.forecast_step_minutes, config.forecast_truncation)
-    if (config.nature_truncation, config.nature_step_minutes) == (coarse.truncation, config.forecast_step_minutes):
-        return coarse, coarse
-    return SpectralModel(config.nature_truncation, config.nature_step_minutes, config.forecast_truncation), coarse
-
-
 def run_nature(config: SimulationConfig, directory: Path, progress: Progress) -> None:
     """Run the nature run to its end, from where the directory's files left it."""
     restart_path = directory / chunks.RESTART_FILE
     if restart_path.exists() and int(chunks.load(restart_path)["chunk"]) >= config.chunks:
         progress("nature run complete")
         return
-    nature, coarse = build_models(config)
+    nature, coarse = nature_model(config), forecast_model(config)
     advance = nature.stepper(config.chunk_hours, OUTPUT_HOURS)
     if restart_path.exists():
         restart = _load_restart(restart_path, nature)
@@ -100,12 +92,12 @@ def _spin_up(
         f"spin-up: {config.spin_up_days} days at T{coarse.truncation}, {config.settling_days} at T{nature.truncation}"
     )
     rush = coarse.stepper(spin_up_hours, spin_up_hours)
-    state, carry, step = coarse.balanced_start(config.seed), coarse.first_carry(), 0
+    state, carry, step = coarse.balanced_start(config.seed), coarse.first_carry, 0
     state, carry, step, dynamics = rush(state, carry, settle - spin_up_hours, step)
     if nature is not coarse:
         parts = Transfer(coarse, nature).parts(dynamics)
         chunks.require_finite(parts, "spin-up")
-        state, carry = to_state(nature, {name: values[-1] for name, values in parts.items()}), nature.first_carry()
+        state, carry = to_state(nature, {name: values[-1] for name, values in parts.items()}), nature.first_carry
         step = 0
     for piece in range(pieces):
         progress(f"spin-up: settling, piece {piece + 1} of {pieces}")
@@ -133,7 +125,7 @@ def _load_restart(path: Path, nature: SpectralModel) -> Restart:
     import jax
 
     arrays = chunks.load(path)
-    template = (nature.model.dycore.initial_state(None), nature.first_carry())
+    template = (nature.empty_state, nature.first_carry)
     structure = jax.tree_util.tree_structure(template)
     leaves = [arrays[name] for name in sorted(arrays) if name.startswith("leaf_")]
     state, carry = jax.tree_util.tree_unflatten(structure, leaves)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from phyda_cli.formats.atomic import output_lock
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import Progress, SimulationConfig
 from phyda_cli.simulation.forecasts import run_forecasts
@@ -22,6 +23,8 @@ def simulate(config: SimulationConfig, directory: Path, *, progress: Progress, p
     require_jcm()
     chunks.bind(directory, config)
     if part in ("all", "nature"):
-        run_nature(config, directory, progress)
+        with output_lock(directory / chunks.RESTART_FILE):
+            run_nature(config, directory, progress)
     if part in ("all", "forecasts"):
-        run_forecasts(config, directory, progress, follow=part == "forecasts")
+        with output_lock(directory / chunks.FORECASTS_LOCK):
+            run_forecasts(config, directory, progress, follow=part == "forecasts")

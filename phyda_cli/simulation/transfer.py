@@ -64,8 +64,7 @@ def to_state(model: SpectralModel, parts: dict[str, FloatArray]) -> Any:
     """The model's modal state of one set of parts [level, mode, n]."""
     import jax.numpy as jnp
 
-    template = model.model.dycore.initial_state(None)
-    return template.replace(
+    return model.empty_state.replace(
         vorticity=jnp.asarray(parts["vorticity"]),
         divergence=jnp.asarray(parts["divergence"]),
         temperature_variation=jnp.asarray(parts["temperature"]),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.increment import interpolate_increment
+from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 
@@ -51,3 +51,15 @@ def test_winds_are_regridded_as_vectors_and_scalars_are_not():
         vector = channel.variable in ("u", "u10")
         torch.testing.assert_close(out[:, index], regrid(state.values[:, index], METHOD, target, vector=vector))
     assert not torch.allclose(out[:, 1], regrid(state.values[:, 1], METHOD, target))
+
+
+def test_a_spread_is_a_magnitude():
+    """Not zero at the pole where a wind's sign turns, nor above the top level; never negative."""
+    state, target = increment(), Grid.with_poles(19, 36)
+    spread = State(state.values.abs() + 1.0, CHANNELS, METHOD, TIME)
+    wanted = (Channel("u", 50_000.0), Channel("u", 10_000.0), Channel("v", 50_000.0))
+    out = interpolate_spread(spread, wanted, target).values
+    torch.testing.assert_close(out[:, 0], regrid(spread.values[:, 1], METHOD, target))
+    assert torch.equal(out[:, 1], out[:, 0])
+    assert out[:, 0].min() >= 1.0
+    assert torch.all(out[:, 2] == 0)

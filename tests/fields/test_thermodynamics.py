@@ -45,9 +45,7 @@ def test_humidity_conversions_are_inverse_of_each_other():
     pressure = np.linspace(20000.0, 100000.0, 21)
     humidity = np.linspace(0.05, 1.1, 21)
     q = specific_humidity_from_relative_humidity(humidity, temperature, pressure)
-    np.testing.assert_allclose(
-        relative_humidity_from_specific_humidity(q, temperature, pressure), humidity, rtol=1e-12
-    )
+    np.testing.assert_allclose(relative_humidity_from_specific_humidity(q, temperature, pressure), humidity, rtol=1e-12)
     dewpoint = dewpoint_from_specific_humidity(q, pressure)
     np.testing.assert_allclose(specific_humidity_from_dewpoint(dewpoint, pressure), q, rtol=1e-11)
 

@@ -65,5 +65,5 @@ def synthetic(seed: int = 0, days: int = DAYS) -> Synthetic:
     return Synthetic(times, states, init, valid, truth + noise)
 
 
-def quiet(_: str) -> None:
+def quiet(stage: str, done: int, total: int) -> None:
     """A progress that says nothing."""

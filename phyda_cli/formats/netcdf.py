@@ -1,0 +1,178 @@
+"""Reader of NetCDF (classic and NetCDF-4) and of Zarr stores in the WeatherBench 2 and ARCO-ERA5 layout.
+
+Old and new Climate Data Store files, GFS, CF model output and what cfgrib writes differ in names, axis order, units and
+time axes only: `netcdf_time` chooses the time, `netcdf_fields` finds the variables, and this module does the rest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from phyda_cli.errors import BadDataError, MissingExtraError
+from phyda_cli.formats.classic import expected_size
+from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
+from phyda_cli.formats.netcdf_fields import find_fields, pressures
+from phyda_cli.formats.netcdf_time import VALID_TIME, decode_times, select_indices, select_time
+from phyda_cli.formats.sniff import FileFormat
+
+_LATITUDE: Final = (frozenset({"latitude", "lat"}), "latitude", frozenset({"degrees_north", "degree_north", "degreen"}))
+_LONGITUDE: Final = (
+    frozenset({"longitude", "lon"}),
+    "longitude",
+    frozenset({"degrees_east", "degree_east", "degreee"}),
+)
+
+
+def read_netcdf(
+    path: Path, kind: FileFormat, *, time: np.datetime64 | None, member: int | None, select: Mapping[str, str]
+) -> Contents:
+    """Read one valid time of a NetCDF file or Zarr store.
+
+    select: dimension → coordinate value; dimensions that the file does not have are left to other files.
+    Raises BadDataError for damaged files, regional grids, unknown units and ambiguous times; MissingExtraError.
+    """
+    source = str(path)
+    notes: list[str] = []
+    with _open(path, kind, notes) as opened:
+        latitude, longitude = _horizontal(opened, source)
+        global_orientation(opened[latitude].values, opened[longitude].values, source)
+        dataset, selected = select_indices(opened, select, source)
+        relabel = any(decode_times(opened[name].variable, name) is not None for name in selected if name in opened)
+        dataset, valid = select_time(dataset, time, relabel, source)
+        dataset, member_dim = _choose_member(dataset, member, source)
+        dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
+        fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
+        try:
+            dataset = dataset.load()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise BadDataError(f"{source}: cannot be read ({error}); the file is damaged, fetch it again") from None
+    for name in dataset.variables:
+        dataset[name].attrs.pop("coordinates", None)
+    if valid is None and time is not None:
+        dataset = _label_time(dataset, time)
+    if member_dim is not None and not any(member_dim in dataset[field.name].dims for field in fields):
+        dataset, member_dim = dataset.isel({member_dim: 0}), None
+    for field in fields:
+        if member_dim is not None and member_dim not in dataset[field.name].dims:
+            raise BadDataError(
+                f"{source}: variable {field.name!r} has no axis {member_dim!r}, others have; choose one with --member"
+            )
+    return Contents(dataset, latitude, longitude, member_dim, valid, fields, source, selected, (*notes, *found))
+
+
+def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
+    """Open lazily, times undecoded. What xarray warns about the file's encoding becomes a note."""
+    if kind is FileFormat.NETCDF_CLASSIC:
+        _check_size(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            if kind is FileFormat.ZARR:
+                dataset = _open_zarr(path)
+            else:
+                dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_timedelta=False)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).split("\n")[0].replace(f": '{path}'", "")
+            raise BadDataError(f"{path}: cannot be opened as {kind.value} ({reason}); fetch the file again") from None
+    for warning in caught:
+        if issubclass(warning.category, xr.SerializationWarning):
+            notes.append(f"{path}: {warning.message}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return dataset
+
+
+def _open_zarr(path: Path) -> xr.Dataset:
+    if importlib.util.find_spec("zarr") is None:
+        raise MissingExtraError("reading Zarr", "store")
+    metadata = path / "zarr.json"
+    consolidated = "consolidated_metadata" in metadata.read_text() if metadata.is_file() else None
+    if consolidated is None:
+        consolidated = (path / ".zmetadata").is_file()
+    return xr.open_dataset(
+        path, engine="zarr", chunks=None, consolidated=consolidated, decode_times=False, decode_timedelta=False
+    )
+
+
+def _check_size(path: Path) -> None:
+    try:
+        expected = expected_size(path)
+    except (EOFError, KeyError, IndexError):
+        raise BadDataError(f"{path}: its NetCDF header is cut off or garbled; fetch the file again") from None
+    size = path.stat().st_size
+    if size < expected:
+        raise BadDataError(f"{path}: is cut off: {size} of {expected} bytes; fetch the file again")
+
+
+def _horizontal(dataset: xr.Dataset, source: str) -> tuple[str, str]:
+    """The names of the latitude and longitude axes. Raises BadDataError when they are not 1-D axes."""
+    found = []
+    for names, standard, units in (_LATITUDE, _LONGITUDE):
+        matches = [
+            name
+            for name, variable in dataset.variables.items()
+            if str(name).casefold() in names
+            or variable.attrs.get("standard_name") == standard
+            or str(variable.attrs.get("units", "")).casefold() in units
+        ]
+        axis = next((name for name in matches if name in dataset.dims), None)
+        if axis is None:
+            if any(dataset[name].ndim == 2 or dataset[name].ndim == 3 for name in matches):
+                raise BadDataError(
+                    f"{source}: its {standard} {str(matches[0])!r} is two-dimensional: a projected or curvilinear "
+                    "grid, not a global latitude-longitude one; interpolate it first, for example with cdo remapbil"
+                )
+            raise BadDataError(
+                f"{source}: has no {standard} axis (dimensions: {', '.join(map(str, dataset.dims)) or 'none'}); "
+                "a background needs fields on a global latitude-longitude grid"
+            )
+        found.append(str(axis))
+    return found[0], found[1]
+
+
+def _choose_member(dataset: xr.Dataset, member: int | None, source: str) -> tuple[xr.Dataset, str | None]:
+    dim = next(
+        (
+            str(name)
+            for name in dataset.dims
+            if str(name).casefold() in MEMBER_NAMES
+            or (name in dataset and dataset[name].attrs.get("standard_name") == "realization")
+        ),
+        None,
+    )
+    if dim is None:
+        scalar = next((dataset[name] for name in MEMBER_NAMES if name in dataset.variables), None)
+        there = [] if scalar is None or scalar.ndim else [int(scalar)]
+        if member is None or member in there:
+            return dataset, None
+        raise BadDataError(f"{source}: holds no member {member}: it has no ensemble axis; leave --member out")
+    if member is None:
+        return (dataset.isel({dim: 0}), None) if dataset.sizes[dim] == 1 else (dataset, dim)
+    numbers = [int(value) for value in dataset[dim].values]
+    if member not in numbers:
+        raise BadDataError(f"{source}: holds no member {member}; there are: {', '.join(map(str, numbers))}")
+    return dataset.isel({dim: numbers.index(member)}), None
+
+
+def _squeeze(dataset: xr.Dataset, kept: tuple[str | None, ...], source: str) -> xr.Dataset:
+    """Drop axes of one entry that are neither horizontal, nor members, nor pressure levels."""
+    single = [
+        dim
+        for dim, size in dataset.sizes.items()
+        if size == 1 and dim not in kept and pressures(dataset, str(dim), source, []) is None
+    ]
+    return dataset.squeeze(single)
+
+
+def _label_time(dataset: xr.Dataset, time: np.datetime64) -> xr.Dataset:
+    """Give a dataset that tells no valid time the one the user names; an undecodable scalar `time` gives way."""
+    name = VALID_TIME if "time" in dataset.dims else "time"
+    label = xr.Variable((), time.astype("datetime64[ns]"), {"standard_name": "time", "long_name": "valid time"})
+    return dataset.drop_vars([name], errors="ignore").assign_coords({name: label})

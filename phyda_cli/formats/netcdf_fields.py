@@ -1,0 +1,202 @@
+"""Which variables of a NetCDF or Zarr dataset phyda knows: names, units and pressure levels.
+
+A variable is known by its name or alias in the variables table, by its GRIB short name or, on pressure levels, by its
+CF standard name. The unit attribute decides the unit; the level axis is the one with a pressure unit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.variables import VARIABLES, Variable, find_grib_variable, find_variable
+from phyda_cli.formats.contents import PASSIVE, FoundField
+from phyda_cli.formats.units import UnitConversion, candidates, find_unit, infer_unit
+
+_LEVEL_NAMES: Final = re.compile(r"(lev|level|levels|plev|plevel|pressure|pressure_level|isobaric\d*|pres|p)", re.I)
+_NO_UNIT: Final = frozenset({"", "none", "unknown", "~", "-", "nan"})
+_TWINS: Final = {"z": "gh", "gh": "z"}
+"""Geopotential and geopotential height go by each other's names; the unit tells which it is."""
+
+
+def find_fields(
+    dataset: xr.Dataset, horizontal: tuple[str, str], member: str | None, source: str
+) -> tuple[tuple[FoundField, ...], tuple[str, ...]]:
+    """The known fields, and notes on what was inferred.
+
+    Raises BadDataError for a known variable with an unknown unit or an axis that `--select` must first index, and when
+    there is no known field at all.
+    """
+    notes: list[str] = []
+    ranked: dict[tuple[str, tuple[float, ...]], tuple[int, FoundField]] = {}
+    off_levels: list[str] = []
+    for key, variable in dataset.data_vars.items():
+        name = str(key)
+        if not set(horizontal) <= set(variable.dims):
+            continue
+        extra = [str(dim) for dim in variable.dims if dim not in (*horizontal, member)]
+        axes = {dim: pressures(dataset, dim, source, notes) for dim in extra}
+        level_dim = next((dim for dim, found in axes.items() if found is not None), None)
+        levels = axes[level_dim] if level_dim is not None else _scalar_pressure(variable, source, notes)
+        known, rank = _lookup(name, variable.attrs, on_levels=bool(levels))
+        if known is None or variable.dtype.kind not in "iuf":
+            continue
+        others = [dim for dim in extra if dim != level_dim]
+        if bool(levels) != known.pressure_level and not others:
+            off_levels.append(name)
+            continue
+        if others:
+            off_levels.append(f"{name} (on {', '.join(others)})")
+            if bool(levels) == known.pressure_level:
+                raise BadDataError(_too_many_axes(dataset, name, others[0], source))
+            continue
+        quantity, unit = _unit(known, variable, levels or (), level_dim, horizontal, source, notes)
+        if unit is None:
+            continue
+        field = FoundField(name, quantity, unit, level_dim, tuple(levels or ()))
+        place = (quantity, field.levels)
+        if place in ranked and ranked[place][0] == rank:
+            twin = ranked[place][1].name
+            raise BadDataError(
+                f"{source}: both {twin!r} and {name!r} hold {quantity}; remove one, with ncks -x -v {name}"
+            )
+        if place not in ranked or rank < ranked[place][0]:
+            ranked[place] = (rank, field)
+    if not ranked:
+        raise BadDataError(f"{source}: {_nothing_known(dataset, off_levels)}")
+    return tuple(field for _, field in ranked.values()), tuple(dict.fromkeys(notes))
+
+
+def pressures(dataset: xr.Dataset, dim: str, source: str, notes: list[str]) -> tuple[float, ...] | None:
+    """The pressures [Pa] of a dimension, or None when it is no pressure axis."""
+    return _pressures(dataset[dim], dim, source, notes) if dim in dataset.variables else None
+
+
+def _pressures(axis: xr.DataArray, name: str, source: str, notes: list[str]) -> tuple[float, ...] | None:
+    if axis.dtype.kind not in "iuf" or axis.size == 0:
+        return None
+    values = np.asarray(axis.values, np.float64).ravel()
+    text = str(axis.attrs.get("units", "")).strip()
+    unit = find_unit(text, "Pa")
+    if unit is None:
+        if text.casefold() not in _NO_UNIT or not _LEVEL_NAMES.fullmatch(re.sub(r"in(h?)pa$", "", name, flags=re.I)):
+            return None
+        unit = _pressure_unit(name, values)
+        if unit is None:
+            raise BadDataError(
+                f"{source}: level axis {name!r} ({values[0]:g} … {values[-1]:g}) has no units; "
+                f"set them with ncatted -a units,{name},o,c,hPa"
+            )
+        notes.append(f"{source}: level axis {name!r} has no units and was taken as {unit.label}")
+    if not np.all(values > 0):
+        return None
+    return tuple(round(float(value), 3) for value in unit.scale * values)
+
+
+def _pressure_unit(name: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> UnitConversion | None:
+    if name.casefold().endswith("inhpa"):
+        return find_unit("hPa", "Pa")
+    if name.casefold().endswith("inpa") or np.max(values) > 2000:
+        return find_unit("Pa", "Pa")
+    # 100 to 1100 as pascals would be a file of nothing but the stratopause.
+    return find_unit("hPa", "Pa") if 100 <= np.max(values) <= 1100 else None
+
+
+def _scalar_pressure(variable: xr.DataArray, source: str, notes: list[str]) -> tuple[float, ...] | None:
+    for name, coordinate in variable.coords.items():
+        if coordinate.ndim == 0:
+            found = _pressures(coordinate, str(name), source, notes)
+            if found is not None:
+                return found
+    return None
+
+
+def _lookup(name: str, attributes: dict[Any, Any], *, on_levels: bool) -> tuple[Variable | None, int]:
+    """The table's variable and how sure it is: 0 by name, 1 by GRIB short name, 2 by standard name."""
+    plain = re.sub(r"_(isobaric|pressure|pl|plev)+$", "", name.casefold().replace("-", "_"))
+    plain = re.sub(r"_pressure$", "", plain) if on_levels else plain
+    known = find_variable(name) or find_variable(plain)
+    if known is not None:
+        return known, 0
+    known = find_grib_variable(str(attributes.get("GRIB_shortName", "")))
+    if known is not None:
+        return known, 1
+    standard = attributes.get("standard_name")
+    for entry in VARIABLES.values():
+        alike = entry.pressure_level == on_levels and (on_levels or entry.name in ("msl", "sp"))
+        if alike and standard == entry.standard_name:
+            return entry, 2
+    return None, 3
+
+
+def _unit(
+    known: Variable,
+    variable: xr.DataArray,
+    levels: tuple[float, ...],
+    level_dim: str | None,
+    horizontal: tuple[str, str],
+    source: str,
+    notes: list[str],
+) -> tuple[str, UnitConversion | None]:
+    """The quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another quantity."""
+    options = [known.name, _TWINS[known.name]] if known.name in _TWINS else [known.name]
+    text = str(variable.attrs.get("units", "")).strip()
+    name = variable.name
+    if text.casefold() not in _NO_UNIT:
+        for option in options:
+            unit = find_unit(text, VARIABLES[option].units)
+            if unit is not None:
+                return option, unit
+        if known.name in PASSIVE:
+            return known.name, None
+        allowed = ", ".join(_labels(options))
+        raise BadDataError(
+            f"{source}: variable {name!r} has the unit {text!r}, which phyda cannot convert; use {allowed}"
+        )
+    values = variable.transpose(*((level_dim,) if level_dim else ()), ..., *horizontal).values.astype(np.float64)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    if not level_dim:
+        finite = finite[None]
+    means = np.asarray(levels, np.float64)
+    fitting = [
+        (option, unit)
+        for option in options
+        if (unit := infer_unit(option, VARIABLES[option].units, finite, means)) is not None
+    ]
+    if len(fitting) == 1:
+        notes.append(f"{source}: variable {name!r} has no units and was taken as {fitting[0][1].label}")
+        return fitting[0]
+    if known.name in PASSIVE:
+        return known.name, None
+    raise BadDataError(
+        f"{source}: variable {name!r} has no units and its values do not tell them; "
+        f"set them with ncatted -a units,{name},o,c,'{VARIABLES[known.name].units}'"
+    )
+
+
+def _labels(options: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(unit.label for option in options for unit in candidates(VARIABLES[option].units)))
+
+
+def _too_many_axes(dataset: xr.Dataset, name: str, dim: str, source: str) -> str:
+    values = [str(v) for v in dataset[dim].values[:12]]
+    return (
+        f"{source}: variable {name!r} has an axis {dim!r} of {dataset.sizes[dim]} ({', '.join(values)}); "
+        f"choose one with --select {dim}={values[0]}"
+    )
+
+
+def _nothing_known(dataset: xr.Dataset, off_levels: list[str]) -> str:
+    if off_levels:
+        listed = ", ".join(off_levels[:6])
+        return (
+            f"holds no analysed variable on pressure levels: {listed} have no pressure axis; "
+            "interpolate model levels to pressure levels first"
+        )
+    listed = ", ".join(map(str, list(dataset.data_vars)[:6])) or "nothing"
+    return f"holds no analysed variable on pressure levels or at the surface: {listed}"

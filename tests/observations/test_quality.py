@@ -1,0 +1,270 @@
+"""Quality control: each check by a case made for it, one verdict a row, counts that reconcile, in any order."""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from phyda_cli.fields.state import Channel
+from phyda_cli.observations.checks import check_background, check_bounds, check_missing, check_window
+from phyda_cli.observations.duplicates import check_duplicates
+from phyda_cli.observations.errors import default_error_table
+from phyda_cli.observations.quality import counts, quality_control
+from phyda_cli.observations.table import Flag
+from tests.observations.make import TIME, observations
+
+TABLE = default_error_table()
+CHANNELS = tuple(Channel(name, level) for name in ("t", "u", "z") for level in (10_000.0, 50_000.0, 100_000.0))
+
+
+def control(table, background=None, **changes):
+    n = len(table)
+    options = {
+        "channels": CHANNELS,
+        "operator_defined": np.ones(n, dtype=bool),
+        "background_equivalent": table.value if background is None else np.asarray(background, dtype=float),
+        "background_error": np.zeros(n),
+        "time": TIME,
+        "window": np.timedelta64(3, "h"),
+        "table": TABLE,
+    }
+    return quality_control(table, **{**options, **changes})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_missing(value):
+    result = check_missing(observations("t", [value, 250.0]))
+    assert result.flag.tolist() == [Flag.MISSING, Flag.PASS]
+
+
+def test_missing_place_time_and_pressure():
+    table = observations(
+        ["t", "t", "t", "msl"],
+        [250.0, 250.0, 250.0, 101_000.0],
+        latitude=[np.nan, 0, 0, 0],
+        time=np.array([TIME, np.datetime64("NaT"), TIME, TIME]),
+        pressure=[5e4, 5e4, np.nan, np.nan],
+    )
+    assert check_missing(table).flag.tolist() == [Flag.MISSING, Flag.MISSING, Flag.MISSING, Flag.PASS]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "columns", "words"),
+    [
+        ("t", 250.0, {"latitude": 91.0}, ["latitude 91"]),
+        ("t", 250.0, {"longitude": 400.0}, ["longitude 400"]),
+        ("t", 250.0, {"pressure": 0.0}, ["pressure 0"]),
+        ("t", 250.0, {"pressure": 5e6}, ["5e+06", "Pa given as hPa"]),
+        ("t", 250.0, {"error": 0.0}, ["error 0"]),
+        ("t", 250.0, {"error": -2.0}, ["error -2"]),
+        ("t", -12.5, {}, ["t -12.5", "degrees C", "degC"]),
+        ("t", 500.0, {}, ["t 500 is not within 150..350"]),
+        ("msl", 1013.2, {}, ["1013.2", "hPa given as Pa"]),
+        ("q", 8.0, {}, ["g/kg"]),
+        ("r", 55.0, {}, ["%"]),
+        ("u", 500.0, {}, ["u 500"]),
+        ("wind_direction", 370.0, {}, ["370"]),
+        ("z", 5500.0, {}, ["height in m"]),
+        ("z", 5500.0 * 9.8, {"pressure": 500.0}, ["pressure in hPa"]),
+    ],
+)
+def test_bounds_name_the_value_and_the_suspicion(variable, value, columns, words):
+    result = check_bounds(observations(variable, [value], **columns))
+    assert result.flag.tolist() == [Flag.BOUNDS]
+    for word in words:
+        assert word in result.reason[0]
+
+
+def test_reasons_without_a_plausible_unit_have_no_suspicion():
+    assert "looks like" not in check_bounds(observations("t", [500.0])).reason[0]
+
+
+def test_credible_values_pass_the_bounds():
+    table = observations(
+        ["t", "u", "z", "msl", "q"], [220.0, -90.0, 5500 * 9.8, 95_000.0, 0.02], latitude=[90, -90, 0, 1, 2], error=1.0
+    )
+    assert check_bounds(table).used.all()
+
+
+def test_window_is_inclusive_and_two_sided():
+    ages = np.array([0, 180, -180, 181, -181]).astype("timedelta64[m]")
+    result = check_window(observations("t", [250.0] * 5, time=TIME + ages), TIME, np.timedelta64(3, "h"))
+    assert result.flag.tolist() == [Flag.PASS] * 3 + [Flag.DOMAIN] * 2
+    assert "+3.0 h" in result.reason[3]
+    assert "window" in result.reason[4]
+
+
+def test_background_check_uses_both_errors():
+    # σ_o 3, σ_b 4: expected 5, limit 25
+    departures = [24.9, -24.9, 25.1, -25.1]
+    table = observations("t", [250.0 + d for d in departures], error=3.0)
+    result = check_background(table, np.full(4, 250.0), np.full(4, 4.0), TABLE)
+    assert result.flag.tolist() == [Flag.PASS, Flag.PASS, Flag.FIRST_GUESS, Flag.FIRST_GUESS]
+    own = replace(TABLE, limits={"t": 4.0})
+    assert check_background(table, np.full(4, 250.0), np.full(4, 4.0), own).used.sum() == 0
+
+
+def test_a_background_that_is_not_finite_rejects():
+    result = control(observations("t", [250.0] * 2, error=1.0, latitude=[0, 10]), background=[np.nan, 250.0])
+    assert result.flag.tolist() == [Flag.H_FAILED, Flag.PASS]
+
+
+def test_variables_and_levels_that_the_background_has_not():
+    table = observations(
+        ["q", "xyz", "t", "t"], [0.01, 1.0, 250.0, 250.0], pressure=[5e4, 5e4, 104_000.0, 500.0], error=1.0
+    )
+    result = control(table, operator_defined=np.zeros(4, dtype=bool))
+    assert result.flag.tolist() == [Flag.H_FAILED, Flag.H_FAILED, Flag.DOMAIN, Flag.DOMAIN]
+    assert "no q" in result.reason[0]
+    assert "unknown variable xyz" in result.reason[1]
+    assert "below the lowest level" in result.reason[2]
+    assert "pressure_hpa" in result.reason[3]
+
+
+def test_one_verdict_a_row_and_counts_that_reconcile():
+    table = observations(
+        ["t", "t", "t", "q", "t", "t", "t"],
+        [np.nan, 20.0, 250.0, 0.01, 250.0, 250.0, 280.0],
+        latitude=[0, 91, 0, 0, 10, 10, 20],
+        time=TIME + np.array([0, 0, 300, 0, 0, 0, 0]).astype("timedelta64[m]"),
+        error=1.0,
+    )
+    result = control(table, background=[250.0] * 7)
+    assert result.flag.tolist() == [
+        Flag.MISSING,
+        Flag.BOUNDS,
+        Flag.DOMAIN,
+        Flag.H_FAILED,
+        Flag.PASS,
+        Flag.THINNED,
+        Flag.FIRST_GUESS,
+    ]
+    assert all(bool(reason) != used for reason, used in zip(result.reason, result.used, strict=True))
+    assert counts(result)["t", Flag.PASS] == 1
+    assert sum(counts(result).values()) == 7
+
+
+def test_a_verdict_of_the_reader_stays():
+    table = observations("t", [np.nan], flag=Flag.PRE_QC)
+    assert control(table, background=[250.0]).flag.tolist() == [Flag.PRE_QC]
+
+
+def test_no_observations():
+    table = observations("t", [])
+    assert len(control(table)) == 0
+    assert counts(table) == {}
+
+
+def test_duplicates_within_every_tolerance_and_not_beyond():
+    same = {"latitude": [50.001, 50.004], "longitude": [10.0, 10.0], "station": ["a", "a"], "error": [1.0, 2.0]}
+    assert check_duplicates(observations("t", [250.0, 250.1], **same), TIME).flag.tolist() == [0, Flag.THINNED]
+    for change in (
+        {"latitude": [50.0, 50.03]},
+        {"longitude": [10.0, 10.03]},
+        {"station": ["a", "b"]},
+        {"pressure": [50_000.0, 50_051.0]},
+        {"time": TIME + np.array([0, 31]).astype("timedelta64[m]")},
+    ):
+        assert check_duplicates(observations("t", [250.0, 250.1], **{**same, **change}), TIME).used.all(), change
+    assert check_duplicates(observations(["t", "u"], [250.0, 250.1], **same), TIME).used.all()
+
+
+@pytest.mark.parametrize("longitude", [0.0, 179.99, 359.995, 10.02, 33.333])
+@pytest.mark.parametrize("latitude", [-90.0, -0.005, 12.34, 89.99])
+def test_duplicates_are_found_wherever_they_lie(latitude, longitude):
+    other = [np.clip(latitude + 0.01, -90, 90), np.mod(longitude + 0.019, 360)]
+    table = observations(
+        "msl", [1e5, 1e5], latitude=[latitude, other[0]], longitude=[longitude, other[1]], pressure=np.nan
+    )
+    assert check_duplicates(table, TIME).used.sum() == 1
+
+
+def test_of_duplicates_the_better_one_stays():
+    by_error = observations("t", [250.0, 251.0, 252.0], error=[2.0, 1.0, 3.0], station="a")
+    assert check_duplicates(by_error, TIME).used.tolist() == [False, True, False]
+    assert "row 2" in check_duplicates(by_error, TIME).reason[0]
+    ages = np.array([20, -10, 15]).astype("timedelta64[m]")
+    by_time = observations("t", [250.0, 251.0, 252.0], error=1.0, station="a", time=TIME + ages)
+    assert check_duplicates(by_time, TIME).used.tolist() == [False, True, False]
+
+
+def test_a_chain_keeps_what_no_kept_row_repeats():
+    # 0, 20 and 40 minutes: the first repeats the second, the second the third; the best two are the ends.
+    ages = np.array([0, 20, 40]).astype("timedelta64[m]")
+    table = observations("t", [250.0, 251.0, 252.0], error=1.0, station="a", time=TIME + ages)
+    assert check_duplicates(table, TIME).used.tolist() == [True, False, True]
+
+
+def clustered(n, seed):
+    rng = np.random.default_rng(seed)
+    return observations(
+        rng.choice(["t", "u"], n),
+        rng.normal(size=n).round(1),
+        latitude=50 + rng.uniform(0, 0.08, n),
+        longitude=np.mod(rng.uniform(-0.04, 0.04, n), 360),
+        pressure=rng.choice([50_000.0, 50_040.0, 50_080.0], n),
+        time=TIME + rng.integers(-60, 60, n).astype("timedelta64[m]"),
+        station=rng.choice(["", "a", "b"], n).astype(object),
+        error=rng.choice([1.0, 2.0], n),
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_duplicates_do_not_depend_on_the_order_of_the_rows(seed):
+    table = clustered(200, seed)
+    verdict = dict(zip(table.row.tolist(), check_duplicates(table, TIME).flag.tolist(), strict=True))
+    assert 0 < sum(flag != 0 for flag in verdict.values()) < 200
+    permuted = table.take(np.random.default_rng(seed + 100).permutation(200))
+    result = check_duplicates(permuted, TIME)
+    assert {row: verdict[row] for row in permuted.row.tolist()} == dict(
+        zip(permuted.row.tolist(), result.flag.tolist(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_duplicates_agree_with_the_plain_definition(seed):
+    table = clustered(120, seed)
+
+    def repeats(i, j):
+        gap = abs(table.longitude[i] - table.longitude[j])
+        stations = {table.station[i], table.station[j]}
+        return (
+            table.variable[i] == table.variable[j]
+            and abs(table.latitude[i] - table.latitude[j]) <= 0.02
+            and min(gap, 360 - gap) <= 0.02
+            and abs(table.pressure[i] - table.pressure[j]) <= 50
+            and abs(table.time[i] - table.time[j]) <= np.timedelta64(30, "m")
+            and (len(stations) == 1 or "" in stations)
+        )
+
+    kept = np.flatnonzero(check_duplicates(table, TIME).used)
+    assert not any(repeats(i, j) for i in kept for j in kept if i < j)
+    for i in set(range(120)) - set(kept.tolist()):
+        assert any(repeats(i, j) and table.error[j] <= table.error[i] for j in kept)
+
+
+def test_quality_control_does_not_depend_on_the_order_of_the_rows():
+    table = clustered(150, 7)
+    background = np.random.default_rng(1).normal(scale=5.0, size=150)
+    order = np.random.default_rng(2).permutation(150)
+    straight, permuted = control(table, background), control(table.take(order), background[order])
+    assert straight.flag[order].tolist() == permuted.flag.tolist()
+
+
+def test_a_hundred_thousand_rows_are_controlled_in_time():
+    n = 100_000
+    rng = np.random.default_rng(0)
+    table = observations(
+        rng.choice(["t", "u"], n),
+        rng.uniform(200, 300, n),
+        latitude=rng.uniform(-90, 90, n),
+        longitude=rng.uniform(0, 360, n),
+        error=1.0,
+    )
+    start = clock.process_time()
+    result = control(table)
+    assert clock.process_time() - start < 3.0
+    assert sum(counts(result).values()) == n
