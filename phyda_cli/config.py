@@ -85,7 +85,7 @@ class AssimilateConfig(BaseModel):
     select: dict[str, str] = Field(default_factory=dict)
     """Choices along further dimensions of the background: name → value."""
 
-    members: int = Field(default=0, ge=0)
+    members: int = Field(default=8, ge=0)
     """Samples of the analysis for its uncertainty (3D-Var); 0 makes none."""
 
     dry_run: bool = False
@@ -103,7 +103,7 @@ class AssimilateConfig(BaseModel):
     threads: int | None = Field(default=None, ge=1)
     """Processor threads; None leaves the choice to torch."""
 
-    background_error_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = 1.0
+    background_error_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
     """Factor on the background-error standard deviations; auto estimates it from the departures."""
 
     weights: Path | None = None

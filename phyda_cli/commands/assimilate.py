@@ -74,11 +74,13 @@ def assimilate(
     ] = None,
     members: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Samples for the analysis's uncertainty (3dvar); 0 writes none. [default: 0]"),
+        typer.Option(metavar="N", help="Samples for the analysis's uncertainty (3dvar); 0 writes none. [default: 8]"),
     ] = None,
     background_error_scale: Annotated[
         str | None,
-        typer.Option(metavar="X|auto", help="Factor on the background errors; auto: from the departures. [default: 1]"),
+        typer.Option(
+            metavar="X|auto", help="Factor on the background errors; auto: from the departures. [default: auto]"
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Background-error statistics. [default: those shipped]")
@@ -230,7 +232,10 @@ def _method(settings: AssimilateConfig) -> tuple[Method, Path]:
     statistics, _ = read_background_error(weights)
     if settings.method == "oi":
         return OptimalInterpolation(ThreeDVar(statistics).background_error(), device=device), weights
-    return ThreeDVar(statistics, members=settings.members, seed=settings.seed, device=device), weights
+    return (
+        ThreeDVar(statistics, members=settings.members, seed=settings.seed, dtype=torch.float32, device=device),
+        weights,
+    )
 
 
 def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:

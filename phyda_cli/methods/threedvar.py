@@ -7,14 +7,18 @@ The spread comes from members that are samples of the posterior N(x_a, (B⁻¹ +
 random draw L ζ of the background error and assimilates observations perturbed by ε ~ N(0, R),
 
     δ_i = L (ζ_i + v_i),   (I + Lᵀ Hᵀ R⁻¹ H L) v_i = Lᵀ Hᵀ R⁻¹ (d + ε_i − H L ζ_i)
+    σ_a² = σ_b² · ⟨(δ_i − δ)²⟩ / ⟨(L ζ_i)²⟩            means over members and over 3 × 3 grid points
 
-Cases and members are solved as one batch. Source: Fisher and Courtier (1995), Burgers et al. (1998).
+The same draws stand above and below, so their sampling noise cancels where observations change little, and without
+observations σ_a is σ_b exactly. Cases and members are solved as one batch. Source: Fisher and Courtier (1995), Burgers
+et al. (1998), the local averaging of sampled variances Raynaud et al. (2009).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -25,6 +29,9 @@ from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
 from phyda_cli.methods.control import ControlTransform
 from phyda_cli.observations.operator import ObservationOperator
+
+_MEMBER_TOLERANCE: Final = 2e-2
+"""Reduction of the gradient that is enough for a sample: far below its own randomness."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +66,40 @@ class ThreeDVar:
 
     def increment(self, background: State, departures: Departures) -> Increment:
         """The 3D-Var increment for one case. The background gives the valid time; B does not depend on it."""
-        generator = torch.Generator().manual_seed(self.seed)
-        problem = _Problem(self, [_canonical_order(departures)] * (1 + self.members))
-        zeta = torch.zeros(1 + self.members, *problem.transform.shape, dtype=torch.float64)
-        zeta[1:] = torch.randn(zeta[1:].shape, generator=generator, dtype=torch.float64)
-        noise = torch.zeros(1 + self.members, len(departures), dtype=torch.float64)
-        noise[1:] = torch.randn(noise[1:].shape, generator=generator, dtype=torch.float64)
-        values, solution = problem.solve(zeta, noise)
-        values = values.cpu().double()
-        labels = (self.statistics.channels, self.statistics.grid, background.time)
-        mean, members = State(values[0], *labels), values[1:]
-        spread = None
-        if self.members > 0:
-            # the exact mean is known, so the samples' second moment about it is an unbiased variance
-            spread = State((members - values[0]).square().mean(0).sqrt(), *labels)
-        cost_before, cost_after = problem.cost(solution.x[:1])
+        ordered = _canonical_order(departures)
+        problem = _Problem(self, [ordered])
+        values, solution = problem.solve(tolerance=self.tolerance)
+        cost_before, cost_after = problem.cost(solution.x)
         log: dict[str, float | int | str] = {
             "iterations": solution.iterations,
             "gradient_reduction": float(solution.residual.max()),
             "cost_before": cost_before,
             "cost_after": cost_after,
         }
-        return Increment(mean, spread, members if self.members else None, log)
+        labels = (self.statistics.channels, self.statistics.grid, background.time)
+        mean = State(values[0].cpu().double(), *labels)
+        if self.members == 0:
+            return Increment(mean, log=log)
+        prior, posterior = self._sample(ordered)
+        # the exact mean is known, so the samples' second moment about it is an unbiased variance
+        ratio = _local_mean((posterior - mean.values).square().mean(0)) / _local_mean(prior.square().mean(0))
+        spread = State(self.background_error().values * ratio.sqrt(), *labels)
+        return Increment(mean, spread, posterior, log)
+
+    def _sample(self, departures: Departures) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
+        generator = torch.Generator().manual_seed(self.seed)
+        problem = _Problem(self, [departures] * self.members)
+        zeta = torch.randn(self.members, *problem.transform.shape, generator=generator, dtype=torch.float64)
+        noise = torch.randn(self.members, len(departures), generator=generator, dtype=torch.float64)
+        posterior, _ = problem.solve(zeta, noise, tolerance=max(self.tolerance, _MEMBER_TOLERANCE))
+        prior = problem.transform(zeta.to(posterior))
+        return prior.cpu().double(), posterior.cpu().double()
 
     def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
         """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""
         problem = _Problem(self, [_canonical_order(case) for case in cases])
-        return problem.solve()[0]
+        return problem.solve(tolerance=self.tolerance)[0]
 
 
 class _Problem:
@@ -98,7 +112,6 @@ class _Problem:
         self.count = len(cases)
         field = len(statistics.channels) * statistics.grid.shape[0] * statistics.grid.shape[1]
         operators = _operators(statistics, cases)
-        self.sizes = [len(case) for case in cases]
         indices = [operator.indices + number * field for number, operator in enumerate(operators)]
         self.indices = torch.cat(indices).to(method.device)
         self.weights = torch.cat([operator.weights for operator in operators]).to(method.device, method.dtype)
@@ -106,7 +119,7 @@ class _Problem:
         self.error = self._column([case.error for case in cases])
 
     def solve(
-        self, zeta: torch.Tensor | None = None, noise: torch.Tensor | None = None
+        self, zeta: torch.Tensor | None = None, noise: torch.Tensor | None = None, *, tolerance: float
     ) -> tuple[torch.Tensor, Solution]:
         """Increments (case, channel, lat, lon) and the solution in control space.
 
@@ -132,7 +145,7 @@ class _Problem:
         solution = conjugate_gradients(
             hessian,
             adjoint(target),
-            tolerance=self.method.tolerance,
+            tolerance=tolerance,
             max_iterations=self.method.max_iterations,
         )
         total = solution.x if zeta is None else solution.x + zeta
@@ -140,12 +153,10 @@ class _Problem:
             return self.transform(total), solution
 
     def cost(self, v: torch.Tensor) -> tuple[float, float]:
-        """J(0) and J(v) of the first case."""
-        n = self.sizes[0]
+        """J(0) and J(v), summed over the cases."""
         with torch.no_grad():
-            padded = torch.cat([v, v.new_zeros(self.count - 1, *v.shape[1:])])
-            misfit = (self._observe(self.transform(padded))[:n] - self.departure[:n]) / self.error[:n]
-        before = 0.5 * (self.departure[:n] / self.error[:n]).double().square().sum()
+            misfit = (self._observe(self.transform(v)) - self.departure) / self.error
+        before = 0.5 * (self.departure / self.error).double().square().sum()
         return float(before), float(0.5 * v.double().square().sum() + 0.5 * misfit.double().square().sum())
 
     def _observe(self, fields: torch.Tensor) -> torch.Tensor:
@@ -178,6 +189,12 @@ def _operators(statistics: BackgroundError, cases: Sequence[Departures]) -> list
                 extend="increment",
             )
     return [made[id(case)] for case in cases]
+
+
+def _local_mean(x: torch.Tensor) -> torch.Tensor:
+    """Means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
+    wide = torch.nn.functional.pad(x, (1, 1), mode="circular")
+    return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)
 
 
 def _canonical_order(departures: Departures) -> Departures:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,13 +22,15 @@ from tests.support.fields import LEVELS, dataset, message, save, wave, write_gri
 
 ABOUT = {"history": "2020-01-01T00:00:00Z phyda", "date_created": "2020-01-01T00:00:00Z"}
 
+SOIL = {"units": "1", "standard_name": "volume_fraction_of_condensed_water_in_soil"}
+
 
 @pytest.fixture
 def background(tmp_path):
-    """North to south, from −180°, temperature in °C, height instead of geopotential, and a field phyda does not know."""
+    """North to south, from −180°, temperature in °C, height for geopotential, and a field that phyda does not know."""
     data = dataset(["t", "u", "gh"]).isel(latitude=slice(None, None, -1))
     data["t"] = (data["t"] - 273.15).assign_attrs(units="degC", valid_range=[-90.0, 60.0])
-    data["soil"] = (("latitude", "longitude"), np.where(np.eye(7, 12) > 0, np.nan, 0.25), {"units": "1"})
+    data["soil"] = (("latitude", "longitude"), np.where(np.eye(7, 12) > 0, np.nan, 0.25), SOIL)
     data = data.assign_coords(longitude=(data.longitude + 180.0) % 360.0 - 180.0).sortby("longitude")
     data["longitude"].attrs["units"] = "degrees_east"
     return read_background([save(data.assign_attrs(history="made"), tmp_path / "bg.nc")])
@@ -46,8 +49,8 @@ def test_values_are_on_the_background_s_axes_in_its_units(tmp_path, background):
     with write(tmp_path / "a.nc", background) as analysis, xr.open_dataset(tmp_path / "bg.nc") as before:
         for axis in ("latitude", "longitude", "level"):
             np.testing.assert_array_equal(analysis[axis], before[axis])
-        np.testing.assert_allclose(analysis["t"], before["t"] + 1.0, rtol=1e-12)
-        np.testing.assert_allclose(analysis["gh"], before["gh"] + 1.0 / GRAVITY, rtol=1e-12)
+        np.testing.assert_allclose(analysis["t"], before["t"].squeeze("time") + 1.0, rtol=1e-12)
+        np.testing.assert_allclose(analysis["gh"], before["gh"].squeeze("time") + 1.0 / GRAVITY, rtol=1e-12)
         np.testing.assert_array_equal(analysis["soil"], before["soil"])
         assert analysis["time"].values.ravel() == [np.datetime64("2020-03-01T12", "ns")]
         assert analysis["t"].attrs["units_metadata"] == "temperature: on_scale"
@@ -128,7 +131,9 @@ def test_same_run_same_bytes(tmp_path, background, monkeypatch):
 
 def test_from_grib_no_grib_attributes_are_left(tmp_path):
     path = write_grib(
-        [message("t", level) for level in LEVELS] + [message("msl", keys={"typeOfLevel": "meanSea"})], tmp_path / "g"
+        [message("t", level) for level in LEVELS]
+        + [message("msl", values=np.full((7, 12), 1e5), keys={"typeOfLevel": "meanSea"})],
+        tmp_path / "g",
     )
     background = read_background([path])
     with write(tmp_path / "a.nc", background) as analysis:
@@ -141,21 +146,12 @@ def test_from_grib_no_grib_attributes_are_left(tmp_path):
 def test_compliance_checker_has_no_high_finding(tmp_path, background):
     spread = replace(background.state, values=background.state.values * 0 + 1.5)
     write_analysis(tmp_path / "a.nc", background, shifted(background), spread=spread, attributes=ABOUT)
-    write_increment(tmp_path / "i.nc", background, shifted(background), attributes=ABOUT)
     report = tmp_path / "report.json"
-    command = "from compliance_checker.cchecker import main; raise SystemExit(main())"
-    options = ["-t", "cf:1.11", "-t", "acdd:1.3", "-f", "json", "-o", str(report)]
-    for name in ("a.nc", "i.nc"):
-        report.unlink(missing_ok=True)
-        subprocess.run(
-            [sys.executable, "-c", command, *options, str(tmp_path / name)], check=False, capture_output=True
-        )
-        high = {
-            standard: [entry for entry in result["high_priorities"] if entry["msgs"]]
-            for standard, result in json.loads(report.read_text()).items()
-        }
-        assert set(high) == {"cf:1.11", "acdd:1.3"}
-        expected = {"cf:1.11": [], "acdd:1.3": [] if name == "a.nc" else high["acdd:1.3"]}
-        assert high == expected
-        without_name = [m for e in high["acdd:1.3"] for m in e["msgs"] if "standard_name" not in m]
-        assert without_name == []
+    checker = Path(sys.executable).with_name("compliance-checker")
+    options = ["-t", "cf:1.11", "-t", "acdd:1.3", "-f", "json", "-o", report]
+    subprocess.run([checker, *options, tmp_path / "a.nc"], check=False, capture_output=True)
+    found = json.loads(report.read_text())
+    assert set(found) == {"cf:1.11", "acdd:1.3"}
+    for result in found.values():
+        assert result["scored_points"] > 0
+        assert [entry for entry in result["high_priorities"] if entry["msgs"]] == []

@@ -95,6 +95,15 @@ def test_members_sample_the_dense_posterior(background: State) -> None:
     assert float(ratio.mean()) == pytest.approx(1.0, abs=0.04)
 
 
+def test_spread_is_the_background_error_where_nothing_is_observed(background: State) -> None:
+    """An observation without weight, even with two members: their noise cancels in the ratio."""
+    d = departures([("t", 50_000.0, 45.0, 100.0, 1.0, 1e6)])
+    method = ThreeDVar(small_statistics(), members=2)
+    spread = method.increment(background, d).spread
+    assert spread is not None
+    assert torch.allclose(spread.values, method.background_error().values, rtol=1e-6)
+
+
 def test_single_observation_closed_form(method: ThreeDVar, background: State) -> None:
     lat, lon = GRID.latitudes[11], GRID.longitudes[7]
     d = departures([("t", 50_000.0, lat, lon, 2.0, 1.0)])
