@@ -41,11 +41,11 @@ class Starts:
     def __getitem__(self, number: int) -> dict[str, FloatArray]:
         """The modal parts [level, mode, n] of one state."""
         chunk, place = divmod(number, self.per_chunk)
-        if chunk not in self._kept:
-            self._kept[chunk] = chunks.load(chunks.starts_file(self.directory, chunk))
-            for old in sorted(self._kept)[:-KEPT_PIECES]:
-                del self._kept[old]
-        return {name: self._kept[chunk][name][place] for name in PARTS}
+        piece = self._kept.pop(chunk, None) or chunks.load(chunks.starts_file(self.directory, chunk))
+        self._kept[chunk] = piece  # the last one used is the last one to go, whatever its number
+        while len(self._kept) > KEPT_PIECES:
+            del self._kept[next(iter(self._kept))]
+        return {name: piece[name][place] for name in PARTS}
 
     def perturbed(self, number: int, hour: int, config: SimulationConfig) -> dict[str, FloatArray]:
         """s + α (s1 − s2) for the state with this number, valid at this hour since 1970."""

@@ -125,3 +125,14 @@ def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingExtraError, match=r"phyda\[simulate\]"):
         simulate(preset("tiny"), tmp_path / "new", progress=print)
     assert not (tmp_path / "new").exists()
+
+
+def test_states_can_be_taken_in_any_order(tmp_path: Path):
+    """More pieces than are kept in memory, from the last to the first and back."""
+    starts = Starts(preset("tiny"), tmp_path)
+    count = 12
+    for chunk in range(count):
+        values = chunk * starts.per_chunk + np.arange(float(starts.per_chunk))
+        chunks.save(chunks.starts_file(tmp_path, chunk), dict.fromkeys(PARTS, values[:, None, None, None]))
+    for number in [*reversed(range(count * starts.per_chunk)), *range(count * starts.per_chunk)]:
+        assert starts[number]["vorticity"].item() == number
