@@ -20,6 +20,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
 from phyda_cli.observations.checks import check_background
+from phyda_cli.observations.equivalent import model_equivalent
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.operator import ObservationOperator
@@ -72,7 +73,7 @@ def assimilate(
         raise BadDataError("the background holds values that are not finite")
 
     operator = _operator(background, observations)
-    equivalent = _observed(operator, background.values)
+    equivalent = model_equivalent(operator, background.values, observations)
     reach = _operator(method.background_error(), observations, extend="increment")
     sigma = reach.of_spread(method.background_error().values).numpy()
 
@@ -86,8 +87,8 @@ def assimilate(
         usable = checked.used & (sigma > 0)
         scale = consistent_scale((checked.value - equivalent)[usable], sigma[usable], checked.error[usable])
     method = method.scaled(scale)
-    checked = check_background(checked, equivalent, scale * sigma, table)
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
+    checked = check_background(checked, equivalent, scale * sigma, table)
 
     log: Log = {"method": method.name, "background_error_scale": scale, "used": int(checked.used.sum())}
     if options.update and bool(checked.used.any()):
@@ -103,7 +104,7 @@ def assimilate(
     feedback = Feedback(
         checked,
         np.where(operator.defined, equivalent, np.nan),
-        np.where(operator.defined, _observed(operator, values), np.nan),
+        np.where(operator.defined, model_equivalent(operator, values, observations), np.nan),
         np.full(len(checked), np.nan)
         if spread is None
         else np.where(operator.defined, operator.of_spread(spread.values).numpy(), np.nan),
@@ -119,10 +120,6 @@ def _operator(
     return ObservationOperator(
         state.grid, state.channels, o.variable, o.latitude, o.longitude, o.pressure, extend=extend
     )
-
-
-def _observed(operator: ObservationOperator, values: torch.Tensor) -> NDArray[np.float64]:
-    return np.asarray(operator(values).numpy(), dtype=np.float64)
 
 
 def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> Departures:

@@ -10,8 +10,6 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.fields.vertical import vertical_weights
 
-_WIND = ("eastward_wind", "northward_wind")
-
 
 def interpolate_increment(increment: State, channels: tuple[Channel, ...], grid: Grid) -> State:
     """The increment on other channels and another grid.
@@ -45,7 +43,7 @@ def _interpolate(state: State, channels: tuple[Channel, ...], grid: Grid, *, spr
                 _levels(state.channels, source), _levels(channels, target), above="constant" if spread else "zero"
             )
             part = torch.einsum("ts,...sij->...tij", torch.as_tensor(weights, device=part.device).to(part.dtype), part)
-        vector = not spread and VARIABLES[variable].standard_name in _WIND
+        vector = not spread and VARIABLES[variable].is_wind_component
         out[..., target, :, :] = regrid(part, state.grid, grid, vector=vector)
     return State(out, channels, grid, state.time)
 

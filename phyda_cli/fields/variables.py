@@ -31,6 +31,11 @@ class Variable:
     grib: tuple[str, ...]
     aliases: tuple[str, ...] = ()
 
+    @property
+    def is_wind_component(self) -> bool:
+        """Whether it is a component along east or north; across a pole such a component changes its sign."""
+        return self.standard_name in ("eastward_wind", "northward_wind")
+
 
 _TABLE: Final = (
     Variable(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.formats.columns import (
     MARK_COLUMNS,
     ODB_NUMBERS,
@@ -28,7 +29,6 @@ from phyda_cli.formats.columns import (
 )
 from phyda_cli.observations.checks import check_bounds, reject_rows
 from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.reference import standard_height
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]

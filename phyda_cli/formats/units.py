@@ -6,7 +6,6 @@ one of the variable's units makes the field's size credible.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import GRAVITY, KNOT, LAPSE_RATE, R_DRY, ZERO_CELSIUS
+from phyda_cli.fields.constants import GRAVITY, KNOT, ZERO_CELSIUS
+from phyda_cli.fields.standard_atmosphere import standard_height
 
 Array = NDArray[np.float64]
 
@@ -76,15 +76,6 @@ def candidates(si: str) -> tuple[UnitConversion, ...]:
     return tuple(entry for entry, _ in _TABLE if entry.si == si)
 
 
-def standard_height(pressure: float) -> float:
-    """Height [m] of a pressure [Pa] in the standard atmosphere (ICAO troposphere, isothermal above 11 km)."""
-    tropopause, surface = 22632.0, (101325.0, 288.15)
-    if pressure >= tropopause:
-        exponent = R_DRY * LAPSE_RATE / GRAVITY
-        return float(surface[1] / LAPSE_RATE * (1.0 - (pressure / surface[0]) ** exponent))
-    return float(11000.0 + R_DRY * 216.65 / GRAVITY * math.log(tropopause / pressure))
-
-
 def infer_unit(name: str, si: str, values: Array, pressures: Array) -> UnitConversion | None:
     """The only unit that makes a field without one credible, or None when none or several do.
 
@@ -107,6 +98,6 @@ def _credible(name: str, values: Array, pressures: Array) -> bool:
         return bool(pressures.size and np.max(pressures) >= 5e4 and 1e-3 < np.max(values) < 0.05)
     if name in ("z", "gh") and pressures.size:
         top = int(np.argmin(pressures))
-        expected = standard_height(float(pressures[top])) * (GRAVITY if name == "z" else 1.0)
+        expected = standard_height(pressures[top]) * (GRAVITY if name == "z" else 1.0)
         return bool(expected > 1e3 and 0.85 < np.mean(values[top]) / expected < 1.15)
     return False

@@ -137,7 +137,8 @@ class _Problem:
         def adjoint(y: torch.Tensor) -> torch.Tensor:
             """Lᵀ Hᵀ R⁻¹ y, with the graph of L kept from the one evaluation above: L is linear."""
             weighted = self._observe_adjoint(y / self.error.square()).reshape(image.shape)
-            return torch.autograd.grad(image, start, weighted, retain_graph=True)[0]
+            # of a scalar: for the gradient of a tensor torch imports its symbolic shapes, which takes a second
+            return torch.autograd.grad((image * weighted).sum(), start, retain_graph=True)[0]
 
         def hessian(v: torch.Tensor) -> torch.Tensor:
             return v + adjoint(self._observe(self.transform(v)))

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
+from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.observations.reference import standard_height
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]

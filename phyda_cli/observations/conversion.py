@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
+from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
-from phyda_cli.observations.reference import standard_height
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]

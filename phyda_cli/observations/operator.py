@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.fields.variables import VARIABLES
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_POLE_ANTISYMMETRIC: Final = frozenset({"u", "v", "u10", "v10"})
 _LEVEL_TOLERANCE: Final = 1e-6
 """How far (in ln p) beyond the outermost level an observation may lie by rounding and still count as on it."""
 
@@ -165,7 +165,7 @@ def _vertical(
         height = np.log(pressure)
     for name in dict.fromkeys(channel.variable for channel in channels):
         rows = np.flatnonzero(variable == name)
-        flips[rows] = name in _POLE_ANTISYMMETRIC
+        flips[rows] = VARIABLES[name].is_wind_component
         held = [(c.level, position) for position, c in enumerate(channels) if c.variable == name]
         single = [position for level, position in held if level is None]
         if single:

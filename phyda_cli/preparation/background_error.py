@@ -30,7 +30,7 @@ LEADS = (12, 24, 36, 48)
 """Leads of the errors that are fitted [h]: a short forecast, with enough of them."""
 TUNING_LEAD = 24
 """Lead of the backgrounds that the tuning assimilates into [h]."""
-SIGMA_FACTORS = (0.7, 0.85, 1.0, 1.2, 1.4)
+SIGMA_FACTORS = (0.6, 0.75, 0.9, 1.05, 1.25)
 LENGTH_FACTORS = (0.8, 1.0, 1.25)
 
 

@@ -39,8 +39,6 @@ STORE_GRID: Final = Grid.equiangular(ROWS, COLUMNS)
 STORE_LEVELS: Final = tuple(100.0 * level for level in PRESSURE_LEVELS)
 """The levels that the models of phyda live on [Pa]."""
 
-_WINDS = frozenset({"u", "v"})
-
 
 def files_material(
     analyses: Sequence[Path],
@@ -123,7 +121,7 @@ def to_store(state: State, channels: Sequence[Channel], grid: Grid, source: str)
                 )
             weights = torch.from_numpy(vertical_weights(held, targets, above="constant"))
             values = torch.einsum("kl,lyx->kyx", weights, values)
-        planes.append(regrid(values, state.grid, grid, vector=name in _WINDS))
+        planes.append(regrid(values, state.grid, grid, vector=VARIABLES[name].is_wind_component))
     return torch.cat(planes)
 
 

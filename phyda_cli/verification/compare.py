@@ -28,6 +28,7 @@ from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.observations.equivalent import model_equivalent
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.table import Observations
@@ -37,8 +38,6 @@ STANDARD_LEVELS: Final = tuple(
     100.0 * level for level in (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 70, 50, 30, 20, 10)
 )
 """The standard pressure levels [Pa] around which observations are binned."""
-
-_WINDS: Final = frozenset({"u", "v", "u10", "v10"})
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def compare_observations(
             observations.longitude,
             observations.pressure,
         )
-        equivalents[name] = operator(state.values.double()).numpy()
+        equivalents[name] = model_equivalent(operator, state.values.double(), observations)
         checked = screen(
             checked,
             channels=state.channels,
@@ -153,8 +152,8 @@ def on_grid(state: State, grid: Grid) -> State:
     if state.grid == grid:
         return state
     planes = [
-        regrid(state.values[..., i, :, :].double(), state.grid, grid, vector=channel.variable in _WINDS)
-        for i, channel in enumerate(state.channels)
+        regrid(values, state.grid, grid, vector=VARIABLES[channel.variable].is_wind_component)
+        for channel, values in zip(state.channels, state.values.double().unbind(-3), strict=True)
     ]
     return State(torch.stack(planes, dim=-3), state.channels, grid, state.time)
 

@@ -282,10 +282,13 @@ def _decorate(axes: Any, *, left: bool, bottom: bool) -> None:
 
     axes.add_collection(LineCollection(list(coastline()), colors=_INK, linewidths=0.6, zorder=3))
     meridians, parallels = range(-180, 181, 60), range(-90, 91, 30)
+    shared = 180 if left else -180  # where the two maps of a row meet, labels would run into each other
     axes.set_xlim(-180, 180)
     axes.set_ylim(-90, 90)
     axes.set_aspect("equal")
-    axes.set_xticks(meridians, [_degrees(value, "W", "E") for value in meridians] if bottom else [])
+    axes.set_xticks(
+        meridians, [_degrees(value, "W", "E") if value != shared else "" for value in meridians] if bottom else []
+    )
     axes.set_yticks(parallels, [_degrees(value, "S", "N") for value in parallels] if left else [])
     axes.grid(color=_MUTED, linewidth=0.3, linestyle=(0, (2, 3)), zorder=2)
     axes.set_axisbelow(False)

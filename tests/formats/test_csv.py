@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import logging
-import time
 
 import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.formats.csv import read_csv
-from phyda_cli.observations.reference import standard_height
 from phyda_cli.observations.table import Flag
 
 HEADER = "time,lat,lon,observation,variable,pres,station"
@@ -297,17 +296,3 @@ def test_a_file_that_is_not_there(tmp_path):
         read_csv(tmp_path / "none.csv")
     with pytest.raises(InputMissingError, match="directory"):
         read_csv(tmp_path)
-
-
-def test_a_hundred_thousand_rows_are_read_in_time():
-    n = 100_000
-    rng = np.random.default_rng(0)
-    places = zip(rng.uniform(-90, 90, n), rng.uniform(-180, 180, n), rng.integers(0, 60, n), strict=True)
-    rows = [
-        f"2011-01-15T12:{m:02d}:00Z,{la:.3f},{lo:.3f},250.5,t,50000,S{i // 9}" for i, (la, lo, m) in enumerate(places)
-    ]
-    text = "\n".join([HEADER, *rows])
-    start = time.process_time()
-    result = read(text)
-    assert time.process_time() - start < 2.0
-    assert result.used.sum() == n

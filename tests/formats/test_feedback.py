@@ -12,7 +12,7 @@ from phyda_cli.errors import BadDataError, CannotWriteError, InputMissingError
 from phyda_cli.formats.feedback import read_feedback, write_feedback
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag
-from tests.observations.make import TIME, observations
+from tests.support.observations import TIME, observations
 
 
 def feedback():

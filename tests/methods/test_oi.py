@@ -14,6 +14,7 @@ from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.oi import OptimalInterpolation
+from tests.support.observations import make_departures
 
 GRID = Grid.equiangular(8, 16)
 CHANNELS = (
@@ -33,12 +34,6 @@ def sigma_b(*, varying: bool = True) -> State:
     if varying:
         shape += torch.rand(4, *GRID.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     return State(scale * shape, CHANNELS, GRID, TIME)
-
-
-def departures(rows: list[tuple[str, float, float, float, float, float]]) -> Departures:
-    """From rows of variable, pressure, latitude, longitude, departure, error."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    return Departures(np.array(columns[0], dtype=object), *(np.array(c, dtype=np.float64) for c in columns[1:]))
 
 
 def scattered(count: int, *, seed: int = 2) -> Departures:
@@ -101,7 +96,9 @@ def test_a_single_observation_at_a_grid_point():
     """δ = σ_b²/(σ_b² + σ_o²) d and σ_a² = σ_b² σ_o²/(σ_b² + σ_o²) there; elsewhere the covariance's shape."""
     sigma = sigma_b()
     latitude, longitude = GRID.latitudes[5], GRID.longitudes[15]
-    result = analyse(departures([("t", 50_000.0, latitude, longitude, 2.0, 0.7)]), sigma=sigma, radius=1e7, **SCALES)
+    result = analyse(
+        make_departures([("t", 50_000.0, latitude, longitude, 2.0, 0.7)]), sigma=sigma, radius=1e7, **SCALES
+    )
     at = sigma.values[1, 5, 15].item()
     assert result.mean.values[1, 5, 15].item() == pytest.approx(2 * at**2 / (at**2 + 0.49), rel=1e-12)
     assert result.spread is not None
@@ -116,7 +113,7 @@ def test_the_background_error_at_an_observation_is_interpolated():
     sigma = sigma_b()
     middle, longitude = float(np.sqrt(85_000.0 * 50_000.0)), 0.5 * (GRID.longitudes[15] + 360.0)
     place = (GRID.latitudes[5], longitude, middle)
-    result = analyse(departures([("t", middle, *place[:2], 2.0, 0.7)]), sigma=sigma, **SCALES)
+    result = analyse(make_departures([("t", middle, *place[:2], 2.0, 0.7)]), sigma=sigma, **SCALES)
     at = sigma.values[:2, 5, [15, 0]].mean().item()
     other = correlation(place, (GRID.latitudes[5], 0.0, 85_000.0))
     expected = sigma.values[0, 5, 0].item() * at * other * 2 / (at**2 + 0.49)
@@ -125,7 +122,7 @@ def test_the_background_error_at_an_observation_is_interpolated():
 
 def test_only_the_observed_variable_changes():
     sigma = sigma_b()
-    result = analyse(departures([("t", 50_000.0, 10.0, 20.0, 2.0, 0.7)]), sigma=sigma, **SCALES)
+    result = analyse(make_departures([("t", 50_000.0, 10.0, 20.0, 2.0, 0.7)]), sigma=sigma, **SCALES)
     assert torch.all(result.mean.values[2:] == 0)
     assert result.spread is not None
     assert torch.equal(result.spread.values[2:], sigma.values[2:])
@@ -147,7 +144,7 @@ def test_zero_departures_make_a_zero_increment_and_less_spread():
     ids=["none", "of a variable that σ_b lacks", "where σ_b has faded to zero"],
 )
 def test_observations_that_cannot_count_leave_the_background(rows):
-    result = analyse(departures(rows))
+    result = analyse(make_departures(rows))
     assert torch.all(result.mean.values == 0)
     assert result.spread is not None
     assert torch.equal(result.spread.values, sigma_b().values)
@@ -170,7 +167,7 @@ def test_the_order_of_the_rows_does_not_matter():
 
 
 def test_nothing_reaches_beyond_the_radius():
-    data = departures([("msl", np.nan, 1.0, 1.0, 500.0, 100.0), ("msl", np.nan, -2.0, 181.0, 500.0, 100.0)])
+    data = make_departures([("msl", np.nan, 1.0, 1.0, 500.0, 100.0), ("msl", np.nan, -2.0, 181.0, 500.0, 100.0)])
     values = analyse(data, radius=3e6, length_scale=2e6).mean.values[3]
     for i, latitude in enumerate(GRID.latitudes):
         for j, longitude in enumerate(GRID.longitudes):
@@ -180,8 +177,8 @@ def test_nothing_reaches_beyond_the_radius():
 
 def test_observations_beyond_the_radius_do_not_disturb_the_others():
     near = ("msl", np.nan, 1.0, 1.0, 500.0, 100.0)
-    alone = analyse(departures([near]), radius=3e6, length_scale=2e6).mean.values[3]
-    both = analyse(departures([near, ("msl", np.nan, 20.0, 30.0, -300.0, 100.0)]), radius=3e6, length_scale=2e6)
+    alone = analyse(make_departures([near]), radius=3e6, length_scale=2e6).mean.values[3]
+    both = analyse(make_departures([near, ("msl", np.nan, 20.0, 30.0, -300.0, 100.0)]), radius=3e6, length_scale=2e6)
     for i, latitude in enumerate(GRID.latitudes):
         for j, longitude in enumerate(GRID.longitudes):
             if chord(latitude, longitude, 20.0, 30.0) > 3e6:
@@ -192,8 +189,8 @@ def test_a_column_uses_its_nearest_observations():
     """With room for one, each column analyses its nearest observation as if it were the only one."""
     first, second = ("msl", np.nan, 1.0, 1.0, 500.0, 100.0), ("msl", np.nan, 10.0, 170.0, -300.0, 100.0)
     wide = {"radius": EVERYWHERE, "length_scale": 4e6}
-    alone = [analyse(departures([row]), **wide).mean.values[3] for row in (first, second)]
-    chosen = analyse(departures([first, second]), max_observations=1, **wide).mean.values[3]
+    alone = [analyse(make_departures([row]), **wide).mean.values[3] for row in (first, second)]
+    chosen = analyse(make_departures([first, second]), max_observations=1, **wide).mean.values[3]
     for i, latitude in enumerate(GRID.latitudes):
         for j, longitude in enumerate(GRID.longitudes):
             farther = chord(latitude, longitude, 1.0, 1.0) > chord(latitude, longitude, 10.0, 170.0)
@@ -213,7 +210,7 @@ def test_turning_the_globe_turns_the_analysis():
 def test_wind_observations_near_the_pole_keep_their_background_error():
     """89.9° lies half-way to the same row across the pole, where a wind would change sign: σ_b must not vanish."""
     sigma = sigma_b(varying=False)
-    result = analyse(departures([("u", 50_000.0, 89.9, 0.0, 3.0, 4.0)]), sigma=sigma, length_scale=5e6)
+    result = analyse(make_departures([("u", 50_000.0, 89.9, 0.0, 3.0, 4.0)]), sigma=sigma, length_scale=5e6)
     # σ_b = σ_o = 4 at the observation: the normalised gain is ½ times the correlation with the point.
     near = np.exp(-(chord(89.9, 0.0, GRID.latitudes[-1], 0.0) ** 2) / (2 * 5e6**2))
     assert result.mean.values[2, -1, 0].item() == pytest.approx(1.5 * near, rel=1e-9)
@@ -221,15 +218,15 @@ def test_wind_observations_near_the_pole_keep_their_background_error():
 
 def test_coincident_observations_without_error_are_survived():
     rows = [("t", 50_000.0, 10.0, 20.0, 1.0, 1e-12)] * 5 + [("t", 50_000.0, 10.0, 20.0, 3.0, 1e-12)] * 5
-    result = analyse(departures(rows), **SCALES)
+    result = analyse(make_departures(rows), **SCALES)
     assert torch.all(torch.isfinite(result.mean.values))
-    one = analyse(departures([("t", 50_000.0, 10.0, 20.0, 2.0, 1e-12)]), **SCALES)
+    one = analyse(make_departures([("t", 50_000.0, 10.0, 20.0, 2.0, 1e-12)]), **SCALES)
     torch.testing.assert_close(result.mean.values, one.mean.values, rtol=0, atol=1e-6)
 
 
 def test_scaling_the_background_error():
     sigma = sigma_b()
-    data = departures([("t", 50_000.0, GRID.latitudes[5], 0.0, 2.0, 0.7)])
+    data = make_departures([("t", 50_000.0, GRID.latitudes[5], 0.0, 2.0, 0.7)])
     method = OptimalInterpolation(sigma).scaled(2.0)
     assert torch.equal(method.background_error().values, 2 * sigma.values)
     at = 2 * sigma.values[1, 5, 0].item()

@@ -16,14 +16,7 @@ from phyda_cli.methods.control import ControlTransform
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.operator import ObservationOperator
 from tests.support.background_error import CHANNELS, GRID, small_statistics, zero_time
-
-
-def departures(rows: list[tuple[str, float, float, float, float, float]]) -> Departures:
-    """Departures of rows (variable, pressure, latitude, longitude, departure, error)."""
-    columns = list(zip(*rows, strict=True))
-    return Departures(
-        np.array(columns[0], dtype=object), *(np.array(column, dtype=np.float64) for column in columns[1:])
-    )
+from tests.support.observations import make_departures
 
 
 def random_network(count: int, *, seed: int) -> Departures:
@@ -97,7 +90,7 @@ def test_members_sample_the_dense_posterior(background: State) -> None:
 
 def test_spread_is_the_background_error_where_nothing_is_observed(background: State) -> None:
     """An observation without weight, even with two members: their noise cancels in the ratio."""
-    d = departures([("t", 50_000.0, 45.0, 100.0, 1.0, 1e6)])
+    d = make_departures([("t", 50_000.0, 45.0, 100.0, 1.0, 1e6)])
     method = ThreeDVar(small_statistics(), members=2)
     spread = method.increment(background, d).spread
     assert spread is not None
@@ -106,7 +99,7 @@ def test_spread_is_the_background_error_where_nothing_is_observed(background: St
 
 def test_single_observation_closed_form(method: ThreeDVar, background: State) -> None:
     lat, lon = GRID.latitudes[11], GRID.longitudes[7]
-    d = departures([("t", 50_000.0, lat, lon, 2.0, 1.0)])
+    d = make_departures([("t", 50_000.0, lat, lon, 2.0, 1.0)])
     channel = CHANNELS.index(Channel("t", 50_000.0))
     variance = float(root_of_b()[:, channel, 11, 7].square().sum())
     found = float(method.increment(background, d).mean.values[channel, 11, 7])
@@ -119,7 +112,7 @@ def test_height_observation_makes_geostrophic_winds(
     method: ThreeDVar, background: State, latitude: float, turn: float
 ) -> None:
     """A high: anticyclonic, so west of north-hemisphere centre the wind is northward and east of it southward."""
-    d = departures([("z", 50_000.0, latitude, 180.0, 500.0, 50.0)])
+    d = make_departures([("z", 50_000.0, latitude, 180.0, 500.0, 50.0)])
     mean = method.increment(background, d).mean
     v = mean.values[CHANNELS.index(Channel("v", 50_000.0))]
     u = mean.values[CHANNELS.index(Channel("u", 50_000.0))]
@@ -150,7 +143,7 @@ def test_no_seam_at_the_dateline(method: ThreeDVar, background: State) -> None:
 
 def test_increment_is_smooth_across_the_pole(method: ThreeDVar, background: State) -> None:
     """Values around the last row vary no more than a band-limited field can: far below the increment's own size."""
-    d = departures([("t", 50_000.0, 89.0, 30.0, 3.0, 0.5)])
+    d = make_departures([("t", 50_000.0, 89.0, 30.0, 3.0, 0.5)])
     t = method.increment(background, d).mean.values[CHANNELS.index(Channel("t", 50_000.0)), -1]
     opposite = t.roll(16)
     assert float((t - opposite).abs().max()) < 0.5 * float(t.abs().max())
@@ -208,7 +201,7 @@ def test_gradient_by_taylor_ratio(method: ThreeDVar) -> None:
 def test_scaling_the_background_error(background: State) -> None:
     """With σ_o much smaller than σ_b the analysis draws to the observation; a tiny σ_b leaves it where it was."""
     lat, lon = GRID.latitudes[4], GRID.longitudes[3]
-    d = departures([("u", 25_000.0, lat, lon, 5.0, 1.0)])
+    d = make_departures([("u", 25_000.0, lat, lon, 5.0, 1.0)])
     channel = CHANNELS.index(Channel("u", 25_000.0))
     method = ThreeDVar(small_statistics(), tolerance=1e-9)
     near = float(method.scaled(20.0).increment(background, d).mean.values[channel, 4, 3])

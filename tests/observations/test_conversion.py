@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.reference import standard_height
 from phyda_cli.observations.table import Flag
-from tests.observations.make import observations
+from tests.support.observations import observations
 
 
 def one_report(variables, values, **columns):

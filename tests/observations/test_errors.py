@@ -8,7 +8,7 @@ import pytest
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.observations.table import Flag
-from tests.observations.make import observations
+from tests.support.observations import observations
 
 TABLE = default_error_table()
 

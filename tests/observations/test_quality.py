@@ -14,7 +14,7 @@ from phyda_cli.observations.duplicates import check_duplicates
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.quality import counts, quality_control
 from phyda_cli.observations.table import Flag
-from tests.observations.make import TIME, observations
+from tests.support.observations import TIME, observations
 
 TABLE = default_error_table()
 CHANNELS = tuple(Channel(name, level) for name in ("t", "u", "z") for level in (10_000.0, 50_000.0, 100_000.0))

@@ -50,4 +50,4 @@ def test_tables_joined_keep_their_sources():
     assert joined.variable.tolist() == ["t", "u", "v"]
     assert joined.source.tolist() == [0, 1, 1]
     assert joined.row.tolist() == [1, 1, 2]
-    assert joined.sources == ("memory", "memory")
+    assert joined.sources == ("obs.csv", "obs.csv")

@@ -14,7 +14,6 @@ from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import SimulationConfig, preset
 from phyda_cli.simulation.forecasts import Starts, starts_of_pass
 from phyda_cli.simulation.run import simulate
-from phyda_cli.simulation.splits import split_windows
 from phyda_cli.simulation.transfer import PARTS
 
 
@@ -97,21 +96,6 @@ def test_perturbation_uses_earlier_states_of_the_window_only(tmp_path: Path):
     low, high = config.perturbation_range
     assert max(difference) <= high * starts.window + 1e-6
     assert min(difference) >= low - 1e-6
-
-
-def test_splits_are_in_order_with_the_gap_between_them_also_for_short_runs():
-    config = preset("default")
-    for days in (80, 400, 1096):
-        windows = split_windows(config, 6, 24 * days)
-        train, validation, test = windows["train"], windows["validation"], windows["test"]
-        assert train.first == 6
-        assert test.last == 24 * days + 1
-        assert validation.first - train.last == test.first - validation.last == 24 * config.split_gap_days
-        assert train.last - train.first > validation.last - validation.first > 0
-        assert 6 in train
-        assert train.last not in train
-    with pytest.raises(BadDataError, match="too few"):
-        split_windows(config, 6, 24 * 51)
 
 
 def test_gap_covers_perturbation_and_longest_lead():

@@ -1,36 +1,65 @@
-"""Observation tables for tests, from a few columns."""
+"""Observations and departures for tests, from a few columns or rows; all have passed."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from phyda_cli.methods.base import Departures
 from phyda_cli.observations.table import Observations
 
+TIME = np.datetime64("2011-01-15T12:00:00", "ns")
 
-def make_observations(
-    rows: list[tuple[str, float, float, float, float, float]], *, time: np.datetime64, station: str = ""
-) -> Observations:
-    """Observations of rows (variable, pressure [Pa], latitude, longitude, value, error), all at one time.
+Row = tuple[str, float, float, float, float, float]
+"""variable, pressure [Pa], latitude, longitude, value or departure, error."""
 
-    Without a station name each row gets its own, so that no two are duplicates by name.
-    """
-    n = len(rows)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-    names = [station or f"S{i}" for i in range(n)]
+
+def observations(variable, value, **columns) -> Observations:
+    """Observations of one variable (a name) or several (names); every other column by its name, or the same for all."""
+    n = len(value)
+    names = [variable] * n if isinstance(variable, str) else list(variable)
+
+    def column(name, default, dtype):
+        return np.array(np.broadcast_to(np.asarray(columns.get(name, default), dtype=dtype), (n,)))
+
     return Observations(
-        variable=np.array(columns[0], dtype=object),
-        pressure=np.array(columns[1], dtype=np.float64),
-        latitude=np.array(columns[2], dtype=np.float64),
-        longitude=np.array(columns[3], dtype=np.float64),
-        value=np.array(columns[4], dtype=np.float64),
-        error=np.array(columns[5], dtype=np.float64),
-        time=np.full(n, time, dtype="datetime64[ns]"),
-        station=np.array(names, dtype=object),
-        report=np.full(n, "", dtype=object),
-        elevation=np.full(n, np.nan),
-        source=np.zeros(n, dtype=np.int64),
-        row=np.arange(1, n + 1),
-        flag=np.zeros(n, dtype=np.int16),
+        variable=np.array(names, dtype=object),
+        latitude=column("latitude", 50.0, np.float64),
+        longitude=column("longitude", 10.0, np.float64),
+        pressure=column("pressure", 50_000.0, np.float64),
+        value=np.asarray(value, dtype=np.float64),
+        error=column("error", np.nan, np.float64),
+        time=column("time", TIME, "datetime64[ns]"),
+        station=column("station", "", object),
+        report=column("report", "", object),
+        elevation=column("elevation", np.nan, np.float64),
+        source=column("source", 0, np.int64),
+        row=np.arange(1, n + 1, dtype=np.int64),
+        flag=column("flag", 0, np.int16),
         reason=np.full(n, "", dtype=object),
-        sources=("memory",),
+        sources=("obs.csv",),
     )
+
+
+def make_observations(rows: list[Row], *, time: np.datetime64, station: str = "") -> Observations:
+    """Observations of rows, all at one time; without a station name each gets its own, so that none is a duplicate."""
+    names, pressure, latitude, longitude, value, error = _columns(rows)
+    return observations(
+        names,
+        value,
+        pressure=pressure,
+        latitude=latitude,
+        longitude=longitude,
+        error=error,
+        time=time,
+        station=station or [f"S{i}" for i in range(len(rows))],
+    )
+
+
+def make_departures(rows: list[Row]) -> Departures:
+    """Departures of rows."""
+    names, *numbers = _columns(rows)
+    return Departures(np.array(names, dtype=object), *(np.array(column, dtype=np.float64) for column in numbers))
+
+
+def _columns(rows: list[Row]) -> list[tuple]:
+    return list(zip(*rows, strict=True)) if rows else [()] * 6

@@ -1,4 +1,4 @@
-"""The ICAO standard atmosphere, as the conversion and the checks of observations need it: the height of a pressure.
+"""The ICAO standard atmosphere: the height of a pressure.
 
 z(p) = (T₀/Γ)·(1 − (p/p₀)^(R_d Γ/g))      p ≥ p_t
 z(p) = z_t + (R_d T_t/g)·ln(p_t/p)         p < p_t        (isothermal, as up to 20 km)
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
 
@@ -22,9 +22,10 @@ _TROPOPAUSE_TEMPERATURE: Final = 216.65
 _TROPOPAUSE_PRESSURE: Final = 22_632.06
 
 
-def standard_height(pressure: Floats) -> Floats:
+def standard_height(pressure: ArrayLike) -> Floats:
     """Height [gpm] of a pressure [Pa] in the standard atmosphere; NaN where the pressure is not positive."""
-    p = np.where(pressure > 0, pressure, np.nan)
+    p = np.asarray(pressure, dtype=np.float64)
+    p = np.where(p > 0, p, np.nan)
     exponent = R_DRY * LAPSE_RATE / GRAVITY
     below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / _SEA_LEVEL_PRESSURE) ** exponent)
     above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
