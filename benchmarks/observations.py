@@ -13,6 +13,7 @@ from result import Measurement, Report, seconds
 from phyda_cli.fields.state import State
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.observations.equivalent import model_equivalent
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import quality_control
@@ -49,7 +50,7 @@ def _observe(background: State, observations: Observations) -> tuple[np.ndarray,
     operator = ObservationOperator(
         background.grid, background.channels, o.variable, o.latitude, o.longitude, o.pressure
     )
-    return operator.defined, operator(background.values).numpy()
+    return operator.defined, model_equivalent(operator, background.values, observations)
 
 
 def _check(background: State, observations: Observations, defined: np.ndarray, equivalent: np.ndarray) -> Observations:

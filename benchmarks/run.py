@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import cold
@@ -54,6 +55,7 @@ def document(rows: list[Measurement], repeats: int, load: tuple[float, float, fl
         f"{torch.get_num_threads()} threads; phyda {__version__}"
     )
     loads = " and ".join(f"{value:.1f}" for value in (load[0], os.getloadavg()[0]))
+    dask = "there: xarray imports it and" if find_spec("dask") else "not there, as in a plain installation: with it"
     table = "\n".join([HEADER, *(row.row() for row in rows)])
     return f"""# Performance
 
@@ -64,6 +66,7 @@ Made by `python benchmarks/run.py --out docs/performance.md` on {datetime.now(UT
   one means that other work shared the processors, and that the times are longer than they need be.
 - Each figure comes from {repeats} runs. A target is met when the best run meets it.
 - "Whole process" is a new process for each run, from its start to its end, with the files in the system's cache.
+- dask, which `phyda[simulate]` brings, is {dask} an analysis takes some 1.5 s longer.
 - `phyda --help` was checked to import neither torch nor xarray.
 
 {table}

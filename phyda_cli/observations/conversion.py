@@ -52,7 +52,7 @@ def convert(observations: Observations, report: NDArray[np.int64]) -> Observatio
     in SI. report: (n,) a number for each report (one station, place, time and pressure); companions share it.
     Rows that are rejected already keep their quantity.
     """
-    result = _at_surface(_without_flight_levels(observations))
+    result = _at_surface(_without_flight_levels(observations, report))
     result = _wind(result, report)
     return _humidity(_height(result), report)
 
@@ -70,20 +70,32 @@ def _at_surface(observations: Observations) -> Observations:
     return replace(observations, variable=variable)
 
 
-def _without_flight_levels(observations: Observations) -> Observations:
-    """Aircraft tables give the height of the standard atmosphere at their pressure: a flight level, not a measurement.
+def _without_flight_levels(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    """Heights that are the standard atmosphere's at their pressure: flight levels, not measurements.
 
-    A source and report type whose heights follow the standard atmosphere within 30 m in 19 of 20 rows is of that kind;
-    real heights at a pressure vary by hundreds of metres.
+    Aircraft and satellite winds give them, and so do soundings of wind by height, where the pressure is computed from
+    the height. Of a source and report type, the reports with wind but no temperature and the others are judged apart:
+    those are of that kind whose heights follow the standard atmosphere within 30 m in 19 of 20 rows. Real heights at a
+    pressure vary by hundreds of metres.
     """
     height = observations.used & (observations.variable == "gh") & np.isfinite(observations.pressure)
     near = np.abs(observations.value - standard_height(observations.pressure)) < _FLIGHT_LEVEL_METRES
     kinds, which = np.unique(observations.report.astype(str), return_inverse=True)
-    origin = observations.source * kinds.size + which
+    origin = 2 * (observations.source * kinds.size + which) + _wind_alone(observations, report)
     size = int(origin.max(initial=-1)) + 1
     total, following = (np.bincount(origin[rows], minlength=size) for rows in (height, height & near))
     levels = height & ((total >= _FLIGHT_LEVEL_ROWS) & (following > 0.95 * total))[origin]
     return observations.reject(levels, Flag.BLACKLIST, "flight level: the standard atmosphere's height, not measured")
+
+
+def _wind_alone(observations: Observations, report: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(n,) whether the report of a row has wind but no temperature."""
+    names, finite = observations.variable.astype(str), np.isfinite(observations.value)
+    wind, temperature = (
+        np.bincount(report[np.isin(names, quantities) & finite], minlength=int(report.max(initial=-1)) + 1) > 0
+        for quantities in (["u", "v", "wind_speed", "wind_direction"], ["t"])
+    )
+    return np.asarray((wind & ~temperature)[report])
 
 
 def _companion(observations: Observations, report: NDArray[np.int64], quantity: str) -> _Companion:

@@ -1,4 +1,4 @@
-"""What a state says at the places of observations: H(x) = s(p) + H (x − s), s the geopotential of the standard atmosphere.
+"""What a state says at observations: H(x) = s(p) + H (x − s), with s the geopotential of the standard atmosphere.
 
 Geopotential bends in ln p, so a straight line between distant levels misses it: half-way between 500 and 200 hPa by
 some 100 m, far more than a sonde's error. What remains above the standard atmosphere is nearly straight. On a level
