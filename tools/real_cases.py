@@ -2,9 +2,9 @@
 
     python tools/real_cases.py CASES docs/real-cases.md [--weights FILE] [--store STORE]
 
-CASES holds `grid_netcdf`, `grid_grib` and `obs_csv` (`docs/formats.md` names the grid files). STORE is a training store:
-case B takes its background error from it and is left out without one. The inputs are only cut and put together here;
-the analyses and their scores at withheld stations are made by `phyda assimilate` and `phyda evaluate`.
+CASES holds `grid_netcdf`, `grid_grib` and `obs_csv` (`docs/formats.md` names the grid files). STORE is a training
+store: case B takes its background error from it and is left out without one. The inputs are made in
+`real_cases_inputs.py`; the analyses and the scores at withheld stations by `phyda assimilate` and `phyda evaluate`.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
+from real_cases_inputs import (
+    LEAD,
+    SONDE_TIME,
+    draw_sondes,
+    feedback_rows,
+    january_mean,
+    read_table,
+    store_error,
+    write_state,
+)
 
 from phyda_cli.fields.constants import GRAVITY
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.increment import interpolate_increment
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.formats.background import read_background
-from phyda_cli.formats.csv import read_csv
-from phyda_cli.formats.feedback import read_feedback
-from phyda_cli.observations.equivalent import model_equivalent
-from phyda_cli.observations.errors import assign_errors, default_error_table
-from phyda_cli.observations.operator import ObservationOperator
-from phyda_cli.observations.quality import screen
+from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.table import Flag
-from phyda_cli.preparation.store import open_store
-from phyda_cli.verification.compare import on_grid
+from phyda_cli.resources import weights_path
 
-SONDE_TIME = "2008-12-08T12:00"
 PREPBUFR_TIME = "1989-01-01T06:00"
-TWIN_TIME = "2011-01-15T12:00"
-LEAD = 48
 WITHHELD = 5
 STANDARD = (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100)
 REFERENCE = {("z", 500): (92.8, 33.8), ("v", 200): (14.8, 5.1), ("t", 500): (4.2, 1.9)}
@@ -53,8 +53,8 @@ REGIONS = {"NH 20–90": (20.0, 90.0), "tropics": (-20.0, 20.0), "SH 20–90": (
 TWIN_CHANNELS = [("z", 850), ("z", 500), ("z", 250), ("t", 850), ("t", 500), ("u", 850), ("u", 250), ("v", 850),
                  ("v", 250), ("q", 850), ("q", 500)]  # fmt: skip
 SHOWN_UNITS = {"z": ("m", 1 / GRAVITY), "t": ("K", 1.0), "u": ("m s-1", 1.0), "v": ("m s-1", 1.0), "q": ("g/kg", 1e3)}
-MARKS = {"z": "zqm", "t": "tqm", "t2m": "tqm", "q": "qqm"} | dict.fromkeys(("u", "v", "u10", "v10"), "wqm")
 WORST_GOOD_MARK = 3
+FAR = 5.0
 METHODS = ("3dvar", "oi")
 
 
@@ -80,6 +80,11 @@ class Workshop:
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
+    def method(self) -> ThreeDVar:
+        """3D-Var with the statistics that the commands use."""
+        path = self.folder / self.weights[1] if self.weights else weights_path("background-error.safetensors")
+        return ThreeDVar(read_background_error(path)[0])
+
     def take_commands(self) -> list[str]:
         """The commands since the last call, as a block of Markdown."""
         lines, self.commands = ["```", *self.commands, "```", ""], []
@@ -104,32 +109,10 @@ def main() -> None:
             options.output.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
-def january_mean(cases: Path, target: Path, time: str) -> None:
-    """u, v, z of ERA-Interim and T of uvt.nc (its unit corrected) on one 2.5° grid, each on its own levels."""
-    moment, grid = np.datetime64(time, "ns"), Grid.with_poles(73, 144)
-    temperature = xr.open_dataset(cases / "grid_netcdf" / "uvt.nc", decode_times=False)[["T"]].isel(time=0, drop=True)
-    temperature["T"].attrs["units"] = "K"
-    corrected = target.with_suffix(".t.nc")
-    temperature.to_netcdf(corrected)
-    mean = xr.Dataset(attrs={"title": "January mean"})
-    for path, select, axis in (
-        (cases / "grid_netcdf" / "eraint_uvz.nc", {"month": "1"}, "level"),
-        (corrected, {}, "level_t"),
-    ):
-        state = on_grid(read_background([path], time=moment, select=select).state, grid)
-        for name in state.variables:
-            channels = [channel for channel in state.channels if channel.variable == name]
-            values = state.select(channels).values.numpy()
-            units = {"z": "m2 s-2", "t": "K"}.get(name, "m s-1")
-            mean[name] = ((axis, "latitude", "longitude"), values, {"units": units})
-            mean[axis] = (axis, [c.level for c in channels], {"units": "Pa", "standard_name": "air_pressure"})
-    _write(mean, grid, moment, target)
-
-
 def sondes(cases: Path, shop: Workshop) -> list[str]:
     """Case A: sondes on a climatology, scored at stations that the analysis has not seen."""
     january_mean(cases, shop.folder / "january.nc", SONDE_TIME)
-    table = _table(cases / "obs_csv" / "temp_2008120812.csv.gz")
+    table = read_table(cases / "obs_csv" / "temp_2008120812.csv.gz")
     withheld = table.station.astype(int) % WITHHELD == 0
     at_standard = table.p.astype(float).isin(STANDARD)
     table[~withheld].to_csv(shop.folder / "sondes.csv", index=False)
@@ -159,8 +142,8 @@ def sondes(cases: Path, shop: Workshop) -> list[str]:
     return [
         SONDES.format(total=table.station.nunique(), stations=stations),
         *shop.take_commands(),
-        f"The scale found is {scale:.2f}. RMS O−B → O−A at the withheld stations; the plain OI is a 2-D one with 800 km,",
-        "its figures made with its own choice of rows.",
+        f"The scale found is {scale:.2f}. RMS O−B → O−A at the withheld stations. The plain OI is a two-dimensional",
+        "one with 800 km; its figures come from its own choice of rows.",
         "",
         *_markdown(["", "plain OI", "phyda 3dvar", "phyda oi", "3dvar against plain OI"], goals),
         *_markdown(["field", "unit", "rows", "3dvar", "oi"], rows),
@@ -176,14 +159,14 @@ def twin(cases: Path, shop: Workshop, store: Path | None) -> list[str]:
         return [TWIN_TITLE, "Not run: it needs a training store (`--store`).", ""]
     shutil.copyfile(cases / "grid_grib" / "gfs_2011011012_f120_2p5deg.grib2", shop.folder / "gfs.grib2")
     truth = read_background([shop.folder / "gfs.grib2"]).state
-    kept = [c for c in truth.channels if c.variable in "tuvzq" or c.variable == "msl"]
+    kept = tuple(c for c in truth.channels if c.variable in ("u", "v", "t", "q", "z", "msl"))
     truth = truth.select(kept)
-    part, pair = _store_error(store, truth)
+    part, pair = store_error(store, truth)
     humid = torch.tensor([channel.variable == "q" for channel in truth.channels])[:, None, None]
     values = truth.values + interpolate_increment(pair, truth.channels, truth.grid).values
     values = torch.where(humid, values.clamp_min(0.0), values)
-    _write_state(State(values, truth.channels, truth.grid, truth.time), shop.folder / "background.nc")
-    count = _draw_sondes(cases, truth, shop.folder / "drawn.csv")
+    write_state(State(values, truth.channels, truth.grid, truth.time), shop.folder / "background.nc")
+    count = draw_sondes(cases, truth, shop.folder / "drawn.csv")
     errors: dict[str, State] = {}
     background = read_background([shop.folder / "background.nc"]).state
     errors["background"] = _minus(background, truth)
@@ -220,7 +203,7 @@ def twin(cases: Path, shop: Workshop, store: Path | None) -> list[str]:
 def prepbufr(cases: Path, shop: Workshop) -> list[str]:
     """Case C: a table with real gross errors, without and with the quality marks that a centre gave it."""
     january_mean(cases, shop.folder / "january.nc", PREPBUFR_TIME)
-    table = _table(cases / "obs_csv" / "prepbufr_89010106.csv.gz")
+    table = read_table(cases / "obs_csv" / "prepbufr_89010106.csv.gz")
     table.to_csv(shop.folder / "marked.csv", index=False)
     marks = [name for name in table.columns if name.endswith("qm")]
     table.drop(columns=marks).to_csv(shop.folder / "unmarked.csv", index=False)
@@ -231,24 +214,19 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
             "--feedback", f"c_{name}.feedback.nc", "--increment", f"c_{name}.increment.nc",
             "--background-error-scale", "auto",
         )  # fmt: skip
-        rows[name] = _feedback_rows(shop.folder / f"c_{name}.feedback.nc", table)
         log[name] = documents[name]["log"]
+        sigma_b = shop.method().scaled(log[name]["background_error_scale"]).background_error()
+        rows[name] = feedback_rows(shop.folder / f"c_{name}.feedback.nc", table, sigma_b)
     own, trusted = rows["unmarked"], rows["marked"]
     own["from_trusted"] = np.abs(trusted.o_minus_a) / own.error
     bad = own[own.mark > WORST_GOOD_MARK]
     verdicts = Counter(Flag(flag).name.lower() for flag in bad.flag)
-    used_bad = bad[bad.flag == Flag.PASS]
-    far = used_bad[used_bad.from_trusted > 5.0]
-    used = own[own.flag == Flag.PASS]
-    largest = used.assign(part=used.normalised.abs()).sort_values("part").groupby("variable").part.last()
+    used, used_bad = own[own.flag == Flag.PASS], bad[bad.flag == Flag.PASS]
+    far = used_bad[used_bad.from_trusted > FAR]
+    largest = used.normalised.abs().groupby(used.variable).max()
+    caught = bad[bad.flag.isin([Flag.FIRST_GUESS, Flag.BOUNDS])]
+    examples = caught[["row", "variable", "pressure", "mark", "reason"]].to_numpy()
     increments = {name: _largest(shop.folder / f"c_{name}.increment.nc") for name in rows}
-    caught = bad[bad.flag.isin([Flag.FIRST_GUESS, Flag.BOUNDS]) & (bad.variable != "t2m")]
-    examples = [
-        [str(r.row), r.variable, f"{r.pressure / 100:g}", str(int(r.mark)), r.reason] for r in caught.itertuples()
-    ]
-    far_text = ", ".join(f"{r.variable} at {r.pressure / 100:g} hPa ({r.from_trusted:.1f} σo)" for r in far.itertuples())
-    places = ", ".join(sorted({f"{r.station} at {r.latitude:g}°N {r.longitude:g}°E" for r in far.itertuples()}))
-    outcome = ", ".join(f"{name} {count}" for name, count in sorted(verdicts.items()))
     return [
         PREPBUFR,
         *shop.take_commands(),
@@ -259,18 +237,24 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
         "With marks (`pre_qc`):",
         "",
         *_counts(documents["marked"]),
-        f"NCEP marks {len(bad)} of these values worse than {WORST_GOOD_MARK}. Without its marks their verdicts are: "
-        f"{outcome}. (`h_failed`: the background has no such variable; `domain`: outside its levels; `pass`: used.) Those",
-        "that the checks of value and departure caught:",
+        f"NCEP marks {len(bad)} of these values worse than {WORST_GOOD_MARK}. Without the marks they end as: "
+        + ", ".join(f"{name} {count}" for name, count in sorted(verdicts.items()))
+        + ".",
+        "(`h_failed`: the background has no such variable; `domain`: outside its levels; `pass`: used.) Those that the",
+        "checks of value and departure caught:",
         "",
-        *_markdown(["row", "variable", "hPa", "mark", "reason"], examples),
-        "Largest |O−B| / √(σo² + s²σb²) among the rows used (the threshold is 5): "
-        + ", ".join(f"{name} {value:.2f}" for name, value in largest.items()) + ".",
+        *_markdown(["row", "variable", "pressure [Pa]", "mark", "reason"], examples),
+        "Largest |O−B| / √(σo² + s²σb²) among the rows used, where the limit is 5: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in largest.items())
+        + ".",
         "",
-        f"Of the {len(used_bad)} marked values that are used without marks, {len(far)} lie more than 5 σo from the "
-        "analysis made with the marks"
-        + (f": {far_text}; {places}. The climatology cannot tell them from weather, see the weaknesses." if len(far) else "."),
+        f"Of the {len(used_bad)} marked values that are used without marks, {len(far)} lie more than {FAR:g} σo from",
+        "the analysis with marks. They are within the spread of weather about a January mean:",
         "",
+        *_markdown(
+            ["station", "latitude", "longitude", "variable", "pressure [Pa]", "distance [σo]"],
+            far[["station", "latitude", "longitude", "variable", "pressure", "from_trusted"]].round(1).to_numpy(),
+        ),
         "Largest increments:",
         "",
         *_markdown(["", *next(iter(increments.values()))], [[n, *v.values()] for n, v in increments.items()]),
@@ -278,42 +262,96 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
     ]
 
 
-def _store_error(store: Path, truth: State) -> tuple[str, State]:
-    """(part, ε) of the first pair at the lead, of the test part or, where that has none, the validation part."""
-    opened = open_store(store)
-    part = next(name for name in ("test", "validation") if opened.pair_index(name, [LEAD]).size)
-    pair = opened.read_pairs(opened.pair_index(part, [LEAD])[:1])
-    error = torch.from_numpy(pair.background[0] - pair.truth[0]).double()
-    return part, State(error, opened.channels, opened.grid, truth.time)
+def _rms(scores: Iterable[Mapping[str, Any]], name: str, level: float) -> tuple[float, float]:
+    """RMS O−B and O−A of a variable at a level [hPa], in the unit shown."""
+    entry = next(e for e in scores if e["variable"] == name and round(e["level"] / 100) == level)
+    before, after = (SHOWN_UNITS[name][1] * entry["scores"][key]["rmse"] for key in ("background", "analysis"))
+    return before, after
 
 
-def _draw_sondes(cases: Path, truth: State, target: Path) -> int:
-    """Write a long table: truth + N(0, σo) where the sondes of case A have a value that H(truth) exists for."""
-    moment = np.datetime64(SONDE_TIME, "ns")
-    o = read_csv(cases / "obs_csv" / "temp_2008120812.csv.gz", reference_time=moment)
-    operator = ObservationOperator(truth.grid, truth.channels, o.variable, o.latitude, o.longitude, o.pressure)
-    equivalent = model_equivalent(operator, truth.values, o)
-    o = assign_errors(o, default_error_table())
-    o = screen(o, channels=truth.channels, operator_defined=operator.defined, background_equivalent=equivalent,
-               time=moment, window=np.timedelta64(3, "h"))  # fmt: skip
-    noise = np.random.default_rng(0).standard_normal(len(o)) * np.nan_to_num(o.error)
-    drawn = np.where(o.variable == "q", np.maximum(equivalent + noise, 0.0), equivalent + noise)
-    rows = pd.DataFrame({"station": o.station, "time": TWIN_TIME, "lat": o.latitude, "lon": o.longitude,
-                         "pressure": o.pressure, "variable": o.variable, "value": drawn})  # fmt: skip
-    rows[o.used].to_csv(target, index=False)
-    return int(o.used.sum())
+def _regional_rmse(error: State, channel: Channel, south: float, north: float) -> float:
+    latitude = np.asarray(error.grid.latitudes)
+    weight = error.grid.area_weights * ((latitude >= south) & (latitude <= north))
+    square = error.values[error.index(channel)].square().mean(-1).numpy()
+    return float(np.sqrt((weight * square).sum() / weight.sum()))
 
 
-def _feedback_rows(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Every row of a feedback with its NCEP mark; normalised: O−B over the σ that the background check expects."""
-    feedback = read_feedback(path)
-    o = feedback.observations
-    source = table.iloc[o.row - 1]
-    marks = {name: pd.to_numeric(source[name]).fillna(0).to_numpy() for name in {*MARKS.values(), "pqm"}}
-    mark = np.array([max(marks[MARKS.get(v, "pqm")][i], marks["pqm"][i]) for i, v in enumerate(o.variable)])
-    expected = np.hypot(o.error, _background_sigma(path, o))
-    return pd.DataFrame({
-        "row": o.row, "station": o.station, "variable": o.variable, "pressure": o.pressure, "latitude": o.latitude,
-        "longitude": o.longitude, "error": o.error, "flag": o.flag, "reason": o.reason, "mark": mark,
-        "o_minus_a": feedback.analysis_departure, "normalised": feedback.background_departure / expected,
-    })  # fmt: skip
+def _minus(state: State, truth: State) -> State:
+    chosen = state.select(truth.channels)
+    return State(chosen.values - truth.values, truth.channels, truth.grid, truth.time)
+
+
+def _largest(path: Path) -> dict[str, str]:
+    """Largest absolute value of each variable of an increment, with its unit."""
+    increment = xr.open_dataset(path)
+    return {
+        f"{name} [{SHOWN_UNITS[name][0]}]": f"{float(np.abs(increment[name]).max()) * SHOWN_UNITS[name][1]:.3g}"
+        for name in "ztuv"
+    }
+
+
+def _arrow(before: float, after: float) -> str:
+    return f"{before:.1f} → {after:.1f}"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    lines = [f"| {' | '.join(str(cell) for cell in cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return [*lines, ""]
+
+
+def _counts(document: Mapping[str, Any]) -> list[str]:
+    """What became of the rows of an assimilation, by variable."""
+    rows = []
+    for entry in document["variables"]:
+        rejected = ", ".join(f"{name} {count}" for name, count in entry["rejected"].items())
+        rows.append([entry["variable"] or "unreadable", str(entry["total"]), str(entry["used"]), rejected])
+    return _markdown(["variable", "rows", "used", "not used, by reason"], rows)
+
+
+HEAD = """# Real cases
+
+Three analyses from real files, made by `tools/real_cases.py`. The background of A and C is a January mean: they show
+the way from real observations to a sensible analysis, not the skill of a forecast system. The script cuts and joins
+the files; the analyses come from the commands below.
+
+The January mean is put together from two public files: u, v and z at 850, 500 and 200 hPa of the ERA-Interim
+climatology (`eraint_uvz.nc`, `month=1`) and T at 14 levels of January 1988 (`uvt.nc`, whose unit says C but which holds
+kelvin). Both are regridded to 2.5° with poles by `phyda_cli/fields/regrid.py`. It has no humidity, so rows of humidity
+are not used.
+"""
+
+SONDES = """## A. Sondes of 2008-12-08 12 UTC on the January mean
+
+{total} stations. Those whose WMO number is a multiple of 5 ({stations}) are withheld: rows with `station % 5 == 0` go
+to `withheld.csv`, standard levels only, all others to `sondes.csv`, all levels. No withheld row is screened against the
+background.
+"""
+
+TWIN_TITLE = "## B. A twin on a real state\n"
+TWIN = """Truth: the GFS field `gfs_2011011012_f120_2p5deg.grib2`, valid 2011-01-15 12 UTC. Background: the truth plus
+one {lead} h background error, the first of the training store's {part} part, interpolated to the GFS grid and levels
+as increments are. Observations: {count} values where the sondes of case A have them, truth at the place plus Gaussian
+noise of the default errors (humidity not below zero).
+"""
+
+PREPBUFR = """## C. PREPBUFR of 1989-01-01 06 UTC on the January mean, quality marks dropped
+
+The table holds genuine gross errors and NCEP's verdict on each value. `unmarked.csv` is the table without the columns
+of marks, so that phyda has to find them itself; `marked.csv` is the whole table.
+"""
+
+WEAKNESSES = """## Weaknesses
+
+- Against a climatology the background check is wide: the scale of the background error lets several standard
+  deviations of weather pass, and with them errors of that size. There is no check against neighbours (buddy check).
+- One scale serves all variables and levels. On the January mean the departures ask for a larger one for geopotential
+  than for temperature and wind.
+- Far-apart levels: between 850, 500 and 200 hPa the background's wind is interpolated through jets, and its
+  geopotential with the bend of the standard atmosphere; the withheld rows at 300 and 250 hPa show it.
+- Errors of observations count as independent; those of a sonde's geopotential go together in the vertical.
+- In B the truth is a smooth forecast, the drawn error comes from the same simple model as the statistics, and the
+  observations have exactly the errors that the analysis assumes: a best case.
+"""
+
+if __name__ == "__main__":
+    main()

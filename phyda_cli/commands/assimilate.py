@@ -98,7 +98,7 @@ def assimilate(
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the random numbers. [default: 0]")] = None,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Processor threads. [default: torch's choice]")
+        int | None, typer.Option(metavar="N", help="Processor threads. [default: 1]")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - as _ in names; flags win.")
@@ -225,8 +225,7 @@ def _method(settings: AssimilateConfig) -> tuple[Method, Path]:
     from phyda_cli.methods.threedvar import ThreeDVar
     from phyda_cli.resources import weights_path
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
     weights = settings.weights or weights_path(WEIGHTS)
     statistics, _ = read_background_error(weights)

@@ -129,3 +129,16 @@ def test_flight_levels_are_not_height_observations():
     assert set(flight.flag.tolist()) == {Flag.BLACKLIST}
     real = convert(observations("gh", standard_height(pressure) - 80.0, pressure=pressure), np.arange(20))
     assert real.used.all()
+
+
+def test_heights_of_wind_reports_without_temperature_are_judged_apart():
+    """12 levels with temperature at real heights, 12 of wind whose heights are the standard atmosphere's."""
+    pressure = np.linspace(20_000.0, 90_000.0, 24)
+    height = standard_height(pressure) - np.repeat([80.0, 0.0], 12)
+    variables = ["gh"] * 24 + ["t"] * 12 + ["u"] * 12
+    values = np.concatenate([height, np.full(12, 255.0), np.full(12, 5.0)])
+    table = observations(variables, values, pressure=np.tile(pressure, 2))
+    flag = convert(table, np.tile(np.arange(24), 2)).flag
+    assert set(flag[12:24].tolist()) == {Flag.BLACKLIST}
+    assert not flag[:12].any()
+    assert not flag[24:].any()
