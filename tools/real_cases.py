@@ -349,8 +349,9 @@ WEAKNESSES = """## Weaknesses
 - Far-apart levels: between 850, 500 and 200 hPa the background's wind is interpolated through jets, and its
   geopotential with the bend of the standard atmosphere; the withheld rows at 300 and 250 hPa show it.
 - Errors of observations count as independent; those of a sonde's geopotential go together in the vertical.
-- In B the truth is a smooth forecast, the drawn error comes from the same simple model as the statistics, and the
-  observations have exactly the errors that the analysis assumes: a best case.
+- B is one draw, so differences of a few per cent mean nothing. Its truth is a smooth forecast, the drawn error comes
+  from the same simple model as the statistics, and the observations have exactly the errors that the analysis assumes:
+  a best case.
 """
 
 if __name__ == "__main__":
