@@ -97,9 +97,7 @@ def assimilate(
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute. [default: auto]")
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the random numbers. [default: 0]")] = None,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Processor threads. [default: 1]")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Processor threads. [default: 1]")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - as _ in names; flags win.")
     ] = None,
