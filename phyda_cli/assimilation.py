@@ -2,8 +2,6 @@
 
     d = y − H(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
 
-A background scaled up (s > 1) gets two rounds: observations that the first δ, made of all, cannot meet are left out.
-
 The background is never replaced by a reconstruction: fields that the method does not know keep their values.
 """
 
@@ -21,7 +19,7 @@ from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
-from phyda_cli.observations.checks import check_background, check_neighbours
+from phyda_cli.observations.checks import check_background
 from phyda_cli.observations.equivalent import model_equivalent
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
@@ -92,15 +90,11 @@ def assimilate(
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
     checked = check_background(checked, equivalent, scale * sigma, table)
 
-    result = _update(method, background, checked, equivalent, options)
-    if scale > 1.0:
-        # errors s times a short forecast's also let bad observations pass that are s times larger: their neighbours judge
-        trial = reach(result.mean.values).numpy()
-        agreeing = check_neighbours(checked, equivalent + trial, sigma, table)
-        if not np.array_equal(agreeing.used, checked.used):
-            checked = agreeing
-            result = _update(method, background, checked, equivalent, options)
     log: Log = {"method": method.name, "background_error_scale": scale, "used": int(checked.used.sum())}
+    if options.update and bool(checked.used.any()):
+        result = method.increment(background, _departures(checked, equivalent))
+    else:
+        result = _no_increment(method, background)
     increment = interpolate_increment(result.mean, background.channels, background.grid)
     values, clipped = _keep_humidity_positive(background, background.values + increment.values)
     analysis = replace(background, values=values)
@@ -132,18 +126,6 @@ def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> 
     o = observations.take(observations.used)
     departure = o.value - equivalent[observations.used]
     return Departures(o.variable, o.pressure, o.latitude, o.longitude, departure, o.error)
-
-
-def _update(
-    method: Method,
-    background: State,
-    observations: Observations,
-    equivalent: NDArray[np.float64],
-    options: AssimilationOptions,
-) -> Increment:
-    if options.update and bool(observations.used.any()):
-        return method.increment(background, _departures(observations, equivalent))
-    return _no_increment(method, background)
 
 
 def _no_increment(method: Method, background: State) -> Increment:

@@ -204,25 +204,6 @@ def check_background(
     )
 
 
-def check_neighbours(
-    observations: Observations, analysis_equivalent: Floats, background_error: Floats, table: ErrorTable
-) -> Observations:
-    """BUDDY: |y − H(x_a)| > k √(σ_o² + σ_b²), with x_a an analysis of all observations that have passed so far.
-
-    analysis_equivalent, background_error (n,): H(x_a) and the σ_b of a short forecast at the observations, SI.
-    """
-    o = observations
-    departure = o.value - analysis_equivalent
-    expected = np.hypot(o.error, np.nan_to_num(background_error))
-    limit = table.limit(o.variable)
-    return reject_rows(
-        o,
-        np.abs(departure) > limit * expected,
-        Flag.BUDDY,
-        lambda i: f"departure {departure[i]:.4g} from the analysis of all exceeds {limit[i]:g} times {expected[i]:.4g}",
-    )
-
-
 def _any_of(variable: NDArray[np.object_], names: list[str]) -> Mask:
     mask = np.zeros(variable.shape, dtype=bool)
     for name in names:
