@@ -36,6 +36,8 @@ Texts = NDArray[np.object_]
 
 _logger = logging.getLogger(__name__)
 
+_SEPARATOR: Final = "\x1f"
+"""Between a variable's name and its unit where both make one key; pandas may cut a text off at a NUL."""
 _EMPTY: Final = ("", "na", "n/a", "nan", "null", "none", "-", "m", "missing", "nat")
 _FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0)
 _FILL_SIZE: Final = 1e15
@@ -232,14 +234,14 @@ def _reject_unread(observations: Observations, name: str, texts: Texts, values: 
 
 def _to_si(observations: Observations, cells: _Cells) -> Observations:
     """Name the quantities and convert their units; unknown variables and units are flagged."""
-    key = pd.Series(cells.name).astype(str) + "\0" + pd.Series(cells.unit).astype(str)
+    key = pd.Series(cells.name).astype(str) + _SEPARATOR + pd.Series(cells.unit).astype(str)
     codes, kinds = pd.factorize(key)
     codes = np.asarray(codes, dtype=np.int64)
     variable = observations.variable.copy()
     scale, offset = np.ones(len(observations)), np.zeros(len(observations))
     result = observations
     for code, kind in enumerate(kinds):
-        name, _, unit = str(kind).partition("\0")
+        name, _, unit = str(kind).partition(_SEPARATOR)
         quantity, own_unit = split_unit(name)
         rows = codes == code
         if not quantity:
