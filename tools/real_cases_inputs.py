@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.state import State
+from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.csv import read_csv
@@ -104,7 +104,24 @@ def feedback_rows(path: Path, table: pd.DataFrame, sigma_b: State) -> pd.DataFra
     )
     expected = np.hypot(o.error, reach.of_spread(sigma_b.values).numpy())
     return pd.DataFrame({
-        "row": o.row, "station": o.station, "variable": o.variable, "pressure": o.pressure, "latitude": o.latitude,
-        "longitude": o.longitude, "error": o.error, "flag": o.flag, "reason": o.reason, "mark": mark,
-        "o_minus_a": feedback.analysis_departure, "normalised": feedback.background_departure / expected,
+        "row": o.row, "station": o.station, "variable": o.variable, "hPa": (o.pressure / 100).round(1),
+        "latitude": o.latitude, "longitude": o.longitude, "error": o.error, "flag": o.flag, "reason": o.reason,
+        "mark": mark.astype(int),
+        "report": o.report, "o_minus_a": feedback.analysis_departure,
+        "unmet": np.abs(feedback.analysis_departure / o.error).round(1),
+        "normalised": feedback.background_departure / expected,
     })  # fmt: skip
+
+
+def regional_rmse(error: State, channel: Channel, south: float, north: float) -> float:
+    """Area-weighted size of an error between two latitudes."""
+    latitude = np.asarray(error.grid.latitudes)
+    weight = error.grid.area_weights * ((latitude >= south) & (latitude <= north))
+    square = error.values[error.index(channel)].square().mean(-1).numpy()
+    return float(np.sqrt((weight * square).sum() / weight.sum()))
+
+
+def minus(state: State, truth: State) -> State:
+    """The error of a state on the truth's channels."""
+    chosen = state.select(truth.channels)
+    return State(chosen.values - truth.values, truth.channels, truth.grid, truth.time)
