@@ -8,7 +8,6 @@ The background is never replaced by a reconstruction: fields that the method doe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,10 +19,9 @@ from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
 from phyda_cli.observations.checks import check_background
-from phyda_cli.observations.equivalent import model_equivalent
+from phyda_cli.observations.equivalent import model_equivalent, operator_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.table import Flag, Observations
 
@@ -72,9 +70,9 @@ def assimilate(
     if not bool(torch.isfinite(background.values).all()):
         raise BadDataError("the background holds values that are not finite")
 
-    operator = _operator(background, observations)
+    operator = operator_at(background, observations)
     equivalent = model_equivalent(operator, background.values, observations)
-    reach = _operator(method.background_error(), observations, extend="increment")
+    reach = operator_at(method.background_error(), observations, extend="increment")
     sigma = reach.of_spread(method.background_error().values).numpy()
 
     checked = assign_errors(observations, table)
@@ -111,15 +109,6 @@ def assimilate(
     )
     log |= {"humidity_clipped": clipped} | (result.log or {})
     return Analysis(analysis, background, replace(background, values=values - background.values), spread, feedback, log)
-
-
-def _operator(
-    state: State, observations: Observations, *, extend: Literal["none", "increment"] = "none"
-) -> ObservationOperator:
-    o = observations
-    return ObservationOperator(
-        state.grid, state.channels, o.variable, o.latitude, o.longitude, o.pressure, extend=extend
-    )
 
 
 def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> Departures:

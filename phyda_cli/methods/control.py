@@ -16,7 +16,7 @@ import torch
 
 from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.fields.balance import balanced_geopotential
-from phyda_cli.fields.harmonics import SphericalHarmonics
+from phyda_cli.fields.harmonics import spherical_harmonics
 
 
 class ControlTransform:
@@ -30,7 +30,7 @@ class ControlTransform:
         self, statistics: BackgroundError, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
     ) -> None:
         self.statistics = statistics
-        self.harmonics = SphericalHarmonics(statistics.grid, statistics.truncation, dtype=dtype, device=device)
+        self.harmonics = spherical_harmonics(statistics.grid, statistics.truncation, dtype, device)
         self._root_psi = _square_root(statistics.covariance_psi).to(device, dtype)
         self._root_unbalanced = _square_root(statistics.covariance_unbalanced).to(device, dtype)
         self._sigma_psi = statistics.sigma_psi.to(device, dtype)[:, :, None]

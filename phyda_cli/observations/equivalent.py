@@ -7,14 +7,27 @@ both are the same; s is zero for every other variable, and the operator itself s
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
+from phyda_cli.fields.state import State
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.table import Observations
+
+
+def operator_at(
+    state: State, observations: Observations, *, extend: Literal["none", "increment"] = "none"
+) -> ObservationOperator:
+    """H from the grid and channels of a state to the places of observations; `extend` as in `ObservationOperator`."""
+    o = observations
+    return ObservationOperator(
+        state.grid, state.channels, o.variable, o.latitude, o.longitude, o.pressure, extend=extend
+    )
 
 
 def model_equivalent(

@@ -28,8 +28,7 @@ from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.observations.equivalent import model_equivalent
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.observations.equivalent import model_equivalent, operator_at
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.table import Observations
 from phyda_cli.verification.scores import bias, mae, rmse
@@ -100,14 +99,7 @@ def compare_observations(
     checked = observations
     equivalents: dict[str, NDArray[np.float64]] = {}
     for name, state in states.items():
-        operator = ObservationOperator(
-            state.grid,
-            state.channels,
-            observations.variable,
-            observations.latitude,
-            observations.longitude,
-            observations.pressure,
-        )
+        operator = operator_at(state, observations)
         equivalents[name] = model_equivalent(operator, state.values.double(), observations)
         checked = screen(
             checked,

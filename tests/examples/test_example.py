@@ -11,7 +11,7 @@ import pytest
 from phyda_cli.fields.state import State
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.csv import read_csv
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.observations.equivalent import operator_at
 from phyda_cli.observations.table import Observations, concatenate
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -34,14 +34,7 @@ def withheld() -> Observations:
 
 def normalised_errors(observations: Observations, state: State) -> np.ndarray:
     """(y − H(x))/σ_o (n,)."""
-    operator = ObservationOperator(
-        state.grid,
-        state.channels,
-        observations.variable,
-        observations.latitude,
-        observations.longitude,
-        observations.pressure,
-    )
+    operator = operator_at(state, observations)
     assert operator.defined.all()
     return (observations.value - operator(state.values).numpy()) / observations.error
 
