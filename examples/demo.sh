@@ -12,7 +12,7 @@ mkdir -p "$out"
 
 heading() { printf '\n== %s\n' "$*"; }
 
-heading "Assimilate $(($(wc -l < examples/observations.csv) - 1)) observations into a 72 h forecast"
+heading "Assimilate $(($(wc -l < examples/observations.csv) - 1)) observations into a 48 h forecast"
 "$phyda" assimilate --background examples/background.nc --obs examples/observations.csv \
     --out "$out/analysis.nc" --feedback "$out/feedback.nc" --increment "$out/increment.nc" --overwrite
 

@@ -168,7 +168,7 @@ def _pairs(places: Places) -> list[tuple[float, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, help="where the simulation lies")
-    parser.add_argument("--init", default="2001-02-04T12", help="start of the forecast, UTC")
+    parser.add_argument("--init", default="2003-10-15T12", help="start of the forecast, UTC")
     parser.add_argument("--lead", type=int, default=48, help="lead of the forecast [h]")
     arguments = parser.parse_args()
 
