@@ -22,6 +22,7 @@ RANKS = {
     "formats.atomic": 1,
     "observations": 2,
     "simulation": 2,
+    "model": 2,
     "formats": 3,
     "methods": 3,
     "verification": 3,

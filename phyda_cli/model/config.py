@@ -1,0 +1,50 @@
+"""The shape of the learned model: every choice of the ablations is a field here, and travels in the weights' header."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ModelConfig(BaseModel):
+    """The architecture. Channels, grid and statistics are not choices: they come from the training store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent: Literal["increment", "state"] = "increment"
+    """What the autoencoder describes: δ = (x − x_b)/σ_b, or the state as in the paper's wording."""
+
+    latent_channels: int = Field(default=48, ge=1)
+    """c of the latent (c, H/2, W/2)."""
+
+    autoencoder_width: int = Field(default=96, ge=8)
+    encoder_widths: tuple[int, ...] = Field(default=(64, 96, 128, 128), min_length=2)
+    """Channels at the full resolution and after each of the M strided convolutions of the VRE."""
+
+    score_widths: tuple[int, ...] = Field(default=(96, 128, 128), min_length=1)
+    """Channels of the score network at the latent's resolution and after each of its strided convolutions."""
+
+    heads: int = Field(default=4, ge=1)
+    revin: bool = True
+    """Reversible instance normalisation of the departures over observed points."""
+
+    attention: bool = True
+    """Self-attention over the coarsest tokens of the VRE."""
+
+    first_guess: bool = True
+    """The 3D-Var increment as a channel, and the VRE's mean as its correction."""
+
+    background: bool = True
+    """The background's anomaly as a channel."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ModelConfig:
+        if self.encoder_widths[-1] % self.heads:
+            raise ValueError(f"heads {self.heads} must divide the last of encoder_widths {self.encoder_widths[-1]}")
+        return self
+
+    @property
+    def scales(self) -> int:
+        """M, the number of strided convolutions of the VRE."""
+        return len(self.encoder_widths) - 1

@@ -1,0 +1,63 @@
+"""Observations spread to the grid by Hᵀ: what the encoder sees of them, for any number of observations.
+
+    n = Hᵀ 1,    signal = Hᵀ(d/σ_b) / n,    noise = Hᵀ(σ_o/σ_b) / n          where n > 0, else 0
+    density = 1 − exp(−n)
+
+n counts the observations around each point by their interpolation weights; signal and noise are the weighted means
+around it. Source: the signal and density channels of conditional neural processes (Gordon et al. 2020, "Convolutional
+Conditional Neural Processes"), which keep "no observation" apart from "observed zero".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class GriddedObservations:
+    """signal, noise, density: (batch, channel, lat, lon), in units of σ_b, zero where nothing is observed."""
+
+    signal: torch.Tensor
+    noise: torch.Tensor
+    density: torch.Tensor
+
+    def stacked(self) -> torch.Tensor:
+        """(batch, 3 · channel, lat, lon)."""
+        return torch.cat([self.signal, self.noise, self.density], dim=1)
+
+    def count(self) -> torch.Tensor:
+        """n at every point, from the density."""
+        return -torch.log1p(-self.density.clamp_max(1.0 - 1e-6))
+
+
+def grid_observations(
+    departure: torch.Tensor,
+    error: torch.Tensor,
+    indices: torch.Tensor,
+    weights: torch.Tensor,
+    case: torch.Tensor,
+    sigma: torch.Tensor,
+) -> GriddedObservations:
+    """Spread the observations of a batch of cases.
+
+    departure, error (n,): d and σ_o, SI. indices, weights (n, 8): H, into the flattened (channel, lat, lon) of one
+    case; a negative weight (winds across a pole) turns the departure's sign. case (n,): which case of the batch each
+    belongs to, 0 ≤ case < sigma.shape[0]. sigma (batch, channel, lat, lon): σ_b.
+    """
+    size = sigma[0].numel()
+    flat = (indices + (case * size)[:, None]).reshape(-1)
+    local = sigma.reshape(-1)[flat].reshape(indices.shape)
+    magnitude = weights.abs()
+
+    def spread(values: torch.Tensor) -> torch.Tensor:
+        zero = torch.zeros(sigma.numel(), dtype=sigma.dtype, device=sigma.device)
+        return zero.index_add(0, flat, values.reshape(-1)).reshape(sigma.shape)
+
+    n = spread(magnitude)
+    safe = n.clamp_min(1e-6)
+    seen = n > 1e-6
+    signal = torch.where(seen, spread(weights * (departure[:, None] / local)) / safe, 0.0)
+    noise = torch.where(seen, spread(magnitude * (error[:, None] / local)) / safe, 0.0)
+    return GriddedObservations(signal, noise, torch.where(seen, -torch.expm1(-n), 0.0))

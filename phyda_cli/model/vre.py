@@ -1,0 +1,118 @@
+"""The Virtual Reconstruction Encoder: sparse observations and a background in, a reconstruction everywhere out.
+
+RevIN over the observed points of each channel (n of them, d′ = departure/σ_b, shrunk to climatology where n is small):
+
+    m = Σ n d′ / (Σ n + n₀),    s² = (Σ n (d′ − m)² + n₀) / (Σ n + n₀),    d″ = (d′ − m)/s
+    μ = s μ̂ + m,    log σ = log σ̂ + log s                                    (reversed at the output)
+
+in between M strided convolutions, self-attention over the coarsest tokens, and the way back with skip connections:
+
+    x = [d″, σ_o/(s σ_b), density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
+
+With the first guess x_g (the 3D-Var increment/σ_b) the reconstruction is its correction: μ = x_g + s μ̂. Without
+observations it is zero by construction of the training (the signs of departures and increments are drawn at random)
+and of this module where the density is zero everywhere. Source: paper, section 3 (VRE); RevIN: Kim et al. (2022).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import nn
+
+from phyda_cli.model.config import ModelConfig
+from phyda_cli.model.gridded import GriddedObservations
+from phyda_cli.model.layers import Attention, Down, Residual, SphereConv, Up
+
+SHRINKAGE: Final = 64.0
+"""n₀: as many observations as make the climatology weigh as much as they do."""
+
+STATIC_CHANNELS: Final = 6
+"""sin φ, cos φ, orography, land, and the season as cosine and sine."""
+
+
+class Reconstruction(NamedTuple):
+    """mean, log_sigma: of δ/σ_b (batch, C, H, W). features: (batch, width, H/2, W/2) for the score network."""
+
+    mean: torch.Tensor
+    log_sigma: torch.Tensor
+    features: torch.Tensor
+
+
+class Normalisation(NamedTuple):
+    """m and s of RevIN, (batch, C, 1, 1)."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+
+def instance_normalisation(observations: GriddedObservations) -> Normalisation:
+    """m and s over the observed points of each channel, shrunk to 0 and 1."""
+    n = observations.count()
+    total = n.sum((-2, -1), keepdim=True)
+    mean = (n * observations.signal).sum((-2, -1), keepdim=True) / (total + SHRINKAGE)
+    square = (n * (observations.signal - mean).square()).sum((-2, -1), keepdim=True)
+    return Normalisation(mean, torch.sqrt((square + SHRINKAGE) / (total + SHRINKAGE)))
+
+
+class VirtualReconstructionEncoder(nn.Module):
+    """The encoder for fields of C channels on H × W points; H and W divisible by 2^M."""
+
+    def __init__(self, channels: int, shape: tuple[int, int], config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, scales = config.encoder_widths, config.scales
+        inputs = channels * (3 + config.first_guess + config.background) + STATIC_CHANNELS
+        self.first = SphereConv(inputs, widths[0])
+        self.downs = nn.ModuleList(Down(widths[i], widths[i + 1]) for i in range(scales))
+        self.encoders = nn.ModuleList(Residual(width) for width in widths)
+        coarse = (shape[0] // 2**scales, shape[1] // 2**scales)
+        self.attention = Attention(widths[-1], config.heads, coarse) if config.attention else None
+        self.middle = Residual(widths[-1])
+        self.ups = nn.ModuleList(Up(widths[i + 1], widths[i]) for i in reversed(range(scales)))
+        self.decoders = nn.ModuleList(Residual(widths[i]) for i in reversed(range(scales)))
+        self.mean = SphereConv(widths[0], channels, zero=True)
+        self.log_sigma = SphereConv(widths[0], channels, zero=True)
+
+    @property
+    def feature_width(self) -> int:
+        """Channels of `Reconstruction.features`."""
+        return self.config.encoder_widths[1]
+
+    def forward(
+        self,
+        observations: GriddedObservations,
+        first_guess: torch.Tensor,
+        background: torch.Tensor,
+        static: torch.Tensor,
+    ) -> Reconstruction:
+        """first_guess: (batch, C, H, W)/σ_b. background: anomaly in climatological standard deviations (zero: not
+        known). static: (batch, STATIC_CHANNELS, H, W)."""
+        norm = instance_normalisation(observations)
+        if not self.config.revin:
+            norm = Normalisation(torch.zeros_like(norm.mean), torch.ones_like(norm.scale))
+        seen = observations.density > 0
+        signal = torch.where(seen, (observations.signal - norm.mean) / norm.scale, 0.0)
+        parts = [signal, observations.noise / norm.scale, observations.density]
+        if self.config.first_guess:
+            parts.append((first_guess - norm.mean) / norm.scale)
+        if self.config.background:
+            parts.append(background)
+        x = self.first(torch.cat([*parts, static], dim=1))
+        skips: list[torch.Tensor] = []
+        for level, encoder in enumerate(self.encoders):
+            x = encoder(self.downs[level - 1](x) if level else x)
+            skips.append(x)
+        if self.attention is not None:
+            x = self.attention(x)
+        x = self.middle(x)
+        features = x
+        for position, (up, decoder) in enumerate(zip(self.ups, self.decoders, strict=True)):
+            x = decoder(up(x) + skips[-2 - position])
+            if position == len(self.ups) - 2:
+                features = x
+        base = first_guess if self.config.first_guess else norm.mean
+        observed = seen.flatten(1).any(1)[:, None, None, None]
+        mean = torch.where(observed, base + norm.scale * self.mean(x), 0.0)
+        return Reconstruction(mean, (self.log_sigma(x) + torch.log(norm.scale)).clamp(-7.0, 3.0), features)
