@@ -28,8 +28,8 @@ from phyda_cli.model.layers import Attention, Down, Residual, SphereConv, Up
 SHRINKAGE: Final = 64.0
 """n₀: as many observations as make the climatology weigh as much as they do."""
 
-STATIC_CHANNELS: Final = 6
-"""sin φ, cos φ, orography, land, and the season as cosine and sine."""
+STATIC_CHANNELS: Final = 8
+"""See `statistics.Statistics.static`."""
 
 
 class Reconstruction(NamedTuple):
