@@ -28,9 +28,10 @@ RANKS = {
     "verification": 3,
     "preparation": 4,
     "assimilation": 4,
-    "commands": 5,
-    "cli": 6,
-    "__main__": 7,
+    "training": 5,
+    "commands": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 LATE = {"torch", "numpy", "pandas", "xarray", "pydantic", "rich", "cfgrib", "eccodes", "netCDF4", "zarr", "matplotlib"}
 CONSTANTS = (

@@ -1,0 +1,144 @@
+"""Observation networks drawn at random: what the learned model meets in training.
+
+Each network is a table of places; the values come from the truth by H, plus noise. One draw:
+
+    none      with probability 0.1: no observation at all
+    density   ρ log-uniform in [0.1 %, 20 %]: n = ρ · (number of grid values) observations
+    places    scattered (even on the sphere) or clustered (around centres that are even on the sphere, 15° wide), or a
+              mixture, each with probability 1/3
+    kind      single values (any channel), columns (all kept channels at a place), or one level (all kept channels of a
+              level), each with probability 1/3
+    missing   each variable is left out with probability 0.15, at least one stays
+    noise     σ_o = table · exp(N(0, 0.4²)), one factor for each variable
+
+Source: the random networks of the design's section 3; densities as in the paper's experiments (0.5 to 10 %) and beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.state import Channel
+from phyda_cli.observations.errors import ErrorTable
+
+Floats = NDArray[np.float64]
+Places = Literal["scattered", "clustered", "mixed"]
+Kind = Literal["values", "columns", "level"]
+
+NONE: Final = 0.1
+LEAST_DENSITY: Final = 1e-3
+LARGEST_DENSITY: Final = 0.2
+MISSING: Final = 0.15
+NOISE_SPREAD: Final = 0.4
+CLUSTER_WIDTH: Final = 15.0
+"""Standard deviation of the distance from a cluster's centre [degrees of arc]."""
+PLACES_PER_CLUSTER: Final = 40
+
+
+@dataclass(frozen=True)
+class Network:
+    """n observations: where they are and how exact. variable, pressure [Pa, NaN for a single level], latitude,
+    longitude [degrees], error σ_o [SI]: (n,). density: the ρ that was asked for."""
+
+    variable: NDArray[np.object_]
+    pressure: Floats
+    latitude: Floats
+    longitude: Floats
+    error: Floats
+    density: float
+
+    def __len__(self) -> int:
+        return int(self.error.size)
+
+
+def draw_network(
+    generator: np.random.Generator, *, grid: Grid, channels: tuple[Channel, ...], table: ErrorTable
+) -> Network:
+    """One random network, as the module's docstring says. The same generator state draws the same network."""
+    if generator.random() < NONE:
+        return _network(generator, np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), channels, table, 0.0)
+    density = float(np.exp(generator.uniform(np.log(LEAST_DENSITY), np.log(LARGEST_DENSITY))))
+    places: Places = generator.choice(np.array(["scattered", "clustered", "mixed"]))
+    kind: Kind = generator.choice(np.array(["values", "columns", "level"]))
+    names = list(dict.fromkeys(channel.variable for channel in channels))
+    kept = {name for name in names if generator.random() >= MISSING} or {names[int(generator.integers(len(names)))]}
+    allowed = np.array([i for i, channel in enumerate(channels) if channel.variable in kept])
+    if kind == "level":
+        level = channels[int(generator.choice(allowed))].level
+        allowed = np.array([i for i in allowed if channels[i].level == level])
+    wanted = density * len(channels) * grid.shape[0] * grid.shape[1]
+    if kind == "values":
+        count = max(round(wanted), 1)
+        latitude, longitude = draw_places(generator, count, places)
+        return _network(generator, generator.choice(allowed, count), latitude, longitude, channels, table, density)
+    count = max(round(wanted / allowed.size), 1)
+    latitude, longitude = draw_places(generator, count, places)
+    index = np.tile(allowed, count)
+    columns = (np.repeat(latitude, allowed.size), np.repeat(longitude, allowed.size))
+    return _network(generator, index, *columns, channels, table, density)
+
+
+def uniform_network(
+    generator: np.random.Generator, density: float, *, grid: Grid, channels: tuple[Channel, ...], table: ErrorTable
+) -> Network:
+    """The paper's network: single values of any channel at places even on the sphere, σ_o from the table."""
+    count = round(density * len(channels) * grid.shape[0] * grid.shape[1])
+    latitude, longitude = draw_places(generator, count, "scattered")
+    index = generator.integers(len(channels), size=count)
+    return _network(generator, index, latitude, longitude, channels, table, density, spread=0.0)
+
+
+def draw_places(generator: np.random.Generator, count: int, places: Places) -> tuple[Floats, Floats]:
+    """Latitudes and longitudes [degrees], (count,) each."""
+    latitude, longitude = _even(generator, count)
+    if places == "scattered":
+        return latitude, longitude
+    clusters = max(count // PLACES_PER_CLUSTER, 1)
+    centre = generator.integers(clusters, size=count)
+    near = _displaced(generator, *(part[centre] for part in _even(generator, clusters)))
+    if places == "clustered":
+        return near
+    pick = generator.random(count) < 0.5
+    return np.where(pick, near[0], latitude), np.where(pick, near[1], longitude)
+
+
+def _even(generator: np.random.Generator, count: int) -> tuple[Floats, Floats]:
+    """Even on the sphere: sin φ ~ U(−1, 1), λ ~ U(0, 360)."""
+    return np.degrees(np.arcsin(generator.uniform(-1.0, 1.0, count))), generator.uniform(0.0, 360.0, count)
+
+
+def _displaced(generator: np.random.Generator, latitude: Floats, longitude: Floats) -> tuple[Floats, Floats]:
+    """Moved along a great circle by |N(0, width²)| degrees in an even direction."""
+    distance = np.radians(np.abs(generator.normal(0.0, CLUSTER_WIDTH, latitude.size)))
+    bearing = generator.uniform(0.0, 2.0 * np.pi, latitude.size)
+    phi = np.radians(latitude)
+    sine = np.sin(phi) * np.cos(distance) + np.cos(phi) * np.sin(distance) * np.cos(bearing)
+    moved = np.arcsin(np.clip(sine, -1.0, 1.0))
+    east = np.arctan2(np.sin(bearing) * np.sin(distance) * np.cos(phi), np.cos(distance) - np.sin(phi) * sine)
+    return np.degrees(moved), np.mod(longitude + np.degrees(east), 360.0)
+
+
+def _network(
+    generator: np.random.Generator,
+    index: NDArray[np.int64],
+    latitude: Floats,
+    longitude: Floats,
+    channels: tuple[Channel, ...],
+    table: ErrorTable,
+    density: float,
+    *,
+    spread: float = NOISE_SPREAD,
+) -> Network:
+    """The table of the observations of channels[index], with σ_o from the error table times a factor by variable."""
+    names = np.array([channel.variable for channel in channels], dtype=object)
+    levels = np.array([np.nan if channel.level is None else channel.level for channel in channels])
+    variable, pressure = names[index], levels[index]
+    factor = {name: float(np.exp(spread * generator.standard_normal())) for name in dict.fromkeys(names)}
+    scale = np.array([factor[name] for name in variable])
+    error = table.sigma(variable, pressure) * scale if index.size else np.zeros(0)
+    return Network(variable, pressure, latitude, longitude, error, density)
