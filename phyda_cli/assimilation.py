@@ -2,6 +2,9 @@
 
     d = y − H(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
 
+A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
+judge as well (`observations/neighbours.py`). A dry run makes no trial analysis: it reports the checks that need none.
+
 The background is never replaced by a reconstruction: fields that the method does not know keep their values.
 """
 
@@ -22,7 +25,10 @@ from phyda_cli.observations.checks import check_background
 from phyda_cli.observations.equivalent import model_equivalent, operator_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
+from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
+from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import screen
+from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.table import Flag, Observations
 
 Log = dict[str, float | int | str]
@@ -34,7 +40,8 @@ class AssimilationOptions:
 
     window: largest distance of an observation from the background's valid time.
     background_error_scale: factor on the method's σ_b; None estimates it from the innovations.
-    update: False stops after H(x_b) and quality control (a dry run): the analysis is the background.
+    update: False stops after H(x_b) and the quality control that needs no analysis (a dry run): the analysis is the
+        background.
     """
 
     window: np.timedelta64
@@ -86,13 +93,18 @@ def assimilate(
         scale = consistent_scale((checked.value - equivalent)[usable], sigma[usable], checked.error[usable])
     method = method.scaled(scale)
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
-    checked = check_background(checked, equivalent, scale * sigma, table)
+    checked = check_reports(check_background(checked, equivalent, scale * sigma, table))
+    trials = 0
+    if options.update and scale > WORTHWHILE_SCALE:
+        checked, trials = _ask_neighbours(method, background, checked, equivalent, reach, sigma, table)
 
-    log: Log = {"method": method.name, "background_error_scale": scale, "used": int(checked.used.sum())}
-    if options.update and bool(checked.used.any()):
-        result = method.increment(background, _departures(checked, equivalent))
-    else:
-        result = _no_increment(method, background)
+    log: Log = {
+        "method": method.name,
+        "background_error_scale": scale,
+        "trials": trials,
+        "used": int(checked.used.sum()),
+    }
+    result = _analyse(method, background, checked, equivalent) if options.update else _no_increment(method, background)
     increment = interpolate_increment(result.mean, background.channels, background.grid)
     values, clipped = _keep_humidity_positive(background, background.values + increment.values)
     analysis = replace(background, values=values)
@@ -109,6 +121,37 @@ def assimilate(
     )
     log |= {"humidity_clipped": clipped} | (result.log or {})
     return Analysis(analysis, background, replace(background, values=values - background.values), spread, feedback, log)
+
+
+def _ask_neighbours(
+    method: Method,
+    background: State,
+    candidates: Observations,
+    equivalent: NDArray[np.float64],
+    reach: ObservationOperator,
+    sigma: NDArray[np.float64],
+    table: ErrorTable,
+) -> tuple[Observations, int]:
+    """The candidates, judged by trial analyses until nothing changes; and how many of these it took.
+
+    equivalent: H(x_b). reach: H of increments. sigma: σ_b of a short forecast at the observations.
+    """
+    method, checked, trials = method.without_members(), candidates, 0
+    while trials < ROUNDS and bool(candidates.used.any()):
+        trial = _analyse(method, background, checked, equivalent).mean
+        judged = check_neighbours(candidates, equivalent + reach(trial.values).numpy(), sigma, table)
+        before, checked, trials = checked.used, check_reports(judged), trials + 1
+        if np.array_equal(checked.used, before):
+            break
+    return checked, trials
+
+
+def _analyse(
+    method: Method, background: State, observations: Observations, equivalent: NDArray[np.float64]
+) -> Increment:
+    if not bool(observations.used.any()):
+        return _no_increment(method, background)
+    return method.increment(background, _departures(observations, equivalent))
 
 
 def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> Departures:

@@ -36,6 +36,7 @@ from real_cases_inputs import (
     store_error,
     write_state,
 )
+from real_cases_text import HEAD, PREPBUFR, SONDES, TWIN, TWIN_TITLE, WEAKNESSES
 
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.increment import interpolate_increment
@@ -58,6 +59,7 @@ SHOWN_UNITS = {"z": ("m", 1 / GRAVITY), "t": ("K", 1.0), "u": ("m s-1", 1.0), "v
 WORST_GOOD_MARK = 3
 FAR = 5.0
 UNMET = 10.0
+AGREEING = 3.0
 METHODS = ("3dvar", "oi")
 
 
@@ -228,7 +230,10 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
     far = used_bad[used_bad.from_trusted > FAR]
     largest = used.normalised.abs().groupby(used.variable).max()
     unmet = used[used.unmet > UNMET].sort_values("unmet", ascending=False)
-    caught = bad[bad.flag.isin([Flag.FIRST_GUESS, Flag.BOUNDS])]
+    caught = bad[bad.flag.isin([Flag.FIRST_GUESS, Flag.BOUNDS, Flag.BUDDY])]
+    agreeing = (used_bad.unmet <= AGREEING).sum()
+    buddies = own[own.flag == Flag.BUDDY]
+    whole = buddies.reason.str.contains("of its report").sum()
     examples = caught[["row", "variable", "hPa", "reason"]].to_numpy()
     increments = {name: _largest(shop.folder / f"c_{name}.increment.nc") for name in rows}
     return [
@@ -245,23 +250,25 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
         + ", ".join(f"{name} {count}" for name, count in sorted(verdicts.items()))
         + ".",
         "(`h_failed`: the background has no such variable; `domain`: outside its levels; `pass`: used.) Those that the",
-        "checks of value and departure caught:",
+        "checks of value, departure and neighbours caught:",
         "",
         *_markdown(["row", "variable", "hPa", "reason"], examples),
         "Largest |O−B| / √(σo² + s²σb²) among the rows used, where the limit is 5: "
         + ", ".join(f"{name} {value:.2f}" for name, value in largest.items())
         + ".",
         "",
-        f"Of the {len(used_bad)} marked values that are used without marks, {len(far)} lie more than {FAR:g} σo from",
-        "the analysis with marks:",
+        f"The neighbours reject {len(buddies) - whole} values in {log['unmarked']['trials']} trial analyses, the rule",
+        f"of whole reports {whole} more; NCEP's marks reject {(buddies.mark > WORST_GOOD_MARK).sum()} of these.",
+        "",
+        f"Of the {len(used_bad)} marked values that are used without marks, {agreeing} lie within {AGREEING:g} σo",
+        f"of the analysis that uses them, and {len(far)} more than {FAR:g} σo from the analysis with marks:",
         "",
         *_markdown(
             ["station", "latitude", "longitude", "variable", "hPa", "distance [σo]"],
             far[["station", "latitude", "longitude", "variable", "hPa", "from_trusted"]].round(1).to_numpy(),
         ),
-        f"What got in: {len(unmet)} of the {len(used)} values used lie more than {UNMET:g} σo from the",
-        "analysis that they are part of: the others contradict them. NCEP's marks reject "
-        f"{(unmet.mark > WORST_GOOD_MARK).sum()} of them. The farthest:",
+        f"{len(unmet)} of the {len(used)} values used lie more than {UNMET:g} σo from the analysis that uses them.",
+        f"NCEP's marks reject {(unmet.mark > WORST_GOOD_MARK).sum()} of them. The farthest:",
         "",
         *_markdown(
             ["station", "report", "latitude", "longitude", "variable", "hPa", "mark", "distance [σo]"],
@@ -307,55 +314,6 @@ def _counts(document: Mapping[str, Any]) -> list[str]:
         rows.append([entry["variable"] or "unreadable", str(entry["total"]), str(entry["used"]), rejected])
     return _markdown(["variable", "rows", "used", "not used, by reason"], rows)
 
-
-HEAD = """# Real cases
-
-Three analyses from real files, made by `tools/real_cases.py`. The background of A and C is a January mean: they show
-the way from real observations to a sensible analysis, not the skill of a forecast system. The script cuts and joins
-the files; the analyses come from the commands below.
-
-The January mean is put together from two public files: u, v and z at 850, 500 and 200 hPa of the ERA-Interim
-climatology (`eraint_uvz.nc`, `month=1`) and T at 14 levels of January 1988 (`uvt.nc`, whose unit says C but which holds
-kelvin). Both are regridded to 2.5° with poles by `phyda_cli/fields/regrid.py`. It has no humidity, so rows of humidity
-are not used.
-"""
-
-SONDES = """## A. Sondes of 2008-12-08 12 UTC on the January mean
-
-{total} stations. Those whose WMO number is a multiple of 5 ({stations}) are withheld: rows with `station % 5 == 0` go
-to `withheld.csv`, standard levels only, all others to `sondes.csv`, all levels. No withheld row is screened against the
-background.
-"""
-
-TWIN_TITLE = "## B. A twin on a real state\n"
-TWIN = """Truth: the GFS field `gfs_2011011012_f120_2p5deg.grib2`, valid 2011-01-15 12 UTC. Background: the truth plus
-one {lead} h background error, the first of the training store's {part} part, interpolated to the GFS grid and levels
-as increments are. Observations: {count} values where the sondes of case A have them, truth at the place plus Gaussian
-noise of the default errors (humidity not below zero).
-"""
-
-PREPBUFR = """## C. PREPBUFR of 1989-01-01 06 UTC on the January mean, quality marks dropped
-
-The table holds genuine gross errors and NCEP's verdict on each value. `unmarked.csv` is the table without the columns
-of marks, so that phyda has to find them itself; `marked.csv` is the whole table.
-"""
-
-WEAKNESSES = """## Weaknesses
-
-- Against a climatology the background check is wide: the scale of the background error lets several standard
-  deviations of weather pass, and with them errors of that size. There is no check against neighbours, so in C gross
-  errors of that size do reach the analysis: above all heights of surface stations that their neighbours contradict by
-  100 m and more, which NCEP does not mark either. The largest temperature increments near the ground are their doing;
-  a run without the heights of surface reports does not have them.
-- One scale serves all variables and levels. On the January mean the departures ask for a larger one for geopotential
-  than for temperature and wind.
-- Far-apart levels: between 850, 500 and 200 hPa the background's wind is interpolated through jets, and its
-  geopotential with the bend of the standard atmosphere; the withheld rows at 300 and 250 hPa show it.
-- Errors of observations count as independent; those of a sonde's geopotential go together in the vertical.
-- B is one draw, so differences of a few per cent mean nothing. Its truth is a smooth forecast, the drawn error comes
-  from the same simple model as the statistics, and the observations have exactly the errors that the analysis assumes:
-  a best case.
-"""
 
 if __name__ == "__main__":
     main()

@@ -63,6 +63,10 @@ class Method(Protocol):
         """The same method for background errors `factor` times as large."""
         ...
 
+    def without_members(self) -> Method:
+        """The same method for the mean alone: what a trial analysis needs."""
+        ...
+
     def background_error(self) -> State:
         """σ_b on the method's grid and channels, SI, as used (after any scaling)."""
         ...

@@ -2,20 +2,24 @@
 
     α = rᵀr / pᵀAp,  x ← x + α p,  r' = r − α A p,  β = r'ᵀr' / rᵀr,  p ← r' + β p
 
-One α and β for each case; a case that has converged stands still while the others go on. Inner products are summed in
-float64, whatever the type of the vectors, so that float32 does not stall. Source: Hestenes and Stiefel (1952).
+One α and β for each case; a case that has converged stands still while the others go on. The long sums of the inner
+products are in float64, whatever the type of the vectors, so that float32 does not stall. Source: Hestenes and Stiefel
+(1952).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 
+_PART: Final = 1024
+"""Products that are summed before float64 takes over: few enough for float32."""
+
 
 class Solution(NamedTuple):
-    """x: (case, …) the solution. iterations: how many were made. residual: (case,) |b − A x| / |b| at the end."""
+    """x: (size, case) the solution. iterations: how many were made. residual: (case,) |b − A x| / |b| at the end."""
 
     x: torch.Tensor
     iterations: int
@@ -27,32 +31,29 @@ def conjugate_gradients(
 ) -> Solution:
     """Solve A x = b from x = 0 until |r| ≤ tolerance · |b| in every case, or max_iterations are made.
 
-    apply: x ↦ A x for (case, …) tensors. b: (case, …). A case with b = 0 has the solution 0.
+    apply: x ↦ A x for (size, case) tensors. b: (size, case). A case with b = 0 has the solution 0.
     """
     x, r, p = torch.zeros_like(b), b.clone(), b.clone()
     start = rr = _dot(r, r)
+    smallest = torch.finfo(torch.float64).tiny
     iterations = 0
     while iterations < max_iterations:
         active = rr > (tolerance**2) * start
         if not bool(active.any()):
             break
         ap = apply(p)
-        alpha = torch.where(active, rr / _dot(p, ap).clamp_min(torch.finfo(torch.float64).tiny), 0.0)
-        x = x + _spread(alpha, p) * p
-        r = r - _spread(alpha, p) * ap
+        # a case that has converged has α = 0: x and r stay, and p serves no more
+        alpha = torch.where(active, rr / _dot(p, ap).clamp_min(smallest), 0.0)
+        x.addcmul_(p, alpha.to(b.dtype))
+        r.addcmul_(ap, alpha.to(b.dtype), value=-1)
         previous, rr = rr, torch.where(active, _dot(r, r), rr)
-        beta = torch.where(active, rr / previous.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
-        p = torch.where(_spread(active, p), r + _spread(beta, p) * p, p)
+        beta = torch.where(active, rr / previous.clamp_min(smallest), 0.0)
+        p.mul_(beta.to(b.dtype)).add_(r)
         iterations += 1
-    return Solution(x, iterations, torch.sqrt(rr / start.clamp_min(torch.finfo(torch.float64).tiny)))
+    return Solution(x, iterations, torch.sqrt(rr / start.clamp_min(smallest)))
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(case,) inner products in float64."""
-    return (a.double() * b.double()).flatten(1).sum(1)
-
-
-def _spread(scalar: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A (case,) tensor shaped to multiply `like` (case, …); numbers take its type."""
-    shaped = scalar.reshape(-1, *([1] * (like.dim() - 1)))
-    return shaped if shaped.dtype == torch.bool else shaped.to(like.dtype)
+    """(case,) inner products: sums of at most `_PART` products in the vectors' own type, then of these in float64."""
+    products = torch.split(a * b, _PART)
+    return torch.stack([part.sum(0) for part in products]).double().sum(0)

@@ -75,6 +75,10 @@ class OptimalInterpolation:
         """The same method for background errors `factor` times as large."""
         return replace(self, sigma_b=replace(self.sigma_b, values=self.sigma_b.values * factor))
 
+    def without_members(self) -> OptimalInterpolation:
+        """OI has a spread in closed form and no members."""
+        return self
+
     def background_error(self) -> State:
         """σ_b on the method's grid [SI]."""
         return self.sigma_b

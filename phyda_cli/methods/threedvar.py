@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
 from phyda_cli.methods.control import ControlTransform
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.methods.weighted_operator import WeightedOperator
 
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
@@ -58,6 +59,10 @@ class ThreeDVar:
     def scaled(self, factor: float) -> ThreeDVar:
         """The same method for background errors `factor` times as large."""
         return replace(self, statistics=self.statistics.scaled(factor))
+
+    def without_members(self) -> ThreeDVar:
+        """The same method without a spread."""
+        return replace(self, members=0)
 
     def background_error(self) -> State:
         """σ_b on the method's grid [SI]."""
@@ -90,106 +95,70 @@ class ThreeDVar:
         """Draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
         generator = torch.Generator().manual_seed(self.seed)
         problem = _Problem(self, [departures] * self.members)
-        zeta = torch.randn(self.members, *problem.transform.shape, generator=generator, dtype=torch.float64)
+        zeta = torch.randn(self.members, *self._transform.shape, generator=generator, dtype=torch.float64)
         noise = torch.randn(self.members, len(departures), generator=generator, dtype=torch.float64)
-        posterior, _ = problem.solve(zeta, noise, tolerance=max(self.tolerance, _MEMBER_TOLERANCE))
-        prior = problem.transform(zeta.to(posterior))
-        return prior.cpu().double(), posterior.cpu().double()
+        tolerance = max(self.tolerance, _MEMBER_TOLERANCE)
+        prior = self._transform.pack(zeta.to(self.device, self.dtype))
+        posterior, _ = problem.solve(prior, noise.to(self.device, self.dtype).mT, tolerance=tolerance)
+        return problem.fields(prior).cpu().double(), posterior.cpu().double()
 
     def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
         """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""
         problem = _Problem(self, [_canonical_order(case) for case in cases])
         return problem.solve(tolerance=self.tolerance)[0]
 
+    @cached_property
+    def _transform(self) -> ControlTransform:
+        return ControlTransform(self.statistics, dtype=self.dtype, device=self.device)
+
 
 class _Problem:
-    """The linear system of a batch of cases, observations of all cases in one list."""
+    """The linear system of a batch of cases, in packed control vectors (size, case)."""
 
     def __init__(self, method: ThreeDVar, cases: Sequence[Departures]) -> None:
-        statistics = method.statistics
         self.method = method
-        self.transform = ControlTransform(statistics, dtype=method.dtype, device=method.device)
+        self.transform = method._transform
         self.count = len(cases)
-        field = len(statistics.channels) * statistics.grid.shape[0] * statistics.grid.shape[1]
-        operators = _operators(statistics, cases)
-        indices = [operator.indices + number * field for number, operator in enumerate(operators)]
-        self.indices = torch.cat(indices).to(method.device)
-        self.weights = torch.cat([operator.weights for operator in operators]).to(method.device, method.dtype)
-        self.departure = self._column([case.departure for case in cases])
-        self.error = self._column([case.error for case in cases])
+        self.observe = WeightedOperator(
+            method.statistics.grid, method.statistics.channels, cases, dtype=method.dtype, device=method.device
+        )
 
+    @torch.no_grad()
     def solve(
         self, zeta: torch.Tensor | None = None, noise: torch.Tensor | None = None, *, tolerance: float
     ) -> tuple[torch.Tensor, Solution]:
         """Increments (case, channel, lat, lon) and the solution in control space.
 
-        zeta: (case, fields, n, m, 2) background draws; noise: (case, observation) draws of unit variance, for cases of
-        one size; both None for the plain analysis.
+        zeta: (size, case) background draws; noise: (observation, case) draws of unit variance, for cases that share
+        their observations; both None for the plain analysis.
         """
-        shape = (self.count, *self.transform.shape)
-        start = torch.zeros(shape, dtype=self.method.dtype, device=self.method.device, requires_grad=True)
-        image = self.transform(start)
-        target = self.departure
+        target = self.observe.departure
         if zeta is not None and noise is not None:
-            zeta = zeta.to(image)
-            target = target + self.error * noise.to(image).flatten() - self._observe(self.transform(zeta))
-
-        def adjoint(y: torch.Tensor) -> torch.Tensor:
-            """Lᵀ Hᵀ R⁻¹ y, with the graph of L kept from the one evaluation above: L is linear."""
-            weighted = self._observe_adjoint(y / self.error.square()).reshape(image.shape)
-            # of a scalar: for the gradient of a tensor torch imports its symbolic shapes, which takes a second
-            return torch.autograd.grad((image * weighted).sum(), start, retain_graph=True)[0]
+            target = target + noise - self.observe(self.transform.forward(zeta))
 
         def hessian(v: torch.Tensor) -> torch.Tensor:
-            return v + adjoint(self._observe(self.transform(v)))
+            return self._gradient(self.observe(self.transform.forward(v))).add_(v)
 
-        solution = conjugate_gradients(
-            hessian,
-            adjoint(target),
-            tolerance=tolerance,
-            max_iterations=self.method.max_iterations,
-        )
-        total = solution.x if zeta is None else solution.x + zeta
-        with torch.no_grad():
-            return self.transform(total), solution
+        start = self._gradient(target)
+        solution = conjugate_gradients(hessian, start, tolerance=tolerance, max_iterations=self.method.max_iterations)
+        return self.fields(solution.x if zeta is None else solution.x + zeta), solution
 
+    @torch.no_grad()
+    def fields(self, v: torch.Tensor) -> torch.Tensor:
+        """L v: (case, channel, lat, lon)."""
+        return self.transform.forward(v).permute(3, 2, 1, 0)
+
+    @torch.no_grad()
     def cost(self, v: torch.Tensor) -> tuple[float, float]:
         """J(0) and J(v), summed over the cases."""
-        with torch.no_grad():
-            misfit = (self._observe(self.transform(v)) - self.departure) / self.error
-        before = 0.5 * (self.departure / self.error).double().square().sum()
+        departure = self.observe.departure
+        misfit = self.observe(self.transform.forward(v)) - departure
+        before = 0.5 * departure.double().square().sum()
         return float(before), float(0.5 * v.double().square().sum() + 0.5 * misfit.double().square().sum())
 
-    def _observe(self, fields: torch.Tensor) -> torch.Tensor:
-        """H of every case: (case, channel, lat, lon) → (all observations,)."""
-        return (fields.reshape(-1)[self.indices] * self.weights).sum(-1)
-
-    def _observe_adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Hᵀ: (all observations,) → flat (case · channel · lat · lon,)."""
-        statistics = self.method.statistics
-        rows, columns = statistics.grid.shape
-        flat = y.new_zeros(self.count * len(statistics.channels) * rows * columns)
-        return flat.index_add(0, self.indices.reshape(-1), (y[:, None] * self.weights).reshape(-1))
-
-    def _column(self, parts: list[np.ndarray]) -> torch.Tensor:
-        return torch.as_tensor(np.concatenate(parts), device=self.method.device, dtype=self.method.dtype)
-
-
-def _operators(statistics: BackgroundError, cases: Sequence[Departures]) -> list[ObservationOperator]:
-    """H on the increment's grid for each case; members that share their departures share the operator."""
-    made: dict[int, ObservationOperator] = {}
-    for case in cases:
-        if id(case) not in made:
-            made[id(case)] = ObservationOperator(
-                statistics.grid,
-                statistics.channels,
-                case.variable,
-                case.latitude,
-                case.longitude,
-                case.pressure,
-                extend="increment",
-            )
-    return [made[id(case)] for case in cases]
+    def _gradient(self, y: torch.Tensor) -> torch.Tensor:
+        """Lᵀ Hᵀ R^{-1/2} y."""
+        return self.transform.adjoint(self.observe.adjoint(y))
 
 
 def _local_mean(x: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from phyda_cli.fields.state import Channel
 from phyda_cli.observations.checks import check_background, check_bounds, check_missing, check_window
 from phyda_cli.observations.duplicates import check_duplicates
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.quality import counts, quality_control
+from phyda_cli.observations.quality import counts, screen
 from phyda_cli.observations.table import Flag
 from tests.support.observations import TIME, observations
 
@@ -20,18 +20,19 @@ TABLE = default_error_table()
 CHANNELS = tuple(Channel(name, level) for name in ("t", "u", "z") for level in (10_000.0, 50_000.0, 100_000.0))
 
 
-def control(table, background=None, **changes):
+def control(table, background=None, defined=None):
+    """Screening and the background check with σ_b = 0, as an analysis does them."""
     n = len(table)
-    options = {
-        "channels": CHANNELS,
-        "operator_defined": np.ones(n, dtype=bool),
-        "background_equivalent": table.value if background is None else np.asarray(background, dtype=float),
-        "background_error": np.zeros(n),
-        "time": TIME,
-        "window": np.timedelta64(3, "h"),
-        "table": TABLE,
-    }
-    return quality_control(table, **{**options, **changes})
+    equivalent = table.value if background is None else np.asarray(background, dtype=float)
+    screened = screen(
+        table,
+        channels=CHANNELS,
+        operator_defined=np.ones(n, dtype=bool) if defined is None else defined,
+        background_equivalent=equivalent,
+        time=TIME,
+        window=np.timedelta64(3, "h"),
+    )
+    return check_background(screened, equivalent, np.zeros(n), TABLE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -116,7 +117,7 @@ def test_variables_and_levels_that_the_background_has_not():
     table = observations(
         ["q", "xyz", "t", "t"], [0.01, 1.0, 250.0, 250.0], pressure=[5e4, 5e4, 104_000.0, 500.0], error=1.0
     )
-    result = control(table, operator_defined=np.zeros(4, dtype=bool))
+    result = control(table, defined=np.zeros(4, dtype=bool))
     assert result.flag.tolist() == [Flag.H_FAILED, Flag.H_FAILED, Flag.DOMAIN, Flag.DOMAIN]
     assert "no q" in result.reason[0]
     assert "unknown variable xyz" in result.reason[1]

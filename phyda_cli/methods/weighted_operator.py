@@ -1,0 +1,80 @@
+"""The observation operator of a batch of cases in units of the observation errors, R^{-1/2} H, and its transpose.
+
+Fields are (lon, lat, channel, case), as the control transform makes them. Cases that share their observations, such as
+members, share the operator, and its columns are the cases; otherwise the observations of all cases are one column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import embedding_bag
+
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.state import Channel
+from phyda_cli.methods.base import Departures
+from phyda_cli.observations.operator import ObservationOperator
+
+
+class WeightedOperator:
+    """R^{-1/2} H on increments of `channels` on `grid`, for cases that are all one object or each their own.
+
+    departure: (observation, column) R^{-1/2} d.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        channels: Sequence[Channel],
+        cases: Sequence[Departures],
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str,
+    ) -> None:
+        self.columns = len(cases) if all(case is cases[0] for case in cases) else 1
+        own = cases[:1] if self.columns == len(cases) else cases
+        (rows, longitudes), count = grid.shape, len(channels)
+        self._shape = (longitudes, rows, count, len(cases))
+        # where each point of (channel, lat, lon) stands in (lon, lat, channel)
+        place = torch.arange(longitudes * rows * count).reshape(longitudes, rows, count).permute(2, 1, 0).flatten()
+        indices, weights = [], []
+        for number, case in enumerate(own):
+            h = ObservationOperator(
+                grid, channels, case.variable, case.latitude, case.longitude, case.pressure, extend="increment"
+            )
+            indices.append(place[h.indices] * len(own) + number)
+            weights.append(h.weights / torch.as_tensor(case.error)[:, None])
+        self._indices = torch.cat(indices).to(device)
+        self._weights = torch.cat(weights).to(device, dtype)
+        scaled: NDArray[np.float64] = np.concatenate([case.departure / case.error for case in own])
+        self.departure = torch.as_tensor(scaled).to(device, dtype)[:, None].expand(-1, self.columns)
+
+    def __call__(self, fields: torch.Tensor) -> torch.Tensor:
+        """R^{-1/2} H x: (lon, lat, channel, case) → (observation, column)."""
+        if self.columns == 1:  # faster than bags of single numbers
+            near = fields.reshape(-1).index_select(0, self._indices.flatten()).view_as(self._weights)
+            return (near * self._weights).sum(1, keepdim=True)
+        points = fields.reshape(-1, self.columns)
+        return embedding_bag(self._indices, points, mode="sum", per_sample_weights=self._weights)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Hᵀ R^{-1/2} y: (observation, column) → (lon, lat, channel, case)."""
+        if self.columns == 1:
+            flat = y.new_zeros(math.prod(self._shape)).index_add_(
+                0, self._indices.flatten(), (y * self._weights).flatten()
+            )
+            return flat.reshape(self._shape)
+        observation, bags, weights = self._transposed
+        return embedding_bag(observation, y, bags, mode="sum", per_sample_weights=weights).reshape(self._shape)
+
+    @cached_property
+    def _transposed(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The entries of Hᵀ by grid point: their observations, where each point's begin, their weights."""
+        flat, places = self._indices.flatten().sort(stable=True)
+        points = torch.arange(math.prod(self._shape[:3]), device=flat.device)
+        return places // self._indices.shape[1], torch.searchsorted(flat, points), self._weights.flatten()[places]
