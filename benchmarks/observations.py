@@ -13,10 +13,12 @@ from result import Measurement, Report, seconds
 from phyda_cli.fields.state import State
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.observations.checks import check_background
 from phyda_cli.observations.equivalent import model_equivalent
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.observations.operator import ObservationOperator
-from phyda_cli.observations.quality import quality_control
+from phyda_cli.observations.quality import screen
+from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.table import Observations
 
 ROWS = 100_000
@@ -55,16 +57,15 @@ def _observe(background: State, observations: Observations) -> tuple[np.ndarray,
 
 def _check(background: State, observations: Observations, defined: np.ndarray, equivalent: np.ndarray) -> Observations:
     table = default_error_table()
-    return quality_control(
+    screened = screen(
         assign_errors(observations, table),
         channels=background.channels,
         operator_defined=defined,
         background_equivalent=equivalent,
-        background_error=np.full(len(observations), 2.0),
         time=background.time,
         window=np.timedelta64(3, "h"),
-        table=table,
     )
+    return check_reports(check_background(screened, equivalent, np.full(len(observations), 2.0), table))
 
 
 def _text(background: State) -> str:
