@@ -170,11 +170,18 @@ def _is_known(cells: Mapping[tuple[int, tuple[float, ...]], Header]) -> bool:
     return next(iter(cells.values())).variable is not None
 
 
+_DIMENSIONLESS: Final = ("unknown", "~", "(0 - 1)", "Proportion", "Fraction")
+
+
 def _attributes(header: Header, levels: Sequence[tuple[float, ...]]) -> dict[str, Any]:
     keys = header.keys
-    standard = keys["cfName"]
+    standard, units = keys["cfName"], str(keys["units"])
+    if units in _DIMENSIONLESS or units.startswith("(Code table"):
+        units = "1"
+    if units == "kg m**-2" and str(standard).startswith("lwe_thickness"):
+        standard = None  # a thickness is in m: ecCodes joins the name of one quantity with the unit of another
     attributes = {
-        "units": "1" if str(keys["units"]) in ("unknown", "~", "(0 - 1)", "Proportion", "Fraction") else keys["units"],
+        "units": units,
         "long_name": keys["name"],
         **({"standard_name": standard} if standard not in (None, "unknown") else {}),
         **{f"GRIB_{key}": keys[key] for key in ("paramId", "shortName", "typeOfLevel", "stepType", "dataType")},
