@@ -74,6 +74,11 @@ class TrainingStore:
         """The leads of the backgrounds [h], increasing."""
         return tuple(int(lead) for lead in np.unique(self._root["backgrounds/lead_hours"][:]))
 
+    @property
+    def nominal_lead(self) -> int:
+        """The lead [h] whose background error is σ_b."""
+        return int(self._root["statistics"].attrs["nominal_lead"])
+
     def pair_index(self, split: str, leads: Sequence[int] | None = None) -> Hours:
         """Numbers of the pairs of a part, at the given leads [h] or all, in the store's order."""
         self.splits.interval(split)
@@ -135,7 +140,7 @@ class TrainingStore:
         Raises BadDataError when the store has no statistics at that lead.
         """
         leads = self._root["statistics/lead"][:].tolist()
-        wanted = self._root["statistics"].attrs["nominal_lead"] if lead is None else lead
+        wanted = self.nominal_lead if lead is None else lead
         if wanted not in leads:
             raise BadDataError(f"{self.path}: no background error at lead {wanted} h; there are {leads}")
         return np.asarray(self.statistic("sigma_b")[leads.index(wanted)])

@@ -1,0 +1,179 @@
+"""Training cases on disk: shards of cases that resume after a kill, and what the training reads of them.
+
+A shard is one safetensors file of `SHARD` cases. Their pairs are neighbours in the store, which reads fast; the order
+of the blocks is drawn at random, so that any number of shards is a fair sample of the whole part. Case k draws its
+network and noise from the generator of [seed, k]: a shard has the same content whenever and by whomever it is made.
+
+    increment, first_guess, background   (n, C, H, W) float16: δ, x_g in units of s σ_b; the anomaly of x_b
+    scale, density, hours                (n,): s, the network's ρ, the valid time [h since 1970-01-01 00 UTC]
+    offset (n + 1,), place, signal, noise, count   the gridded observations where there are any, flattened
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from phyda_cli.errors import InputMissingError
+from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.model.gridded import GriddedObservations
+from phyda_cli.observations.errors import default_error_table
+from phyda_cli.preparation.store import open_store
+from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of
+from phyda_cli.training.networks import draw_network
+from phyda_cli.training.statistics import statistics_of
+
+SHARD: Final = 128
+_BATCH: Final = 32
+"""Cases that 3D-Var solves together, of like numbers of observations, since all wait for the slowest."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Some cases, as the module's docstring says."""
+
+    increment: torch.Tensor
+    first_guess: torch.Tensor
+    background: torch.Tensor
+    scale: torch.Tensor
+    density: torch.Tensor
+    hours: torch.Tensor
+    offset: torch.Tensor
+    place: torch.Tensor
+    signal: torch.Tensor
+    noise: torch.Tensor
+    count: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.scale.numel()
+
+    def observations(self, chosen: Sequence[int]) -> GriddedObservations:
+        """The gridded observations of the chosen cases, dense, float32."""
+        shape = (len(chosen), *self.increment.shape[1:])
+        size = self.increment[0].numel()
+        parts = [slice(int(self.offset[k]), int(self.offset[k + 1])) for k in chosen]
+        place = torch.cat([self.place[part].long() + size * row for row, part in enumerate(parts)])
+
+        def dense(values: torch.Tensor) -> torch.Tensor:
+            flat = torch.zeros(len(chosen) * size)
+            flat[place] = torch.cat([values[part].float() for part in parts])
+            return flat.reshape(shape)
+
+        return GriddedObservations(dense(self.signal), dense(self.noise), -torch.expm1(-dense(self.count)))
+
+
+@dataclass(frozen=True)
+class CaseSource:
+    """Where cases come from; small enough to send to another process. part: of the store."""
+
+    store: Path
+    background_error: Path
+    part: str
+    seed: int
+
+
+def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int = 1) -> Iterator[Path]:
+    """Make shards until the directory holds those of the first `count` cases; yields each that is new."""
+    directory.mkdir(parents=True, exist_ok=True)
+    missing = [k for k in range(-(-count // SHARD)) if not shard_path(directory, k).exists()]
+    if not missing:
+        return
+    if workers == 1:
+        for number in missing:
+            yield make_shard(number, source=source, directory=directory)
+        return
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield from pool.map(partial(make_shard, source=source, directory=directory), missing)
+
+
+def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
+    """Make one shard."""
+    store = open_store(source.store)
+    table = default_error_table()
+    maker = CaseMaker(store, read_background_error(source.background_error)[0], table)
+    growth, statistics = ErrorGrowth.of(store), statistics_of(store, maps=False)
+    pairs = store.read_pairs(_block(store.pair_index(source.part), number, source.seed))
+    size = pairs.lead_hours.size
+    generators = [np.random.default_rng([source.seed, number * SHARD + k]) for k in range(size)]
+    networks = [draw_network(g, grid=store.grid, channels=store.channels, table=table) for g in generators]
+    chosen = [growth.draw(g, int(lead)) for g, lead in zip(generators, pairs.lead_hours, strict=True)]
+    background = background_of(pairs, chosen, store.statistic("monthly_mean"))
+    errors = torch.from_numpy(pairs.truth) - background
+    scale = torch.tensor([b.scale for b in chosen])
+    increment = errors / statistics.sigma(scale)
+    first_guess = torch.zeros_like(increment)
+    gridded: dict[int, GriddedObservations] = {}
+    order = np.argsort([len(network) for network in networks], kind="stable")
+    for start in range(0, size, _BATCH):
+        batch = order[start : start + _BATCH].tolist()
+        made = maker.make(
+            errors[batch],
+            [networks[k] for k in batch],
+            [chosen[k].scale for k in batch],
+            [generators[k] for k in batch],
+        )
+        first_guess[batch] = made.first_guess
+        for row, k in enumerate(batch):
+            o = made.observations
+            gridded[k] = GriddedObservations(o.signal[row], o.noise[row], o.density[row])
+    cases = Cases(
+        increment.half(), first_guess.half(), statistics.anomaly(background).half(), scale,
+        torch.tensor([network.density for network in networks]), torch.from_numpy(pairs.valid_time),
+        *_sparse([gridded[k] for k in range(size)]),
+    )  # fmt: skip
+    path = shard_path(directory, number)
+    with atomic_path(path, overwrite=True) as temporary:
+        save_file({field.name: getattr(cases, field.name).contiguous() for field in fields(Cases)}, temporary)
+    return path
+
+
+def read_cases(directory: Path, *, count: int | None = None) -> Cases:
+    """All cases of a directory, or those of its first shards. Raises InputMissingError when there is none."""
+    paths = sorted(directory.glob("cases-*.safetensors"))[: None if count is None else -(-count // SHARD)]
+    if not paths:
+        raise InputMissingError(f"{directory}: no training cases; phyda train --stage cases makes them")
+    shards = [load_file(path) for path in paths]
+    starts = np.cumsum([0, *(int(shard["offset"][-1]) for shard in shards)])
+    joined = {name: torch.cat([shard[name] for shard in shards]) for name in shards[0] if name != "offset"}
+    offset = torch.cat(
+        [torch.zeros(1, dtype=torch.long)] + [s["offset"][1:] + b for s, b in zip(shards, starts[:-1], strict=True)]
+    )
+    return Cases(**joined, offset=offset)
+
+
+def shard_path(directory: Path, number: int) -> Path:
+    """The file of a shard."""
+    return directory / f"cases-{number:05d}.safetensors"
+
+
+def _block(index: NDArray[np.int64], number: int, seed: int) -> NDArray[np.int64]:
+    """The pairs of a shard: blocks of neighbours in a random order, drawn anew when all have been used."""
+    blocks = -(-index.size // SHARD)
+    epoch, position = divmod(number, blocks)
+    block = int(np.random.default_rng([seed, epoch, blocks]).permutation(blocks)[position])
+    return index[block * SHARD : (block + 1) * SHARD]
+
+
+def _sparse(gridded: Sequence[GriddedObservations]) -> tuple[torch.Tensor, ...]:
+    """offset, place, signal, noise, count of the observed points."""
+    counts = torch.stack([o.count() for o in gridded]).flatten(1)
+    row, place = counts.nonzero(as_tuple=True)
+    offset = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(row, minlength=len(gridded)).cumsum(0)])
+
+    def values(name: str) -> torch.Tensor:
+        return torch.stack([getattr(o, name) for o in gridded]).flatten(1)[row, place].half()
+
+    return offset, place.int(), values("signal"), values("noise"), counts[row, place].half()

@@ -1,0 +1,149 @@
+"""Training cases: a pair of background and truth, a random network of simulated observations, and the 3D-Var increment.
+
+    δ = (x_t − x_b)/(s σ_b),    d = H(x_t − x_b) + σ_o ε,    first guess = 3D-Var(d/s, σ_o/s)/σ_b
+
+B and σ_b are those of a short forecast; s is the background-error scale that the analysis is told. It is the true one
+at the pair's lead times a random factor, ln(factor) ~ N(0, 0.3²), so that the model relies on it only so far. A few
+cases have the month's climatology as background instead of the forecast, as when there is no forecast at all.
+The first guess costs a hundred times what a training step needs, so cases are made once and kept (`case_files.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.methods.base import Departures
+from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.model.gridded import GriddedObservations, grid_observations
+from phyda_cli.observations.errors import ErrorTable
+from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.preparation.store import PairBatch, TrainingStore
+from phyda_cli.training.networks import Network
+
+SCALE_SPREAD: Final = 0.3
+CLIMATOLOGY: Final = 0.06
+"""Share of the cases whose background is the climatology."""
+TOLERANCE: Final = 3e-3
+"""Of the gradient norm of 3D-Var: its first guess then differs from the minimum by less than 1 % of σ_b."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """How a case's background is made. climatology: the month's mean instead of the forecast. scale: s."""
+
+    climatology: bool
+    scale: float
+
+
+@dataclass(frozen=True)
+class ErrorGrowth:
+    """The size of the background error relative to σ_b, a mean over channels and rows.
+
+    by_lead: at each lead [h]; climatology: of the monthly mean.
+    """
+
+    by_lead: dict[int, float]
+    climatology: float
+
+    @classmethod
+    def of(cls, store: TrainingStore) -> ErrorGrowth:
+        """From the store's statistics, which know the training part only."""
+        nominal = store.sigma_b()
+        weights = np.asarray(store.grid.area_weights)[None, :]
+
+        def relative(sigma: NDArray[np.float64]) -> float:
+            return float(np.sqrt(np.average((sigma / nominal) ** 2, weights=np.broadcast_to(weights, sigma.shape))))
+
+        anomaly = np.sqrt((store.statistic("monthly_std") ** 2).mean((0, -1)))
+        return cls({lead: relative(store.sigma_b(lead)) for lead in store.leads}, relative(anomaly))
+
+    def draw(self, generator: np.random.Generator, lead: int) -> Background:
+        """A background of a pair at a lead, with the scale that the analysis will be told."""
+        climatology = bool(generator.random() < CLIMATOLOGY)
+        true = self.climatology if climatology else self.by_lead[lead]
+        return Background(climatology, true * float(np.exp(SCALE_SPREAD * generator.standard_normal())))
+
+
+@dataclass(frozen=True)
+class CaseBatch:
+    """Cases ready for the model: first_guess (case, C, H, W) and observations in units of s σ_b."""
+
+    first_guess: torch.Tensor
+    observations: GriddedObservations
+
+
+class CaseMaker:
+    """Makes cases from errors x_t − x_b and networks, on one grid, with one B."""
+
+    def __init__(self, store: TrainingStore, background_error: BackgroundError, table: ErrorTable) -> None:
+        self.store, self.table = store, table
+        self.sigma_b = torch.as_tensor(store.sigma_b(), dtype=torch.float32)
+        self.method = ThreeDVar(background_error, tolerance=TOLERANCE, dtype=torch.float32)
+        self.order = [background_error.channels.index(channel) for channel in store.channels]
+
+    def make(
+        self,
+        errors: torch.Tensor,
+        networks: Sequence[Network],
+        scales: Sequence[float],
+        generators: Sequence[np.random.Generator],
+    ) -> CaseBatch:
+        """errors: x_t − x_b (case, C, H, W) [SI]. generators: of each case's observation noise ε."""
+        operators = [self._operator(network) for network in networks]
+        departures = [
+            _observe(operator, network, error, scale, generator)
+            for operator, network, error, scale, generator in zip(
+                operators, networks, errors, scales, generators, strict=True
+            )
+        ]
+        first_guess = torch.zeros_like(errors)
+        observed = [number for number, case in enumerate(departures) if len(case)]
+        if observed:
+            increments = self.method.increments([departures[number] for number in observed])
+            first_guess[observed] = increments[:, self.order] / self.sigma_b[:, :, None]
+        sigma = self.sigma_b[None, :, :, None].expand(len(networks), -1, -1, self.store.grid.shape[1]).contiguous()
+        observations = grid_observations(
+            torch.from_numpy(np.concatenate([case.departure for case in departures])).float(),
+            torch.from_numpy(np.concatenate([case.error for case in departures])).float(),
+            torch.cat([operator.indices for operator in operators]),
+            torch.cat([operator.weights for operator in operators]).float(),
+            torch.repeat_interleave(torch.tensor([len(case) for case in departures])),
+            sigma,
+        )
+        return CaseBatch(first_guess, observations)
+
+    def _operator(self, network: Network) -> ObservationOperator:
+        return ObservationOperator(
+            self.store.grid, self.store.channels, network.variable, network.latitude, network.longitude,
+            network.pressure, extend="increment",
+        )  # fmt: skip
+
+
+def background_of(pair: PairBatch, chosen: Sequence[Background], climatology: NDArray[np.float64]) -> torch.Tensor:
+    """x_b (case, C, H, W) [SI]: the pair's forecast or the month's mean of climatology (12, C, H, W)."""
+    month = pair.valid_time.astype("datetime64[h]").astype("datetime64[M]").astype(int) % 12
+    instead = np.array([background.climatology for background in chosen])[:, None, None, None]
+    return torch.from_numpy(np.where(instead, climatology[month], pair.background).astype(np.float32))
+
+
+def _observe(
+    operator: ObservationOperator,
+    network: Network,
+    error: torch.Tensor,
+    scale: float,
+    generator: np.random.Generator,
+) -> Departures:
+    """d/s and σ_o/s of one case: d = H(x_t − x_b) + σ_o ε."""
+    noise = network.error * generator.standard_normal(len(network))
+    departure = operator(error.double()).numpy() + noise
+    return Departures(
+        network.variable, network.pressure, network.latitude, network.longitude, departure / scale,
+        network.error / scale,
+    )  # fmt: skip
