@@ -46,10 +46,9 @@ def denoise(network: Network, noisy: torch.Tensor, sigma: torch.Tensor) -> torch
     return SIGMA_DATA**2 / total * noisy + s * SIGMA_DATA * total.rsqrt() * prediction
 
 
-def draw_sigma(count: int, generator: torch.Generator) -> torch.Tensor:
-    """(count,) noise levels for training, between σ_min and σ_max."""
-    sigma = torch.exp(LOG_SIGMA_MEAN + LOG_SIGMA_STD * torch.randn(count, generator=generator))
-    return sigma.clamp(SIGMA_MIN, SIGMA_MAX)
+def sigma_of(normal: torch.Tensor) -> torch.Tensor:
+    """Noise levels for training, between σ_min and σ_max, from numbers of N(0, 1)."""
+    return torch.exp(LOG_SIGMA_MEAN + LOG_SIGMA_STD * normal).clamp(SIGMA_MIN, SIGMA_MAX)
 
 
 def loss_weight(sigma: torch.Tensor) -> torch.Tensor:

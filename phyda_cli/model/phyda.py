@@ -45,8 +45,12 @@ class PhyDA(nn.Module):
         """The virtual reconstruction, and μ_z and log σ_z (batch, c, H/2, W/2)."""
         reconstruction: Reconstruction = self.encoder(observations, first_guess, background, static)
         mean, _ = self.autoencoder.encode(reconstruction.mean)
-        log_sigma = self.latent_log_sigma(reconstruction.features).clamp(-7.0, 3.0)
-        return reconstruction, mean, log_sigma
+        return reconstruction, mean, self.latent_scale(reconstruction.features)
+
+    def latent_scale(self, features: torch.Tensor) -> torch.Tensor:
+        """log σ_z = g(f)."""
+        result: torch.Tensor = self.latent_log_sigma(features).clamp(-7.0, 3.0)
+        return result
 
     def denoise(
         self,

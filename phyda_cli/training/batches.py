@@ -1,0 +1,100 @@
+"""What one training step sees: a pure function of (seed, step), so that a resumed run sees what it would have seen.
+
+Epoch e visits the cases in the order of the generator of [seed, e]; step k takes the k-th `size` of them. Signs of
+departures and increments are drawn at random (their distribution is symmetric, what a case teaches about the sign is
+noise), the background is unchanged. Some cases have channels of the background missing, as a user's file may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+
+from phyda_cli.model.gridded import GriddedObservations
+from phyda_cli.model.statistics import Statistics
+from phyda_cli.training.case_files import Cases
+
+ANOMALY_LIMIT: Final = 5.0
+"""The background's anomaly is clipped to this many climatological standard deviations."""
+_CASES_WITH_GAPS: Final = 0.3
+_GAPS: Final = 0.4
+"""Share of the cases that lack channels of the background, and of the channels that these lack."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Fields (batch, C, H, W) of float32 in units of s σ_b; see `Cases`. static: (batch, 8, H, W).
+
+    draw: of the whole step's batch, of which these are the rows `first` and on.
+    """
+
+    increment: torch.Tensor
+    first_guess: torch.Tensor
+    background: torch.Tensor
+    static: torch.Tensor
+    observations: GriddedObservations
+    density: torch.Tensor
+    generator: torch.Generator
+    first: int
+    total: int
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """(batch, *shape) of N(0, 1), the same numbers for a case however many processes share the step."""
+        drawn = torch.randn(self.total, *shape, generator=self.generator)
+        return drawn[self.first : self.first + self.increment.shape[0]]
+
+
+def training_batch(
+    cases: Cases, statistics: Statistics, *, size: int, step: int, seed: int, rank: int = 0, world: int = 1
+) -> Batch:
+    """The batch of a step (from 0), or the share of it of process `rank` of `world`, which divides `size`."""
+    order: list[int] = []
+    position = step * size
+    while len(order) < size:
+        epoch, start = divmod(position + len(order), len(cases))
+        shuffled = np.random.default_rng([seed, epoch]).permutation(len(cases))
+        order += shuffled[start : start + size - len(order)].tolist()
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))
+    sign = torch.randint(0, 2, (size, 1, 1, 1), generator=generator).float() * 2 - 1
+    gaps = torch.rand(size, 1, 1, 1, generator=generator) < _CASES_WITH_GAPS
+    kept = ~(gaps & (torch.rand(size, cases.increment.shape[1], 1, 1, generator=generator) < _GAPS))
+    own = slice(rank * size // world, (rank + 1) * size // world)
+    batch = fixed_batch(cases, statistics, order[own], generator=generator, first=own.start, total=size)
+    return replace(
+        batch,
+        increment=batch.increment * sign[own],
+        first_guess=batch.first_guess * sign[own],
+        background=batch.background * kept[own],
+        observations=replace(batch.observations, signal=batch.observations.signal * sign[own]),
+    )
+
+
+def fixed_batch(
+    cases: Cases, statistics: Statistics, chosen: list[int], *, generator: torch.Generator, first: int, total: int
+) -> Batch:
+    """The chosen cases as they are."""
+    times = cases.hours[chosen].numpy().astype("datetime64[h]")
+    return Batch(
+        cases.increment[chosen].float(),
+        cases.first_guess[chosen].float(),
+        cases.background[chosen].float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT),
+        statistics.static(times, dtype=torch.float32),
+        cases.observations(chosen),
+        cases.density[chosen].float(),
+        generator,
+        first,
+        total,
+    )
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its fields on a device."""
+    if device.type == "cpu":
+        return batch
+    o = batch.observations
+    moved = GriddedObservations(o.signal.to(device), o.noise.to(device), o.density.to(device))
+    names = ("increment", "first_guess", "background", "static", "density")
+    return replace(batch, observations=moved, **{name: getattr(batch, name).to(device) for name in names})

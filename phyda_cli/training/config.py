@@ -1,0 +1,91 @@
+"""The settings of `phyda train`: one TOML file, or a preset that ships with phyda."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from phyda_cli.errors import ConfigError, InputMissingError
+from phyda_cli.model.config import ModelConfig
+
+Preset = Literal["tiny", "small", "base", "unet", "unet-raw"]
+PRESETS: Final = get_args(Preset)
+
+StageName = Literal["autoencoder", "encoder", "score"]
+"""The stages that train networks; `cases` comes before them and `calibration` after."""
+
+
+class CasesConfig(BaseModel):
+    """How many training cases are made, and from which generator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: int = Field(default=13_056, ge=1)
+    validation: int = Field(default=384, ge=1)
+    seed: int = Field(default=7, ge=0)
+
+
+class StageConfig(BaseModel):
+    """One stage: AdamW with a warm-up, then a cosine to zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    batch: int = Field(default=32, ge=1)
+    """Cases of a step, over all processes together."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    warm_up: int = Field(default=200, ge=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    validate_every: int = Field(default=500, ge=1)
+    save_every: int = Field(default=500, ge=1)
+
+
+class TrainConfig(BaseModel):
+    """All of a training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelConfig = ModelConfig()
+    cases: CasesConfig = CasesConfig()
+    stages: dict[StageName, StageConfig]
+    """In the order in which they run; a model without a score stage is a direct regression."""
+
+    beta: float = Field(default=1e-4, ge=0)
+    """Weight of the autoencoder's divergence."""
+
+    likelihood: float = Field(default=1.0, ge=0)
+    """Weight of the likelihood in the encoder's loss; 0 makes it the mean squared error alone."""
+
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of convolutions and products; parameters and sums stay float32."""
+
+
+def read_config(source: Path | str) -> TrainConfig:
+    """A TOML file, or the name of a preset. Raises InputMissingError, or ConfigError naming the wrong setting."""
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise InputMissingError(f"{source}: no such configuration file")
+        text = source.read_text(encoding="utf-8")
+    elif source in PRESETS:
+        text = (resources.files("phyda_cli.training") / "presets" / f"{source}.toml").read_text(encoding="utf-8")
+    else:
+        raise ConfigError(f"no preset {source}; there are {', '.join(PRESETS)}")
+    try:
+        content: dict[str, Any] = tomllib.loads(text)
+        return TrainConfig.model_validate(content)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not a TOML file: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{source}: {place}: {first['msg']}") from error

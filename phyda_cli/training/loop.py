@@ -1,0 +1,155 @@
+"""The training loop of one stage: AdamW, warm-up and cosine, clipped gradients, moving average; resumable anywhere.
+
+    g = clip(∇L),    θ ← AdamW(θ, g; η_k),    θ̄ ← d_k θ̄ + (1 − d_k) θ,    d_k = min(d, (1 + k)/(10 + k))
+    η_k = η · min((k + 1)/w, 1) · ½ (1 + cos(π k/K))
+
+A step depends on the state and on (seed, k) only: a run that was killed gives the same result as one that was not.
+Under `torchrun` each process takes its share of every batch and the gradients are averaged (DistributedDataParallel):
+the loss curve is that of one process. The result of a stage is the average θ̄.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import distributed, nn
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.model.phyda import PhyDA
+from phyda_cli.model.statistics import Statistics
+from phyda_cli.training.batches import fixed_batch, to_device, training_batch
+from phyda_cli.training.case_files import Cases
+from phyda_cli.training.config import StageName, TrainConfig
+from phyda_cli.training.progress import Journal, Position, read_state, write_state
+from phyda_cli.training.stages import STAGES, Losses, Stage
+
+_LOG_EVERY: Final = 20
+_VALIDATION_BATCH: Final = 64
+_VALIDATION_SEED: Final = 1
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the stages train and validate on."""
+
+    train: Cases
+    validation: Cases
+    statistics: Statistics
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a training runs and keeps its state. progress: told the number of steps done.
+
+    rank, world: of the process group; 0 and 1 without one.
+    """
+
+    directory: Path
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+
+def run_stage(
+    name: StageName,
+    model: PhyDA,
+    config: TrainConfig,
+    data: Data,
+    place: Workplace,
+    *,
+    run: str,
+    progress: Callable[[int], None],
+) -> None:
+    """Train the stage's networks of the model in place, from where a run before has stopped.
+
+    Raises BadDataError when the loss is not finite; the last good state stays on disk.
+    """
+    settings = config.stages[name]
+    if settings.batch % place.world:
+        raise BadDataError(f"{name}: a batch of {settings.batch} cannot be shared by {place.world} processes")
+    model.to(place.device)
+    stage: Stage = STAGES[name](model, config, data.statistics.area).to(place.device)
+    parameters = [p for p in stage.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    average = copy.deepcopy(stage)
+    path = place.directory / "state.safetensors"
+    start = read_state(path, name, stage.model, average.model, optimizer, run=run)
+    journal = Journal(place.directory / "metrics.jsonl", Position(name, start)) if place.rank == 0 else None
+    shared: nn.Module = nn.parallel.DistributedDataParallel(stage) if place.world > 1 else stage
+    for step in range(start, settings.steps):
+        rate = settings.learning_rate * min((step + 1) / settings.warm_up, 1.0)
+        rate *= 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = training_batch(
+            data.train, data.statistics, size=settings.batch, step=step, seed=config.seed, rank=place.rank,
+            world=place.world,
+        )  # fmt: skip
+        with _autocast(config, place.device):
+            losses: Losses = shared(to_device(batch, place.device))
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
+        if not bool(torch.isfinite(norm)):
+            where = f"the last good state is in {path}" if path.exists() else "nothing was saved yet"
+            raise BadDataError(f"{name}: the gradient is not finite at step {step + 1}; {where}; lower learning_rate")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        _follow(average, stage, min(settings.ema, (1 + step) / (10 + step)))
+        done = step + 1
+        last = done == settings.steps
+        if done % _LOG_EVERY == 0 or last:
+            shown = _shared_mean(losses, place.world)
+            if journal:
+                journal.write(
+                    {"stage": name, "step": done, "part": "train", "rate": rate, "norm": float(norm), **shown}
+                )
+        if journal and (done % settings.validate_every == 0 or last):
+            scores = validate(average, config, data, place.device)
+            journal.write({"stage": name, "step": done, "part": "validation", **scores})
+        if place.rank == 0 and (done % settings.save_every == 0 or last):
+            write_state(path, Position(name, done), stage.model, average.model, optimizer, run=run)
+        progress(done)
+    model.load_state_dict(average.model.state_dict())
+
+
+def validate(stage: Stage, config: TrainConfig, data: Data, device: torch.device) -> dict[str, float]:
+    """The losses over all validation cases, always with the same noise."""
+    totals: dict[str, float] = {}
+    size = len(data.validation)
+    generator = torch.Generator().manual_seed(_VALIDATION_SEED)
+    stage.eval()
+    with torch.no_grad(), _autocast(config, device):
+        for start in range(0, size, _VALIDATION_BATCH):
+            chosen = list(range(start, min(start + _VALIDATION_BATCH, size)))
+            batch = fixed_batch(
+                data.validation, data.statistics, chosen, generator=generator, first=0, total=len(chosen)
+            )
+            for key, value in stage(to_device(batch, device)).items():
+                totals[key] = totals.get(key, 0.0) + float(value) * len(chosen) / size
+    return totals
+
+
+def _follow(average: nn.Module, stage: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for kept, new in zip(average.parameters(), stage.parameters(), strict=True):
+            if new.requires_grad:
+                kept.lerp_(new, 1.0 - decay)
+
+
+def _shared_mean(losses: Losses, world: int) -> dict[str, float]:
+    """The losses as a mean over the processes."""
+    values = torch.stack([value.detach().float() for value in losses.values()])
+    if world > 1:
+        distributed.all_reduce(values)
+        values /= world
+    return dict(zip(losses, values.tolist(), strict=True))
+
+
+def _autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")

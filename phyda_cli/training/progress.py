@@ -1,0 +1,121 @@
+"""What a training keeps on disk: its state, from which it goes on after a kill, and one line of JSON a record.
+
+The state is one safetensors file: the networks, their exponential moving average, AdamW's moments, and in the header
+the stage, the step and the digest of the settings. It is replaced atomically: a kill at any moment leaves the last one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.training.config import TrainConfig
+
+Record = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands: `step` steps of a stage are done."""
+
+    stage: str
+    step: int
+
+
+def write_state(
+    path: Path, position: Position, model: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW, *, run: str
+) -> None:
+    """Write the state. run: digest of what the training is made from."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+    header = {"stage": position.stage, "step": str(position.step), "run": run}
+    content = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, header)
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_state(
+    path: Path, stage: str, model: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW, *, run: str
+) -> int:
+    """Load the state of a stage and give its step; 0 where there is none, or that of another stage.
+
+    Raises BadDataError for a damaged file or one of another training.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise BadDataError(
+            f"{path}: not the state of a training, or damaged: {error}; delete it to start anew"
+        ) from error
+    if header.get("run") != run:
+        raise BadDataError(f"{path}: state of a training with other settings or data; give another directory")
+    if header["stage"] != stage:
+        return 0
+
+    def part(prefix: str) -> dict[str, torch.Tensor]:
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+    model.load_state_dict(part("model."))
+    average.load_state_dict(part("average."))
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in part("adam.").items():
+        number, _, moment = name.partition(".")
+        moments.setdefault(int(number), {})[moment] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return int(header["step"])
+
+
+def digest_of(config: TrainConfig, data: str) -> str:
+    """SHA-256 of the settings and of the data's own digest."""
+    return hashlib.sha256(f"{config.model_dump_json()}\n{data}".encode()).hexdigest()
+
+
+class Journal:
+    """Metrics as JSON lines. Records of steps that a resumed run does again are dropped."""
+
+    def __init__(self, path: Path, position: Position) -> None:
+        self.path = path
+        kept = []
+        for record in read_journal(path):
+            if record["stage"] == position.stage and int(record["step"]) > position.step:
+                break
+            kept.append(record)
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+
+    def write(self, record: Record) -> None:
+        """Add a record, at once on disk."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(record)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All whole records; a line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
