@@ -1,0 +1,86 @@
+"""The primitive equations on pressure levels: the `full` operator, spectral in the horizontal.
+
+With f = 2Ω sin φ, Φ the geopotential, T_v the virtual temperature, ζ and D vorticity and divergence of V = (u, v):
+
+    u_t = (f + ζ) v − ∂_x(Φ + E) − ω ∂u/∂p            E = (u² + v²)/2
+    v_t = −(f + ζ) u − ∂_y(Φ + E) − ω ∂v/∂p
+    ω(p) = −∫₀ᵖ D dp′
+    T_t = −V·∇T + ω (R_d T_v/(c_p p) − ∂T/∂p) [+ L C/c_p]
+    q_t = −V·∇q − ω ∂q/∂p [− C]
+    Φ_t(p) = Φ_t(p_m) + ∫_p^{p_m} R_d ∂T_v/∂t d ln p′,     ∇²Φ_t(p_m) = ∇·(f ∇ψ_t(p_m)),     ψ_t: streamfunction of V_t
+
+The momentum equations are those with −V·∇u + u v tan φ/a and −V·∇v − u² tan φ/a, rewritten: the metric terms are
+inside ζ and E, and nothing has to be divided by cos φ. p_m is the level nearest 550 hPa, about where D vanishes, so
+that ψ_t is known best; there Φ_t is in linear balance with it. The text-book closure at the ground, Φ_t = α ω − V·∇Φ,
+rests on the divergence of the whole column: on few levels its error is several times the tendency (docs/physics.md).
+
+Products of two fields hold twice their wavenumbers. The state is therefore cut at n ≤ 2/3 of the grid's truncation
+before, and the tendencies (winds as vector harmonics) after.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+
+from phyda_cli.fields.balance import balanced_geopotential, coriolis
+from phyda_cli.fields.constants import CP_DRY, EPSILON, LATENT_HEAT, R_DRY
+from phyda_cli.model.condensation import condensation_rate
+from phyda_cli.model.level_fields import LevelFields
+from phyda_cli.model.pressure_column import PressureColumn
+from phyda_cli.model.spectral_filter import SpectralFilter
+
+BALANCE_PRESSURE: Final = 5.5e4
+"""The level nearest to this pressure [Pa] ties the geopotential's tendency to the wind's."""
+
+_MOIST: Final = 1.0 / EPSILON - 1.0
+"""T_v = T (1 + _MOIST q)."""
+
+
+class PrimitiveEquations:
+    """Rates of change of u, v, t, q, z by the equations above, differentiable and batched.
+
+    spectral: the filter, which also differentiates. column: the levels. condensation: whether C acts.
+    """
+
+    def __init__(self, spectral: SpectralFilter, column: PressureColumn, *, condensation: bool) -> None:
+        self._spectral = spectral
+        self._column = column
+        self._condensation = condensation
+        self._f = coriolis(spectral.harmonics)
+        middle = int((column.pressure.flatten() - BALANCE_PRESSURE).abs().argmin())
+        self._middle = slice(middle, middle + 1)
+
+    def __call__(self, x: LevelFields) -> LevelFields:
+        """Tendencies [per s] of fields (…, level, lat, lon), levels from the top down."""
+        spectral, harmonics, column = self._spectral, self._spectral.harmonics, self._column
+        psi, chi = spectral.streamfunction_potential(x.u, x.v)
+        u, v = harmonics.winds(psi, chi)
+        vorticity, divergence = harmonics.synthesis(harmonics.laplacian(torch.stack((psi, chi)))).unbind()
+        t_c, q_c, z_c, e_c = spectral.analysis(torch.stack((x.t, x.q, x.z, 0.5 * (u.square() + v.square())))).unbind()
+        t, q = harmonics.synthesis(torch.stack((t_c, q_c))).unbind()
+        (t_x, q_x, b_x), (t_y, q_y, b_y) = harmonics.gradient(torch.stack((t_c, q_c, z_c + e_c)))
+
+        omega = -column.from_top(divergence)
+        absolute = self._f + vorticity
+        u_t = absolute * v - b_x - omega * column.derivative(u)
+        v_t = -absolute * u - b_y - omega * column.derivative(v)
+        expansion = R_DRY * t * (1.0 + _MOIST * q) / (CP_DRY * column.pressure)
+        t_t = -u * t_x - v * t_y + omega * (expansion - column.derivative(t))
+        q_t = -u * q_x - v * q_y - omega * column.derivative(q)
+        if self._condensation:
+            rate = condensation_rate(t, q, omega, column.pressure)
+            t_t, q_t = t_t + LATENT_HEAT / CP_DRY * rate, q_t - rate
+
+        psi_t, chi_t = spectral.streamfunction_potential(u_t, v_t)
+        thickness = R_DRY * column.to_lowest(t_t * (1.0 + _MOIST * q) + _MOIST * t * q_t)
+        balanced = balanced_geopotential(harmonics, psi_t[..., self._middle, :, :])
+        z_t = balanced + thickness - thickness[..., self._middle, :, :]
+        return LevelFields(*harmonics.winds(psi_t, chi_t), *spectral.scalars(torch.stack((t_t, q_t, z_t))).unbind())
+
+    def omega(self, x: LevelFields) -> torch.Tensor:
+        """ω [Pa s-1] (…, level, lat, lon) by continuity."""
+        chi = self._spectral.streamfunction_potential(x.u, x.v)[1]
+        harmonics = self._spectral.harmonics
+        return -self._column.from_top(harmonics.synthesis(harmonics.laplacian(chi)))
