@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import torch
 
-from phyda_cli.fields.balance import coriolis
 from phyda_cli.fields.constants import R_DRY
 from phyda_cli.model.level_fields import LevelFields
 from phyda_cli.model.pressure_column import PressureColumn
@@ -27,7 +26,6 @@ def hydrostatic_residual(x: LevelFields, column: PressureColumn) -> torch.Tensor
 
 def geostrophic_residual(x: LevelFields, spectral: SpectralFilter) -> torch.Tensor:
     """(…, 2, level, lat, lon) [m s-2], the east and the north component, of the filtered fields."""
-    f = coriolis(spectral.harmonics)
-    u, v = spectral.winds(x.u, x.v)
-    east, north = spectral.harmonics.gradient(spectral.analysis(x.z))
-    return torch.stack((east - f * v, north + f * u), dim=-4)
+    u, v = spectral.winds(*spectral.potentials(x.u, x.v))
+    east, north = spectral.gradient(spectral.analysis(x.z))
+    return torch.stack((east - spectral.f * v, north + spectral.f * u), dim=-4)

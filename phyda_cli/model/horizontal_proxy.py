@@ -20,7 +20,7 @@ import torch
 
 from phyda_cli.fields.constants import EARTH_RADIUS, OMEGA
 from phyda_cli.fields.grid import Grid
-from phyda_cli.model.finite_differences import derivative_matrix
+from phyda_cli.model.finite_differences import Array, derivative_matrix
 from phyda_cli.model.level_fields import LevelFields
 
 _LEAST_COSINE = 1e-6
@@ -31,25 +31,26 @@ class HorizontalProxy:
     """Rates of change of u, v, t, q by the equations above; needs no harmonics, differentiable and batched."""
 
     def __init__(self, grid: Grid, *, dtype: torch.dtype, device: torch.device | str) -> None:
-        latitude = np.radians(grid.latitudes)
-        step = 2.0 * math.pi / grid.shape[1]
-        per_column = 1.0 / (EARTH_RADIUS * np.maximum(np.cos(latitude), _LEAST_COSINE) * step)
-        north = derivative_matrix(latitude, reach=2) / EARTH_RADIUS
-        self._per_column = torch.as_tensor(per_column[:, None], device=device).to(dtype)
-        self._north = torch.as_tensor(north, device=device).to(dtype)
-        self._f = torch.as_tensor(2.0 * OMEGA * np.sin(latitude)[:, None], device=device).to(dtype)
+        def table(values: Array) -> torch.Tensor:
+            return torch.as_tensor(values, device=device).to(dtype)
+
+        latitude = np.radians(grid.latitudes)[:, None]
+        circle = np.zeros((grid.shape[1], grid.shape[1]))
+        for offset, weight in ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0)):
+            circle += weight / 12.0 * np.roll(np.eye(grid.shape[1]), offset, axis=0)
+        self._along_circle = table(circle * grid.shape[1] / (2.0 * math.pi))
+        self._per_radian = table(1.0 / (EARTH_RADIUS * np.maximum(np.cos(latitude), _LEAST_COSINE)))
+        self._north = table(derivative_matrix(latitude[:, 0], reach=2) / EARTH_RADIUS)
+        self._f = table(2.0 * OMEGA * np.sin(latitude))
 
     def __call__(self, x: LevelFields) -> LevelFields:
         """Tendencies [per s] of fields (…, level, lat, lon); that of z is zero."""
-        fields = torch.stack(tuple(x))
-        east, north = self._east_slope(fields), torch.matmul(self._north, fields)
-        u_t, v_t, t_t, q_t = (-x.u * east[:4] - x.v * north[:4]).unbind()
-        return LevelFields(
-            u_t + self._f * x.v - east[4], v_t - self._f * x.u - north[4], t_t, q_t, torch.zeros_like(x.z)
+        turning, v = x.u * self._per_radian, x.v
+        u_t, v_t, t_t, q_t = (
+            -torch.addcmul(turning * torch.matmul(field, self._along_circle), v, torch.matmul(self._north, field))
+            for field in x[:4]
         )
-
-    def _east_slope(self, x: torch.Tensor) -> torch.Tensor:
-        """∂_x of fields (…, lat, lon): the centred difference of fourth order around each circle."""
-        near = x.roll(-1, -1) - x.roll(1, -1)
-        far = x.roll(-2, -1) - x.roll(2, -1)
-        return (8.0 * near - far) / 12.0 * self._per_column
+        east = torch.matmul(x.z, self._along_circle) * self._per_radian
+        u_t = torch.addcmul(u_t - east, self._f, v)
+        v_t = torch.addcmul(v_t - torch.matmul(self._north, x.z), self._f, x.u, value=-1.0)
+        return LevelFields(u_t, v_t, t_t, q_t, torch.zeros_like(x.z))

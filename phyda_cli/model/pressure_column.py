@@ -5,7 +5,7 @@ Levels run from the top down, p_1 < … < p_L [Pa]. With few levels the treatmen
     derivative   ∂x/∂p = (1/p) ∂x/∂ln p, the slope of the parabola in ln p through the level and its two neighbours;
                  at the first and the last level the slope to the neighbour
     from the top ∫₀ᵖ x dp′: above p_1 the value of p_1 holds up to p = 0; trapezoids in p between the levels
-    thickness    ∫_p^{p_L} x d ln p′: trapezoids in ln p between the levels
+    thickness    ∫_p^{p_m} x d ln p′ from any level p_m: trapezoids in ln p between the levels
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PressureColumn:
         from_top = _trapezoids(p)
         from_top[:, 0] += p[0]
         self._from_top = table(from_top)
-        self._to_lowest = table(trapezoids[-1] - trapezoids)
+        self._to_level = table(trapezoids[:, None] - trapezoids)
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
         """∂x/∂p [x Pa-1] at the levels."""
@@ -53,9 +53,9 @@ class PressureColumn:
         """∫₀ᵖ x dp′ [x Pa] at the levels."""
         return _apply(self._from_top, x)
 
-    def to_lowest(self, x: torch.Tensor) -> torch.Tensor:
-        """∫_p^{p_L} x d ln p′ [x] at the levels; zero at the lowest."""
-        return _apply(self._to_lowest, x)
+    def from_level(self, level: int, x: torch.Tensor) -> torch.Tensor:
+        """∫_p^{p_m} x d ln p′ [x] at the levels, p_m the level of that index; zero there."""
+        return _apply(self._to_level[level], x)
 
 
 def _apply(matrix: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

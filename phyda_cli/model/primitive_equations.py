@@ -24,7 +24,6 @@ from typing import Final
 
 import torch
 
-from phyda_cli.fields.balance import balanced_geopotential, coriolis
 from phyda_cli.fields.constants import CP_DRY, EPSILON, LATENT_HEAT, R_DRY
 from phyda_cli.model.condensation import condensation_rate
 from phyda_cli.model.level_fields import LevelFields
@@ -48,39 +47,38 @@ class PrimitiveEquations:
         self._spectral = spectral
         self._column = column
         self._condensation = condensation
-        self._f = coriolis(spectral.harmonics)
-        middle = int((column.pressure.flatten() - BALANCE_PRESSURE).abs().argmin())
-        self._middle = slice(middle, middle + 1)
+        self._middle = int((column.pressure.flatten() - BALANCE_PRESSURE).abs().argmin())
 
     def __call__(self, x: LevelFields) -> LevelFields:
         """Tendencies [per s] of fields (…, level, lat, lon), levels from the top down."""
-        spectral, harmonics, column = self._spectral, self._spectral.harmonics, self._column
-        psi, chi = spectral.streamfunction_potential(x.u, x.v)
-        u, v = harmonics.winds(psi, chi)
-        vorticity, divergence = harmonics.synthesis(harmonics.laplacian(torch.stack((psi, chi)))).unbind()
-        t_c, q_c, z_c, e_c = spectral.analysis(torch.stack((x.t, x.q, x.z, 0.5 * (u.square() + v.square())))).unbind()
-        t, q = harmonics.synthesis(torch.stack((t_c, q_c))).unbind()
-        (t_x, q_x, b_x), (t_y, q_y, b_y) = harmonics.gradient(torch.stack((t_c, q_c, z_c + e_c)))
+        spectral, column = self._spectral, self._column
+        psi, i_chi = spectral.potentials(x.u, x.v)
+        u, v = spectral.winds(psi, i_chi)
+        t_c, q_c = spectral.analysis(x.t), spectral.analysis(x.q)
+        t, q = spectral.synthesis(t_c), spectral.synthesis(q_c)
+        (t_x, t_y), (q_x, q_y) = spectral.gradient(t_c), spectral.gradient(q_c)
+        b_x, b_y = spectral.gradient(spectral.analysis(x.z + 0.5 * (u.square() + v.square())))
 
-        omega = -column.from_top(divergence)
-        absolute = self._f + vorticity
+        omega = -column.from_top(spectral.divergence(i_chi))
+        absolute = spectral.f + spectral.vorticity(psi)
         u_t = absolute * v - b_x - omega * column.derivative(u)
         v_t = -absolute * u - b_y - omega * column.derivative(v)
-        expansion = R_DRY * t * (1.0 + _MOIST * q) / (CP_DRY * column.pressure)
+        warmth = 1.0 + _MOIST * q
+        expansion = t * warmth * (R_DRY / CP_DRY / column.pressure)
         t_t = -u * t_x - v * t_y + omega * (expansion - column.derivative(t))
         q_t = -u * q_x - v * q_y - omega * column.derivative(q)
         if self._condensation:
             rate = condensation_rate(t, q, omega, column.pressure)
             t_t, q_t = t_t + LATENT_HEAT / CP_DRY * rate, q_t - rate
 
-        psi_t, chi_t = spectral.streamfunction_potential(u_t, v_t)
-        thickness = R_DRY * column.to_lowest(t_t * (1.0 + _MOIST * q) + _MOIST * t * q_t)
-        balanced = balanced_geopotential(harmonics, psi_t[..., self._middle, :, :])
-        z_t = balanced + thickness - thickness[..., self._middle, :, :]
-        return LevelFields(*harmonics.winds(psi_t, chi_t), *spectral.scalars(torch.stack((t_t, q_t, z_t))).unbind())
+        psi_t, i_chi_t = spectral.potentials(u_t, v_t)
+        thickness = spectral.analysis(column.from_level(self._middle, R_DRY * (t_t * warmth + _MOIST * t * q_t)))
+        z_c = thickness + spectral.balanced(psi_t[..., self._middle : self._middle + 1, :])
+        return LevelFields(
+            *spectral.winds(psi_t, i_chi_t), spectral.scalars(t_t), spectral.scalars(q_t), spectral.synthesis(z_c)
+        )
 
     def omega(self, x: LevelFields) -> torch.Tensor:
         """ω [Pa s-1] (…, level, lat, lon) by continuity."""
-        chi = self._spectral.streamfunction_potential(x.u, x.v)[1]
-        harmonics = self._spectral.harmonics
-        return -self._column.from_top(harmonics.synthesis(harmonics.laplacian(chi)))
+        i_chi = self._spectral.potentials(x.u, x.v)[1]
+        return -self._column.from_top(self._spectral.divergence(i_chi))

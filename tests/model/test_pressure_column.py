@@ -60,8 +60,9 @@ def test_the_integral_from_the_top(column: PressureColumn) -> None:
 
 
 def test_the_thickness_of_a_profile_linear_in_log_pressure(column: PressureColumn) -> None:
-    """∫_p^{p_L} ln p′ d ln p′ = (ln² p_L − ln² p)/2."""
+    """∫_p^{p_m} ln p′ d ln p′ = (ln² p_m − ln² p)/2, here with 925 and 500 hPa as p_m."""
     log = P.log()
-    expected = 0.5 * (log[-1:] ** 2 - log**2)
-    torch.testing.assert_close(column.to_lowest(log), expected, rtol=1e-13, atol=0)
-    assert column.to_lowest(log)[-1].item() == 0.0
+    for level in (7, 4):
+        expected = 0.5 * (log[level] ** 2 - log**2)
+        torch.testing.assert_close(column.from_level(level, log), expected, rtol=1e-12, atol=0)
+        assert column.from_level(level, log)[level].item() == 0.0

@@ -185,6 +185,16 @@ def test_a_hydrostatic_isothermal_atmosphere_has_no_residual() -> None:
     assert hydrostatic_residual(atmosphere(), COLUMN).abs().max() < 1e-9
 
 
+def test_a_stratified_hydrostatic_atmosphere_stays_at_rest() -> None:
+    """T = T_0 + β s with s = ln(p/p_0): Φ = −R_d (T_0 s + β s²/2), for which trapezoids in ln p are exact."""
+    s = (P / 100_000.0).log()
+    x = atmosphere(t=288.0 + 25.0 * s, z=-R_DRY * (288.0 * s + 12.5 * s**2))
+    assert hydrostatic_residual(x, COLUMN).abs().max() < 1e-9
+    assert geostrophic_residual(x, SPECTRAL).abs().max() < 1e-12
+    for tendency in (*FULL(x), *PROXY(x)):
+        assert tendency.abs().max() < 1e-12
+
+
 def test_warmer_air_without_more_height_is_a_residual() -> None:
     """8 K more at 500 hPa: the two layers beside it lack ½ R_d 8 K Δln p of thickness."""
     x = atmosphere()
