@@ -71,7 +71,7 @@ class ThreeDVar:
 
     def increment(self, background: State, departures: Departures) -> Increment:
         """The 3D-Var increment for one case. The background gives the valid time; B does not depend on it."""
-        ordered = _canonical_order(departures)
+        ordered = canonical_order(departures)
         problem = _Problem(self, [ordered])
         values, solution = problem.solve(tolerance=self.tolerance)
         cost_before, cost_after = problem.cost(solution.x)
@@ -104,7 +104,7 @@ class ThreeDVar:
 
     def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
         """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""
-        problem = _Problem(self, [_canonical_order(case) for case in cases])
+        problem = _Problem(self, [canonical_order(case) for case in cases])
         return problem.solve(tolerance=self.tolerance)[0]
 
     @cached_property
@@ -167,7 +167,7 @@ def _local_mean(x: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)
 
 
-def _canonical_order(departures: Departures) -> Departures:
+def canonical_order(departures: Departures) -> Departures:
     """The departures sorted by all their columns, so that sums do not depend on the order of the input rows."""
     keys = (
         departures.error,

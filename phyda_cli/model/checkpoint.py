@@ -1,7 +1,7 @@
 """Weights on disk: one safetensors file whose header says all that is needed to use them. No pickle anywhere.
 
 header (JSON): format, config (`ModelConfig`), channels, grid, about (data digest, commit, stage, scores, …)
-tensors: model.* of the networks, statistics.* of `Statistics`
+tensors: model.* of the networks, statistics.* of `Statistics`, calibration.factor of `Calibration`
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from safetensors.torch import save
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.model.calibration import Calibration
 from phyda_cli.model.config import ModelConfig
 from phyda_cli.model.phyda import PhyDA
 from phyda_cli.model.statistics import Statistics
@@ -35,11 +36,14 @@ class Checkpoint:
 
     model: PhyDA
     statistics: Statistics
+    calibration: Calibration
     about: Mapping[str, Any]
 
 
-def to_bytes(model: PhyDA, statistics: Statistics, *, about: Mapping[str, Any]) -> bytes:
-    """The file's content. The same model gives the same bytes."""
+def to_bytes(
+    model: PhyDA, statistics: Statistics, *, about: Mapping[str, Any], calibration: Calibration | None = None
+) -> bytes:
+    """The file's content. The same model gives the same bytes. calibration: None is no inflation."""
     header = {
         "format": FORMAT,
         "config": model.config.model_dump(mode="json"),
@@ -52,6 +56,8 @@ def to_bytes(model: PhyDA, statistics: Statistics, *, about: Mapping[str, Any]) 
     }
     tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     tensors |= {f"statistics.{name}": getattr(statistics, name).detach().cpu().contiguous() for name in _FIELDS}
+    inflation = calibration or Calibration.none(len(statistics.channels))
+    tensors["calibration.factor"] = inflation.factor.detach().cpu().contiguous()
     return save(dict(sorted(tensors.items())), {"phyda": json.dumps(header, sort_keys=True)})
 
 
@@ -69,10 +75,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         channels = tuple(Channel(variable, level) for variable, level in header["channels"])
         grid = Grid(**{name: tuple(values) for name, values in header["grid"].items()})
         statistics = Statistics(channels, grid, *(tensors[f"statistics.{name}"] for name in _FIELDS))
+        calibration = Calibration(tensors["calibration.factor"])
         model = PhyDA(len(channels), grid.shape, ModelConfig.model_validate(header["config"]))
         own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         model.load_state_dict(own)
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, ValidationError) as error:
         first = str(error).strip().splitlines()[0]
         raise BadDataError(f"{path}: not weights of the learned model, or damaged: {first}") from error
-    return Checkpoint(model.eval(), statistics, header["about"])
+    return Checkpoint(model.eval(), statistics, calibration, header["about"])

@@ -18,11 +18,11 @@ class ModelConfig(BaseModel):
     latent_channels: int = Field(default=96, ge=1)
     """c of the latent (c, H/2, W/2). The linear part alone leaves out 1.3 % of the variance with 96, 5.9 % with 64."""
 
-    autoencoder_width: int = Field(default=96, ge=8)
-    encoder_widths: tuple[int, ...] = Field(default=(64, 96, 128, 128), min_length=2)
-    """Channels at the full resolution and after each of the M strided convolutions of the VRE."""
+    autoencoder_width: int = Field(default=64, ge=8)
+    encoder_widths: tuple[int, ...] = Field(default=(96, 128, 160), min_length=1)
+    """Channels after each of the M strided convolutions of the VRE."""
 
-    score_widths: tuple[int, ...] = Field(default=(96, 128, 128), min_length=1)
+    score_widths: tuple[int, ...] = Field(default=(96, 128), min_length=1)
     """Channels of the score network at the latent's resolution and after each of its strided convolutions."""
 
     heads: int = Field(default=4, ge=1)
@@ -47,4 +47,4 @@ class ModelConfig(BaseModel):
     @property
     def scales(self) -> int:
         """M, the number of strided convolutions of the VRE."""
-        return len(self.encoder_widths) - 1
+        return len(self.encoder_widths)

@@ -44,6 +44,15 @@ class Down(nn.Conv2d):
         super().__init__(inputs, outputs, 2, stride=2)
 
 
+class Unpatch(nn.ConvTranspose2d):
+    """The reverse of `Down`: one token becomes a block of 2 × 2 points; zero before training."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 2, stride=2)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+
 class Up(nn.Module):
     """Back to the finer scale: nearest neighbour, then a convolution."""
 

@@ -12,6 +12,8 @@ section 3; the residual around a regression mean: Mardani et al. (2023), CorrDif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -76,21 +78,30 @@ class PhyDA(nn.Module):
         *,
         count: int,
         evaluations: int,
-        seed: int,
+        seeds: Sequence[int],
         churn: float = 0.0,
     ) -> torch.Tensor:
-        """δ_i of one case (batch of one): (count, C, H, W). The same seed draws the same members."""
-        generator = torch.Generator().manual_seed(seed)
-        half = torch.randn((count + 1) // 2, *mean.shape[1:], generator=generator, dtype=torch.float64)
-        noise = torch.stack([half, -half], dim=1).flatten(0, 1)[:count].to(mean)
-        conditions = [x.expand(count, -1, -1, -1) for x in (mean, log_sigma, reconstruction.features)]
+        """δ_i of a batch of cases: (batch, count, C, H, W).
+
+        seeds: of each case, whose first noise depends on nothing else; fresh noise (churn) is drawn for the batch.
+        """
+        noise = torch.cat([_antithetic(count, mean.shape[1:], seed) for seed in seeds]).to(mean)
+        conditions = [x.repeat_interleave(count, 0) for x in (mean, log_sigma, reconstruction.features)]
 
         def denoiser(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
             return self.denoise(noisy, sigma, *conditions)
 
-        r = edm.sample(denoiser, noise, evaluations=evaluations, churn=churn, seed=seed + 1)
-        decoded = self.autoencoder.decode(mean + log_sigma.exp() * r)
-        return reconstruction.mean + decoded - self.autoencoder.decode(mean)
+        r = edm.sample(denoiser, noise, evaluations=evaluations, churn=churn, seed=seeds[0] + 1)
+        decoded = self.autoencoder.decode(conditions[0] + conditions[1].exp() * r)
+        centre = reconstruction.mean - self.autoencoder.decode(mean)
+        return centre[:, None] + decoded.reshape(len(seeds), count, *centre.shape[1:])
+
+
+def _antithetic(count: int, shape: torch.Size, seed: int) -> torch.Tensor:
+    """(count, *shape) of N(0, 1) in pairs ε, −ε."""
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.randn((count + 1) // 2, *shape, generator=generator, dtype=torch.float64)
+    return torch.stack([half, -half], dim=1).flatten(0, 1)[:count]
 
 
 def reconstruction_loss(reconstruction: Reconstruction, truth: torch.Tensor, area: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,8 @@ class ScoreNetwork(nn.Module):
             nn.Linear(EMBEDDING, EMBEDDING),
             nn.SiLU(),
         )
-        self.first = SphereConv(3 * latent + features, widths[0])
+        self.first = SphereConv(latent, widths[0])
+        self.conditions = nn.Conv2d(2 * latent + features, widths[0], 1)
         self.downs = nn.ModuleList(Down(a, b) for a, b in itertools.pairwise(widths))
         self.encoders = nn.ModuleList(Residual(width, embedding=EMBEDDING) for width in widths)
         self.ups = nn.ModuleList(Up(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
@@ -52,7 +53,7 @@ class ScoreNetwork(nn.Module):
         """r, mean, log_sigma (batch, c, h, w); c_noise (batch,); features (batch, width, h, w) → (batch, c, h, w)."""
         phase = c_noise[:, None] * self.frequencies
         embedding = self.embed(torch.cat([phase.cos(), phase.sin(), c_noise[:, None]], dim=1))
-        x = self.first(torch.cat([r, mean, log_sigma, features], dim=1))
+        x = self.first(r) + self.conditions(torch.cat([mean, log_sigma, features], dim=1))
         skips = []
         for level, encoder in enumerate(self.encoders):
             x = encoder(self.downs[level - 1](x) if level else x, embedding)

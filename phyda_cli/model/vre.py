@@ -5,7 +5,8 @@ RevIN over the observed points of each channel (n of them, d′ = departure/σ_b
     m = Σ n d′ / (Σ n + n₀),    s² = (Σ n (d′ − m)² + n₀) / (Σ n + n₀),    d″ = (d′ − m)/s
     μ = s μ̂ + m,    log σ = log σ̂ + log s                                    (reversed at the output)
 
-in between M strided convolutions, self-attention over the coarsest tokens, and the way back with skip connections:
+in between M strided convolutions, the first of them on the fields themselves (2 × 2 points ↔ one token),
+self-attention over the coarsest tokens, and the way back with skip connections:
 
     x = [d″, σ_o/(s σ_b), density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
 
@@ -16,6 +17,7 @@ and of this module where the density is zero everywhere. Source: paper, section 
 
 from __future__ import annotations
 
+import itertools
 from typing import Final, NamedTuple
 
 import torch
@@ -23,7 +25,7 @@ from torch import nn
 
 from phyda_cli.model.config import ModelConfig
 from phyda_cli.model.gridded import GriddedObservations
-from phyda_cli.model.layers import Attention, Down, Residual, SphereConv, Up
+from phyda_cli.model.layers import Attention, Down, Residual, Unpatch, Up
 
 SHRINKAGE: Final = 64.0
 """n₀: as many observations as make the climatology weigh as much as they do."""
@@ -62,23 +64,22 @@ class VirtualReconstructionEncoder(nn.Module):
     def __init__(self, channels: int, shape: tuple[int, int], config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        widths, scales = config.encoder_widths, config.scales
+        widths = config.encoder_widths
         inputs = channels * (3 + config.first_guess + config.background) + STATIC_CHANNELS
-        self.first = SphereConv(inputs, widths[0])
-        self.downs = nn.ModuleList(Down(widths[i], widths[i + 1]) for i in range(scales))
+        self.downs = nn.ModuleList(Down(a, b) for a, b in itertools.pairwise((inputs, *widths)))
         self.encoders = nn.ModuleList(Residual(width) for width in widths)
-        coarse = (shape[0] // 2**scales, shape[1] // 2**scales)
+        coarse = (shape[0] // 2**config.scales, shape[1] // 2**config.scales)
         self.attention = Attention(widths[-1], config.heads, coarse) if config.attention else None
         self.middle = Residual(widths[-1])
-        self.ups = nn.ModuleList(Up(widths[i + 1], widths[i]) for i in reversed(range(scales)))
-        self.decoders = nn.ModuleList(Residual(widths[i]) for i in reversed(range(scales)))
-        self.mean = SphereConv(widths[0], channels, zero=True)
-        self.log_sigma = SphereConv(widths[0], channels, zero=True)
+        self.ups = nn.ModuleList(Up(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
+        self.decoders = nn.ModuleList(Residual(width) for width in reversed(widths[:-1]))
+        self.mean = Unpatch(widths[0], channels)
+        self.log_sigma = Unpatch(widths[0], channels)
 
     @property
     def feature_width(self) -> int:
         """Channels of `Reconstruction.features`."""
-        return self.config.encoder_widths[1]
+        return self.config.encoder_widths[0]
 
     def forward(
         self,
@@ -99,20 +100,17 @@ class VirtualReconstructionEncoder(nn.Module):
             parts.append((first_guess - norm.mean) / norm.scale)
         if self.config.background:
             parts.append(background)
-        x = self.first(torch.cat([*parts, static], dim=1))
+        x = torch.cat([*parts, static], dim=1)
         skips: list[torch.Tensor] = []
-        for level, encoder in enumerate(self.encoders):
-            x = encoder(self.downs[level - 1](x) if level else x)
+        for down, encoder in zip(self.downs, self.encoders, strict=True):
+            x = encoder(down(x))
             skips.append(x)
         if self.attention is not None:
             x = self.attention(x)
         x = self.middle(x)
-        features = x
         for position, (up, decoder) in enumerate(zip(self.ups, self.decoders, strict=True)):
             x = decoder(up(x) + skips[-2 - position])
-            if position == len(self.ups) - 2:
-                features = x
         base = first_guess if self.config.first_guess else norm.mean
         observed = seen.flatten(1).any(1)[:, None, None, None]
         mean = torch.where(observed, base + norm.scale * self.mean(x), 0.0)
-        return Reconstruction(mean, (self.log_sigma(x) + torch.log(norm.scale)).clamp(-7.0, 3.0), features)
+        return Reconstruction(mean, (self.log_sigma(x) + torch.log(norm.scale)).clamp(-7.0, 3.0), x)

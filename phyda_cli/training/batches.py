@@ -13,12 +13,11 @@ from typing import Final
 import numpy as np
 import torch
 
+from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.model.gridded import GriddedObservations
 from phyda_cli.model.statistics import Statistics
 from phyda_cli.training.case_files import Cases
 
-ANOMALY_LIMIT: Final = 5.0
-"""The background's anomaly is clipped to this many climatological standard deviations."""
 _CASES_WITH_GAPS: Final = 0.3
 _GAPS: Final = 0.4
 """Share of the cases that lack channels of the background, and of the channels that these lack."""

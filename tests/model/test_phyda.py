@@ -22,9 +22,7 @@ from phyda_cli.model.vre import Reconstruction
 
 GRID = Grid.equiangular(8, 16)
 CHANNELS = (Channel("u", 50_000.0), Channel("t", 50_000.0), Channel("msl"))
-CONFIG = ModelConfig(
-    latent_channels=4, autoencoder_width=8, encoder_widths=(16, 16, 16), score_widths=(16, 16), heads=2
-)
+CONFIG = ModelConfig(latent_channels=4, autoencoder_width=8, encoder_widths=(16, 16), score_widths=(16, 16), heads=2)
 
 
 def draw(*shape: int, seed: int) -> torch.Tensor:
@@ -56,9 +54,8 @@ def inputs() -> tuple[GriddedObservations, torch.Tensor, torch.Tensor, torch.Ten
 def draw_members(made: PhyDA, count: int, *, seed: int = 0, churn: float = 0.0) -> tuple[Reconstruction, torch.Tensor]:
     with torch.no_grad():
         reconstruction, mean, log_sigma = made.reconstruct(*inputs())
-        return reconstruction, made.members(
-            reconstruction, mean, log_sigma, count=count, evaluations=4, seed=seed, churn=churn
-        )
+        drawn = made.members(reconstruction, mean, log_sigma, count=count, evaluations=4, seeds=[seed], churn=churn)
+        return reconstruction, drawn[0]
 
 
 def test_members_depend_on_the_seed_alone_and_a_larger_ensemble_begins_with_the_smaller() -> None:

@@ -15,7 +15,7 @@ from phyda_cli.model.vre import (
     instance_normalisation,
 )
 
-SMALL = {"encoder_widths": (16, 16, 24), "heads": 2}
+SMALL = {"encoder_widths": (16, 24), "heads": 2}
 SHAPE = (8, 16)
 CHANNELS = 3
 
@@ -120,8 +120,8 @@ def test_features_are_at_the_latent_resolution() -> None:
 
 
 def test_heads_must_divide_the_coarsest_width() -> None:
-    with pytest.raises(ValidationError, match="heads 5 must divide"):
-        ModelConfig(heads=5)
+    with pytest.raises(ValidationError, match="heads 7 must divide"):
+        ModelConfig(heads=7)
 
 
 def test_the_score_network_starts_as_zero_and_uses_all_that_it_is_given() -> None:

@@ -1,0 +1,184 @@
+"""The learned analysis of PhyDA as a method: samples of p(x | x_b, y), their mean and spread.
+
+    x_g = 3D-Var(d/s, σ_o/s)/σ_b       first guess; with σ_b of the model's training, s the background-error scale
+    δ_i = a-calibrated members of PhyDA(Hᵀd, Hᵀσ_o, x_g, anomaly of x_b, static)            in units of s σ_b
+    mean = ⟨δ_i⟩ s σ_b,    spread² = Σ_i (δ_i − δ̄)²/(M − 1) s² σ_b²
+
+Channels and grid are the model's own. Channels that the background lacks are shown to the model as climatology.
+Source: paper, section 3; design, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.fields.regrid import regrid
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
+from phyda_cli.model.checkpoint import Checkpoint
+from phyda_cli.model.gridded import GriddedObservations, grid_observations
+from phyda_cli.observations.operator import ObservationOperator
+
+ANOMALY_LIMIT: Final = 5.0
+"""The background's anomaly is clipped to this many climatological standard deviations."""
+EVALUATIONS: Final = 12
+"""Evaluations of the score network for a sample."""
+TOLERANCE: Final = 3e-3
+"""Of the gradient norm of the first guess: it then differs from the minimum by less than 1 % of σ_b."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """mean: (case, C, H, W) of δ. members: (case, M, C, H, W). first_guess: of 3D-Var. All SI, on the model's grid."""
+
+    mean: torch.Tensor
+    members: torch.Tensor
+    first_guess: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LearnedAnalysis:
+    """The learned analysis with given weights.
+
+    first_guess: 3D-Var with the background error that the weights were trained with, on the same grid.
+    members: samples M, at least 2. evaluations: of the score network for each. seed: of their noise.
+    churn: fresh noise before each evaluation (0: none, deterministic given the seed). scale: s.
+    """
+
+    checkpoint: Checkpoint
+    first_guess: ThreeDVar
+    members: int = 16
+    evaluations: int = EVALUATIONS
+    seed: int = 0
+    churn: float = 0.0
+    scale: float = 1.0
+    device: torch.device | str = "cpu"
+    name: str = "phyda"
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The model's channels."""
+        return self.checkpoint.statistics.channels
+
+    def scaled(self, factor: float) -> LearnedAnalysis:
+        """The same method for background errors `factor` times as large."""
+        return replace(self, scale=self.scale * factor)
+
+    def without_members(self) -> ThreeDVar:
+        """The first guess's method: what a trial analysis needs."""
+        return self.first_guess.without_members().scaled(self.scale)
+
+    def background_error(self) -> State:
+        """s σ_b [SI] on the model's grid."""
+        statistics = self.checkpoint.statistics
+        sigma = statistics.sigma(torch.tensor([self.scale], dtype=torch.float64))[0]
+        return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT"))
+
+    def increment(self, background: State, departures: Departures) -> Increment:
+        """The increment for one case, from a background on any grid."""
+        statistics = self.checkpoint.statistics
+        anomaly = self.anomaly(background)[None]
+        ordered = canonical_order(departures)
+        scale = torch.tensor([self.scale])
+        times = np.array([background.time])
+        result = self.analyse(anomaly, times, [ordered], scale, seeds=[self.seed])
+        labels = (statistics.channels, statistics.grid, background.time)
+        members = result.members[0].double()
+        spread = State(members.std(0), *labels)
+        return Increment(State(result.mean[0].double(), *labels), spread, members, {"evaluations": self.evaluations})
+
+    def analyse(
+        self,
+        anomaly: torch.Tensor,
+        times: NDArray[np.datetime64],
+        cases: Sequence[Departures],
+        scale: torch.Tensor,
+        *,
+        seeds: Sequence[int],
+    ) -> Ensemble:
+        """Many cases at once. anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale (case,): s."""
+        statistics, model = self.checkpoint.statistics, self.checkpoint.model.to(self.device)
+        sigma = statistics.sigma(scale.float())
+        guess = self._guess(cases, scale) / sigma
+        observations = self._gridded(cases, sigma)
+        here = self.device
+        moved = GriddedObservations(
+            *(x.to(here) for x in (observations.signal, observations.noise, observations.density))
+        )
+        with torch.no_grad():
+            static = statistics.static(times, dtype=torch.float32, device=here)
+            seen = anomaly.float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
+            reconstruction, mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static)
+            members = model.members(
+                reconstruction, mean, log_sigma, count=self.members, evaluations=self.evaluations, seeds=seeds,
+                churn=self.churn,
+            ).cpu()  # fmt: skip
+        size = sigma[0].numel()
+        density = torch.tensor([len(case) / size for case in cases])
+        members = self.checkpoint.calibration.apply(members, density) * sigma[:, None]
+        return Ensemble(members.mean(1), members, guess * sigma)
+
+    def anomaly(self, background: State) -> torch.Tensor:
+        """(C, H, W) of a background on any grid; 0 for channels that it lacks."""
+        statistics = self.checkpoint.statistics
+        held = {channel: number for number, channel in enumerate(background.channels)}
+        result = torch.zeros(len(statistics.channels), *statistics.grid.shape)
+        for place, channel in enumerate(statistics.channels):
+            if channel not in held:
+                continue
+            vector = VARIABLES[channel.variable].is_wind_component
+            field = background.values[held[channel]].double()
+            result[place] = regrid(field, background.grid, statistics.grid, vector=vector).float()
+        known = torch.tensor([channel in held for channel in statistics.channels])[:, None, None]
+        return torch.where(known, statistics.anomaly(result[None])[0], 0.0)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        """Where the model's channels stand among the first guess's."""
+        return [self.first_guess.channels().index(channel) for channel in self.checkpoint.statistics.channels]
+
+    def _guess(self, cases: Sequence[Departures], scale: torch.Tensor) -> torch.Tensor:
+        """First guesses (case, C, H, W) [SI]: B scaled by s² is the same as d and σ_o divided by s."""
+        statistics = self.checkpoint.statistics
+        guess = torch.zeros(len(cases), len(statistics.channels), *statistics.grid.shape)
+        observed = [number for number, case in enumerate(cases) if len(case)]
+        if observed:
+            scaled = [_divided(cases[number], float(scale[number])) for number in observed]
+            increments = self.first_guess.increments(scaled).cpu().float()[:, self._order]
+            guess[observed] = increments * scale.float()[observed][:, None, None, None]
+        return guess
+
+    def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
+        statistics = self.checkpoint.statistics
+        operators = [
+            ObservationOperator(
+                statistics.grid,
+                statistics.channels,
+                c.variable,
+                c.latitude,
+                c.longitude,
+                c.pressure,
+                extend="increment",
+            )
+            for c in cases
+        ]
+        return grid_observations(
+            torch.from_numpy(np.concatenate([case.departure for case in cases])).float(),
+            torch.from_numpy(np.concatenate([case.error for case in cases])).float(),
+            torch.cat([operator.indices for operator in operators]),
+            torch.cat([operator.weights for operator in operators]).float(),
+            torch.repeat_interleave(torch.tensor([len(case) for case in cases])),
+            sigma,
+        )
+
+
+def _divided(case: Departures, scale: float) -> Departures:
+    return replace(case, departure=case.departure / scale, error=case.error / scale)
