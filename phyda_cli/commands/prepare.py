@@ -38,7 +38,7 @@ def prepare(
         bool, typer.Option("--simulate", help="Simulate the states and forecasts (needs phyda[simulate]).")
     ] = False,
     preset: Annotated[
-        Literal["tiny", "default"], typer.Option(help="Size of the simulation: days, or three years.")
+        Literal["tiny", "short", "default"], typer.Option(help="Size of the simulation: days, two or three years.")
     ] = "default",
     pieces: Annotated[
         Path | None,

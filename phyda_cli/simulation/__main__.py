@@ -18,13 +18,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m phyda_cli.simulation", description=__doc__)
     parser.add_argument("--directory", type=Path, required=True, help="where the simulation's files lie")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="default")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise at the start and of the perturbations")
     parser.add_argument("--part", choices=get_args(Part), default="all")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("jax").setLevel(logging.WARNING)
     try:
         simulate(
-            preset(arguments.preset),
+            preset(arguments.preset).model_copy(update={"seed": arguments.seed}),
             arguments.directory,
             progress=logging.getLogger("phyda.simulation").info,
             part=cast(Part, arguments.part),
