@@ -17,6 +17,7 @@ from phyda_cli.commands.assimilate import assimilate
 from phyda_cli.commands.doctor import doctor
 from phyda_cli.commands.evaluate import evaluate
 from phyda_cli.commands.prepare import prepare
+from phyda_cli.commands.train import train
 from phyda_cli.console import LogFormat, console, discard_stdout
 from phyda_cli.errors import ExitCode, PhydaError
 
@@ -51,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _command in (assimilate, evaluate, prepare, doctor):
+for _command in (assimilate, evaluate, prepare, train, doctor):
     app.command(epilog=_COMMAND_EPILOG)(_command)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from stat import S_IMODE
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,7 @@ from phyda_cli.observations.errors import default_error_table
 from phyda_cli.preparation.store import open_store
 from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of
 from phyda_cli.training.networks import draw_network
-from phyda_cli.training.statistics import statistics_of
+from phyda_cli.training.statistics import monthly, statistics_of
 
 SHARD: Final = 128
 _BATCH: Final = 32
@@ -110,7 +111,7 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     generators = [np.random.default_rng([source.seed, number * SHARD + k]) for k in range(size)]
     networks = [draw_network(g, grid=store.grid, channels=store.channels, table=table) for g in generators]
     chosen = [growth.draw(g, int(lead)) for g, lead in zip(generators, pairs.lead_hours, strict=True)]
-    background = background_of(pairs, chosen, store.statistic("monthly_mean"))
+    background = background_of(pairs, chosen, monthly(store, "monthly_mean"))
     errors = torch.from_numpy(pairs.truth) - background
     scale = torch.tensor([b.scale for b in chosen])
     increment = errors / statistics.sigma(scale)
@@ -136,7 +137,9 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     )  # fmt: skip
     path = shard_path(directory, number)
     with atomic_path(path, overwrite=True) as temporary:
+        mode = temporary.stat().st_mode
         save_file({field.name: getattr(cases, field.name).contiguous() for field in fields(Cases)}, temporary)
+        temporary.chmod(S_IMODE(mode))  # save_file makes a file of its own, for the owner only
     return path
 
 
@@ -144,7 +147,7 @@ def read_cases(directory: Path, *, count: int | None = None) -> Cases:
     """All cases of a directory, or those of its first shards. Raises InputMissingError when there is none."""
     paths = sorted(directory.glob("cases-*.safetensors"))[: None if count is None else -(-count // SHARD)]
     if not paths:
-        raise InputMissingError(f"{directory}: no training cases; phyda train --stage cases makes them")
+        raise InputMissingError(f"{directory}: no training cases; phyda train --stages cases makes them")
     shards = [load_file(path) for path in paths]
     starts = np.cumsum([0, *(int(shard["offset"][-1]) for shard in shards)])
     joined = {name: torch.cat([shard[name] for shard in shards]) for name in shards[0] if name != "offset"}

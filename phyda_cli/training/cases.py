@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 
 from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.methods.base import Departures
+from phyda_cli.methods.phyda import TOLERANCE
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.model.gridded import GriddedObservations, grid_observations
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.networks import Network
+from phyda_cli.training.statistics import monthly
 
 SCALE_SPREAD: Final = 0.3
 CLIMATOLOGY: Final = 0.06
 """Share of the cases whose background is the climatology."""
-TOLERANCE: Final = 3e-3
-"""Of the gradient norm of 3D-Var: its first guess then differs from the minimum by less than 1 % of σ_b."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ErrorGrowth:
         def relative(sigma: NDArray[np.float64]) -> float:
             return float(np.sqrt(np.average((sigma / nominal) ** 2, weights=np.broadcast_to(weights, sigma.shape))))
 
-        anomaly = np.sqrt((store.statistic("monthly_std") ** 2).mean((0, -1)))
+        anomaly = np.sqrt((monthly(store, "monthly_std") ** 2).mean((0, -1)))
         return cls({lead: relative(store.sigma_b(lead)) for lead in store.leads}, relative(anomaly))
 
     def draw(self, generator: np.random.Generator, lead: int) -> Background:

@@ -66,8 +66,8 @@ class TrainConfig(BaseModel):
     """Weight of the likelihood in the encoder's loss; 0 makes it the mean squared error alone."""
 
     seed: int = Field(default=0, ge=0)
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Of convolutions and products; parameters and sums stay float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of convolutions and products; parameters and sums stay float32. auto: bfloat16 on CUDA, float32 elsewhere."""
 
 
 def read_config(source: Path | str) -> TrainConfig:

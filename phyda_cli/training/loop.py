@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.progress import Journal, Position, read_state, write_state
 from phyda_cli.training.stages import STAGES, Losses, Stage
 
-_LOG_EVERY: Final = 20
+LOG_EVERY: Final = 20
 _VALIDATION_BATCH: Final = 64
 _VALIDATION_SEED: Final = 1
 
@@ -82,6 +83,8 @@ def run_stage(
     start = read_state(path, name, stage.model, average.model, optimizer, run=run)
     journal = Journal(place.directory / "metrics.jsonl", Position(name, start)) if place.rank == 0 else None
     shared: nn.Module = nn.parallel.DistributedDataParallel(stage) if place.world > 1 else stage
+    progress(start)
+    began = time.monotonic()
     for step in range(start, settings.steps):
         rate = settings.learning_rate * min((step + 1) / settings.warm_up, 1.0)
         rate *= 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
@@ -103,12 +106,12 @@ def run_stage(
         _follow(average, stage, min(settings.ema, (1 + step) / (10 + step)))
         done = step + 1
         last = done == settings.steps
-        if done % _LOG_EVERY == 0 or last:
+        if done % LOG_EVERY == 0 or last:
             shown = _shared_mean(losses, place.world)
             if journal:
-                journal.write(
-                    {"stage": name, "step": done, "part": "train", "rate": rate, "norm": float(norm), **shown}
-                )
+                passed, began = time.monotonic() - began, time.monotonic()
+                step_record = {"stage": name, "step": done, "part": "train", "seconds": round(passed, 3)}
+                journal.write({**step_record, "rate": rate, "norm": float(norm), **shown})
         if journal and (done % settings.validate_every == 0 or last):
             scores = validate(average, config, data, place.device)
             journal.write({"stage": name, "step": done, "part": "validation", **scores})
@@ -152,4 +155,5 @@ def _shared_mean(losses: Losses, world: int) -> dict[str, float]:
 
 
 def _autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bfloat16")
+    half = device.type == "cuda" if config.precision == "auto" else config.precision == "bfloat16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)

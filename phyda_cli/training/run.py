@@ -1,6 +1,6 @@
-"""A whole training: cases, then the stages in order, each from where a run before has stopped.
+"""A whole training: the stages in order, each from where a run before has stopped.
 
-DIRECTORY/cases/{train,validation}    the cases (`case_files`), which trainings may share
+DIRECTORY/cases/                      the cases (`case_directory.py`), unless trainings share them elsewhere
 DIRECTORY/state.safetensors           where the stage in work stands
 DIRECTORY/STAGE.safetensors           the model after each finished stage, complete weights
 DIRECTORY/metrics.jsonl               losses
@@ -8,55 +8,98 @@ DIRECTORY/metrics.jsonl               losses
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
+from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.formats.atomic import atomic_path
-from phyda_cli.model.checkpoint import read_checkpoint, to_bytes
+from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint, to_bytes
 from phyda_cli.model.phyda import PhyDA
 from phyda_cli.model.vae import initialise_linear
-from phyda_cli.training.config import TrainConfig
+from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.loop import Data, Workplace, run_stage
-from phyda_cli.training.progress import digest_of
+from phyda_cli.training.origin import outcome
+from phyda_cli.training.progress import digest_of, read_journal
+from phyda_cli.training.stages import STAGES
 
 Progress = Callable[[str, int, int], None]
 """Stage, steps done, steps in all."""
 
 _LINEAR_SAMPLES: Final = 1024
+_BEFORE_SCORE: Final[tuple[StageName, ...]] = ("autoencoder", "encoder")
 
 
 def train(
-    config: TrainConfig, data: Data, place: Workplace, *, about: dict[str, Any], start: Path | None, progress: Progress
+    config: TrainConfig,
+    data: Data,
+    place: Workplace,
+    *,
+    about: dict[str, Any],
+    start: Path | None,
+    progress: Progress,
+    stages: Collection[StageName] | None = None,
 ) -> Path:
-    """Run the stages that are not finished; the file of the last one.
+    """Run the stages that are not finished; the file of the last one that was asked for.
 
-    about: entries of the weights' header, among them the data's digest. start: weights whose networks the stages that
-    this training lacks, and the start of the others, are taken from.
+    about: entries of the weights' header, among them `data` and `inputs`, the digests of what is trained on. start:
+    weights whose networks the stages that this training lacks, and the start of the others, are taken from. stages:
+    those to run, all without it; finished ones are used in any case. Raises BadDataError for files in the directory
+    that another training made.
     """
     torch.manual_seed(config.seed)
     statistics = data.statistics
     model = PhyDA(len(statistics.channels), statistics.grid.shape, config.model)
     if start is not None:
-        model.load_state_dict(read_checkpoint(start).model.state_dict())
+        _load_start(model, read_checkpoint(start), data, start)
     elif "autoencoder" in config.stages:
         initialise_linear(model.autoencoder, data.train.increment[:_LINEAR_SAMPLES].float())
-    run = digest_of(config, str(about["data"]))
-    path = place.directory
-    for name, settings in config.stages.items():
-        path = place.directory / f"{name}.safetensors"
-        if path.exists():
-            model.load_state_dict(read_checkpoint(path).model.state_dict())
+    run = digest_of(config, f"{about['data']} {about['inputs']}")
+    files = {name: place.directory / f"{name}.safetensors" for name in config.stages}
+    finished = {name for name, path in files.items() if path.exists()}
+    for name in finished:
+        _load_finished(model, name, config, data, files[name], run=run)
+    wanted = [name for name in config.stages if stages is None or name in stages]
+    for name in wanted:
+        if name in finished:
             continue
-        progress(name, 0, settings.steps)
+        lacking = (
+            [] if name != "score" or start is not None else [other for other in _BEFORE_SCORE if other not in finished]
+        )
+        if lacking:
+            raise ConfigError(f"the score stage needs {' and '.join(lacking)} first; run all stages, or give --from")
+        steps = config.stages[name].steps
         run_stage(
             name, model, config, data, place, run=run,
-            progress=lambda done, name=name, steps=settings.steps: progress(name, done, steps),  # type: ignore[misc]
+            progress=lambda done, name=name, steps=steps: progress(name, done, steps),  # type: ignore[misc]
         )  # fmt: skip
         if place.rank == 0:
-            content = to_bytes(model, statistics, about={**about, "stage": name, "run": run})
-            with atomic_path(path, overwrite=True) as temporary:
+            found = outcome(read_journal(place.directory / "metrics.jsonl"))
+            content = to_bytes(model, statistics, about={**about, **found, "stage": name, "run": run})
+            with atomic_path(files[name], overwrite=True) as temporary:
                 temporary.write_bytes(content)
-    return path
+        finished.add(name)
+    return files[wanted[-1]]
+
+
+def _load_start(model: PhyDA, checkpoint: Checkpoint, data: Data, path: Path) -> None:
+    """Take all networks of other weights. Raises BadDataError when they do not fit the data or the configuration."""
+    if checkpoint.statistics.channels != data.statistics.channels:
+        raise BadDataError(f"{path}: weights for other variables or levels than the store's")
+    try:
+        model.load_state_dict(checkpoint.model.state_dict())
+    except RuntimeError as error:
+        raise BadDataError(f"{path}: weights of another grid or [model] than the configuration's") from error
+
+
+def _load_finished(model: PhyDA, name: StageName, config: TrainConfig, data: Data, path: Path, *, run: str) -> None:
+    """Take from a finished stage the networks that it trained. Raises BadDataError for those of another training."""
+    checkpoint = read_checkpoint(path)
+    if checkpoint.about.get("run") != run:
+        raise BadDataError(f"{path}: weights of a training with other settings or data; give another directory")
+    STAGES[name](model, config, data.statistics.area)  # marks what the stage trains
+    trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
+    values = {key: value for key, value in checkpoint.model.state_dict().items() if key in trained}
+    model.load_state_dict(values, strict=False)

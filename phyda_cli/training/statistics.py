@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from phyda_cli.model.statistics import MAPPED, Statistics, error_maps
 from phyda_cli.preparation.store import TrainingStore
@@ -19,7 +20,7 @@ _MAP_BATCH: Final = 64
 
 def statistics_of(store: TrainingStore, *, maps: bool = True) -> Statistics:
     """The model's statistics. maps: read the nominal-lead errors for the error maps (seconds), or leave them zero."""
-    monthly_mean, monthly_std = store.statistic("monthly_mean"), store.statistic("monthly_std")
+    monthly_mean, monthly_std = monthly(store, "monthly_mean"), monthly(store, "monthly_std")
     mean = monthly_mean.mean((0, -1))
     variance = (monthly_std**2 + (monthly_mean - mean[None, :, :, None]) ** 2).mean((0, -1))
     drawn = error_maps(_nominal_errors(store), store.channels) if maps else torch.zeros(len(MAPPED), *store.grid.shape)
@@ -31,6 +32,13 @@ def statistics_of(store: TrainingStore, *, maps: bool = True) -> Statistics:
         torch.from_numpy(np.sqrt(variance)).float(),
         drawn.float(),
     )
+
+
+def monthly(store: TrainingStore, name: str) -> NDArray[np.float64]:
+    """A monthly statistic (12, C, H, W) [SI]; a month that the training part lacks has the mean of the others."""
+    values = store.statistic(name)
+    held = np.isfinite(values).reshape(values.shape[0], -1).all(1)
+    return values if held.all() else np.where(held[:, None, None, None], values, values[held].mean(0))
 
 
 def _nominal_errors(store: TrainingStore) -> torch.Tensor:
