@@ -16,6 +16,7 @@ from phyda_cli import __version__
 from phyda_cli.commands.assimilate import assimilate
 from phyda_cli.commands.doctor import doctor
 from phyda_cli.commands.evaluate import evaluate
+from phyda_cli.commands.info import info
 from phyda_cli.commands.prepare import prepare
 from phyda_cli.commands.train import train
 from phyda_cli.console import LogFormat, console, discard_stdout
@@ -52,7 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _command in (assimilate, evaluate, prepare, train, doctor):
+for _command in (assimilate, evaluate, prepare, train, info, doctor):
     app.command(epilog=_COMMAND_EPILOG)(_command)
 
 

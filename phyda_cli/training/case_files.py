@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from phyda_cli.errors import InputMissingError
+from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.formats.background_error import read_background_error
 from phyda_cli.model.gridded import GriddedObservations
@@ -101,7 +101,7 @@ def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int 
 
 
 def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
-    """Make one shard."""
+    """Make one shard. Raises BadDataError when the store holds NaN, or errors of absurd size."""
     store = open_store(source.store)
     table = default_error_table()
     maker = CaseMaker(store, read_background_error(source.background_error)[0], table)
@@ -135,6 +135,11 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
         torch.tensor([network.density for network in networks]), torch.from_numpy(pairs.valid_time),
         *_sparse([gridded[k] for k in range(size)]),
     )  # fmt: skip
+    for name in ("increment", "first_guess", "background", "signal", "noise"):
+        if not bool(torch.isfinite(getattr(cases, name)).all()):
+            raise BadDataError(
+                f"{source.store}: a pair of the {source.part} part has NaN or values beyond 65504 in {name}; prepare it anew"
+            )
     path = shard_path(directory, number)
     with atomic_path(path, overwrite=True) as temporary:
         mode = temporary.stat().st_mode

@@ -27,7 +27,7 @@ def origin(
 ) -> dict[str, Any]:
     """Entries of the header that are known before the training, as JSON values.
 
-    command: the options given. digests: SHA-256 of the other inputs by their names.
+    command: the options given; of paths the last name only, weights travel. digests: SHA-256 of the other inputs by their names.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     return {
@@ -37,7 +37,7 @@ def origin(
         "leads": list(store.leads),
         "inputs": dict(digests),
         "commit": commit(Path(phyda_cli.__file__).resolve().parents[1]),
-        "command": {name: value if isinstance(value, int | None) else str(value) for name, value in command.items()},
+        "command": {option: value.name if isinstance(value, Path) else value for option, value in command.items()},
         "config": config.model_dump(mode="json"),
         "phyda": phyda_cli.__version__,
         "torch": torch.__version__,

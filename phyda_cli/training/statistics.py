@@ -37,7 +37,7 @@ def statistics_of(store: TrainingStore, *, maps: bool = True) -> Statistics:
 def monthly(store: TrainingStore, name: str) -> NDArray[np.float64]:
     """A monthly statistic (12, C, H, W) [SI]; a month that the training part lacks has the mean of the others."""
     values = store.statistic(name)
-    held = np.isfinite(values).reshape(values.shape[0], -1).all(1)
+    held = np.array([bool(np.isfinite(month).all()) for month in values])
     return values if held.all() else np.where(held[:, None, None, None], values, values[held].mean(0))
 
 

@@ -1,0 +1,116 @@
+"""`phyda info`: what a weights file is: grid, variables, levels, training, scores, sizes, digest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from phyda_cli.console import console
+from phyda_cli.errors import BadDataError, InputMissingError
+
+_KINDS: Final = {
+    "phyda-model-1": "learned model",
+    "phyda-background-error-1": "background-error statistics",
+}
+"""Formats of weights, and what they are called."""
+_PASCAL_PER_HECTOPASCAL: Final = 100.0
+
+
+def info(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights of any kind that phyda writes.")],
+) -> None:
+    """Say what a weights file holds and where it comes from."""
+    from phyda_cli.resources import sha256
+
+    header, sizes = _read(weights)
+    about = header.get("about") or header.get("provenance") or {}
+    report = {
+        "file": str(weights),
+        "kind": _KINDS[header["format"]],
+        "format": header["format"],
+        "sha256": sha256(weights),
+        "bytes": weights.stat().st_size,
+        **_fields(header),
+        **({"parameters": _parameters(sizes)} if any(name.startswith("model.") for name in sizes) else {}),
+        **({"config": header["config"]} if "config" in header else {}),
+        "about": about,
+    }
+    console.result("\n".join(_lines(report)), {"status": "ok", **report})
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The header and the size of every tensor. Raises InputMissingError, or BadDataError for anything else."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputMissingError(f"{path}: no such weights")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = json.loads((file.metadata() or {})["phyda"])
+            names = list(file.keys())
+            sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in names}
+        kind = header["format"]
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        raise BadDataError(f"{path}: not weights that phyda writes, or damaged ({error})") from error
+    if kind not in _KINDS:
+        raise BadDataError(f"{path}: weights of format {kind!r}; this phyda knows {', '.join(_KINDS)}")
+    return header, sizes
+
+
+def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The grid, and the levels [Pa] of each variable, none for one on a single level."""
+    grid = header.get("grid") or header
+    latitudes, longitudes = grid["latitudes"], grid["longitudes"]
+    variables: dict[str, list[float]] = {}
+    for name, level in header["channels"]:
+        variables.setdefault(name, []).extend([] if level is None else [level])
+    return {
+        "grid": {
+            "rows": len(latitudes),
+            "columns": len(longitudes),
+            "latitudes": [latitudes[0], latitudes[-1]],
+            "longitudes": [longitudes[0], longitudes[-1]],
+        },
+        "variables": variables,
+    }
+
+
+def _parameters(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Numbers of parameters of each network, and of all."""
+    networks: dict[str, int] = {}
+    for name, size in sizes.items():
+        if name.startswith("model."):
+            network = name.split(".")[1]
+            networks[network] = networks.get(network, 0) + size
+    return {**networks, "all": sum(networks.values())}
+
+
+def _lines(report: Mapping[str, Any]) -> list[str]:
+    """The report for people: one aligned line an entry."""
+    grid = report["grid"]
+    rows: list[tuple[str, str]] = [(name, str(report[name])) for name in ("file", "kind", "format", "sha256", "bytes")]
+    north, south, west, east = (f"{degrees:.2f}" for degrees in (*grid["latitudes"], *grid["longitudes"]))
+    rows.append(
+        ("grid", f"{grid['rows']} x {grid['columns']}, latitudes {north} to {south}, longitudes {west} to {east}")
+    )
+    for name, levels in report["variables"].items():
+        shown = " ".join(f"{level / _PASCAL_PER_HECTOPASCAL:g}" for level in levels)
+        rows.append((f"variable {name}", f"{shown} hPa" if levels else "one level"))
+    for part in ("parameters", "config", "about"):
+        rows += _flat(part, report.get(part, {}))
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {text}" for name, text in rows]
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    """An entry and those inside it, each by its full name."""
+    if isinstance(value, Mapping):
+        return [row for key, inner in value.items() for row in _flat(f"{name} {key}", inner)]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(name, " ".join(map(str, value)))]
+    return [(name, f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value))]
