@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
@@ -71,6 +72,9 @@ def train(
     from phyda_cli.training.config import read_config
     from phyda_cli.training.processes import process_group
 
+    if os.environ.get("RANK", "0") != "0":  # one of several processes: the first speaks for all
+        console.quiet = True
+        console.start()
     if config is not None and preset is not None:
         raise UsageError("give either --config or --preset")
     settings = read_config(config if config is not None else preset or "small")
@@ -116,8 +120,6 @@ def _alone(output: Path, group: Processes) -> Iterator[None]:
     from phyda_cli.formats.atomic import output_lock
 
     if group.rank:
-        console.quiet = True
-        console.start()
         yield
         return
     try:

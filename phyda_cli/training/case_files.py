@@ -138,7 +138,7 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     for name in ("increment", "first_guess", "background", "signal", "noise"):
         if not bool(torch.isfinite(getattr(cases, name)).all()):
             raise BadDataError(
-                f"{source.store}: a pair of the {source.part} part has NaN or values beyond 65504 in {name}; prepare it anew"
+                f"{source.store}: NaN or absurd values in the {source.part} part ({name}); prepare it anew"
             )
     path = shard_path(directory, number)
     with atomic_path(path, overwrite=True) as temporary:

@@ -27,7 +27,8 @@ def origin(
 ) -> dict[str, Any]:
     """Entries of the header that are known before the training, as JSON values.
 
-    command: the options given; of paths the last name only, weights travel. digests: SHA-256 of the other inputs by their names.
+    command: the options given; of paths the last name only, weights travel. digests: SHA-256 of the other inputs by
+    their names.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     return {
