@@ -22,7 +22,7 @@ class ModelConfig(BaseModel):
     encoder_widths: tuple[int, ...] = Field(default=(96, 128, 160), min_length=1)
     """Channels after each of the M strided convolutions of the VRE."""
 
-    score_widths: tuple[int, ...] = Field(default=(96, 128), min_length=1)
+    score_widths: tuple[int, ...] = Field(default=(64, 128), min_length=1)
     """Channels of the score network at the latent's resolution and after each of its strided convolutions."""
 
     heads: int = Field(default=4, ge=1)

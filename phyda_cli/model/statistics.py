@@ -69,6 +69,10 @@ class Statistics:
         """Of backgrounds (batch, C, H, W) [SI], in climatological standard deviations."""
         return (background - self.mean.to(background)[:, :, None]) / self.std.to(background)[:, :, None]
 
+    def state(self, anomaly: torch.Tensor) -> torch.Tensor:
+        """The reverse of `anomaly`: fields (batch, C, H, W) [SI]."""
+        return self.mean.to(anomaly)[:, :, None] + anomaly * self.std.to(anomaly)[:, :, None]
+
     def static(self, times: np.ndarray, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> torch.Tensor:
         """(batch, 8, H, W) for valid times (batch,) datetime64."""
         rows, columns = self.grid.shape

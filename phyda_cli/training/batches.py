@@ -2,7 +2,9 @@
 
 Epoch e visits the cases in the order of the generator of [seed, e]; step k takes the k-th `size` of them. Signs of
 departures and increments are drawn at random (their distribution is symmetric, what a case teaches about the sign is
-noise), the background is unchanged. Some cases have channels of the background missing, as a user's file may.
+noise), the background is unchanged. Half of the cases are mirrored at the equator: rows are reversed, v changes its
+sign and the season is half a year later, under which the equations of motion are unchanged. Some cases have channels
+of the background missing, as a user's file may.
 """
 
 from __future__ import annotations
@@ -23,11 +25,18 @@ _GAPS: Final = 0.4
 """Share of the cases that lack channels of the background, and of the channels that these lack."""
 
 
+_SEASON: Final = slice(2, 4)
+"""cos τ and sin τ among the static channels."""
+_MAPS: Final = slice(4, None)
+"""The static channels that depend on the place."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Fields (batch, C, H, W) of float32 in units of s σ_b; see `Cases`. static: (batch, 8, H, W).
 
-    draw: of the whole step's batch, of which these are the rows `first` and on.
+    state: x_b [SI], whole. sigma: s σ_b [SI] (batch, C, H, 1). progress: share of the steps that are done.
+    normal draws for the whole step's batch, of which these are the rows `first` and on.
     """
 
     increment: torch.Tensor
@@ -36,6 +45,9 @@ class Batch:
     static: torch.Tensor
     observations: GriddedObservations
     density: torch.Tensor
+    state: torch.Tensor
+    sigma: torch.Tensor
+    progress: float
     generator: torch.Generator
     first: int
     total: int
@@ -47,9 +59,17 @@ class Batch:
 
 
 def training_batch(
-    cases: Cases, statistics: Statistics, *, size: int, step: int, seed: int, rank: int = 0, world: int = 1
+    cases: Cases,
+    statistics: Statistics,
+    *,
+    size: int,
+    step: int,
+    steps: int,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
 ) -> Batch:
-    """The batch of a step (from 0), or the share of it of process `rank` of `world`, which divides `size`."""
+    """The batch of a step (from 0) of `steps`, or process `rank`'s share of it; `world` divides `size`."""
     order: list[int] = []
     position = step * size
     while len(order) < size:
@@ -58,10 +78,14 @@ def training_batch(
         order += shuffled[start : start + size - len(order)].tolist()
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))
     sign = torch.randint(0, 2, (size, 1, 1, 1), generator=generator).float() * 2 - 1
+    mirror = torch.rand(size, generator=generator) < 0.5
     gaps = torch.rand(size, 1, 1, 1, generator=generator) < _CASES_WITH_GAPS
     kept = ~(gaps & (torch.rand(size, cases.increment.shape[1], 1, 1, generator=generator) < _GAPS))
     own = slice(rank * size // world, (rank + 1) * size // world)
-    batch = fixed_batch(cases, statistics, order[own], generator=generator, first=own.start, total=size)
+    batch = fixed_batch(
+        cases, statistics, order[own], generator=generator, progress=step / steps, first=own.start, total=size
+    )
+    batch = mirrored(batch, statistics, mirror[own])
     return replace(
         batch,
         increment=batch.increment * sign[own],
@@ -72,20 +96,55 @@ def training_batch(
 
 
 def fixed_batch(
-    cases: Cases, statistics: Statistics, chosen: list[int], *, generator: torch.Generator, first: int, total: int
+    cases: Cases,
+    statistics: Statistics,
+    chosen: list[int],
+    *,
+    generator: torch.Generator,
+    progress: float = 1.0,
+    first: int = 0,
+    total: int | None = None,
 ) -> Batch:
     """The chosen cases as they are."""
     times = cases.hours[chosen].numpy().astype("datetime64[h]")
+    anomaly = cases.background[chosen].float()
     return Batch(
         cases.increment[chosen].float(),
         cases.first_guess[chosen].float(),
-        cases.background[chosen].float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT),
+        anomaly.clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT),
         statistics.static(times, dtype=torch.float32),
         cases.observations(chosen),
         cases.density[chosen].float(),
+        statistics.state(anomaly),
+        statistics.sigma_b.float()[None, :, :, None] * cases.scale[chosen].float()[:, None, None, None],
+        progress,
         generator,
         first,
-        total,
+        len(chosen) if total is None else total,
+    )
+
+
+def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batch:
+    """The batch with the cases chosen (batch,) reflected at the equator; the grid's rows must be symmetric."""
+    where = chosen[:, None, None, None]
+    north = torch.tensor([-1.0 if channel.variable == "v" else 1.0 for channel in statistics.channels])[:, None, None]
+
+    def turn(x: torch.Tensor, sign: torch.Tensor | float) -> torch.Tensor:
+        return torch.where(where, x.flip(-2) * sign, x)
+
+    static = batch.static.clone()
+    static[:, _SEASON] = torch.where(where, -static[:, _SEASON], static[:, _SEASON])
+    static[:, _MAPS] = turn(static[:, _MAPS], 1.0)
+    seen = batch.observations
+    return replace(
+        batch,
+        increment=turn(batch.increment, north),
+        first_guess=turn(batch.first_guess, north),
+        background=turn(batch.background, north),
+        static=static,
+        observations=GriddedObservations(turn(seen.signal, north), turn(seen.noise, 1.0), turn(seen.density, 1.0)),
+        state=turn(batch.state, north),
+        sigma=turn(batch.sigma, 1.0),
     )
 
 
@@ -95,5 +154,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         return batch
     o = batch.observations
     moved = GriddedObservations(o.signal.to(device), o.noise.to(device), o.density.to(device))
-    names = ("increment", "first_guess", "background", "static", "density")
+    names = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
     return replace(batch, observations=moved, **{name: getattr(batch, name).to(device) for name in names})

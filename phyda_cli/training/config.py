@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phyda_cli.errors import ConfigError, InputMissingError
 from phyda_cli.model.config import ModelConfig
+from phyda_cli.model.prdo import PrdoConfig
 
 Preset = Literal["tiny", "small", "base", "unet", "unet-raw"]
 PRESETS: Final = get_args(Preset)
@@ -64,6 +65,9 @@ class TrainConfig(BaseModel):
 
     likelihood: float = Field(default=1.0, ge=0)
     """Weight of the likelihood in the encoder's loss; 0 makes it the mean squared error alone."""
+
+    prdo: PrdoConfig = PrdoConfig()
+    """The physical regularisation of the score stage."""
 
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

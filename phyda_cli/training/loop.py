@@ -75,7 +75,7 @@ def run_stage(
     if settings.batch % place.world:
         raise BadDataError(f"{name}: a batch of {settings.batch} cannot be shared by {place.world} processes")
     model.to(place.device)
-    stage: Stage = STAGES[name](model, config, data.statistics.area).to(place.device)
+    stage: Stage = STAGES[name](model, config, data.statistics, data.train).to(place.device)
     parameters = [p for p in stage.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     average = copy.deepcopy(stage)
@@ -91,8 +91,8 @@ def run_stage(
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = training_batch(
-            data.train, data.statistics, size=settings.batch, step=step, seed=config.seed, rank=place.rank,
-            world=place.world,
+            data.train, data.statistics, size=settings.batch, step=step, steps=settings.steps, seed=config.seed,
+            rank=place.rank, world=place.world,
         )  # fmt: skip
         with _autocast(config, place.device):
             losses: Losses = shared(to_device(batch, place.device))
@@ -130,9 +130,7 @@ def validate(stage: Stage, config: TrainConfig, data: Data, device: torch.device
     with torch.no_grad(), _autocast(config, device):
         for start in range(0, size, _VALIDATION_BATCH):
             chosen = list(range(start, min(start + _VALIDATION_BATCH, size)))
-            batch = fixed_batch(
-                data.validation, data.statistics, chosen, generator=generator, first=0, total=len(chosen)
-            )
+            batch = fixed_batch(data.validation, data.statistics, chosen, generator=generator)
             for key, value in stage(to_device(batch, device)).items():
                 totals[key] = totals.get(key, 0.0) + float(value) * len(chosen) / size
     return totals

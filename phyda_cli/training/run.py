@@ -3,6 +3,7 @@
 DIRECTORY/cases/                      the cases (`case_directory.py`), unless trainings share them elsewhere
 DIRECTORY/state.safetensors           where the stage in work stands
 DIRECTORY/STAGE.safetensors           the model after each finished stage, complete weights
+DIRECTORY/phyda.safetensors           after the score stage: the same with the calibrated spread, ready for use
 DIRECTORY/metrics.jsonl               losses
 """
 
@@ -19,6 +20,7 @@ from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint, to_bytes
 from phyda_cli.model.phyda import PhyDA
 from phyda_cli.model.vae import initialise_linear
+from phyda_cli.training.calibration import calibrate
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.loop import Data, Workplace, run_stage
 from phyda_cli.training.origin import outcome
@@ -28,6 +30,8 @@ from phyda_cli.training.stages import STAGES
 Progress = Callable[[str, int, int], None]
 """Stage, steps done, steps in all."""
 
+FINAL: Final = "phyda.safetensors"
+"""The finished weights."""
 _LINEAR_SAMPLES: Final = 1024
 _BEFORE_SCORE: Final[tuple[StageName, ...]] = ("autoencoder", "encoder")
 
@@ -81,7 +85,25 @@ def train(
             with atomic_path(files[name], overwrite=True) as temporary:
                 temporary.write_bytes(content)
         finished.add(name)
+    if wanted[-1] == "score":
+        return _calibrated(model, data, place, files["score"], progress)
     return files[wanted[-1]]
+
+
+def _calibrated(model: PhyDA, data: Data, place: Workplace, score: Path, progress: Progress) -> Path:
+    """The weights of the score stage with their calibration; made by the first process, where they are not there."""
+    path = place.directory / FINAL
+    if place.rank == 0 and not path.exists():
+        total = len(data.validation)
+        progress("calibration", 0, total)
+        calibration = calibrate(
+            model, data.validation, data.statistics, place.device, lambda done: progress("calibration", done, total)
+        )
+        about = {**read_checkpoint(score).about, "stage": "calibration"}
+        content = to_bytes(model, data.statistics, about=about, calibration=calibration)
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_bytes(content)
+    return path
 
 
 def _load_start(model: PhyDA, checkpoint: Checkpoint, data: Data, path: Path) -> None:
@@ -99,7 +121,7 @@ def _load_finished(model: PhyDA, name: StageName, config: TrainConfig, data: Dat
     checkpoint = read_checkpoint(path)
     if checkpoint.about.get("run") != run:
         raise BadDataError(f"{path}: weights of a training with other settings or data; give another directory")
-    STAGES[name](model, config, data.statistics.area)  # marks what the stage trains
+    STAGES[name](model, config, data.statistics, data.train)  # marks what the stage trains
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     values = {key: value for key, value in checkpoint.model.state_dict().items() if key in trained}
     model.load_state_dict(values, strict=False)

@@ -3,6 +3,7 @@
     autoencoder   L = ⟨(D(z) − δ)²⟩ + β KL                                           all of E and D
     encoder       L = w · ½⟨((δ − μ)/σ)² + 2 ln σ⟩ + ½⟨(δ − μ)²⟩                      the VRE
     score         L = EDM(r), r = (E(δ) − μ_z)/σ_z, + likelihood of E(δ) under σ_z    the score network and g
+                      + λ(σ) ‖physics of the decoded estimate − physics of the truth‖²    (`model.prdo`)
 
 Each stage trains its own networks and takes those before as they are. A stage gives the loss and its parts.
 """
@@ -16,20 +17,26 @@ from torch import nn
 
 from phyda_cli.model import edm
 from phyda_cli.model.phyda import PhyDA, latent_loss, reconstruction_loss
+from phyda_cli.model.prdo import PhysicsMismatch
+from phyda_cli.model.statistics import Statistics
 from phyda_cli.training.batches import Batch
+from phyda_cli.training.case_files import Cases
 from phyda_cli.training.config import StageName, TrainConfig
 
 Losses = dict[str, torch.Tensor]
 """`loss`, which is minimised, and its parts for the log."""
 
+_PHYSICS_SAMPLE: Final = 128
+"""Backgrounds whose physics give the climatological spread."""
+
 
 class Stage(nn.Module):
     """A stage's loss. trained: the networks that it changes; all others are frozen."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, area: torch.Tensor, trained: list[nn.Module]) -> None:
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, trained: list[nn.Module]) -> None:
         super().__init__()
         self.model, self.config = model, config
-        self.register_buffer("area", area.float(), persistent=False)
+        self.register_buffer("area", statistics.area.float(), persistent=False)
         self.area: torch.Tensor
         model.requires_grad_(False)
         for network in trained:
@@ -43,8 +50,8 @@ class Stage(nn.Module):
 class AutoencoderStage(Stage):
     """See the module."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, area: torch.Tensor) -> None:
-        super().__init__(model, config, area, [model.autoencoder])
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, cases: Cases) -> None:
+        super().__init__(model, config, statistics, [model.autoencoder])
 
     def forward(self, batch: Batch) -> Losses:
         x = batch.increment
@@ -57,8 +64,8 @@ class AutoencoderStage(Stage):
 class EncoderStage(Stage):
     """See the module."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, area: torch.Tensor) -> None:
-        super().__init__(model, config, area, [model.encoder])
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, cases: Cases) -> None:
+        super().__init__(model, config, statistics, [model.encoder])
 
     def forward(self, batch: Batch) -> Losses:
         result = self.model.encoder(batch.observations, batch.first_guess, batch.background, batch.static)
@@ -69,10 +76,14 @@ class EncoderStage(Stage):
 
 
 class ScoreStage(Stage):
-    """See the module."""
+    """See the module. cases: a sample of them gives the climatological spread of the physics."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, area: torch.Tensor) -> None:
-        super().__init__(model, config, area, [model.score, model.latent_log_sigma])
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, cases: Cases) -> None:
+        super().__init__(model, config, statistics, [model.score, model.latent_log_sigma])
+        self.physics: PhysicsMismatch | None = None
+        if config.prdo.active:
+            sample = statistics.state(cases.background[:_PHYSICS_SAMPLE].float())
+            self.physics = PhysicsMismatch(config.prdo, statistics.channels, statistics.grid, statistics.area, sample)
 
     def forward(self, batch: Batch) -> Losses:
         with torch.no_grad():
@@ -85,9 +96,46 @@ class ScoreStage(Stage):
         sigma = edm.sigma_of(batch.normal()).to(r)
         noisy = r + sigma[:, None, None, None] * batch.normal(*r.shape[1:]).to(r)
         denoised = self.model.denoise(noisy, sigma, mean, log_sigma.detach(), result.features)
-        error = (denoised - r).square().mean((1, 2, 3))
-        score = (edm.loss_weight(sigma) * error).mean()
-        return {"loss": score + width, "score": score, "width": width}
+        weight = edm.loss_weight(sigma)
+        score = (weight * (denoised - r).square().mean((1, 2, 3))).mean()
+        losses = {"loss": score + width, "score": score, "width": width}
+        if self.physics is None:
+            return losses
+        scale = torch.exp(log_sigma.detach())
+        physics, gradient = self._physics(self.physics, batch, result.mean, mean, scale, sigma, denoised)
+        of_score = 2.0 * weight[:, None, None, None] * (denoised - r).detach() / r.numel()
+        share = gradient.norm() / of_score.norm()
+        return {**losses, "loss": losses["loss"] + physics, "physics": physics, "share": share}
+
+    def _physics(
+        self,
+        mismatch: PhysicsMismatch,
+        batch: Batch,
+        reconstruction: torch.Tensor,
+        mean: torch.Tensor,
+        scale: torch.Tensor,
+        sigma: torch.Tensor,
+        denoised: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean of λ(σ) times the mismatch, and its gradient with respect to the denoised latents.
+
+        The gradient is taken once at a copy of the latents and then handed on, so that its size is known.
+        """
+        weights = self.config.prdo.weights(sigma, batch.progress)
+        chosen = torch.nonzero(weights > 0).flatten()
+        copy = denoised[chosen].detach().requires_grad_()
+        with torch.enable_grad():
+            decode = self.model.autoencoder.decode
+            with torch.no_grad():
+                centre = reconstruction[chosen] - decode(mean[chosen])
+            increment = centre + decode(mean[chosen] + scale[chosen] * copy)
+            state = batch.state[chosen]
+            estimate = state + batch.sigma[chosen] * increment.float()
+            truth = state + batch.sigma[chosen] * batch.increment[chosen]
+            value = (weights[chosen] * mismatch(estimate, truth)).sum() / sigma.numel()
+        (gradient,) = torch.autograd.grad(value, copy) if chosen.numel() else (torch.zeros_like(copy),)
+        handed = (gradient * denoised[chosen]).sum()
+        return value.detach() + handed - handed.detach(), gradient
 
 
 STAGES: Final[dict[StageName, type[AutoencoderStage] | type[EncoderStage] | type[ScoreStage]]] = {
