@@ -60,7 +60,7 @@ class PhysicsConfig(BaseModel):
     """Whether saturated ascent condenses (`full` only)."""
 
     filter_fraction: float = Field(default=2 / 3, gt=0.0, le=1.0)
-    """Share of the grid's truncation that the spectral filter keeps [1]."""
+    """Share of the grid's truncation that is kept in the tendencies of `full` and in the geostrophic residual [1]."""
 
     @model_validator(mode="after")
     def _band(self) -> PhysicsConfig:

@@ -4,7 +4,7 @@ With f = 2Ω sin φ, Φ the geopotential, T_v the virtual temperature, ζ and D 
 
     u_t = (f + ζ) v − ∂_x(Φ + E) − ω ∂u/∂p            E = (u² + v²)/2
     v_t = −(f + ζ) u − ∂_y(Φ + E) − ω ∂v/∂p
-    ω(p) = −∫₀ᵖ D dp′
+    ω(p) = −∫₀ᵖ D dp′ + (p/p_0)² ∫₀^{p_0} D dp′
     T_t = −V·∇T + ω (R_d T_v/(c_p p) − ∂T/∂p) [+ L C/c_p]
     q_t = −V·∇q − ω ∂q/∂p [− C]
     Φ_t(p) = Φ_t(p_m) + ∫_p^{p_m} R_d ∂T_v/∂t d ln p′,     ∇²Φ_t(p_m) = ∇·(f ∇ψ_t(p_m)),     ψ_t: streamfunction of V_t
@@ -14,8 +14,10 @@ inside ζ and E, and nothing has to be divided by cos φ. p_m is the level neare
 that ψ_t is known best; there Φ_t is in linear balance with it. The text-book closure at the ground, Φ_t = α ω − V·∇Φ,
 rests on the divergence of the whole column: on few levels its error is several times the tendency (docs/physics.md).
 
-Products of two fields hold twice their wavenumbers. The state is therefore cut at n ≤ 2/3 of the grid's truncation
-before, and the tendencies (winds as vector harmonics) after.
+The second part of ω is O'Brien's (1970) correction: the integral from the top gathers the errors of D, and at p_0 =
+1000 hPa ω is to be zero. What a product holds beyond the grid's truncation N folds back into it, so the tendencies keep
+n ≤ 2N/3 only (winds as vector harmonics). The state is not cut: without its short waves the products would lose more
+below 2N/3 than folds back there, for that takes two factors with n_1 + n_2 > 4N/3 (docs/physics.md).
 """
 
 from __future__ import annotations
@@ -40,27 +42,26 @@ _MOIST: Final = 1.0 / EPSILON - 1.0
 class PrimitiveEquations:
     """Rates of change of u, v, t, q, z by the equations above, differentiable and batched.
 
-    spectral: the filter, which also differentiates. column: the levels. condensation: whether C acts.
+    spectral: the filter of the tendencies. column: the levels. condensation: whether C acts.
     """
 
     def __init__(self, spectral: SpectralFilter, column: PressureColumn, *, condensation: bool) -> None:
         self._spectral = spectral
+        self._wide = spectral.uncut
         self._column = column
         self._condensation = condensation
         self._middle = int((column.pressure.flatten() - BALANCE_PRESSURE).abs().argmin())
 
     def __call__(self, x: LevelFields) -> LevelFields:
         """Tendencies [per s] of fields (…, level, lat, lon), levels from the top down."""
-        spectral, column = self._spectral, self._column
-        psi, i_chi = spectral.potentials(x.u, x.v)
-        u, v = spectral.winds(psi, i_chi)
-        t_c, q_c = spectral.analysis(x.t), spectral.analysis(x.q)
-        t, q = spectral.synthesis(t_c), spectral.synthesis(q_c)
-        (t_x, t_y), (q_x, q_y) = spectral.gradient(t_c), spectral.gradient(q_c)
-        b_x, b_y = spectral.gradient(spectral.analysis(x.z + 0.5 * (u.square() + v.square())))
+        wide, spectral, column = self._wide, self._spectral, self._column
+        u, v, t, q, z = x
+        psi, i_chi = wide.potentials(u, v)
+        (t_x, t_y), (q_x, q_y) = wide.gradient(wide.analysis(t)), wide.gradient(wide.analysis(q))
+        b_x, b_y = wide.gradient(wide.analysis(z + 0.5 * (u.square() + v.square())))
 
-        omega = -column.from_top(spectral.divergence(i_chi))
-        absolute = spectral.f + spectral.vorticity(psi)
+        omega = column.omega(wide.divergence(i_chi))
+        absolute = wide.f + wide.vorticity(psi)
         u_t = absolute * v - b_x - omega * column.derivative(u)
         v_t = -absolute * u - b_y - omega * column.derivative(v)
         warmth = 1.0 + _MOIST * q
@@ -80,5 +81,4 @@ class PrimitiveEquations:
 
     def omega(self, x: LevelFields) -> torch.Tensor:
         """ω [Pa s-1] (…, level, lat, lon) by continuity."""
-        i_chi = self._spectral.potentials(x.u, x.v)[1]
-        return -self._column.from_top(self._spectral.divergence(i_chi))
+        return self._column.omega(self._wide.divergence(self._wide.potentials(x.u, x.v)[1]))

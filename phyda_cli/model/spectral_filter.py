@@ -1,11 +1,10 @@
 """The spectral filter of the physics and the derivatives that come with it, as two matrix products a transform.
 
-A grid carries harmonics up to N. The product of two fields cut at n ≤ M holds n ≤ 2M, and what lies beyond N folds back
-to 2N − 2M and more, which is harmless while M ≤ 2N/3. Winds are cut as vector harmonics, never by component.
+A grid carries harmonics up to N. Winds are cut as vector harmonics, never by component.
 
 The harmonics are those of `SphericalHarmonics`: fields are fitted with all N of them, then cut. Only the layout is
-another: coefficients are real tensors (m, part, …, n), part 0 the real and part 1 the imaginary one, so that the Fourier
-and the Legendre sums of a batch are plain matrix products without a copy between them. The wind's potentials are ψ and
+another: coefficients are real tensors (m, part, …, n), parts 0 and 1 the real and the imaginary one, so that Fourier
+and Legendre sums of a batch are plain matrix products without a copy between them. The wind's potentials are ψ and
 iχ, with which the parts never mix:
 
     −i v_m = E ψ − D (iχ),   u_m = −D ψ + E (iχ)        E = m P/(a cos φ),  D = (1/a) ∂P/∂φ
@@ -27,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 class SpectralFilter:
-    """The transforms of a grid, cut at M = n ≤ fraction × (largest truncation of the grid).
+    """The transforms of a grid, cut at n ≤ M = fraction × (largest truncation of the grid), rounded down.
 
     Fields are (…, lat, lon), coefficients (m, part, …, n) with m and n from 0 to M and zeros where m > n.
     """
@@ -35,6 +34,7 @@ class SpectralFilter:
     def __init__(self, grid: Grid, fraction: float, *, dtype: torch.dtype, device: torch.device | str) -> None:
         largest = largest_truncation(grid)
         self.truncation = math.floor(fraction * largest)
+        self._largest, self._grid, self._dtype, self._device = largest, grid, dtype, device
         orders = np.arange(self.truncation + 1)
         angle = orders[:, None] * np.radians(np.asarray(grid.longitudes))
         wave = np.stack((np.cos(angle), -np.sin(angle)), axis=1).reshape(2 * orders.size, -1)
@@ -62,6 +62,13 @@ class SpectralFilter:
         self._scalar, self._east, self._north = right(scalar), right(east), right(north)
         self._eigenvalue = table(-orders * (orders + 1) / EARTH_RADIUS**2)
         self._balance = right(other @ (f * east) - same @ (f * north))
+
+    @property
+    def uncut(self) -> SpectralFilter:
+        """The same without the cut: all harmonics of the grid."""
+        if self.truncation == self._largest:
+            return self
+        return SpectralFilter(self._grid, 1.0, dtype=self._dtype, device=self._device)
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Coefficients of fields."""

@@ -52,11 +52,27 @@ def test_an_isothermal_column_has_no_gradient(column: PressureColumn) -> None:
     assert column.derivative(torch.full_like(P, 250.0)).abs().max() < 1e-16
 
 
-def test_the_integral_from_the_top(column: PressureColumn) -> None:
-    """x = 2 + 3 p: ∫ = x(p_1) p_1 + 2 (p − p_1) + 3 (p² − p_1²)/2, the top layer being constant."""
-    top = P[:1]
-    expected = (2 + 3 * top) * top + 2 * (P - top) + 1.5 * (P**2 - top**2)
-    torch.testing.assert_close(column.from_top(2 + 3 * P), expected, rtol=1e-14, atol=0)
+def test_omega_of_two_levels_by_hand() -> None:
+    """D = (4, 1) at 200 and 600 hPa: ∫ D dp = ½ 4 · 200 = 400, + ½ (4 + 1) 400 = 1400, + 1 · 400 = 1800 [hPa].
+
+    The correction is 1800 · 0.04 = 72 and 1800 · 0.36 = 648.
+    """
+    two = PressureColumn((20_000.0, 60_000.0), dtype=torch.float64, device="cpu")
+    omega = two.omega(torch.tensor([4.0, 1.0], dtype=torch.float64)[:, None, None])
+    assert omega.flatten().tolist() == pytest.approx([-32_800.0, -75_200.0])
+
+
+def test_omega_of_a_constant_divergence(column: PressureColumn) -> None:
+    """D = 3: −3 (p − p_1/2) + (p/p_0)² 3 (p_0 − p_1/2)."""
+    expected = -3 * (P - 5_000) + (P / 1e5) ** 2 * 3 * 95_000
+    torch.testing.assert_close(column.omega(torch.full_like(P, 3.0)), expected, rtol=1e-13, atol=0)
+
+
+def test_omega_vanishes_on_a_level_at_the_ground() -> None:
+    deep = PressureColumn((30_000.0, 70_000.0, 101_000.0), dtype=torch.float64, device="cpu")
+    omega = deep.omega(torch.tensor([1.0, -2.0, 5.0], dtype=torch.float64)[:, None, None])
+    assert omega[-1].item() == pytest.approx(0.0, abs=1e-9)
+    assert omega[0].item() != 0.0
 
 
 def test_the_thickness_of_a_profile_linear_in_log_pressure(column: PressureColumn) -> None:

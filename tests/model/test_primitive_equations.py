@@ -42,10 +42,17 @@ def atmosphere(**fields: torch.Tensor | float) -> LevelFields:
     return LevelFields(**{name: ZERO + value for name, value in (rest | fields).items()})
 
 
-def divergent(amplitude: torch.Tensor | float = 1.0) -> tuple[LevelFields, torch.Tensor]:
-    """v = −d a cos φ on a resting atmosphere, and its divergence 2 d sin φ."""
+SHARE = P / 100_000.0
+PROFILE = SHARE - 0.4971875 / 0.95
+"""g(s), s = p/1000 hPa, whose ∫ from the top to s = 1 is 0: ½ 0.1 g(0.1) + ∫_0.1^0.925 g ds + 0.075 g(0.925) = 0."""
+DEPTH = 0.05 * PROFILE[0] - 0.4971875 / 0.95 * (SHARE - 0.1) + 0.5 * (SHARE**2 - 0.01)
+"""∫ g ds from the top to s."""
+
+
+def divergent(amplitude: float = 1.0) -> tuple[LevelFields, torch.Tensor]:
+    """v = −d a cos φ g on a resting atmosphere; its D = 2 d g sin φ, and so ω = −2 d sin φ ∫ g dp [Pa s-1]."""
     d = 1e-6 * amplitude
-    return atmosphere(v=-d * A * C), ZERO + 2 * d * S
+    return atmosphere(v=-d * A * C * PROFILE), -2e5 * d * DEPTH * S
 
 
 def test_an_atmosphere_at_rest_stays_at_rest() -> None:
@@ -145,33 +152,46 @@ def test_without_the_wind_the_residual_is_the_pressure_gradient() -> None:
     assert residual[0].abs().max() < 1e-15
 
 
-def test_omega_of_a_divergence_constant_with_pressure() -> None:
-    x, d = divergent()
-    torch.testing.assert_close(FULL.omega(x), -d * P, rtol=1e-10, atol=1e-12)
+def test_omega_of_a_divergence_linear_in_pressure() -> None:
+    x, omega = divergent()
+    assert PROFILE.flatten()[0] == pytest.approx(-0.42335526)
+    assert DEPTH.flatten()[-1] + 0.075 * PROFILE.flatten()[-1] == pytest.approx(0.0, abs=1e-12)
+    assert omega.abs().max() > 0.02
+    torch.testing.assert_close(FULL.omega(x), omega, rtol=1e-10, atol=1e-12)
 
 
 def test_subsidence_warms_an_isothermal_column_and_thickens_it() -> None:
-    """ω = −D p: T_t = ω R_d T/(c_p p) = −D R_d T/c_p, the same on every level; Φ_t grows by R_d T_t ln(p_m/p)."""
-    x, d = divergent()
+    """T_t = ω R_d T/(c_p p), and Φ_t differs between two levels by R_d ∫ T_t d ln p, trapezoids."""
+    x, omega = divergent()
     tendency = FULL(x)
-    expected = -d * R_DRY * 250.0 / CP_DRY
+    expected = omega * R_DRY * 250.0 / (CP_DRY * P)
     torch.testing.assert_close(tendency.t, expected, rtol=1e-9, atol=1e-12)
-    thickening = tendency.z - tendency.z[MIDDLE]
-    torch.testing.assert_close(thickening, R_DRY * expected * (LEVELS[MIDDLE] / P).log(), rtol=1e-9, atol=1e-9)
+    layer = 0.5 * R_DRY * math.log(5 / 3) * (expected[MIDDLE] + expected[MIDDLE - 1])
+    assert layer.abs().max() > 1e-3
+    torch.testing.assert_close(tendency.z[MIDDLE - 1] - tendency.z[MIDDLE], layer, rtol=1e-9, atol=1e-9)
 
 
 def test_moist_air_expands_by_its_virtual_temperature() -> None:
-    x, d = divergent()
+    x, omega = divergent()
     tendency = FULL(x._replace(q=ZERO + 0.01)).t
-    expected = -d * R_DRY * 250.0 * (1 + (1 / EPSILON - 1) * 0.01) / CP_DRY
+    expected = omega * R_DRY * 250.0 * (1 + (1 / EPSILON - 1) * 0.01) / (CP_DRY * P)
     torch.testing.assert_close(tendency, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_vertical_advection_of_humidity_linear_in_log_pressure() -> None:
-    """q = α ln p + β, ω = −D p: q_t = −ω α/p = α D."""
-    x, d = divergent()
+    """q = α ln p + β: q_t = −ω α/p."""
+    x, omega = divergent()
     tendency = FULL(x._replace(q=ZERO + 0.002 * P.log())).q
-    torch.testing.assert_close(tendency, 0.002 * d, rtol=1e-9, atol=1e-16)
+    torch.testing.assert_close(tendency, -0.002 * omega / P, rtol=1e-9, atol=1e-16)
+
+
+def test_vertical_advection_of_momentum() -> None:
+    """u = U cos φ (1 + ln(p/p_0)/2) in the flow v of `divergent`: −v ∂u/∂y + f v + u v tan φ/a − ω U cos φ/(2p)."""
+    x, omega = divergent()
+    strength = 20.0 * (1 + 0.5 * SHARE.log())
+    tendency = FULL(x._replace(u=strength * C + ZERO)).u
+    level = x.v * (2 * OMEGA * S + 2 * strength * S / A)  # −v u_φ/a = v U sin φ/a, and so is u v tan φ/a
+    torch.testing.assert_close(tendency, level - omega * 10.0 * C / P, rtol=1e-9, atol=1e-12)
 
 
 def test_a_constant_stays_constant_in_any_flow() -> None:
@@ -237,5 +257,5 @@ def test_condensation_turns_vapour_into_heat() -> None:
     heating, loss = moist.t - dry.t, dry.q - moist.q
     assert loss.max() > 1e-10
     torch.testing.assert_close(CP_DRY * heating, LATENT_HEAT * loss, rtol=1e-9, atol=1e-9)
-    # ω = −D p with D = 2 d sin φ: air rises in the north, and in the south nothing condenses
-    assert loss[4, AWAY][:14].abs().max() < 0.02 * loss[4].max()
+    # ω = −2 d sin φ ∫ g dp with ∫ g dp < 0: air rises in the south, and in the north nothing condenses
+    assert loss[4, AWAY][-14:].abs().max() < 0.02 * loss[4].max()
