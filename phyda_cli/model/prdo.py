@@ -32,10 +32,10 @@ class PrdoConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: PhysicsConfig = PhysicsConfig()
-    weight: float = Field(default=0.3, ge=0)
+    weight: float = Field(default=5e-4, ge=0)
     """c: chosen so that the physics' gradient is 10 to 20 % of the score's (`share` in the metrics)."""
 
-    hydrostatic: float = Field(default=1.0, ge=0)
+    hydrostatic: float = Field(default=0.3, ge=0)
     """λ_h."""
 
     cap: float = Field(default=20.0, ge=1)
