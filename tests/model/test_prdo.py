@@ -34,7 +34,7 @@ def mismatch(**choices: object) -> PhysicsMismatch:
 
 
 def test_the_weights_by_hand() -> None:
-    """c min(1 + 1/σ², cap): σ = 1 gives 2c, σ = ½ gives 5c, σ = 0.1 the cap, above 1 nothing; half-way up the ramp half."""
+    """σ = 1 gives 2c, σ = ½ gives 5c, σ = 0.1 the cap, above 1 nothing; half-way up the ramp a half."""
     config = PrdoConfig(weight=0.5, cap=20.0, ramp=0.2)
     sigma = torch.tensor([1.0, 0.5, 0.1, 1.0001, 8.0])
     assert config.weights(sigma, 1.0).tolist() == pytest.approx([1.0, 2.5, 10.0, 0.0, 0.0])
