@@ -99,7 +99,7 @@ def train(
                 names = cast("list[StageName]", [name for name in wanted if name != CASES])
                 path = prepared.run(output, place, names, group, options, display)
         if group.rank == 0:
-            console.result(str(path), {"status": "ok", "output": path, **_summary(output, path)})
+            console.result(str(path), {"status": "ok", "output": path, **_summary(output, wanted[-1])})
 
 
 def _wanted(stages: str | None, settings: TrainConfig) -> list[str]:
@@ -237,11 +237,9 @@ class _Display(contextlib.ExitStack):
             self._board.add(fresh)
 
 
-def _summary(output: Path, path: Path) -> dict[str, Any]:
-    """Of the finished weights, for the document."""
+def _summary(output: Path, stage: str) -> dict[str, Any]:
+    """Of the run, for the document: its last stage, hours and scores."""
     from phyda_cli.training.origin import outcome
     from phyda_cli.training.progress import read_journal
 
-    if path.is_dir():
-        return {"stage": CASES}
-    return {"stage": path.stem, **outcome(read_journal(output / "metrics.jsonl"))}
+    return {"stage": stage} | ({} if stage == CASES else outcome(read_journal(output / "metrics.jsonl")))

@@ -114,6 +114,8 @@ def run_stage(
                 journal.write({**step_record, "rate": rate, "norm": float(norm), **shown})
         if journal and (done % settings.validate_every == 0 or last):
             scores = validate(average, config, data, place.device)
+            if not all(map(math.isfinite, scores.values())):
+                raise BadDataError(f"{name}: the validation loss is not finite at step {done}; make the cases anew")
             journal.write({"stage": name, "step": done, "part": "validation", **scores})
         if place.rank == 0 and (done % settings.save_every == 0 or last):
             write_state(path, Position(name, done), stage.model, average.model, optimizer, run=run)

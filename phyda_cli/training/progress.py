@@ -72,13 +72,16 @@ def read_state(
     def part(prefix: str) -> dict[str, torch.Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
-    model.load_state_dict(part("model."))
-    average.load_state_dict(part("average."))
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in part("adam.").items():
-        number, _, moment = name.partition(".")
-        moments.setdefault(int(number), {})[moment] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        model.load_state_dict(part("model."))
+        average.load_state_dict(part("average."))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in part("adam.").items():
+            number, _, moment = name.partition(".")
+            moments.setdefault(int(number), {})[moment] = value
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise BadDataError(f"{path}: state of other networks, or damaged; delete it to start the stage anew") from error
     return int(header["step"])
 
 

@@ -65,13 +65,14 @@ def train(
     finished = {name for name, path in files.items() if path.exists()}
     for name in finished:
         _load_finished(model, name, config, data, files[name], run=run)
+    if (place.directory / FINAL).exists():
+        _read_own(place.directory / FINAL, run=run)
     wanted = [name for name in config.stages if stages is None or name in stages]
     for name in wanted:
         if name in finished:
             continue
-        lacking = (
-            [] if name != "score" or start is not None else [other for other in _BEFORE_SCORE if other not in finished]
-        )
+        needed = _BEFORE_SCORE if name == "score" and start is None else ()
+        lacking = [other for other in needed if other not in finished]
         if lacking:
             raise ConfigError(f"the score stage needs {' and '.join(lacking)} first; run all stages, or give --from")
         steps = config.stages[name].steps
@@ -117,11 +118,17 @@ def _load_start(model: PhyDA, checkpoint: Checkpoint, data: Data, path: Path) ->
 
 
 def _load_finished(model: PhyDA, name: StageName, config: TrainConfig, data: Data, path: Path, *, run: str) -> None:
-    """Take from a finished stage the networks that it trained. Raises BadDataError for those of another training."""
-    checkpoint = read_checkpoint(path)
-    if checkpoint.about.get("run") != run:
-        raise BadDataError(f"{path}: weights of a training with other settings or data; give another directory")
+    """Take from a finished stage the networks that it trained. Raises BadDataError for one of another training."""
+    checkpoint = _read_own(path, run=run)
     STAGES[name](model, config, data.statistics, data.train)  # marks what the stage trains
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     values = {key: value for key, value in checkpoint.model.state_dict().items() if key in trained}
     model.load_state_dict(values, strict=False)
+
+
+def _read_own(path: Path, *, run: str) -> Checkpoint:
+    """Read weights. Raises BadDataError for those of another training."""
+    checkpoint = read_checkpoint(path)
+    if checkpoint.about.get("run") != run:
+        raise BadDataError(f"{path}: weights of a training with other settings or data; give another directory")
+    return checkpoint

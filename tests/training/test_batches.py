@@ -1,0 +1,103 @@
+"""A step's batch: a pure function of seed and step, shared exactly, symmetric in sign."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.training import batches
+from phyda_cli.training.batches import Batch, training_batch
+
+FIELDS = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
+STEPS = 100
+OBSERVED = ("signal", "noise", "density")
+
+
+@pytest.fixture(scope="module")
+def data(place):
+    return place.data()
+
+
+def draw(data, step: int, *, seed: int = 0, size: int = 8, rank: int = 0, world: int = 1) -> Batch:
+    return training_batch(
+        data.train, data.statistics, size=size, step=step, steps=STEPS, seed=seed, rank=rank, world=world
+    )
+
+
+def contents(batch: Batch) -> list[torch.Tensor]:
+    own = [getattr(batch, name) for name in FIELDS] + [getattr(batch.observations, name) for name in OBSERVED]
+    return [*own, batch.normal(3, 2), batch.normal()]
+
+
+def equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_it_depends_on_seed_and_step_alone(data):
+    wanted = contents(draw(data, 5))
+    torch.manual_seed(99)
+    draw(data, 4)
+    assert equal(contents(draw(data, 5)), wanted)
+    assert not equal(contents(draw(data, 6)), wanted)
+    assert not equal(contents(draw(data, 5, seed=1)), wanted)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_shares_of_all_processes_are_the_whole(data, world):
+    whole = contents(draw(data, 3))
+    parts = [contents(draw(data, 3, rank=rank, world=world)) for rank in range(world)]
+    assert equal([torch.cat(pieces) for pieces in zip(*parts, strict=True)], whole)
+
+
+def test_signs_turn_the_errors_and_mirrors_the_sphere(data):
+    cases, size = data.train, len(data.train)
+    shuffled = np.random.default_rng([0, 0]).permutation(size).tolist()
+    batch = draw(data, 0, size=size)
+    north = torch.tensor([-1.0 if c.variable == "v" else 1.0 for c in data.statistics.channels])[:, None, None]
+    plain = cases.increment[shuffled].float()
+    mirror = (batch.increment.abs() == plain.flip(-2).abs()).all((1, 2, 3))
+    assert torch.equal((batch.increment.abs() == plain.abs()).all((1, 2, 3)), ~mirror)
+
+    def turned(x: torch.Tensor, sign: torch.Tensor | float) -> torch.Tensor:
+        return torch.stack([row.flip(-2) * sign if turn else row for row, turn in zip(x, mirror, strict=True)])
+
+    sign = torch.sign((batch.increment * turned(plain, north)).sum((1, 2, 3)))[:, None, None, None]
+    for drawn in (sign, 1 - 2 * mirror.float()):
+        assert set(drawn.flatten().tolist()) == {-1.0, 1.0}
+        assert abs(float(drawn.mean())) < 0.4
+    observed = cases.observations(shuffled)
+    assert torch.equal(batch.increment, turned(plain, north) * sign)
+    assert torch.equal(batch.first_guess, turned(cases.first_guess[shuffled].float(), north) * sign)
+    assert torch.equal(batch.observations.signal, turned(observed.signal, north) * sign)
+    assert torch.equal(batch.observations.noise, turned(observed.noise, 1.0))
+    assert torch.equal(batch.observations.density, turned(observed.density, 1.0))
+    assert torch.equal(batch.density, cases.density[shuffled])
+    background = turned(cases.background[shuffled].float(), north).clamp(-5, 5)
+    kept = (batch.background != 0).flatten(2).any(2)
+    assert torch.equal(batch.background, background * kept[:, :, None, None])
+    gaps = (~kept).any(1).float().mean()
+    assert gaps == pytest.approx(batches._CASES_WITH_GAPS, abs=0.15)
+
+
+def test_an_epoch_visits_every_case_once_across_batches(data):
+    size, numbered = len(data.train), replace(data.train, density=torch.arange(len(data.train)).float())
+    assert size % 8 == 0 or size > 8
+    seen = []
+    for step in range(-(-2 * size // 8)):
+        seen += training_batch(numbered, data.statistics, size=8, step=step, steps=STEPS, seed=3).density.tolist()
+    assert sorted(seen[:size]) == list(range(size))
+    assert sorted(seen[size : 2 * size]) == list(range(size))
+    assert seen[:size] != seen[size : 2 * size]
+
+
+def test_a_batch_may_be_larger_than_the_cases(data):
+    assert draw(data, 0, size=3 * len(data.train)).increment.shape[0] == 3 * len(data.train)
+
+
+def test_backgrounds_are_clipped(data):
+    wild = replace(data.train, background=data.train.background * 100)
+    batch = training_batch(wild, data.statistics, size=8, step=0, steps=STEPS, seed=0)
+    assert float(batch.background.abs().max()) == batches.ANOMALY_LIMIT
