@@ -26,6 +26,7 @@ from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
 from phyda_cli.model.checkpoint import Checkpoint
 from phyda_cli.model.gridded import GriddedObservations, grid_observations
+from phyda_cli.model.phyda import Base
 from phyda_cli.observations.operator import ObservationOperator
 
 ANOMALY_LIMIT: Final = 5.0
@@ -116,9 +117,10 @@ class LearnedAnalysis:
         with torch.no_grad():
             static = statistics.static(times, dtype=torch.float32, device=here)
             seen = anomaly.float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
-            reconstruction, mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static)
+            base = Base(anomaly.float().to(here), (statistics.std.float()[:, :, None] / sigma[..., :1]).to(here))
+            reconstruction, mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static, base)
             members = model.members(
-                reconstruction, mean, log_sigma, count=self.members, evaluations=self.evaluations, seeds=seeds,
+                reconstruction, mean, log_sigma, base, count=self.members, evaluations=self.evaluations, seeds=seeds,
                 churn=self.churn,
             ).cpu()  # fmt: skip
         size = sigma[0].numel()

@@ -38,6 +38,9 @@ class ModelConfig(BaseModel):
     background: bool = True
     """The background's anomaly as a channel."""
 
+    conditional: bool = True
+    """False: the score network learns the prior of increments, for guidance alone; the VRE is not used."""
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelConfig:
         if self.encoder_widths[-1] % self.heads:

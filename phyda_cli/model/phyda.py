@@ -5,6 +5,13 @@
     r = sampler(D(·; σ | f, μ_z, log σ_z)),   z = μ_z + σ_z r                N times
     δ_i = μ + D(z_i) − D(μ_z)
 
+With `latent = "state"` the autoencoder describes states instead: with b the background's anomaly and ρ = std/(s σ_b),
+
+    μ_z = E(b + μ/ρ),    δ_i = μ + ρ (D(z_i) − D(μ_z))                       so x_a = x_b + μ + D(z) − D(E(x_b + μ))
+
+With `conditional = false` nothing is known: μ = 0, σ_z = 1, f = 0, and r is the latent itself (the prior of increments
+that guidance starts from).
+
 Decoding differences makes the autoencoder's floor cancel in the mean. Members come in antithetic pairs (noise ε and
 −ε), so that the noise of a small ensemble's mean, which is odd in ε to first order, cancels too. Source: paper,
 section 3; the residual around a regression mean: Mardani et al. (2023), CorrDiff.
@@ -13,6 +20,7 @@ section 3; the residual around a regression mean: Mardani et al. (2023), CorrDif
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -24,6 +32,13 @@ from phyda_cli.model.gridded import GriddedObservations
 from phyda_cli.model.score import ScoreNetwork
 from phyda_cli.model.vae import Autoencoder
 from phyda_cli.model.vre import Reconstruction, VirtualReconstructionEncoder
+
+
+class Base(NamedTuple):
+    """What the increments stand on. anomaly: b (batch, C, H, W). ratio: ρ (batch, C, H, 1)."""
+
+    anomaly: torch.Tensor
+    ratio: torch.Tensor
 
 
 class PhyDA(nn.Module):
@@ -43,11 +58,27 @@ class PhyDA(nn.Module):
         first_guess: torch.Tensor,
         background: torch.Tensor,
         static: torch.Tensor,
+        base: Base,
     ) -> tuple[Reconstruction, torch.Tensor, torch.Tensor]:
         """The virtual reconstruction, and μ_z and log σ_z (batch, c, H/2, W/2)."""
+        if not self.config.conditional:
+            nothing = torch.zeros_like(first_guess)
+            shape = (first_guess.shape[-2] // 2, first_guess.shape[-1] // 2)
+            features = nothing.new_zeros(nothing.shape[0], self.encoder.feature_width, *shape)
+            latent = nothing.new_zeros(nothing.shape[0], self.config.latent_channels, *shape)
+            return Reconstruction(nothing, nothing, features), latent, latent
         reconstruction: Reconstruction = self.encoder(observations, first_guess, background, static)
-        mean, _ = self.autoencoder.encode(reconstruction.mean)
+        mean, _ = self.autoencoder.encode(self.described(reconstruction.mean, base))
         return reconstruction, mean, self.latent_scale(reconstruction.features)
+
+    def described(self, increment: torch.Tensor, base: Base) -> torch.Tensor:
+        """What the autoencoder is given for an increment: itself, or the state's anomaly."""
+        return increment if self.config.latent == "increment" else base.anomaly + increment / base.ratio
+
+    def decode(self, latent: torch.Tensor, base: Base) -> torch.Tensor:
+        """D(z) in units of σ_b, up to what does not depend on z."""
+        decoded = self.autoencoder.decode(latent)
+        return decoded if self.config.latent == "increment" else base.ratio * decoded
 
     def latent_scale(self, features: torch.Tensor) -> torch.Tensor:
         """log σ_z = g(f)."""
@@ -75,6 +106,7 @@ class PhyDA(nn.Module):
         reconstruction: Reconstruction,
         mean: torch.Tensor,
         log_sigma: torch.Tensor,
+        base: Base,
         *,
         count: int,
         evaluations: int,
@@ -92,8 +124,9 @@ class PhyDA(nn.Module):
             return self.denoise(noisy, sigma, *conditions)
 
         r = edm.sample(denoiser, noise, evaluations=evaluations, churn=churn, seed=seeds[0] + 1)
-        decoded = self.autoencoder.decode(conditions[0] + conditions[1].exp() * r)
-        centre = reconstruction.mean - self.autoencoder.decode(mean)
+        repeated = Base(*(x.repeat_interleave(count, 0) for x in base))
+        decoded = self.decode(conditions[0] + conditions[1].exp() * r, repeated)
+        centre = reconstruction.mean - self.decode(mean, base)
         return centre[:, None] + decoded.reshape(len(seeds), count, *centre.shape[1:])
 
 

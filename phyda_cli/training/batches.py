@@ -17,6 +17,7 @@ import torch
 
 from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.model.gridded import GriddedObservations
+from phyda_cli.model.phyda import Base
 from phyda_cli.model.statistics import Statistics
 from phyda_cli.training.case_files import Cases
 
@@ -35,7 +36,8 @@ _MAPS: Final = slice(4, None)
 class Batch:
     """Fields (batch, C, H, W) of float32 in units of s σ_b; see `Cases`. static: (batch, 8, H, W).
 
-    state: x_b [SI], whole. sigma: s σ_b [SI] (batch, C, H, 1). progress: share of the steps that are done.
+    state: x_b [SI], whole. sigma: s σ_b [SI] (batch, C, H, 1). base: for the autoencoder. progress: share of the steps
+    done.
     normal draws for the whole step's batch, of which these are the rows `first` and on.
     """
 
@@ -47,6 +49,7 @@ class Batch:
     density: torch.Tensor
     state: torch.Tensor
     sigma: torch.Tensor
+    base: Base
     progress: float
     generator: torch.Generator
     first: int
@@ -108,6 +111,7 @@ def fixed_batch(
     """The chosen cases as they are."""
     times = cases.hours[chosen].numpy().astype("datetime64[h]")
     anomaly = cases.background[chosen].float()
+    sigma = statistics.sigma_b.float()[None, :, :, None] * cases.scale[chosen].float()[:, None, None, None]
     return Batch(
         cases.increment[chosen].float(),
         cases.first_guess[chosen].float(),
@@ -116,7 +120,8 @@ def fixed_batch(
         cases.observations(chosen),
         cases.density[chosen].float(),
         statistics.state(anomaly),
-        statistics.sigma_b.float()[None, :, :, None] * cases.scale[chosen].float()[:, None, None, None],
+        sigma,
+        Base(anomaly, statistics.std.float()[:, :, None] / sigma),
         progress,
         generator,
         first,
@@ -145,6 +150,7 @@ def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batc
         observations=GriddedObservations(turn(seen.signal, north), turn(seen.noise, 1.0), turn(seen.density, 1.0)),
         state=turn(batch.state, north),
         sigma=turn(batch.sigma, 1.0),
+        base=Base(turn(batch.base.anomaly, north), turn(batch.base.ratio, 1.0)),
     )
 
 
@@ -155,4 +161,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     o = batch.observations
     moved = GriddedObservations(o.signal.to(device), o.noise.to(device), o.density.to(device))
     names = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
-    return replace(batch, observations=moved, **{name: getattr(batch, name).to(device) for name in names})
+    base = Base(*(x.to(device) for x in batch.base))
+    return replace(batch, observations=moved, base=base, **{name: getattr(batch, name).to(device) for name in names})

@@ -30,9 +30,9 @@ def calibrate(
     for start in range(0, len(cases), _BATCH):
         chosen = list(range(start, min(start + _BATCH, len(cases))))
         batch = to_device(fixed_batch(cases, statistics, chosen, generator=torch.Generator()), device)
-        parts = model.reconstruct(batch.observations, batch.first_guess, batch.background, batch.static)
+        parts = model.reconstruct(batch.observations, batch.first_guess, batch.background, batch.static, batch.base)
         seeds = [_SEED + number for number in chosen]
-        members = model.members(*parts, count=MEMBERS, evaluations=EVALUATIONS, seeds=seeds).cpu()
+        members = model.members(*parts, batch.base, count=MEMBERS, evaluations=EVALUATIONS, seeds=seeds).cpu()
         sums.add(members, batch.increment.cpu(), batch.density.cpu(), statistics.area)
         progress(start + len(chosen))
     return sums.fit()

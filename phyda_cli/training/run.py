@@ -20,6 +20,7 @@ from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint, to_bytes
 from phyda_cli.model.phyda import PhyDA
 from phyda_cli.model.vae import initialise_linear
+from phyda_cli.training.batches import fixed_batch
 from phyda_cli.training.calibration import calibrate
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.loop import Data, Workplace, run_stage
@@ -59,7 +60,9 @@ def train(
     if start is not None:
         _load_start(model, read_checkpoint(start), data, start)
     elif "autoencoder" in config.stages:
-        initialise_linear(model.autoencoder, data.train.increment[:_LINEAR_SAMPLES].float())
+        sample = list(range(min(_LINEAR_SAMPLES, len(data.train))))
+        batch = fixed_batch(data.train, statistics, sample, generator=torch.Generator())
+        initialise_linear(model.autoencoder, model.described(batch.increment, batch.base))
     run = digest_of(config, f"{about['data']} {about['inputs']}")
     files = {name: place.directory / f"{name}.safetensors" for name in config.stages}
     finished = {name for name, path in files.items() if path.exists()}

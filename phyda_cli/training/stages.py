@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from phyda_cli.model import edm
-from phyda_cli.model.phyda import PhyDA, latent_loss, reconstruction_loss
+from phyda_cli.model.phyda import Base, PhyDA, latent_loss, reconstruction_loss
 from phyda_cli.model.prdo import PhysicsMismatch
 from phyda_cli.model.statistics import Statistics
 from phyda_cli.training.batches import Batch
@@ -54,7 +54,7 @@ class AutoencoderStage(Stage):
         super().__init__(model, config, statistics, [model.autoencoder])
 
     def forward(self, batch: Batch) -> Losses:
-        x = batch.increment
+        x = self.model.described(batch.increment, batch.base)
         shape = (self.model.config.latent_channels, x.shape[-2] // 2, x.shape[-1] // 2)
         noise = batch.normal(*shape).to(x)
         loss, reconstruction = self.model.autoencoder.loss(x, self.area, beta=self.config.beta, noise=noise)
@@ -87,10 +87,12 @@ class ScoreStage(Stage):
 
     def forward(self, batch: Batch) -> Losses:
         with torch.no_grad():
-            result = self.model.encoder(batch.observations, batch.first_guess, batch.background, batch.static)
-            latent, _ = self.model.autoencoder.encode(batch.increment)
-            mean, _ = self.model.autoencoder.encode(result.mean)
-        log_sigma = self.model.latent_scale(result.features)
+            result, mean, log_sigma = self.model.reconstruct(
+                batch.observations, batch.first_guess, batch.background, batch.static, batch.base
+            )
+            latent, _ = self.model.autoencoder.encode(self.model.described(batch.increment, batch.base))
+        if self.config.model.conditional:
+            log_sigma = self.model.latent_scale(result.features)
         width = latent_loss(latent, mean, log_sigma)
         r = ((latent - mean) * torch.exp(-log_sigma)).detach().float()
         sigma = edm.sigma_of(batch.normal()).to(r)
@@ -125,10 +127,10 @@ class ScoreStage(Stage):
         chosen = torch.nonzero(weights > 0).flatten()
         copy = denoised[chosen].detach().requires_grad_()
         with torch.enable_grad():
-            decode = self.model.autoencoder.decode
+            base = Base(*(x[chosen] for x in batch.base))
             with torch.no_grad():
-                centre = reconstruction[chosen] - decode(mean[chosen])
-            increment = centre + decode(mean[chosen] + scale[chosen] * copy)
+                centre = reconstruction[chosen] - self.model.decode(mean[chosen], base)
+            increment = centre + self.model.decode(mean[chosen] + scale[chosen] * copy, base)
             state = batch.state[chosen]
             estimate = state + batch.sigma[chosen] * increment.float()
             truth = state + batch.sigma[chosen] * batch.increment[chosen]

@@ -16,7 +16,7 @@ from phyda_cli.fields.state import Channel
 from phyda_cli.model.checkpoint import read_checkpoint, to_bytes
 from phyda_cli.model.config import ModelConfig
 from phyda_cli.model.gridded import GriddedObservations
-from phyda_cli.model.phyda import PhyDA, latent_loss, reconstruction_loss
+from phyda_cli.model.phyda import Base, PhyDA, latent_loss, reconstruction_loss
 from phyda_cli.model.statistics import Statistics, error_maps
 from phyda_cli.model.vre import Reconstruction
 
@@ -51,10 +51,16 @@ def inputs() -> tuple[GriddedObservations, torch.Tensor, torch.Tensor, torch.Ten
     return gridded, draw(1, 3, 8, 16, seed=4), draw(1, 3, 8, 16, seed=5), static
 
 
+def base() -> Base:
+    return Base(draw(1, 3, 8, 16, seed=6), 2.0 + draw(1, 3, 8, 1, seed=7).abs())
+
+
 def draw_members(made: PhyDA, count: int, *, seed: int = 0, churn: float = 0.0) -> tuple[Reconstruction, torch.Tensor]:
     with torch.no_grad():
-        reconstruction, mean, log_sigma = made.reconstruct(*inputs())
-        drawn = made.members(reconstruction, mean, log_sigma, count=count, evaluations=4, seeds=[seed], churn=churn)
+        reconstruction, mean, log_sigma = made.reconstruct(*inputs(), base())
+        drawn = made.members(
+            reconstruction, mean, log_sigma, base(), count=count, evaluations=4, seeds=[seed], churn=churn
+        )
         return reconstruction, drawn[0]
 
 
@@ -96,10 +102,40 @@ def test_rotation_of_the_inputs_rotates_the_reconstruction_and_its_latent() -> N
     straight = [GriddedObservations(*(x.double() for x in (gridded.signal, gridded.noise, gridded.density)))]
     turned = [GriddedObservations(*(x.double().roll(8, -1) for x in (gridded.signal, gridded.noise, gridded.density)))]
     with torch.no_grad():
-        before = made.reconstruct(straight[0], *(x.double() for x in rest))
-        after = made.reconstruct(turned[0], *(x.double().roll(8, -1) for x in rest))
+        before = made.reconstruct(straight[0], *(x.double() for x in rest), Base(*(x.double() for x in base())))
+        after = made.reconstruct(
+            turned[0], *(x.double().roll(8, -1) for x in rest), Base(*(x.double().roll(8, -1) for x in base()))
+        )
     assert torch.allclose(before[0].mean.roll(8, -1), after[0].mean, atol=1e-10)
     assert torch.allclose(before[1].roll(4, -1), after[1], atol=1e-10)
+
+
+def test_members_of_state_latents_differ_from_the_reconstruction_by_the_scaled_decoder() -> None:
+    """A decoder and encoder that are linear: δ_i − μ = ρ U σ_z r, the anomaly of the background cancels."""
+    config = CONFIG.model_copy(update={"latent": "state"})
+    made = PhyDA(3, GRID.shape, config)
+    made.load_state_dict(model().state_dict())
+    for part in (made.score.output, made.autoencoder.output, made.autoencoder.mean):
+        for parameter in part.parameters():
+            torch.nn.init.zeros_(parameter)
+    doubled = Base(base().anomaly + 1.0, 2 * base().ratio)
+    with torch.no_grad():
+        parts = made.reconstruct(*inputs(), base())
+        single = made.members(*parts, base(), count=2, evaluations=4, seeds=[0])[0]
+        double = made.members(*parts, doubled, count=2, evaluations=4, seeds=[0])[0]
+        other = made.reconstruct(*inputs(), doubled)[1]
+    mean = parts[0].mean
+    assert (single - mean).abs().max() > 0.1
+    assert torch.allclose(double - mean, 2 * (single - mean), atol=1e-4)
+    assert not torch.allclose(other, parts[1], atol=0.1)  # the latent describes the state
+
+
+def test_an_unconditional_model_knows_nothing() -> None:
+    made = PhyDA(3, GRID.shape, CONFIG.model_copy(update={"conditional": False})).eval()
+    with torch.no_grad():
+        reconstruction, mean, log_sigma = made.reconstruct(*inputs(), base())
+    assert not any(bool(x.any()) for x in (*reconstruction, mean, log_sigma))
+    assert reconstruction.features.shape == (1, made.encoder.feature_width, 4, 8)
 
 
 def test_the_reconstruction_loss_by_hand() -> None:
