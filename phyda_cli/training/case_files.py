@@ -97,7 +97,11 @@ def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int 
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        yield from pool.map(partial(make_shard, source=source, directory=directory), missing)
+        try:
+            yield from pool.map(partial(make_shard, source=source, directory=directory), missing)
+        except BaseException:  # whoever ends the run does not wait for the shards that are not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:

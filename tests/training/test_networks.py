@@ -88,7 +88,7 @@ def test_the_paper_s_network_has_the_table_s_errors_exactly() -> None:
     assert np.array_equal(network.error, table.sigma(network.variable, network.pressure))
 
 
-def test_noise_factors_are_one_for_each_variable_with_the_stated_spread() -> None:
+def test_noise_factors_are_one_for_each_variable_and_log_uniform() -> None:
     table = default_error_table()
     factors = []
     for network in draw_many(500, seed=4):
@@ -97,8 +97,17 @@ def test_noise_factors_are_one_for_each_variable_with_the_stated_spread() -> Non
             own = ratio[network.variable == name]
             assert np.allclose(own, own[0])
             factors.append(np.log(own[0]))
-    assert np.mean(factors) == pytest.approx(0.0, abs=0.05)
-    assert np.std(factors) == pytest.approx(networks.NOISE_SPREAD, rel=0.07)
+    low, high = np.log(networks.NOISE)
+    assert min(factors) >= low
+    assert max(factors) <= high
+    assert np.mean(factors) == pytest.approx((low + high) / 2, abs=0.05)
+    assert np.std(factors) == pytest.approx((high - low) / 12**0.5, rel=0.07)
+
+
+def test_a_uniform_network_has_the_noise_that_is_asked_for() -> None:
+    table = default_error_table()
+    made = uniform_network(np.random.default_rng(0), 0.02, grid=GRID, channels=CHANNELS, table=table, noise=0.25)
+    assert np.allclose(made.error, 0.25 * table.sigma(made.variable, made.pressure))
 
 
 def test_the_generator_decides() -> None:
