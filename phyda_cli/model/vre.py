@@ -8,7 +8,8 @@ RevIN over the observed points of each channel (n of them, d′ = departure/σ_b
 in between M strided convolutions, the first of them on the fields themselves (2 × 2 points ↔ one token),
 self-attention over the coarsest tokens, and the way back with skip connections:
 
-    x = [d″, σ_o/(s σ_b), density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
+    x = [w d″, w, density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
+    w = 1/(1 + (σ_o/(s σ_b))²)                       the weight that a lone observation has at its own place
 
 With the first guess x_g (the 3D-Var increment/σ_b) the reconstruction is its correction: μ = x_g + s μ̂. Without
 observations it is zero by construction of the training (the signs of departures and increments are drawn at random)
@@ -94,8 +95,8 @@ class VirtualReconstructionEncoder(nn.Module):
         if not self.config.revin:
             norm = Normalisation(torch.zeros_like(norm.mean), torch.ones_like(norm.scale))
         seen = observations.density > 0
-        signal = torch.where(seen, (observations.signal - norm.mean) / norm.scale, 0.0)
-        parts = [signal, observations.noise / norm.scale, observations.density]
+        weight = torch.where(seen, 1.0 / (1.0 + (observations.noise / norm.scale).square()), 0.0)
+        parts = [weight * (observations.signal - norm.mean) / norm.scale, weight, observations.density]
         if self.config.first_guess:
             parts.append((first_guess - norm.mean) / norm.scale)
         if self.config.background:

@@ -9,8 +9,8 @@ Each network is a table of places; the values come from the truth by H, plus noi
     kind      single values (any channel), columns (all kept channels at a place), or one level (all kept channels of a
               level), each with probability 1/3
     missing   each variable is left out with probability 0.15, at least one stays
-    noise     σ_o = table · f with ln f even between ln 0.15 and ln 1.5, one factor f for each variable: from the error of
-              a good instrument where the truth is known on the grid to more than that of an ordinary report
+    noise     σ_o = table · f with ln f even between ln 0.15 and ln 1.5, one factor f for each variable: from a good
+              instrument's error, where the truth is known on the grid, to more than that of an ordinary report
 
 Source: the random networks of the design's section 3; densities as in the paper's experiments (0.5 to 10 %) and beyond.
 """
