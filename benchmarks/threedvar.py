@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from result import Measurement, Report, seconds
 
-from phyda_cli.commands.assimilate import WEIGHTS
 from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.formats.background_error import read_background_error
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.resources import weights_path
+from phyda_cli.resources import BACKGROUND_ERROR, weights_path
 
 OBSERVATIONS = 5_000
 BATCHES = (1, 32)
@@ -25,7 +24,7 @@ FEW, MANY = 2, 12
 
 def measure(repeats: int, weights: Path | None, report: Report) -> list[Measurement]:
     """One row for each size of batch and precision; an iteration of a batch advances all its cases."""
-    statistics, _ = read_background_error(weights or weights_path(WEIGHTS))
+    statistics, _ = read_background_error(weights or weights_path(BACKGROUND_ERROR))
     variables = sorted({channel.variable for channel in statistics.channels})
     rows = []
     for dtype in (torch.float64, torch.float32):

@@ -2,6 +2,8 @@
 
     d = y − H(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
 
+Humidity is then brought within its limits (`fields/humidity.py`), in the analysis as in every member.
+
 A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
 judge as well (`observations/neighbours.py`). A dry run makes no trial analysis: it reports the checks that need none.
 
@@ -17,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.humidity import limit_humidity
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, Increment, Method
@@ -26,7 +29,6 @@ from phyda_cli.observations.equivalent import model_equivalent, operator_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
-from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.table import Flag, Observations
@@ -54,15 +56,26 @@ class Analysis:
     """What came out, all on the background's grid and channels, SI.
 
     state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
-    not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
+    not reach), or None where the method has none. members: increments (member, channel, lat, lon) on the method's own
+    grid, or None where it has none. feedback: what became of each observation. log: what was decided.
     """
 
     state: State
     background: State
     increment: State
     spread: State | None
+    members: State | None
     feedback: Feedback
     log: Log
+
+    def member(self, number: int) -> State:
+        """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members."""
+        if self.members is None:
+            raise ValueError("this analysis has no members")
+        own = replace(self.members, values=self.members.values[number])
+        moved = interpolate_increment(own, self.background.channels, self.background.grid)
+        limited = limit_humidity(self.background, self.background.values + moved.values)
+        return replace(self.background, values=limited.values)
 
 
 def assimilate(
@@ -96,7 +109,7 @@ def assimilate(
     checked = check_reports(check_background(checked, equivalent, scale * sigma, table))
     trials = 0
     if options.update and scale > WORTHWHILE_SCALE:
-        checked, trials = _ask_neighbours(method, background, checked, equivalent, reach, sigma, table)
+        checked, trials = _ask_neighbours(method, background, checked, equivalent, sigma, table)
 
     log: Log = {
         "method": method.name,
@@ -106,8 +119,8 @@ def assimilate(
     }
     result = _analyse(method, background, checked, equivalent) if options.update else _no_increment(method, background)
     increment = interpolate_increment(result.mean, background.channels, background.grid)
-    values, clipped = _keep_humidity_positive(background, background.values + increment.values)
-    analysis = replace(background, values=values)
+    limited = limit_humidity(background, background.values + increment.values)
+    values = limited.values
     spread = None
     if result.spread is not None:
         spread = interpolate_spread(result.spread, background.channels, background.grid)
@@ -119,8 +132,16 @@ def assimilate(
         if spread is None
         else np.where(operator.defined, operator.of_spread(spread.values).numpy(), np.nan),
     )
-    log |= {"humidity_clipped": clipped} | (result.log or {})
-    return Analysis(analysis, background, replace(background, values=values - background.values), spread, feedback, log)
+    log |= {"humidity_clipped": limited.negative, "humidity_capped": limited.supersaturated} | (result.log or {})
+    return Analysis(
+        state=replace(background, values=values),
+        background=background,
+        increment=replace(background, values=values - background.values),
+        spread=spread,
+        members=None if result.members is None else replace(result.mean, values=result.members),
+        feedback=feedback,
+        log=log,
+    )
 
 
 def _ask_neighbours(
@@ -128,15 +149,15 @@ def _ask_neighbours(
     background: State,
     candidates: Observations,
     equivalent: NDArray[np.float64],
-    reach: ObservationOperator,
     sigma: NDArray[np.float64],
     table: ErrorTable,
 ) -> tuple[Observations, int]:
     """The candidates, judged by trial analyses until nothing changes; and how many of these it took.
 
-    equivalent: H(x_b). reach: H of increments. sigma: σ_b of a short forecast at the observations.
+    equivalent: H(x_b). sigma: σ_b of a short forecast at the observations.
     """
     method, checked, trials = method.without_members(), candidates, 0
+    reach = operator_at(method.background_error(), candidates, extend="increment")
     while trials < ROUNDS and bool(candidates.used.any()):
         trial = _analyse(method, background, checked, equivalent).mean
         judged = check_neighbours(candidates, equivalent + reach(trial.values).numpy(), sigma, table)
@@ -161,14 +182,6 @@ def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> 
 
 
 def _no_increment(method: Method, background: State) -> Increment:
-    """What an analysis without observations is: the background with its own error."""
+    """What an analysis without observations is: the background with its own error, members and all."""
     sigma = replace(method.background_error(), time=background.time)
-    return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma)
-
-
-def _keep_humidity_positive(background: State, values: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Where the increment would take specific humidity below zero it stops at zero (or at a negative background)."""
-    humid = torch.tensor([channel.variable == "q" for channel in background.channels])
-    floor = background.values.clamp_max(0.0)
-    wrong = humid[:, None, None] & (values < floor)
-    return torch.where(wrong, floor, values), int(wrong.sum())
+    return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma, method.prior_members())

@@ -64,7 +64,7 @@ class AssimilateConfig(BaseModel):
     output: Path
     """The analysis (NetCDF)."""
 
-    method: Literal["3dvar", "oi"] = "3dvar"
+    method: Literal["phyda", "3dvar", "oi"] = "phyda"
     """The assimilation method."""
 
     feedback: Path | None = None
@@ -85,8 +85,18 @@ class AssimilateConfig(BaseModel):
     select: dict[str, str] = Field(default_factory=dict)
     """Choices along further dimensions of the background: name → value."""
 
-    members: int = Field(default=8, ge=0)
-    """Samples of the analysis for its uncertainty (3D-Var); 0 makes none."""
+    members: int | None = Field(default=None, ge=0)
+    """Samples of the analysis for its uncertainty; None is the method's own number (phyda 16, 3D-Var 8, OI has none), 0
+    makes none, phyda needs 2 otherwise."""
+
+    members_out: Path | None = None
+    """Where to write the members (NetCDF)."""
+
+    evaluations: int | None = Field(default=None, ge=1)
+    """Evaluations of the score network for each member (phyda); None is 12."""
+
+    churn: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Relative fresh noise before each evaluation (phyda); None is 0, a deterministic path from the first noise."""
 
     dry_run: bool = False
     """Read and check everything, write nothing."""
@@ -107,7 +117,10 @@ class AssimilateConfig(BaseModel):
     """Factor on the background-error standard deviations; auto estimates it from the departures."""
 
     weights: Path | None = None
-    """Background-error statistics; None takes those that ship with phyda."""
+    """The learned model for phyda, background-error statistics for 3D-Var and OI; None takes those that ship."""
+
+    background_error: Path | None = None
+    """Background-error statistics that the learned model was trained with (phyda); None takes those that ship."""
 
     on_empty: Literal["background", "fail"] = "background"
     """What to do without a usable observation: write the background, or fail."""

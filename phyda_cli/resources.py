@@ -11,6 +11,11 @@ from phyda_cli.errors import ConfigError, InputMissingError
 MANIFEST: Final = "SHA256SUMS"
 """The list of the shipped weights with their digests, in the form of `sha256sum`."""
 
+BACKGROUND_ERROR: Final = "background-error.safetensors"
+"""The background-error statistics among the shipped weights."""
+LEARNED_MODEL: Final = "phyda-5.6deg/phyda.safetensors"
+"""The learned model among the shipped weights."""
+
 _PACKAGE: Final = Path(__file__).resolve().parent
 
 
@@ -30,6 +35,26 @@ def weights_path(name: str) -> Path:
     path = weights_directory() / name
     if not path.is_file():
         raise ConfigError(f"{path}: this part of the installation is missing; reinstall phyda, or give --weights FILE")
+    return path
+
+
+def shipped_weights(name: str, *, remedy: str) -> Path:
+    """The path of a shipped weights file whose content is the one that was shipped.
+
+    remedy: what else the user can do than install phyda anew. Raises ConfigError when the file is missing, not in the
+    list of digests, or has another digest.
+    """
+    path = weights_directory() / name
+    if not path.is_file():
+        raise ConfigError(f"{path}: these weights are missing from the installation; reinstall phyda, or {remedy}")
+    expected = weights_manifest().get(name)
+    if expected is None:
+        raise ConfigError(f"{path}: not listed in {MANIFEST}; reinstall phyda, or {remedy}")
+    found = sha256(path)
+    if found != expected:
+        raise ConfigError(
+            f"{path}: damaged: SHA-256 {found[:12]}… where {expected[:12]}… was shipped; reinstall phyda, or {remedy}"
+        )
     return path
 
 

@@ -18,12 +18,9 @@ if TYPE_CHECKING:
     from phyda_cli.assimilation import Analysis
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.formats.background import Background
-    from phyda_cli.methods.base import Method
     from phyda_cli.observations.table import Observations
 
 STANDARD_INPUT: Final = Path("-")
-WEIGHTS: Final = "background-error.safetensors"
-"""The background-error statistics that ship with phyda."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ def assimilate(
         Path | None, typer.Option("--out", "--output", "-o", metavar="FILE", help="The analysis, NetCDF.")
     ] = None,
     method: Annotated[
-        Literal["3dvar", "oi"] | None, typer.Option(help="The assimilation method. [default: 3dvar]")
+        Literal["phyda", "3dvar", "oi"] | None, typer.Option(help="The assimilation method. [default: phyda]")
     ] = None,
     feedback: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write what became of every observation, NetCDF.")
@@ -74,7 +71,16 @@ def assimilate(
     ] = None,
     members: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Samples for the analysis's uncertainty (3dvar); 0 writes none. [default: 8]"),
+        typer.Option(metavar="N", help="Samples for the analysis's uncertainty; 0: none. [default: phyda 16, 3dvar 8]"),
+    ] = None,
+    members_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write every member of the analysis, NetCDF.")
+    ] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(metavar="N", help="Network evaluations for each sample (phyda). [default: 12]")
+    ] = None,
+    churn: Annotated[
+        float | None, typer.Option(metavar="X", help="Fresh noise before each evaluation (phyda). [default: 0]")
     ] = None,
     background_error_scale: Annotated[
         str | None,
@@ -83,7 +89,16 @@ def assimilate(
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Background-error statistics. [default: those shipped]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Learned model (phyda) or background-error statistics. [default: those shipped]"
+        ),
+    ] = None,
+    background_error: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Statistics that the learned model was trained with. [default: those shipped]"
+        ),
     ] = None,
     on_empty: Annotated[
         Literal["background", "fail"] | None,
@@ -110,6 +125,7 @@ def assimilate(
 
     Prints the analysis's path when it is safely on disk; with --json one document with counts and departures.
     """
+    from phyda_cli.commands.methods import check_method
     from phyda_cli.commands.targets import check_inputs, check_outputs
     from phyda_cli.config import AssimilateConfig, merge_config, parse_choices
     from phyda_cli.formats.atomic import output_lock
@@ -127,8 +143,12 @@ def assimilate(
         "member": member,
         "select": parse_choices(select) if select else None,
         "members": members,
+        "members_out": members_out,
+        "evaluations": evaluations,
+        "churn": churn,
         "background_error_scale": background_error_scale,
         "weights": weights,
+        "background_error": background_error,
         "on_empty": on_empty,
         "max_reject_fraction": max_reject_fraction,
         "device": device,
@@ -138,9 +158,15 @@ def assimilate(
         "overwrite": overwrite,
     }
     settings = merge_config(AssimilateConfig, config, flags)
+    check_method(settings)
     inputs = [path for path in (*settings.background, *settings.observations) if path != STANDARD_INPUT]
-    inputs += [] if settings.weights is None else [settings.weights]
-    outputs = {"--out": settings.output, "--feedback": settings.feedback, "--increment": settings.increment}
+    inputs += [path for path in (settings.weights, settings.background_error) if path is not None]
+    outputs = {
+        "--out": settings.output,
+        "--feedback": settings.feedback,
+        "--increment": settings.increment,
+        "--members-out": settings.members_out,
+    }
     targets = {option: path for option, path in outputs.items() if path is not None}
     check_inputs(inputs)
     check_outputs(targets, inputs, overwrite=settings.overwrite)
@@ -162,6 +188,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
 
     from phyda_cli.assimilation import AssimilationOptions
     from phyda_cli.assimilation import assimilate as analyse
+    from phyda_cli.commands.methods import make_method
     from phyda_cli.formats.background import describe, read_background
     from phyda_cli.observations.errors import default_error_table
     from phyda_cli.observations.summary import format_summary, summarise
@@ -172,7 +199,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         _log.info("background: %s", note)
     _log.info("background: %s", describe(background))
     observations = _read_observations(settings, background)
-    method, weights = _method(settings)
+    method, weights = make_method(settings)
     options = AssimilationOptions(
         window=np.timedelta64(settings.window, "ns"),
         background_error_scale=None if settings.background_error_scale == "auto" else settings.background_error_scale,
@@ -192,6 +219,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         "output": settings.output,
         "feedback": settings.feedback,
         "increment": settings.increment,
+        "members_out": settings.members_out,
         "valid_time": f"{np.datetime_as_string(background.state.time, unit='s')}Z",
         "observations": len(analysis.feedback.observations),
         "used": int(analysis.feedback.observations.used.sum()),
@@ -213,28 +241,6 @@ def _read_observations(settings: AssimilateConfig, background: Background) -> Ob
     return concatenate(tables)
 
 
-def _method(settings: AssimilateConfig) -> tuple[Method, Path]:
-    """The method, ready, and the file of its statistics."""
-    import torch
-
-    from phyda_cli.commands.device import choose_device
-    from phyda_cli.formats.background_error import read_background_error
-    from phyda_cli.methods.oi import OptimalInterpolation
-    from phyda_cli.methods.threedvar import ThreeDVar
-    from phyda_cli.resources import weights_path
-
-    torch.set_num_threads(settings.threads)
-    device = choose_device(settings.device)
-    weights = settings.weights or weights_path(WEIGHTS)
-    statistics, _ = read_background_error(weights)
-    if settings.method == "oi":
-        return OptimalInterpolation(ThreeDVar(statistics).background_error(), device=device), weights
-    return (
-        ThreeDVar(statistics, members=settings.members, seed=settings.seed, dtype=torch.float32, device=device),
-        weights,
-    )
-
-
 def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
     """Raises BadDataError when too few observations were of use, as the settings say."""
     from phyda_cli.errors import BadDataError
@@ -251,9 +257,9 @@ def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
         raise BadDataError(f"{files}: {total - used} of {total} observations are rejected, more than {limit} allows")
 
 
-def _write(settings: AssimilateConfig, background: Background, analysis: Analysis, weights: Path) -> None:
+def _write(settings: AssimilateConfig, background: Background, analysis: Analysis, weights: tuple[Path, ...]) -> None:
     """Write the outputs; the analysis last, since who sees it takes the others for there."""
-    from phyda_cli.formats.analysis import write_analysis, write_increment
+    from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
     from phyda_cli.formats.feedback import write_feedback
     from phyda_cli.formats.provenance import provenance
 
@@ -267,6 +273,9 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
         write_feedback(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
     if settings.increment is not None:
         write_increment(settings.increment, background, analysis.state, attributes=about, overwrite=settings.overwrite)
+    if settings.members_out is not None and analysis.members is not None:
+        members = map(analysis.member, range(analysis.members.values.shape[0]))
+        write_members(settings.members_out, background, members, attributes=about, overwrite=settings.overwrite)
     write_analysis(
         settings.output,
         background,

@@ -7,10 +7,11 @@ analysis is refused. The same inputs, seed and SOURCE_DATE_EPOCH give the same b
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -23,6 +24,8 @@ from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.formats.background import Background, Conversion, FieldLayout, file_index, horizontal_view, restore
 from phyda_cli.formats.units import candidates
 
+MEMBER: Final = "number"
+"""The axis of members in a file."""
 _TIME_ENCODING: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64"}
 _UDUNITS: Final = {"°C": "degC", "kt": "knot", "gpm": "m"}
 """Spellings that UDUNITS does not know, or takes for something else."""
@@ -71,6 +74,38 @@ def write_increment(
         described[name] = difference.assign_attrs(kept | label | _temperature(kept["units"], "difference"))
     title = "Analysis increment: analysis minus background"
     _write(path, described, background, title, attributes, overwrite=overwrite)
+
+
+def write_members(
+    path: Path,
+    background: Background,
+    members: Iterable[State],
+    *,
+    attributes: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write the members of an analysis: the known fields along a first axis `number`, in the file's units.
+
+    members: at least one, each on the background's grid [SI]; one at a time is in memory. Raises as `write_analysis`.
+    """
+    names = list(_places(background))
+    title = "Analysis members: samples of the state of the atmosphere, given background and observations"
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        for number, member in enumerate(members):
+            _require_finite(path, member, f"member {number}")
+            fields = restore(background, member)[names]
+            if number == 0:
+                one = _describe(fields.drop_vars(MEMBER, errors="ignore"), background)
+                about = {"standard_name": "realization", "long_name": "member", "units": "1"}
+                one = one.assign({name: one[name].expand_dims(MEMBER) for name in names})
+                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.zeros(1, np.int32), about)})
+                one = _finish(one, background, title, attributes)
+                one.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(one), unlimited_dims=[MEMBER])
+                continue
+            with netCDF4.Dataset(temporary, "a") as file:
+                file[MEMBER][number] = number
+                for name in names:
+                    file[name][number] = fields[name].values
 
 
 def _require_finite(path: Path, state: State, what: str) -> None:
@@ -161,10 +196,16 @@ def _write(
     *,
     overwrite: bool,
 ) -> None:
-    dataset = _with_coordinates(dataset, background)
-    dataset.attrs = _global_attributes(dataset, background, title, attributes)
+    dataset = _finish(dataset, background, title, attributes)
     with atomic_path(path, overwrite=overwrite) as temporary:
         dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
+
+
+def _finish(dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]) -> xr.Dataset:
+    """The dataset with its coordinates and global attributes."""
+    dataset = _with_coordinates(dataset, background)
+    dataset.attrs = _global_attributes(dataset, background, title, attributes)
+    return dataset
 
 
 def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset:

@@ -32,11 +32,16 @@ def creation_time() -> datetime:
 
 
 def provenance(
-    inputs: Sequence[Path], *, weights: Path | None, settings: Mapping[str, Any], log: Mapping[str, float | int | str]
+    inputs: Sequence[Path],
+    *,
+    weights: Sequence[Path],
+    settings: Mapping[str, Any],
+    log: Mapping[str, float | int | str],
 ) -> dict[str, str]:
     """Global attributes that say how an output was made.
 
-    inputs: files read. weights: statistics used. settings: the run's configuration. log: what the run decided.
+    inputs: files read. weights: files of weights and statistics used. settings: the run's configuration. log: what the
+    run decided.
     Raises InputMissingError when a file cannot be read.
     """
     created = f"{creation_time():%Y-%m-%dT%H:%M:%SZ}"
@@ -50,7 +55,8 @@ def provenance(
         "phyda_settings": _json(settings),
         "phyda_log": _json(log),
     }
-    return attributes | ({} if weights is None else {"phyda_weights_sha256": f"{sha256(weights)}  {weights.name}"})
+    used = ", ".join(f"{sha256(path)}  {path.name}" for path in weights)
+    return attributes | ({"phyda_weights_sha256": used} if used else {})
 
 
 def _json(value: Mapping[str, Any]) -> str:

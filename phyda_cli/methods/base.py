@@ -71,6 +71,13 @@ class Method(Protocol):
         """σ_b on the method's grid and channels, SI, as used (after any scaling)."""
         ...
 
+    def prior_members(self) -> torch.Tensor | None:
+        """Draws of the background error (member, channel, lat, lon), SI: the members when nothing is observed.
+
+        None where the method has no members.
+        """
+        ...
+
     def increment(self, background: State, departures: Departures) -> Increment:
         """The increment on the method's own grid. Zero departures make a zero increment."""
         ...

@@ -83,6 +83,10 @@ class OptimalInterpolation:
         """σ_b on the method's grid [SI]."""
         return self.sigma_b
 
+    def prior_members(self) -> None:
+        """OI has no members."""
+        return None
+
     def increment(self, background: State, departures: Departures) -> Increment:
         """The OI increment and the analysis-error standard deviation; the background gives the valid time.
 

@@ -5,6 +5,7 @@
     mean = ⟨δ_i⟩ s σ_b,    spread² = Σ_i (δ_i − δ̄)²/(M − 1) s² σ_b²
 
 Channels and grid are the model's own. Channels that the background lacks are shown to the model as climatology.
+Without members the mean is the virtual reconstruction μ s σ_b itself: no diffusion, no spread.
 Source: paper, section 3; design, section 3.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
@@ -29,12 +31,16 @@ from phyda_cli.model.gridded import GriddedObservations, grid_observations
 from phyda_cli.model.phyda import Base
 from phyda_cli.observations.operator import ObservationOperator
 
+MEMBERS: Final = 16
+"""Samples of an analysis."""
 ANOMALY_LIMIT: Final = 5.0
 """The background's anomaly is clipped to this many climatological standard deviations."""
 EVALUATIONS: Final = 12
 """Evaluations of the score network for a sample."""
 TOLERANCE: Final = 3e-3
 """Of the gradient norm of the first guess: it then differs from the minimum by less than 1 % of σ_b."""
+_GRID_TOLERANCE: Final = 1e-4
+"""How far [degree] the same place may be in the two files."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +57,32 @@ class LearnedAnalysis:
     """The learned analysis with given weights.
 
     first_guess: 3D-Var with the background error that the weights were trained with, on the same grid.
-    members: samples M, at least 2. evaluations: of the score network for each. seed: of their noise.
-    churn: fresh noise before each evaluation (0: none, deterministic given the seed). scale: s.
+    members: samples M, 2 or more, or 0 for the reconstruction alone. evaluations: of the score network for each
+    sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none. scale: s.
+    Raises ConfigError for one member, BadDataError when the first guess is on another grid or lacks a channel.
     """
 
     checkpoint: Checkpoint
     first_guess: ThreeDVar
-    members: int = 16
+    members: int = MEMBERS
     evaluations: int = EVALUATIONS
     seed: int = 0
     churn: float = 0.0
     scale: float = 1.0
     device: torch.device | str = "cpu"
     name: str = "phyda"
+
+    def __post_init__(self) -> None:
+        if self.members < 0 or self.members == 1:
+            raise ConfigError(f"phyda: {self.members} members make no spread; take at least 2, or 0 for none")
+        own, other = self.checkpoint.statistics, self.first_guess.statistics
+        for name in ("latitudes", "longitudes"):
+            first, second = np.asarray(getattr(own.grid, name)), np.asarray(getattr(other.grid, name))
+            if first.shape != second.shape or not np.allclose(first, second, atol=_GRID_TOLERANCE):
+                raise BadDataError("the weights and the background-error statistics are for different grids")
+        missing = [channel for channel in own.channels if channel not in other.channels]
+        if missing:
+            raise BadDataError(f"the background-error statistics lack {missing[0]}, which the weights have")
 
     def channels(self) -> tuple[Channel, ...]:
         """The model's channels."""
@@ -83,8 +102,20 @@ class LearnedAnalysis:
         sigma = statistics.sigma(torch.tensor([self.scale], dtype=torch.float64))[0]
         return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT"))
 
+    def prior_members(self) -> torch.Tensor | None:
+        """Draws of the first guess's background error, brought to this method's σ_b; None without members."""
+        guess = replace(self.first_guess, members=self.members, seed=self.seed)
+        draws = guess.prior_members()
+        if draws is None:
+            return None
+        relative = (draws / guess.background_error().values)[:, self._order]
+        return relative * self.background_error().values
+
     def increment(self, background: State, departures: Departures) -> Increment:
         """The increment for one case, from a background on any grid."""
+        if len(departures) == 0:
+            sigma = replace(self.background_error(), time=background.time)
+            return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma, self.prior_members())
         statistics = self.checkpoint.statistics
         anomaly = self.anomaly(background)[None]
         ordered = canonical_order(departures)
@@ -92,9 +123,12 @@ class LearnedAnalysis:
         times = np.array([background.time])
         result = self.analyse(anomaly, times, [ordered], scale, seeds=[self.seed])
         labels = (statistics.channels, statistics.grid, background.time)
+        mean = State(result.mean[0].double(), *labels)
+        log: dict[str, float | int | str] = {"members": self.members}
+        if self.members == 0:
+            return Increment(mean, log=log)
         members = result.members[0].double()
-        spread = State(members.std(0), *labels)
-        return Increment(State(result.mean[0].double(), *labels), spread, members, {"evaluations": self.evaluations})
+        return Increment(mean, State(members.std(0), *labels), members, log | {"evaluations": self.evaluations})
 
     def analyse(
         self,
@@ -119,6 +153,9 @@ class LearnedAnalysis:
             seen = anomaly.float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
             base = Base(anomaly.float().to(here), (statistics.std.float()[:, :, None] / sigma[..., :1]).to(here))
             reconstruction, mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static, base)
+            if self.members == 0:
+                alone = reconstruction.mean.cpu() * sigma
+                return Ensemble(alone, alone[:, None][:, :0], guess * sigma)
             members = model.members(
                 reconstruction, mean, log_sigma, base, count=self.members, evaluations=self.evaluations, seeds=seeds,
                 churn=self.churn,

@@ -69,6 +69,12 @@ class ThreeDVar:
         sigma = self.statistics.sigma[:, :, None].expand(-1, -1, self.statistics.grid.shape[1])
         return State(sigma, self.statistics.channels, self.statistics.grid, np.datetime64("NaT"))
 
+    def prior_members(self) -> torch.Tensor | None:
+        """Draws L ζ of the background error (member, channel, lat, lon); None without members."""
+        if self.members == 0:
+            return None
+        return self._transform(self._draw().to(self.device, self.dtype)).cpu().double()
+
     def increment(self, background: State, departures: Departures) -> Increment:
         """The 3D-Var increment for one case. The background gives the valid time; B does not depend on it."""
         ordered = canonical_order(departures)
@@ -95,12 +101,17 @@ class ThreeDVar:
         """Draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
         generator = torch.Generator().manual_seed(self.seed)
         problem = _Problem(self, [departures] * self.members)
-        zeta = torch.randn(self.members, *self._transform.shape, generator=generator, dtype=torch.float64)
+        zeta = self._draw(generator)
         noise = torch.randn(self.members, len(departures), generator=generator, dtype=torch.float64)
         tolerance = max(self.tolerance, _MEMBER_TOLERANCE)
         prior = self._transform.pack(zeta.to(self.device, self.dtype))
         posterior, _ = problem.solve(prior, noise.to(self.device, self.dtype).mT, tolerance=tolerance)
         return problem.fields(prior).cpu().double(), posterior.cpu().double()
+
+    def _draw(self, generator: torch.Generator | None = None) -> torch.Tensor:
+        """ζ of every member, from a generator or one at the seed."""
+        generator = generator or torch.Generator().manual_seed(self.seed)
+        return torch.randn(self.members, *self._transform.shape, generator=generator, dtype=torch.float64)
 
     def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
         """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""

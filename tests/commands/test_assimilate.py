@@ -44,7 +44,7 @@ def words(tmp_path, weights):
     (tmp_path / "obs.csv").write_text(HEADER + "".join(ROWS))
     files = {"--background": "bg.nc", "--obs": "obs.csv", "--out": "a.nc"}
     options = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
-    return ["assimilate", *options, "--weights", str(weights)]
+    return ["assimilate", *options, "--method", "3dvar", "--weights", str(weights)]
 
 
 def observations(tmp_path: Path, text: str) -> None:
@@ -148,6 +148,7 @@ def test_standard_input(words, monkeypatch, capsys):
 def test_configuration_file_and_flags(words, tmp_path, capsys):
     (tmp_path / "run.toml").write_text('method = "oi"\nwindow = "1h"')
     config = ["--config", str(tmp_path / "run.toml")]
+    words = [word for word in words if word not in ("--method", "3dvar")]
     assert main([*words, *config, "--json"]) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert (settings["method"], settings["window"]) == ("oi", "PT1H")

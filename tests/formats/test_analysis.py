@@ -123,7 +123,7 @@ def test_existing_file_is_kept(tmp_path, background):
 def test_same_run_same_bytes(tmp_path, background, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1583064000")
     for name in ("a.nc", "b.nc"):
-        about = provenance([tmp_path / "bg.nc"], weights=None, settings={"seed": 1}, log={"used": 3})
+        about = provenance([tmp_path / "bg.nc"], weights=(), settings={"seed": 1}, log={"used": 3})
         assert about["date_created"] == "2020-03-01T12:00:00Z"
         write_analysis(tmp_path / name, background, shifted(background), attributes=about)
     assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "b.nc").read_bytes()

@@ -1,0 +1,116 @@
+"""The method that the settings of `phyda assimilate` ask for, with its weights read and checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from phyda_cli.errors import BadDataError, UsageError
+
+if TYPE_CHECKING:
+    from phyda_cli.config import AssimilateConfig
+    from phyda_cli.fields.background_error import BackgroundError
+    from phyda_cli.methods.base import Method
+    from phyda_cli.methods.phyda import LearnedAnalysis
+    from phyda_cli.model.checkpoint import Checkpoint
+
+THREEDVAR_MEMBERS: Final = 8
+"""Samples of a 3D-Var analysis."""
+_FINISHED: Final = "calibration"
+"""The stage of a training after which the weights are ready for use."""
+_OF_PHYDA: Final = ("background_error", "evaluations", "churn")
+"""Settings that the learned method alone has."""
+
+_log = logging.getLogger(__name__)
+
+
+def check_method(settings: AssimilateConfig) -> None:
+    """Raises UsageError for settings that the method does not have."""
+    if settings.method != "phyda":
+        for name in _OF_PHYDA:
+            if getattr(settings, name) is not None:
+                hint = "; give the statistics with --weights" if name == "background_error" else ""
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option}: is of --method phyda, not of {settings.method}{hint}")
+    if settings.method == "phyda" and settings.members == 1:
+        raise UsageError("--members 1: one member makes no spread; give at least 2, or 0 for the mean alone")
+    if settings.members_out is not None and (settings.method == "oi" or settings.members == 0):
+        why = "oi has no members" if settings.method == "oi" else "--members 0 makes none"
+        raise UsageError(f"--members-out {settings.members_out}: {why}")
+
+
+def make_method(settings: AssimilateConfig) -> tuple[Method, tuple[Path, ...]]:
+    """The method, ready, and the files of its weights.
+
+    Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files that are not what they
+    should be or do not belong together.
+    """
+    import torch
+
+    from phyda_cli.commands.device import choose_device
+    from phyda_cli.formats.background_error import read_background_error
+    from phyda_cli.methods.oi import OptimalInterpolation
+    from phyda_cli.methods.threedvar import ThreeDVar
+    from phyda_cli.resources import BACKGROUND_ERROR, shipped_weights
+
+    torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    learned = settings.method == "phyda"
+    given = settings.background_error if learned else settings.weights
+    remedy = f"give {'--background-error' if learned else '--weights'} FILE"
+    path = given or shipped_weights(BACKGROUND_ERROR, remedy=remedy)
+    statistics, _ = read_background_error(path)
+    if learned:
+        return _learned(settings, statistics, path, device)
+    if settings.method == "oi":
+        return OptimalInterpolation(ThreeDVar(statistics).background_error(), device=device), (path,)
+    members = THREEDVAR_MEMBERS if settings.members is None else settings.members
+    return ThreeDVar(statistics, members=members, seed=settings.seed, dtype=torch.float32, device=device), (path,)
+
+
+def _learned(
+    settings: AssimilateConfig, statistics: BackgroundError, background_error: Path, device: str
+) -> tuple[LearnedAnalysis, tuple[Path, ...]]:
+    import torch
+
+    from phyda_cli.methods.phyda import EVALUATIONS, MEMBERS, TOLERANCE, LearnedAnalysis
+    from phyda_cli.methods.threedvar import ThreeDVar
+    from phyda_cli.model.checkpoint import read_checkpoint
+    from phyda_cli.resources import LEARNED_MODEL, shipped_weights
+
+    path = settings.weights or shipped_weights(LEARNED_MODEL, remedy="give --weights FILE, or --method 3dvar")
+    checkpoint = read_checkpoint(path)
+    _check_origin(checkpoint, path, background_error)
+    method = LearnedAnalysis(
+        checkpoint,
+        ThreeDVar(statistics, tolerance=TOLERANCE, dtype=torch.float32, device=device),
+        members=MEMBERS if settings.members is None else settings.members,
+        evaluations=EVALUATIONS if settings.evaluations is None else settings.evaluations,
+        seed=settings.seed,
+        churn=settings.churn or 0.0,
+        device=device,
+    )
+    return method, (path, background_error)
+
+
+def _check_origin(checkpoint: Checkpoint, weights: Path, background_error: Path) -> None:
+    """Raises BadDataError unless the weights say that they were trained with this background error."""
+    from phyda_cli.resources import sha256
+
+    inputs = checkpoint.about.get("inputs")
+    trained = inputs.get("background_error") if isinstance(inputs, Mapping) else None
+    if not isinstance(trained, str):
+        raise BadDataError(
+            f"{weights}: do not say which background error they were trained with; take weights that phyda train made"
+        )
+    found = sha256(background_error)
+    if trained != found:
+        raise BadDataError(
+            f"{weights}: trained with the background error of SHA-256 {trained[:12]}…, but {background_error} has "
+            f"{found[:12]}…; name the file they were trained with: --background-error FILE"
+        )
+    stage = checkpoint.about.get("stage")
+    if stage != _FINISHED:
+        _log.warning("%s: weights of stage %s, not of a finished training", weights, stage)

@@ -1,0 +1,93 @@
+"""The limits of specific humidity, each by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.humidity import limit_humidity
+from phyda_cli.fields.state import Channel, State
+
+GRID = Grid.equiangular(2, 4)
+P = 85_000.0
+CHANNELS = (Channel("q", P), Channel("t", P), Channel("q", 50_000.0))
+TIME = np.datetime64("2020-01-01", "ns")
+
+
+def saturation_at(temperature: float) -> float:
+    """q_s over water above 0 °C, with e_s = 611.21 Pa exp(17.502 (T − 273.16)/(T − 32.19)), written out."""
+    e = 611.21 * np.exp(17.502 * (temperature - 273.16) / (temperature - 32.19))
+    epsilon = 287.0597 / 461.5250
+    return float(epsilon * e / (P - (1 - epsilon) * e))
+
+
+def fields(q: float, t: float, aloft: float = 1e-4) -> torch.Tensor:
+    return torch.tensor([q, t, aloft], dtype=torch.float64)[:, None, None].expand(-1, 2, 4).clone()
+
+
+def background(q: float, t: float, aloft: float = 1e-4) -> State:
+    return State(fields(q, t, aloft), CHANNELS, GRID, TIME)
+
+
+def limited(before: State, q: float, t: float, aloft: float = 1e-4) -> tuple[float, int, int]:
+    values, negative, supersaturated = limit_humidity(before, fields(q, t, aloft))
+    assert torch.equal(values[1], torch.full((2, 4), t).double())
+    return float(values[0, 0, 0]), negative, supersaturated
+
+
+def test_within_the_limits_nothing_changes():
+    assert limited(background(5e-3, 285.0), 6e-3, 284.0) == (6e-3, 0, 0)
+
+
+def test_negative_humidity_becomes_zero_and_a_negative_background_stays():
+    assert limited(background(5e-3, 285.0), -1e-3, 285.0) == (0.0, 8, 0)
+    assert limited(background(-1e-5, 285.0), -1e-3, 285.0) == (-1e-5, 8, 0)
+    assert limited(background(-1e-5, 285.0), -1e-6, 285.0) == (-1e-6, 0, 0)
+
+
+def test_the_cap_is_saturation_at_the_analysed_temperature():
+    q, negative, supersaturated = limited(background(5e-3, 285.0), 20e-3, 280.0)
+    assert q == pytest.approx(saturation_at(280.0), rel=1e-4)
+    assert (negative, supersaturated) == (0, 8)
+
+
+def test_cooling_alone_takes_what_condenses():
+    before = 0.99 * saturation_at(285.0)
+    q, _, supersaturated = limited(background(before, 285.0), before, 283.0)
+    assert q == pytest.approx(saturation_at(283.0), rel=1e-4)
+    assert supersaturated == 8
+
+
+def test_where_the_background_is_supersaturated_the_cap_is_the_background():
+    wet = 1.2 * saturation_at(280.0)
+    assert limited(background(wet, 280.0), wet + 1e-3, 280.0) == (wet, 0, 8)
+    assert limited(background(wet, 280.0), wet - 1e-4, 280.0) == (wet - 1e-4, 0, 0)
+    # or saturation, where the analysis is warmer and that is more
+    q, _, _ = limited(background(wet, 280.0), 30e-3, 290.0)
+    assert q == pytest.approx(saturation_at(290.0), rel=1e-4)
+
+
+def test_what_equals_the_background_is_never_touched():
+    for q in (-1e-4, 0.0, 5e-3, 30e-3):
+        before = background(q, 275.0)
+        assert torch.equal(limit_humidity(before, before.values.clone()).values, before.values)
+
+
+def test_without_a_temperature_there_is_only_the_lower_limit():
+    before = background(5e-3, 285.0)
+    values, negative, supersaturated = limit_humidity(before, fields(5e-3, 285.0, aloft=0.5))
+    assert float(values[2, 0, 0]) == 0.5
+    assert (negative, supersaturated) == (0, 0)
+    values, negative, _ = limit_humidity(before, fields(5e-3, 285.0, aloft=-0.5))
+    assert float(values[2, 0, 0]) == 0.0
+    assert negative == 8
+
+
+def test_the_given_values_stay_as_they_are():
+    before, values = background(5e-3, 285.0), fields(-1.0, 285.0)
+    limit_humidity(replace(before), values)
+    assert float(values[0, 0, 0]) == -1.0
