@@ -33,6 +33,7 @@ from phyda_cli.training.stages import STAGES, Losses, Stage
 LOG_EVERY: Final = 20
 _VALIDATION_BATCH: Final = 64
 _VALIDATION_SEED: Final = 1
+_SAMPLE: Final = 128
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Data:
     train: Cases
     validation: Cases
     statistics: Statistics
+
+    @property
+    def states(self) -> torch.Tensor:
+        """A climatological sample (n, C, H, W) [SI]: backgrounds of the first cases."""
+        return self.statistics.state(self.train.background[:_SAMPLE].float())
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def run_stage(
     if settings.batch % place.world:
         raise BadDataError(f"{name}: a batch of {settings.batch} cannot be shared by {place.world} processes")
     model.to(place.device)
-    stage: Stage = STAGES[name](model, config, data.statistics, data.train).to(place.device)
+    stage: Stage = STAGES[name](model, config, data.statistics, data.states.to(place.device)).to(place.device)
     parameters = [p for p in stage.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     average = copy.deepcopy(stage)

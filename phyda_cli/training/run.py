@@ -123,7 +123,7 @@ def _load_start(model: PhyDA, checkpoint: Checkpoint, data: Data, path: Path) ->
 def _load_finished(model: PhyDA, name: StageName, config: TrainConfig, data: Data, path: Path, *, run: str) -> None:
     """Take from a finished stage the networks that it trained. Raises BadDataError for one of another training."""
     checkpoint = _read_own(path, run=run)
-    STAGES[name](model, config, data.statistics, data.train)  # marks what the stage trains
+    STAGES[name](model, config, data.statistics, data.states)  # marks what the stage trains
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     values = {key: value for key, value in checkpoint.model.state_dict().items() if key in trained}
     model.load_state_dict(values, strict=False)

@@ -20,14 +20,10 @@ from phyda_cli.model.phyda import Base, PhyDA, latent_loss, reconstruction_loss
 from phyda_cli.model.prdo import PhysicsMismatch
 from phyda_cli.model.statistics import Statistics
 from phyda_cli.training.batches import Batch
-from phyda_cli.training.case_files import Cases
 from phyda_cli.training.config import StageName, TrainConfig
 
 Losses = dict[str, torch.Tensor]
 """`loss`, which is minimised, and its parts for the log."""
-
-_PHYSICS_SAMPLE: Final = 128
-"""Backgrounds whose physics give the climatological spread."""
 
 
 class Stage(nn.Module):
@@ -50,7 +46,7 @@ class Stage(nn.Module):
 class AutoencoderStage(Stage):
     """See the module."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, cases: Cases) -> None:
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
         super().__init__(model, config, statistics, [model.autoencoder])
 
     def forward(self, batch: Batch) -> Losses:
@@ -64,7 +60,7 @@ class AutoencoderStage(Stage):
 class EncoderStage(Stage):
     """See the module."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, cases: Cases) -> None:
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
         super().__init__(model, config, statistics, [model.encoder])
 
     def forward(self, batch: Batch) -> Losses:
@@ -76,14 +72,15 @@ class EncoderStage(Stage):
 
 
 class ScoreStage(Stage):
-    """See the module. cases: a sample of them gives the climatological spread of the physics."""
+    """See the module. states: (n, C, H, W) [SI] give the climatological spread of the physics, on its device."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, cases: Cases) -> None:
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
         super().__init__(model, config, statistics, [model.score, model.latent_log_sigma])
         self.physics: PhysicsMismatch | None = None
         if config.prdo.active:
-            sample = statistics.state(cases.background[:_PHYSICS_SAMPLE].float())
-            self.physics = PhysicsMismatch(config.prdo, statistics.channels, statistics.grid, statistics.area, sample)
+            self.physics = PhysicsMismatch(
+                config.prdo, statistics.channels, statistics.grid, statistics.area, states, device=states.device
+            )
 
     def forward(self, batch: Batch) -> Losses:
         with torch.no_grad():
