@@ -36,10 +36,8 @@ MOMENTS = {
     "before-the-first-state": Moment(loop, "training_batch", 3, False, ("autoencoder", 0)),
     "between-states": Moment(loop, "training_batch", 6 + 5, False, ("encoder", 3)),
     "while-a-state-is-written": Moment(progress, "save", 4, True, ("encoder", 3)),
-    "after-the-last-state": Moment(loop, "write_state", 4, True, ("encoder", 6)),
     "while-a-stage-is-written": Moment(whole, "to_bytes", 3, False, ("score", 6)),
     "while-the-last-is-written": Moment(whole, "to_bytes", 4, True, ("calibration", 0)),
-    "before-the-third-stage": Moment(loop, "training_batch", 12 + 1, False, ("score", 0)),
 }
 """Every stage has 6 steps and writes its state after the third and the sixth."""
 

@@ -72,6 +72,12 @@ def refused(words: list[str], code: int, capsys, *texts: str) -> None:
         assert text in captured.err
 
 
+@pytest.mark.parametrize("command", ["train", "info"])
+def test_help(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert f"Usage: phyda {command}" in capsys.readouterr().out
+
+
 def test_it_trains_prints_the_path_and_goes_on(words, place, tmp_path, capsys):
     shards = {path: path.stat().st_mtime_ns for path in place.cases.rglob("*.*")}
     assert main([*words, "--stages", "autoencoder, encoder"]) == 0
