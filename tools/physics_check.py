@@ -120,7 +120,7 @@ def reference(sample: Sample, further: Continued | None) -> str:
     """What is compared, in words."""
     count = len(sample.x.t)
     if further:
-        return f"{count} states of the continued nature run, x_t over ±{further.minutes:g} min"
+        return f"{count} states of the continued nature run, two a day, x_t over ±{further.minutes:g} min"
     return f"{count} states of the store's test part, x_t over ±6 h"
 
 

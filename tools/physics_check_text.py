@@ -33,8 +33,8 @@ Of 200 to 700 hPa, as all tables over several levels. `proxy` has no ω, no metr
   stays at {t_proxy_weak} to {t_proxy_strong}, worse than K = 0, while `full` falls from {t_full_weak} to
   {t_full_strong}. What the proxy lacks is not the advection, which it has, but the ω that goes with it.
 - **Where `full` fails.** Tropics: t {t_full[tropics]}, v {v_full[tropics]}, z {z_full[tropics]}. There the cooling of
-  rising air is offset by convective heating, which K does not have; t is better with ω = 0 ({t_still[tropics]}). So is
-  q there: {q_full[tropics]}, with ω = 0 {q_still[tropics]}, `proxy` {q_proxy[tropics]}; and in moist ascent:
+  rising air is offset by convective heating, which K does not have; t errs less with ω = 0 ({t_still[tropics]}).
+  So does q there: {q_full[tropics]}, with ω = 0 {q_still[tropics]}, `proxy` {q_proxy[tropics]}; and in moist ascent:
   {q_full[moist ascent]}, {q_still[moist ascent]}, {q_proxy[moist ascent]}. Condensation improves q and t (without it,
   in moist ascent: q {q_dry[moist ascent]}, t {t_dry[moist ascent]} instead of {t_full[moist ascent]}), q not enough.
 - **By level.** At 850 and 925 hPa both are worse than K = 0 for the wind: there is no friction in K, and over high
