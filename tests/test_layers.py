@@ -29,9 +29,10 @@ RANKS = {
     "preparation": 4,
     "assimilation": 4,
     "training": 5,
-    "commands": 6,
-    "cli": 7,
-    "__main__": 8,
+    "experiments": 6,
+    "commands": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 LATE = {"torch", "numpy", "pandas", "xarray", "pydantic", "rich", "cfgrib", "eccodes", "netCDF4", "zarr", "matplotlib"}
 CONSTANTS = (

@@ -1,19 +1,21 @@
-"""`phyda evaluate`: how good an analysis is, against a truth or observations that it has not seen."""
+"""`phyda evaluate`: how good an analysis is, or how good the methods are on a training store."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from phyda_cli.console import console
+from phyda_cli.errors import UsageError
 
 
 def evaluate(
     analysis: Annotated[
-        list[Path], typer.Option("--analysis", "-a", metavar="FILE", help="Analysis to judge; repeat to merge files.")
-    ],
+        list[Path] | None,
+        typer.Option("--analysis", "-a", metavar="FILE", help="Analysis to judge; repeat to merge files."),
+    ] = None,
     background: Annotated[
         list[Path] | None,
         typer.Option("--background", "-b", metavar="FILE", help="Its background, to say what changed. Repeatable."),
@@ -31,21 +33,105 @@ def evaluate(
         str | None, typer.Option(metavar="TIME", help="Valid time, ISO 8601 UTC, where a file holds several.")
     ] = None,
     window: Annotated[
-        str, typer.Option(metavar="DURATION", help="Leave out observations farther from the valid time.")
-    ] = "3h",
+        str | None,
+        typer.Option(metavar="DURATION", help="Leave out observations farther from the valid time. [default: 3h]"),
+    ] = None,
     member: Annotated[int | None, typer.Option(metavar="N", help="Member to read from ensembles.")] = None,
     select: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Choice in the background's files. Repeatable.")
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIRECTORY", help="Instead: twin experiments on this training store.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "--output", "-o", metavar="DIRECTORY", help="Scores and report; a stopped run goes on here."
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE", help="Weights to compare; the name phyda without one. Repeatable."),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…", help="background, oi, 3dvar, names of weights. [default: all but oi, which is slow]"
+        ),
+    ] = None,
+    densities: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT,…", help="Observations in % of the grid values. [default: 10,5,2,1,0.5,0]"),
+    ] = None,
+    part: Annotated[
+        Literal["train", "validation", "test"] | None, typer.Option(help="Part of the store. [default: test]")
+    ] = None,
+    dates: Annotated[int | None, typer.Option(metavar="N", help="Dates, spread evenly. [default: 200]")] = None,
+    leads: Annotated[
+        str | None, typer.Option(metavar="HOURS,…", help="Leads of the backgrounds, in turn. [default: all up to 72]")
+    ] = None,
+    members: Annotated[int | None, typer.Option(metavar="N", help="Members of each analysis. [default: 16]")] = None,
+    noise: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Observation errors relative to the table's. [default: 1]")
+    ] = None,
+    background_error: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Background-error statistics. [default: those shipped]")
+    ] = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune/--no-tune", help="Tune 3D-Var for each density on the validation part. [default: tune]"),
+    ] = None,
+    tuning_cases: Annotated[int | None, typer.Option(metavar="N", help="Dates to tune on. [default: 24]")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of observations and members. [default: 0]")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processor threads.")] = None,
 ) -> None:
-    """RMSE, MAE and bias by variable and level, over the grid (--truth) or at observations (--obs)."""
+    """RMSE, MAE and bias of an analysis, over the grid (--truth) or at observations (--obs); or, with --store, twin
+    experiments that compare the methods at several densities of observations.
+    """
+    judging = {
+        "--analysis": analysis, "--background": background, "--truth": truth, "--obs": observations, "--time": time,
+        "--window": window, "--member": member, "--select": select,
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "weights": weights, "methods": methods, "densities": densities, "part": part, "dates": dates, "leads": leads,
+        "members": members, "noise": noise, "background_error": background_error, "tune": tune,
+        "tuning_cases": tuning_cases, "seed": seed, "threads": threads,
+    }  # fmt: skip
+    if store is not None:
+        refused = [option for option, value in judging.items() if value not in (None, [])]
+        if refused:
+            raise UsageError(
+                f"{refused[0]}: is for an analysis that is there; --store makes its own, so give one of them"
+            )
+        from phyda_cli.commands.experiment import run_experiment
+
+        run_experiment(store, output, options)
+        return
+    refused = [name for name, value in {"out": output, **options}.items() if value not in (None, [])]
+    if refused:
+        raise UsageError(f"--{refused[0].replace('_', '-')}: is for experiments on a training store; give --store too")
+    if not analysis:
+        raise UsageError("name what to evaluate: --analysis FILE, or --store DIRECTORY for experiments")
+    _judge(analysis, background, truth, observations, time, window or "3h", member, select)
+
+
+def _judge(
+    analysis: list[Path],
+    background: list[Path] | None,
+    truth: list[Path] | None,
+    observations: list[Path] | None,
+    time: str | None,
+    window: str,
+    member: int | None,
+    select: list[str] | None,
+) -> None:
+    """Compare an analysis, and its background, with a truth or with observations."""
     import dataclasses
 
     import numpy as np
 
     from phyda_cli.commands.targets import check_inputs
     from phyda_cli.config import parse_choices, parse_duration, parse_time
-    from phyda_cli.errors import UsageError
     from phyda_cli.formats.background import read_background
     from phyda_cli.formats.csv import read_csv
     from phyda_cli.observations.table import concatenate

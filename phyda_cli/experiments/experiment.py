@@ -1,0 +1,185 @@
+"""A whole experiment: inputs checked, 3D-Var tuned, records made, tables and report written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors import UsageError
+from phyda_cli.experiments.cases import CaseDrawer
+from phyda_cli.experiments.comparison import Cell, Comparison
+from phyda_cli.experiments.dates import choose_pairs
+from phyda_cli.experiments.example import make_example
+from phyda_cli.experiments.goals import Goal, goals
+from phyda_cli.experiments.intervals import Bootstrap
+from phyda_cli.experiments.journal import Journal
+from phyda_cli.experiments.loop import batches_of, run
+from phyda_cli.experiments.methods.base import ExperimentMethod
+from phyda_cli.experiments.methods.registry import BUILT_IN, Material, make_methods
+from phyda_cli.experiments.results import Results
+from phyda_cli.experiments.settings import Settings
+from phyda_cli.experiments.spectral import bands_of
+from phyda_cli.experiments.tables import summary, text, to_csv
+from phyda_cli.experiments.tuned import tuned_factors
+from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.preparation.store import TrainingStore, open_store, require_zarr
+from phyda_cli.resources import sha256
+from phyda_cli.training.case_directory import check_material
+
+MAIN: Final = "phyda"
+"""The method that the goals are for and whose losing cells are listed."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """store, background_error: paths. weights: files by the names of their methods."""
+
+    store: Path
+    background_error: Path
+    weights: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """table: for people. document: for programs. files: what was written."""
+
+    table: str
+    document: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def experiment(
+    inputs: Inputs,
+    output: Path,
+    settings: Settings,
+    names: Sequence[str] | None,
+    progress: Callable[[str, int], Callable[[int], None]],
+) -> Outcome:
+    """Run what is missing and write scores.csv, scores.json and report.html into the directory `output`.
+
+    names: of the methods, None for the background, 3D-Var and all weights. progress: given a description and a total,
+    a function that is told how many are done.
+    Raises UsageError for unknown methods, BadDataError for inputs that do not fit together.
+    """
+    store = open_store(inputs.store)
+    statistics, _ = read_background_error(inputs.background_error)
+    check_material(store, statistics, inputs.background_error)
+    digests = {name: sha256(path) for name, path in inputs.weights.items()}
+    error_digest = sha256(inputs.background_error)
+    data = str(store.attributes["digest"])
+    drawer = CaseDrawer(store, settings)
+    pairs = choose_pairs(store, settings.part, settings.leads, settings.dates)
+    if pairs.size < settings.dates:
+        _log.warning("%s part: %d dates with distinct valid times, not %d", settings.part, pairs.size, settings.dates)
+    wanted = _names(names, inputs.weights)
+    digest = settings.digest(data, error_digest)
+    factors = {}
+    if "3dvar" in wanted and settings.tuning_cases:
+        factors = tuned_factors(output, drawer, statistics, (data, error_digest), _log.info)
+    material = Material(
+        store, statistics, inputs.background_error, error_digest, inputs.weights, digests,
+        {density: tuning.factors for density, tuning in factors.items()}, settings.members, settings.seed,
+    )  # fmt: skip
+    methods = make_methods(wanted, material)
+    journal = Journal(output, digest, {method.name: method.identity for method in methods})
+    total = len(batches_of(pairs, settings.batch)) * len(settings.densities) * len(methods)
+    run(drawer, pairs, methods, journal, progress("experiment", total))
+
+    valid_time = _valid_time(store, pairs)
+    results = Results(
+        journal.records, tuple(pairs.tolist()), valid_time, tuple(wanted), settings.densities, store.channels
+    )
+    comparison = Comparison(results, Bootstrap(valid_time, seed=settings.seed))
+    main = MAIN if MAIN in wanted else None
+    reached = goals(comparison, main, store.grid) if main is not None and results.members(main) else ()
+    lost = comparison.losses(main, [name for name in wanted if name != main]) if main is not None else ()
+    rows = summary(comparison)
+    document = {
+        "settings": settings.model_dump(mode="json"),
+        "digests": {"settings": digest, "store": data, "background_error": error_digest, "weights": digests},
+        "methods": {method.name: method.identity for method in methods},
+        "dates": pairs.size,
+        "first_date": str(valid_time.astype("datetime64[h]")[0]),
+        "last_date": str(valid_time.astype("datetime64[h]")[-1]),
+        "bootstrap_block_dates": comparison.bootstrap.block,
+        "tuning": {f"{density:g}": tuning.document() for density, tuning in factors.items()},
+        "summary": rows,
+        "goals": [_goal(goal) for goal in reached],
+        "losing_cells": [_cell(cell) for cell in lost],
+    }
+    files = [_write(output / "scores.csv", to_csv(comparison, bands_of(store.grid)))]
+    files.append(_write(output / "scores.json", f"{json.dumps(_finite(document), indent=1)}\n"))
+    if find_spec("matplotlib") is None:
+        _log.warning("no report.html: its pictures need an optional dependency: pip install 'phyda[plot]'")
+    else:
+        files.append(_report(output, comparison, document, reached, lost, drawer, pairs, methods))
+    return Outcome(text(rows, reached, len(lost)), document, tuple(files))
+
+
+def _names(names: Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
+    """The methods in order, none twice."""
+    clash = sorted(set(weights) & set(BUILT_IN))
+    if clash:
+        raise UsageError(f"--weights {clash[0]}=…: {clash[0]} is a method of its own; choose another name")
+    wanted = list(dict.fromkeys(names if names is not None else ["background", "3dvar", *weights]))
+    known = [*BUILT_IN, *weights]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"--methods {name}: no such method; there are {', '.join(known)}, and names of --weights")
+    return wanted
+
+
+def _valid_time(store: TrainingStore, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    group = require_zarr().open_group(str(store.path), mode="r")["backgrounds"]
+    return np.asarray(group["valid_time"][:][pairs], dtype=np.int64)
+
+
+def _goal(goal: Goal) -> dict[str, Any]:
+    return dataclasses.asdict(goal) | {"target": goal.target, "met": goal.met}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return dataclasses.asdict(cell) | {"significant": cell.significant}
+
+
+def _write(path: Path, content: str) -> Path:
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return path
+
+
+def _finite(value: Any) -> Any:
+    """JSON without NaN: null."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _report(
+    output: Path,
+    comparison: Comparison,
+    document: dict[str, Any],
+    reached: Sequence[Goal],
+    lost: Sequence[Cell],
+    drawer: CaseDrawer,
+    pairs: NDArray[np.int64],
+    methods: Sequence[ExperimentMethod],
+) -> Path:
+    from phyda_cli.experiments.report import page
+
+    example = make_example(drawer, pairs, methods)
+    return _write(output / "report.html", page(comparison, document, reached, lost, example))

@@ -1,0 +1,96 @@
+"""Maps of the example date: truth, background, every method's analysis, its error and spread, the observations."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.experiments.example import Example
+from phyda_cli.experiments.figures import figure, png
+from phyda_cli.fields.grid import Grid
+from phyda_cli.verification.coastline import coastline
+from phyda_cli.verification.plots import DIVERGING, SEQUENTIAL, display, root_mean_square, symmetric_limit
+
+Array = NDArray[np.float64]
+
+_INK: Final = "#222222"
+_WIDTH, _HEIGHT = 12.5, 2.55
+
+
+def maps(example: Example) -> bytes:
+    """A row of truth, background and observations, then one row of analysis, error and spread for each method."""
+    shown = display(example.channel)
+    rows = list(example.analyses)
+    drawn = figure(_WIDTH, _HEIGHT * (len(rows) + 1))
+    place = drawn.add_gridspec(len(rows) + 1, 3)
+    truth, background = shown.factor * example.truth, shown.factor * example.background
+    values = {name: shown.factor * field for name, field in example.analyses.items()}
+    errors = {name: field - truth for name, field in values.items()}
+    limit = symmetric_limit(background - truth, *errors.values())
+    ends = (float(truth.min()), float(truth.max()))
+    spreads = {name: shown.factor * field for name, field in example.spreads.items()}
+    widest = max((float(field.max()) for field in spreads.values()), default=1.0)
+
+    def full(axes: Any, field: Array, title: str) -> Any:
+        return _field(axes, field, example.grid, title, SEQUENTIAL, ends)
+
+    first = full(drawn.add_subplot(place[0, 0]), truth, "truth")
+    full(
+        drawn.add_subplot(place[0, 1]),
+        background,
+        f"background, {example.lead} h: {_size(background - truth, example)}",
+    )
+    _observations(drawn.add_subplot(place[0, 2]), example, limit)
+    second = third = None
+    for row, name in enumerate(rows, start=1):
+        full(drawn.add_subplot(place[row, 0]), values[name], f"{name}: analysis")
+        title = f"{name}: error, {_size(errors[name], example)}"
+        second = _field(drawn.add_subplot(place[row, 1]), errors[name], example.grid, title, DIVERGING, (-limit, limit))
+        axes = drawn.add_subplot(place[row, 2])
+        if name in spreads:
+            third = _field(axes, spreads[name], example.grid, f"{name}: spread", "magma_r", (0.0, widest))
+        else:
+            axes.axis("off")
+    own = drawn.axes
+    for handle, column, label in ((first, 0, shown.name), (second, 1, "error"), (third, 2, "spread")):
+        if handle is not None:
+            bar = drawn.colorbar(handle, ax=own[column::3], orientation="horizontal", shrink=0.7, aspect=40)
+            bar.set_label(f"{label} [{shown.unit}]", fontsize=9)
+            bar.ax.tick_params(labelsize=8)
+    return png(drawn)
+
+
+def _size(error: Array, example: Example) -> str:
+    return f"RMSE {root_mean_square(error, example.grid):.3g} {display(example.channel).unit}"
+
+
+def _field(axes: Any, field: Array, grid: Grid, title: str, colours: str, ends: tuple[float, float]) -> Any:
+    order = np.argsort((np.asarray(grid.longitudes) + 180.0) % 360.0)
+    longitude = ((np.asarray(grid.longitudes) + 180.0) % 360.0 - 180.0)[order]
+    drawn = axes.pcolormesh(
+        longitude, grid.latitudes, field[:, order], cmap=colours, vmin=ends[0], vmax=ends[1], shading="nearest"
+    )
+    _frame(axes, title)
+    return drawn
+
+
+def _observations(axes: Any, example: Example, limit: float) -> None:
+    shown = display(example.channel)
+    axes.scatter(
+        (example.longitude + 180.0) % 360.0 - 180.0, example.latitude, c=shown.factor * example.departure, s=9,
+        cmap=DIVERGING, vmin=-limit, vmax=limit, edgecolors=_INK, linewidths=0.3,
+    )  # fmt: skip
+    _frame(axes, f"departures y − H(x$_b$): {example.departure.size} of this channel")
+
+
+def _frame(axes: Any, title: str) -> None:
+    from matplotlib.collections import LineCollection
+
+    axes.add_collection(LineCollection(list(coastline()), colors=_INK, linewidths=0.4))
+    axes.set_xlim(-180, 180)
+    axes.set_ylim(-90, 90)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=9, loc="left")
