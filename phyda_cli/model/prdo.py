@@ -32,11 +32,11 @@ class PrdoConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: PhysicsConfig = PhysicsConfig()
-    weight: float = Field(default=5e-4, ge=0)
+    weight: float = Field(default=1e-3, ge=0)
     """c: chosen so that the physics' gradient is 10 to 20 % of the score's (`share` in the metrics)."""
 
-    hydrostatic: float = Field(default=0.3, ge=0)
-    """λ_h."""
+    hydrostatic: float = Field(default=0.03, ge=0)
+    """λ_h: small, for the residual of a layer is a small difference of large terms, and so is its spread."""
 
     cap: float = Field(default=20.0, ge=1)
     """Largest (σ² + 1)/σ²."""
