@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 
-from phyda_cli.training import loop, progress
+from phyda_cli.formats import atomic
+from phyda_cli.training import loop
 from phyda_cli.training import run as whole
 from tests.training.material import place_in, run
 
@@ -35,11 +36,11 @@ class Moment(NamedTuple):
 MOMENTS = {
     "before-the-first-state": Moment(loop, "training_batch", 3, False, ("autoencoder", 0)),
     "between-states": Moment(loop, "training_batch", 6 + 5, False, ("encoder", 3)),
-    "while-a-state-is-written": Moment(progress, "save", 4, True, ("encoder", 3)),
+    "while-a-state-is-written": Moment(atomic.os, "replace", 4 + 3, False, ("encoder", 3)),
     "while-a-stage-is-written": Moment(whole, "to_bytes", 3, False, ("score", 6)),
     "while-the-last-is-written": Moment(whole, "to_bytes", 4, True, ("calibration", 0)),
 }
-"""Every stage has 6 steps and writes its state after the third and the sixth."""
+"""Every stage has 6 steps; it replaces the journal, the state after the third and the sixth step, and its own file."""
 
 
 def killing(inner: Callable, moment: Moment) -> Callable:
