@@ -64,7 +64,7 @@ class TrainConfig(BaseModel):
     """Weight of the autoencoder's divergence."""
 
     likelihood: float = Field(default=1.0, ge=0)
-    """Weight of the likelihood in the encoder's loss; 0 makes it the mean squared error alone."""
+    """w, of the likelihood that teaches the encoder its spread; 0 leaves the mean squared error alone."""
 
     prdo: PrdoConfig = PrdoConfig()
     """The physical regularisation of the score stage."""

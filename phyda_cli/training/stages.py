@@ -1,7 +1,7 @@
 """The losses of the three stages, each a module that a process group can share.
 
     autoencoder   L = ⟨(D(z) − δ)²⟩ + β KL                                           all of E and D
-    encoder       L = w · ½⟨((δ − μ)/σ)² + 2 ln σ⟩ + ½⟨(δ − μ)²⟩                      the VRE
+    encoder       L = ½⟨(δ − μ)²⟩ + w · ½⟨((δ − [μ])/σ)² + 2 ln σ⟩, [·]: held           the VRE
     score         L = EDM(r), r = (E(δ) − μ_z)/σ_z, + likelihood of E(δ) under σ_z    the score network and g
                       + λ(σ) ‖physics of the decoded estimate − physics of the truth‖²    (`model.prdo`)
 
@@ -66,7 +66,7 @@ class EncoderStage(Stage):
     def forward(self, batch: Batch) -> Losses:
         result = self.model.encoder(batch.observations, batch.first_guess, batch.background, batch.static)
         mse = self.mean_square(batch.increment - result.mean)
-        likelihood = reconstruction_loss(result, batch.increment, self.area) - 0.5 * mse
+        likelihood = reconstruction_loss(result, batch.increment, self.area)
         loss = self.config.likelihood * likelihood + 0.5 * mse
         return {"loss": loss, "mse": mse, "likelihood": likelihood}
 

@@ -139,12 +139,13 @@ def test_an_unconditional_model_knows_nothing() -> None:
 
 
 def test_the_reconstruction_loss_by_hand() -> None:
-    """Error 2 with σ = e: ½((2/e)² + 2 + 4) in one row of weight 2; error 0 with σ = 1 in one of weight 0."""
-    mean = torch.zeros(1, 1, 2, 1)
+    """Error 2 with σ = e: ½((2/e)² + 2) in one row of weight 2; error 0 with σ = 1 in one of weight 0; no pull on μ."""
+    mean = torch.zeros(1, 1, 2, 1, requires_grad=True)
     log_sigma = torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1)
     truth = torch.tensor([2.0, 0.0]).reshape(1, 1, 2, 1)
     loss = reconstruction_loss(Reconstruction(mean, log_sigma, mean), truth, torch.tensor([[2.0], [0.0]]))
-    assert loss.item() == pytest.approx(0.5 * (4 / 2.718281828**2 + 2 + 4))
+    assert loss.item() == pytest.approx(0.5 * (4 / 2.718281828**2 + 2))
+    assert not loss.requires_grad
 
 
 def test_the_latent_loss_is_least_at_the_true_spread_and_leaves_the_mean_alone() -> None:
