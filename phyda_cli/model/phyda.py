@@ -19,7 +19,7 @@ section 3; the residual around a regression mean: Mardani et al. (2023), CorrDif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,6 +32,9 @@ from phyda_cli.model.gridded import GriddedObservations
 from phyda_cli.model.score import ScoreNetwork
 from phyda_cli.model.vae import Autoencoder
 from phyda_cli.model.vre import Reconstruction, VirtualReconstructionEncoder
+
+Guide = Callable[[edm.Denoiser, Callable[[torch.Tensor], torch.Tensor]], edm.Denoiser]
+"""Of a denoiser and the decoder of its residuals to δ (batch, C, H, W), the denoiser to sample with."""
 
 
 class Base(NamedTuple):
@@ -112,10 +115,12 @@ class PhyDA(nn.Module):
         evaluations: int,
         seeds: Sequence[int],
         churn: float = 0.0,
+        guide: Guide | None = None,
     ) -> torch.Tensor:
         """δ_i of a batch of cases: (batch, count, C, H, W).
 
         seeds: of each case, whose first noise depends on nothing else; fresh noise (churn) is drawn for the batch.
+        guide: makes a guided denoiser (`guidance`).
         """
         noise = torch.cat([_antithetic(count, mean.shape[1:], seed) for seed in seeds]).to(mean)
         conditions = [x.repeat_interleave(count, 0) for x in (mean, log_sigma, reconstruction.features)]
@@ -123,11 +128,15 @@ class PhyDA(nn.Module):
         def denoiser(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
             return self.denoise(noisy, sigma, *conditions)
 
-        r = edm.sample(denoiser, noise, evaluations=evaluations, churn=churn, seed=seeds[0] + 1)
         repeated = Base(*(x.repeat_interleave(count, 0) for x in base))
-        decoded = self.decode(conditions[0] + conditions[1].exp() * r, repeated)
-        centre = reconstruction.mean - self.decode(mean, base)
-        return centre[:, None] + decoded.reshape(len(seeds), count, *centre.shape[1:])
+        centre = (reconstruction.mean - self.decode(mean, base)).repeat_interleave(count, 0)
+
+        def increments(r: torch.Tensor) -> torch.Tensor:
+            return centre + self.decode(conditions[0] + conditions[1].exp() * r, repeated)
+
+        chosen = denoiser if guide is None else guide(denoiser, increments)
+        r = edm.sample(chosen, noise, evaluations=evaluations, churn=churn, seed=seeds[0] + 1)
+        return increments(r).reshape(len(seeds), count, *centre.shape[1:])
 
 
 def _antithetic(count: int, shape: torch.Size, seed: int) -> torch.Tensor:
@@ -138,13 +147,13 @@ def _antithetic(count: int, shape: torch.Size, seed: int) -> torch.Tensor:
 
 
 def reconstruction_loss(reconstruction: Reconstruction, truth: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
-    """Gaussian negative log likelihood ½ ⟨((δ − μ)/σ)² + 2 log σ⟩ plus ½ ⟨(δ − μ)²⟩, area-weighted (H, 1).
+    """Gaussian negative log likelihood ½ ⟨((δ − μ)/σ)² + 2 log σ⟩, area-weighted (H, 1), for σ alone.
 
-    The second term keeps the mean from neglecting what the first calls uncertain.
+    μ is taken as it is: a likelihood that moved it would neglect what is uncertain, and the squared error suffers.
     """
-    error = truth - reconstruction.mean
+    error = truth - reconstruction.mean.detach()
     likelihood = (error * torch.exp(-reconstruction.log_sigma)).square() + 2.0 * reconstruction.log_sigma
-    return 0.5 * ((likelihood + error.square()) * area).mean()
+    return 0.5 * (likelihood * area).mean()
 
 
 def latent_loss(latent: torch.Tensor, mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
