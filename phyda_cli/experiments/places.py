@@ -29,7 +29,6 @@ def withheld_scores(batch: CaseBatch, row: int, mean: torch.Tensor, members: tor
     wanted = operator(batch.error[row].double())
     sigma = operator.of_spread(batch.sigma[row].double().expand_as(batch.error[row]))
     error = operator(mean.double()) - wanted
-    crps = error.abs() if members is None else fair_crps(operator(members.double()), wanted)
     size = mean.shape[0]
     count = np.bincount(channel, minlength=size).astype(np.float64)
 
@@ -37,9 +36,12 @@ def withheld_scores(batch: CaseBatch, row: int, mean: torch.Tensor, members: tor
         total = np.bincount(channel, weights=values.numpy(), minlength=size)
         return np.asarray(total / np.maximum(count, 1.0))
 
-    scores = {"mse": error.square(), "mae": error.abs(), "bias": error, "crps": crps}
-    relative = {"nmse": (error / sigma).square(), "nmae": (error / sigma).abs(), "ncrps": crps / sigma}
-    named = {f"withheld_{name}": means(values) for name, values in (scores | relative).items()}
+    scores = {"mse": error.square(), "mae": error.abs(), "bias": error}
+    scores |= {"nmse": (error / sigma).square(), "nmae": (error / sigma).abs()}
+    if members is not None:
+        crps = fair_crps(operator(members.double()), wanted)
+        scores |= {"crps": crps, "ncrps": crps / sigma}
+    named = {f"withheld_{name}": means(values) for name, values in scores.items()}
     return named | {"withheld_count": count}
 
 

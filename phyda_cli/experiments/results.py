@@ -92,7 +92,13 @@ class Results:
         return tuple(dict.fromkeys(channel.variable for channel in self.channels))
 
     def values(self, method: str, density: float, key: str) -> Array | None:
-        """(date, …) of a key; None where the method has no such thing."""
+        """(date, …) of a key; None where the method has no such thing.
+
+        Without members the analysis itself is the only member: its CRPS is its absolute error.
+        """
+        held = self.records[method, density, self.pairs[0]]
+        if key not in held and not held["members"]:
+            key = _alone(key)
         rows = [self.records[method, density, pair].get(key) for pair in self.pairs]
         return None if any(row is None for row in rows) else np.asarray(rows, dtype=np.float64)
 
@@ -150,6 +156,11 @@ class Results:
         if values is None:
             return None
         return float(np.sqrt(values.mean())) if score.root else float(values.mean())
+
+
+def _alone(key: str) -> str:
+    """The key of a single analysis that says what a key of members says."""
+    return f"{key.removesuffix('_members')}_mean" if key.endswith("_members") else key.replace("crps", "mae")
 
 
 def find(name: str, scores: Sequence[Score] = (*SCORES, *SCALARS)) -> Score:

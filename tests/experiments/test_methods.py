@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.experiments.methods.interpolation import InterpolationMethod
+from phyda_cli.experiments.methods.registry import Material, make_methods
+from phyda_cli.experiments.methods.variational import RememberedThreeDVar, VariationalMethod, increments, solver
+from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.verification.scores import area_mean
+from tests.support.background_error import small_statistics
+
+
+@pytest.fixture(scope="module")
+def batch(drawer):
+    pairs = drawer.store.pair_index("test")[[0, 3, 5]]
+    return drawer.draw(pairs, drawer.read(pairs), 5.0)
+
+
+def size(drawer, batch, increment) -> float:
+    rest = (increment - batch.error) / batch.sigma
+    return float(area_mean(rest.square(), drawer.store.grid).mean())
+
+
+def test_the_draw_of_a_pair_depends_on_nothing_else(drawer, batch):
+    alone = np.array(batch.pairs[1:2])
+    again = drawer.draw(alone, drawer.read(alone), 5.0)
+    for name in ("variable", "pressure", "latitude", "longitude", "departure", "error"):
+        first, second = getattr(batch.departures[1], name), getattr(again.departures[0], name)
+        assert first.tolist() == second.tolist() or np.array_equal(first, second, equal_nan=True)
+    assert torch.equal(again.withheld[0].indices, batch.withheld[1].indices)
+    other = drawer.draw(alone, drawer.read(alone), 2.0)
+    assert torch.equal(other.withheld[0].indices, batch.withheld[1].indices)
+    assert not set(other.departures[0].latitude.tolist()) & set(again.departures[0].latitude.tolist())
+
+
+def test_departures_are_the_error_with_the_noise_that_is_told(drawer, batch):
+    for row, (case, operator) in enumerate(zip(batch.departures, batch.operators, strict=True)):
+        noise = (case.departure - operator(batch.error[row].double()).numpy()) / case.error
+        assert noise.std() == pytest.approx(1.0, abs=0.12)
+        assert abs(noise.mean()) < 0.2
+
+
+def test_the_scale_is_the_known_growth(batch):
+    # three times as large at 48 h as at 24 h, the nominal lead
+    assert dict(zip(batch.lead_hours.tolist(), batch.scale.tolist(), strict=True)) == {
+        24: pytest.approx(1.0),
+        48: pytest.approx(3.0, rel=0.15),
+    }
+
+
+def test_cases_of_different_scale_are_solved_together_as_one_by_one(batch):
+    together = VariationalMethod(small_statistics(), "").analyse(batch).mean
+    for row, case in enumerate(batch.departures):
+        alone = ThreeDVar(small_statistics().scaled(float(batch.scale[row])), tolerance=1e-6).increments([case])[0]
+        assert ((together[row] - alone) / batch.sigma[row]).square().mean().sqrt() < 0.02
+
+
+def test_factors_are_those_of_the_density(batch):
+    plain, other = VariationalMethod(small_statistics(), ""), solver(small_statistics(), (0.5, 1.25))
+    tuned = VariationalMethod(small_statistics(), "", {5.0: (0.5, 1.25), 1.0: (2.0, 1.0)})
+    assert torch.equal(tuned.analyse(batch).mean, increments(other, batch))
+    assert not torch.allclose(tuned.analyse(batch).mean, plain.analyse(batch).mean)
+    assert torch.equal(tuned.analyse(replace(batch, density=3.0)).mean, plain.analyse(batch).mean)
+
+
+def test_remembered_first_guesses_are_the_solved_ones(batch, monkeypatch):
+    solved = []
+    plain = ThreeDVar.increments
+    monkeypatch.setattr(ThreeDVar, "increments", lambda self, cases: solved.append(len(cases)) or plain(self, cases))
+    method = RememberedThreeDVar(small_statistics(), tolerance=1e-5)
+    first = method.increments(batch.departures)
+    assert torch.equal(method.increments(batch.departures[:2]), first[:2])
+    assert solved == [3]
+    moved = replace(batch.departures[0], departure=2.0 * batch.departures[0].departure)
+    assert torch.allclose(method.increments([moved]), 2.0 * first[:1], rtol=1e-2, atol=1e-3 * float(first.abs().max()))
+    assert solved == [3, 1]
+
+
+def test_all_methods_help_and_see_one_network(ground, drawer, batch):
+    place = ground.place
+    material = Material(
+        place.opened(), small_statistics(), place.background_error, _digest(ground), ground.weights,
+        {"phyda": "1", "unet": "2"}, {}, 4, 0,
+    )  # fmt: skip
+    methods = make_methods(["background", "3dvar", "oi", "phyda", "unet"], material)
+    made = {method.name: method.analyse(batch) for method in methods}
+    scores = {name: size(drawer, batch, analyses.mean) for name, analyses in made.items()}
+    assert scores["background"] > scores["oi"]
+    assert scores["background"] > scores["3dvar"]
+    # untrained, the reconstruction is the first guess, and the members scatter around it in pairs
+    assert scores["unet"] == pytest.approx(scores["3dvar"], rel=0.1)
+    assert torch.allclose(made["phyda"].mean / batch.sigma, made["unet"].mean / batch.sigma, atol=0.05)
+    assert made["phyda"].members.shape[1] == 4
+    assert [name for name, analyses in made.items() if analyses.members is not None] == ["phyda"]
+    assert isinstance(methods[2], InterpolationMethod)
+
+
+def test_weights_of_another_background_error_are_refused(ground):
+    place = ground.place
+    material = Material(
+        place.opened(), small_statistics(), place.background_error, "other", ground.weights, {"phyda": "1"}, {}, 4, 0
+    )
+    with pytest.raises(BadDataError, match="another background error"):
+        make_methods(["phyda"], material)
+
+
+def _digest(ground) -> str:
+    from phyda_cli.resources import sha256
+
+    return sha256(ground.place.background_error)
