@@ -13,6 +13,7 @@ The background is never replaced by a reconstruction: fields that the method doe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.table import Flag, Observations
 
 Log = dict[str, float | int | str]
+_UNJUDGED: Final = 1e30
+"""σ_b for the check against neighbours of what trial analyses do not reach."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def _ask_neighbours(
     """
     method, checked, trials = method.without_members(), candidates, 0
     reach = operator_at(method.background_error(), candidates, extend="increment")
+    sigma = np.where(reach.defined, sigma, _UNJUDGED)
     while trials < ROUNDS and bool(candidates.used.any()):
         trial = _analyse(method, background, checked, equivalent).mean
         judged = check_neighbours(candidates, equivalent + reach(trial.values).numpy(), sigma, table)

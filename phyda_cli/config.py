@@ -98,6 +98,9 @@ class AssimilateConfig(BaseModel):
     churn: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Relative fresh noise before each evaluation (phyda); None is 0, a deterministic path from the first noise."""
 
+    guidance: Literal["none", "sda"] = "none"
+    """sda: also assimilate total column water vapour, by guidance of the sampler (phyda)."""
+
     dry_run: bool = False
     """Read and check everything, write nothing."""
 

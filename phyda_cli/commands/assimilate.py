@@ -82,6 +82,10 @@ def assimilate(
     churn: Annotated[
         float | None, typer.Option(metavar="X", help="Fresh noise before each evaluation (phyda). [default: 0]")
     ] = None,
+    guidance: Annotated[
+        Literal["none", "sda"] | None,
+        typer.Option(help="sda: also assimilate total column water vapour (phyda). [default: none]"),
+    ] = None,
     background_error_scale: Annotated[
         str | None,
         typer.Option(
@@ -146,6 +150,7 @@ def assimilate(
         "members_out": members_out,
         "evaluations": evaluations,
         "churn": churn,
+        "guidance": guidance,
         "background_error_scale": background_error_scale,
         "weights": weights,
         "background_error": background_error,

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.fields.background_error import BackgroundError
     from phyda_cli.methods.base import Method
-    from phyda_cli.methods.phyda import LearnedAnalysis
     from phyda_cli.model.checkpoint import Checkpoint
 
 THREEDVAR_MEMBERS: Final = 8
@@ -34,6 +33,10 @@ def check_method(settings: AssimilateConfig) -> None:
                 hint = "; give the statistics with --weights" if name == "background_error" else ""
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option}: is of --method phyda, not of {settings.method}{hint}")
+        if settings.guidance != "none":
+            raise UsageError(f"--guidance {settings.guidance}: is of --method phyda, not of {settings.method}")
+    if settings.guidance != "none" and settings.members == 0:
+        raise UsageError(f"--guidance {settings.guidance}: guides the members, and --members 0 makes none")
     if settings.method == "phyda" and settings.members == 1:
         raise UsageError("--members 1: one member makes no spread; give at least 2, or 0 for the mean alone")
     if settings.members_out is not None and (settings.method == "oi" or settings.members == 0):
@@ -72,9 +75,10 @@ def make_method(settings: AssimilateConfig) -> tuple[Method, tuple[Path, ...]]:
 
 def _learned(
     settings: AssimilateConfig, statistics: BackgroundError, background_error: Path, device: str
-) -> tuple[LearnedAnalysis, tuple[Path, ...]]:
+) -> tuple[Method, tuple[Path, ...]]:
     import torch
 
+    from phyda_cli.methods.guided import GuidedAnalysis
     from phyda_cli.methods.phyda import EVALUATIONS, MEMBERS, TOLERANCE, LearnedAnalysis
     from phyda_cli.methods.threedvar import ThreeDVar
     from phyda_cli.model.checkpoint import read_checkpoint
@@ -83,6 +87,8 @@ def _learned(
     path = settings.weights or shipped_weights(LEARNED_MODEL, remedy="give --weights FILE, or --method 3dvar")
     checkpoint = read_checkpoint(path)
     _check_origin(checkpoint, path, background_error)
+    if not checkpoint.model.config.conditional:
+        raise BadDataError(f"{path}: the prior alone, which sees no observation; take weights that see them")
     method = LearnedAnalysis(
         checkpoint,
         ThreeDVar(statistics, tolerance=TOLERANCE, dtype=torch.float32, device=device),
@@ -92,7 +98,7 @@ def _learned(
         churn=settings.churn or 0.0,
         device=device,
     )
-    return method, (path, background_error)
+    return GuidedAnalysis(method) if settings.guidance == "sda" else method, (path, background_error)
 
 
 def _check_origin(checkpoint: Checkpoint, weights: Path, background_error: Path) -> None:

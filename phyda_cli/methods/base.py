@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,10 @@ class Departures:
 
     def __len__(self) -> int:
         return int(self.departure.shape[0])
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Departures:
+        """The rows of an index or mask, in that order."""
+        return Departures(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
 @dataclass(frozen=True)

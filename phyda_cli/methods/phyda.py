@@ -28,7 +28,7 @@ from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
 from phyda_cli.model.checkpoint import Checkpoint
 from phyda_cli.model.gridded import GriddedObservations, grid_observations
-from phyda_cli.model.phyda import Base
+from phyda_cli.model.phyda import Base, Guide
 from phyda_cli.observations.operator import ObservationOperator
 
 MEMBERS: Final = 16
@@ -116,18 +116,22 @@ class LearnedAnalysis:
         if len(departures) == 0:
             sigma = replace(self.background_error(), time=background.time)
             return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma, self.prior_members())
-        statistics = self.checkpoint.statistics
-        anomaly = self.anomaly(background)[None]
-        ordered = canonical_order(departures)
-        scale = torch.tensor([self.scale])
-        times = np.array([background.time])
-        result = self.analyse(anomaly, times, [ordered], scale, seeds=[self.seed])
-        labels = (statistics.channels, statistics.grid, background.time)
-        mean = State(result.mean[0].double(), *labels)
+        return self.summarise(self.ensemble(background, departures), background.time)
+
+    def ensemble(self, background: State, departures: Departures, *, guide: Guide | None = None) -> Ensemble:
+        """The ensemble of one case, also for no departures at all. guide: see `PhyDA.members`."""
+        anomaly, times = self.anomaly(background)[None], np.array([background.time])
+        cases, scale = [canonical_order(departures)], torch.tensor([self.scale])
+        return self.analyse(anomaly, times, cases, scale, seeds=[self.seed], guide=guide)
+
+    def summarise(self, ensemble: Ensemble, time: np.datetime64) -> Increment:
+        """Mean and spread of an ensemble of one case."""
+        labels = (self.checkpoint.statistics.channels, self.checkpoint.statistics.grid, time)
+        mean = State(ensemble.mean[0].double(), *labels)
         log: dict[str, float | int | str] = {"members": self.members}
         if self.members == 0:
             return Increment(mean, log=log)
-        members = result.members[0].double()
+        members = ensemble.members[0].double()
         return Increment(mean, State(members.std(0), *labels), members, log | {"evaluations": self.evaluations})
 
     def analyse(
@@ -138,6 +142,7 @@ class LearnedAnalysis:
         scale: torch.Tensor,
         *,
         seeds: Sequence[int],
+        guide: Guide | None = None,
     ) -> Ensemble:
         """Many cases at once. anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale (case,): s."""
         statistics, model = self.checkpoint.statistics, self.checkpoint.model.to(self.device)
@@ -158,7 +163,7 @@ class LearnedAnalysis:
                 return Ensemble(alone, alone[:, None][:, :0], guess * sigma)
             members = model.members(
                 reconstruction, mean, log_sigma, base, count=self.members, evaluations=self.evaluations, seeds=seeds,
-                churn=self.churn,
+                churn=self.churn, guide=guide,
             ).cpu()  # fmt: skip
         size = sigma[0].numel()
         density = torch.tensor([len(case) / size for case in cases])

@@ -188,6 +188,4 @@ def canonical_order(departures: Departures) -> Departures:
         np.nan_to_num(departures.pressure, nan=-1.0),
         departures.variable.astype(str),
     )
-    order = np.lexsort(keys)
-    columns = ("variable", "pressure", "latitude", "longitude", "departure", "error")
-    return Departures(**{name: getattr(departures, name)[order] for name in columns})
+    return departures.take(np.lexsort(keys))

@@ -186,6 +186,20 @@ def test_another_orientation_of_the_file_gives_the_same_analysis(ready, tmp_path
             np.testing.assert_allclose(back[name], straight[name], rtol=1e-6, atol=1e-9)
 
 
+def test_guidance_assimilates_total_column_water_vapour(ready, tmp_path, capsys):
+    data = dataset(["t", "u", "v", "z", "q"])
+    data["tcwv"] = (("time", "latitude", "longitude"), np.full((1, 7, 12), 20.0), {"units": "kg m-2"})
+    save(data, tmp_path / "bg.nc")
+    (tmp_path / "obs.csv").write_text(HEADER + "".join(ROWS) + f"{TIME},0,90,,tcwv,21,0.5\n")
+    used = {}
+    for guidance in ("none", "sda"):
+        assert main([*ready, "--guidance", guidance, "--json"]) == 0
+        used[guidance] = json.loads(capsys.readouterr().out)["used"]
+        changed = np.abs(fields(tmp_path / "a.nc")["tcwv"] - 20.0).max()
+        assert (changed > 0) == (guidance == "sda")
+    assert used == {"none": 4, "sda": 5}
+
+
 def test_without_shipped_weights_one_line_says_what_to_do(words, installed, capsys):
     (installed / FILES[1]).unlink()
     line = error_of(words, capsys, 78)
@@ -251,6 +265,7 @@ def test_unfinished_weights_are_used_with_a_warning(ready, shipped, tmp_path, ca
         (["--members", "0", "--members-out", "m.nc"], "--members-out m.nc: --members 0 makes none"),
         (["--method", "oi", "--members-out", "m.nc"], "--evaluations: is of --method phyda, not of oi"),
         (["--method", "3dvar"], "--evaluations: is of --method phyda, not of 3dvar"),
+        (["--members", "0", "--guidance", "sda"], "--guidance sda: guides the members, and --members 0 makes none"),
         (["--churn", "-1"], "--churn: "),
         (["--evaluations", "0"], "--evaluations: "),
     ],
