@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> Process:
 
 def _analysis(members: int, weights: Path | None) -> Process:
     with tempfile.TemporaryDirectory() as directory:
-        chosen = [] if weights is None else ["--weights", str(weights)]
+        chosen = ["--method", "3dvar", *([] if weights is None else ["--weights", str(weights)])]
         inputs = ["--background", str(EXAMPLES / "background.nc"), "--obs", str(EXAMPLES / "observations.csv")]
         out = Path(directory) / "analysis.nc"
         return run(["assimilate", *inputs, "--out", str(out), "--members", str(members), *chosen])

@@ -120,6 +120,7 @@ def test_the_order_of_the_channels_is_the_model_s_and_the_result_the_same():
 
 def test_rows_may_come_in_any_order_and_the_seed_decides_the_rest():
     rows = network(50, seed=4)
+    rows += [("t", 50_000.0, 51.0 + 0.3 * i, 101.0, 0.1 * 3.0**-i, 0.7 + 0.1 * i) for i in range(12)]  # in one cell
     first = learned().increment(climate(), make_departures(rows))
     again = learned().increment(climate(), make_departures(rows[::-1]))
     other = learned(seed=1).increment(climate(), make_departures(rows))
