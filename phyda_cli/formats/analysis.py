@@ -22,6 +22,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.formats.background import Background, Conversion, FieldLayout, file_index, horizontal_view, restore
+from phyda_cli.formats.contents import MEMBER_NAMES
 from phyda_cli.formats.units import candidates
 
 MEMBER: Final = "number"
@@ -95,7 +96,7 @@ def write_members(
             _require_finite(path, member, f"member {number}")
             fields = restore(background, member)[names]
             if number == 0:
-                one = _describe(fields.drop_vars(MEMBER, errors="ignore"), background)
+                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), background)
                 about = {"standard_name": "realization", "long_name": "member", "units": "1"}
                 one = one.assign({name: one[name].expand_dims(MEMBER) for name in names})
                 one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.zeros(1, np.int32), about)})

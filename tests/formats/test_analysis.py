@@ -15,7 +15,7 @@ import xarray as xr
 from phyda_cli.errors import BadDataError, CannotWriteError
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.state import Channel
-from phyda_cli.formats.analysis import write_analysis, write_increment
+from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.provenance import provenance
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
@@ -141,6 +141,26 @@ def test_from_grib_no_grib_attributes_are_left(tmp_path):
         assert not [name for name in attributes if name.startswith("GRIB_")]
         assert "forecast_reference_time" not in analysis.coords
         np.testing.assert_allclose(analysis["t"].sel(isobaricInhPa=500.0), wave("t", 50000.0)[::-1] + 1.0, rtol=1e-5)
+
+
+def test_members_of_a_background_that_was_a_member_itself(tmp_path):
+    path = write_grib([message("t", level, member=7) for level in LEVELS], tmp_path / "g")
+    background = read_background([path], member=7)
+    members = [shifted(background, by) for by in (0.0, 1.0, 2.5)]
+    for name in ("m.nc", "n.nc"):
+        write_members(tmp_path / name, background, iter(members), attributes=ABOUT)
+    assert (tmp_path / "m.nc").read_bytes() == (tmp_path / "n.nc").read_bytes()
+    with xr.open_dataset(tmp_path / "m.nc") as file:
+        assert file["number"].values.tolist() == [0, 1, 2]
+        assert file["number"].attrs["standard_name"] == "realization"
+        assert file["t"].dims[0] == "number"
+    for number, member in enumerate(members):
+        again = read_background([tmp_path / "m.nc"], member=number)
+        np.testing.assert_allclose(again.state.values, member.values, rtol=1e-6)
+    spoiled = shifted(background, float("nan"))
+    with pytest.raises(BadDataError, match="of the member 1 of t"):
+        write_members(tmp_path / "o.nc", background, [members[0], spoiled], attributes=ABOUT)
+    assert not (tmp_path / "o.nc").exists()
 
 
 def test_compliance_checker_has_no_high_finding(tmp_path, background):
