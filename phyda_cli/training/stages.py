@@ -122,6 +122,8 @@ class ScoreStage(Stage):
         """
         weights = self.config.prdo.weights(sigma, batch.progress)
         chosen = torch.nonzero(weights > 0).flatten()
+        if chosen.numel() == 0:  # the first step of the ramp, or a batch of large noise
+            return denoised.new_zeros(()), denoised.new_zeros(())
         copy = denoised[chosen].detach().requires_grad_()
         with torch.enable_grad():
             base = Base(*(x[chosen] for x in batch.base))
@@ -132,7 +134,7 @@ class ScoreStage(Stage):
             estimate = state + batch.sigma[chosen] * increment.float()
             truth = state + batch.sigma[chosen] * batch.increment[chosen]
             value = (weights[chosen] * mismatch(estimate, truth)).sum() / sigma.numel()
-        (gradient,) = torch.autograd.grad(value, copy) if chosen.numel() else (torch.zeros_like(copy),)
+        (gradient,) = torch.autograd.grad(value, copy)
         handed = (gradient * denoised[chosen]).sum()
         return value.detach() + handed - handed.detach(), gradient
 
