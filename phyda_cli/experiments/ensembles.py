@@ -47,9 +47,12 @@ def ranks(results: Results, method: str, density: float, bootstrap: Bootstrap) -
     return share.mean(0), low, high
 
 
-def band_ratios(results: Results, method: str, density: float, part: str) -> Array:
-    """(channel, band) of the `mean` or the `members`; NaN where the truth has no power."""
-    power, truth = (results.values(method, density, f"power_{name}") for name in (part, "truth"))
+def band_ratios(results: Results, method: str, density: float, part: str, kind: str = "") -> Array:
+    """(channel, band) of the `mean` or the `members`; kind: of states or, `increment_`, of increments.
+
+    NaN where the truth has no power.
+    """
+    power, truth = (results.values(method, density, f"power_{kind}{name}") for name in (part, "truth"))
     assert power is not None
     assert truth is not None
     below = truth.sum(0)
@@ -57,9 +60,9 @@ def band_ratios(results: Results, method: str, density: float, part: str) -> Arr
     return ratios
 
 
-def pooled_divergence(results: Results, method: str, density: float, part: str) -> Array:
-    """SpecDiv (channel,) of radial spectra averaged over dates (and members)."""
-    radial, truth = (results.values(method, density, f"radial_{name}") for name in (part, "truth"))
+def pooled_divergence(results: Results, method: str, density: float, part: str, kind: str = "") -> Array:
+    """SpecDiv (channel,) of radial spectra averaged over dates (and members); parts and kinds as above."""
+    radial, truth = (results.values(method, density, f"radial_{kind}{name}") for name in (part, "truth"))
     assert radial is not None
     assert truth is not None
     values = divergence(torch.from_numpy(radial.mean(0)), torch.from_numpy(truth.mean(0)))

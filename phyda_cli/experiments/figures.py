@@ -45,11 +45,12 @@ def png(drawn: Any, *, dots_per_inch: int = 110) -> bytes:
 
 
 def curves(comparison: Comparison) -> bytes:
-    """MSE, MAE, CRPS, SpecDiv of members and of the mean over density, for all methods, pooled over channels."""
+    """MSE, MAE, CRPS, SpecDiv of states and of increments over density, for all methods, pooled over channels."""
     results = comparison.results
     shown = (
         ("nmse", "MSE / σ²"), ("nmae", "MAE / σ"), ("ncrps", "CRPS / σ"), ("specdiv_members", "SpecDiv (members)"),
-        ("specdiv_mean", "SpecDiv (mean)"), ("withheld_nrmse", "RMSE / σ at withheld places"),
+        ("specdiv_increment_members", "SpecDiv of increments (members)"),
+        ("withheld_nrmse", "RMSE / σ at withheld places"),
     )  # fmt: skip
     drawn = figure(12.0, 6.6)
     for place, (name, title) in enumerate(shown):
@@ -75,18 +76,22 @@ def curves(comparison: Comparison) -> bytes:
     return png(drawn)
 
 
-def spectra(results: Results, density: float) -> bytes | None:
-    """Power by total wavenumber relative to the truth's, of members and means; None without channels to show."""
+def spectra(results: Results, density: float, kind: str = "") -> bytes | None:
+    """Power by total wavenumber relative to the truth's, of members and means; None without channels to show.
+
+    kind: of states or, `increment_`, of increments against x_t − x_b.
+    """
     channels = [c for c in results.channels if (c.variable, c.level) in SHOWN]
     if not channels:
         return None
+    what = "power of increments / of x$_t$ − x$_b$" if kind else "power / truth's"
     drawn = figure(12.0, 3.4 * ((len(channels) + 1) // 2))
     for place, channel in enumerate(channels):
         axes = drawn.add_subplot((len(channels) + 1) // 2, 2, place + 1)
         for number, method in enumerate(results.methods):
-            truth = results.values(method, density, "spectrum_truth")
+            truth = results.values(method, density, f"spectrum_{kind}truth")
             for part, style in (("members", "-"), ("mean", ":")):
-                power = results.values(method, density, f"spectrum_{part}")
+                power = results.values(method, density, f"spectrum_{kind}{part}")
                 if power is None or truth is None or (part == "members" and not results.members(method)):
                     continue
                 ratio = power[:, place].sum(0)[1:] / np.maximum(truth[:, place].sum(0)[1:], 1e-300)
@@ -96,7 +101,7 @@ def spectra(results: Results, density: float) -> bytes | None:
                 )  # fmt: skip
         axes.axhline(1.0, color=_INK, lw=0.6)
         axes.axhspan(0.8, 1.2, color="#eeeeee", zorder=0)
-        axes.set_title(f"{channel}: power / truth's at {density:g} %", fontsize=10, loc="left")
+        axes.set_title(f"{channel}: {what} at {density:g} %", fontsize=10, loc="left")
         axes.set_xlabel("total wavenumber n", fontsize=9)
         axes.set_ylim(0.0, 2.0)
         axes.grid(lw=0.3)

@@ -65,6 +65,7 @@ def _all(comparison: Comparison, method: str, grid: Grid) -> Iterator[Goal]:
                 (UNET, "nrmse", RMSE_UNET),
                 ("3dvar", "ncrps", CRPS_3DVAR),
                 (UNET, "specdiv_members", SPECDIV),
+                (UNET, "specdiv_increment_members", SPECDIV),
             ):
                 words = "MAE" if score == "ncrps" else score
                 yield _ratio(f"{score} / {other}'s {words}", comparison, method, other, density, score, limit)

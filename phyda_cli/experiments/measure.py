@@ -65,7 +65,8 @@ class Measure:
         values: dict[str, Any] = self._grid_scores(mean, members, batch.error[row], batch.sigma[row])
         values |= withheld_scores(batch, row, mean, members)
         values |= innovation_scores(batch, row, mean)
-        values |= self._spectra(state, states, truth)
+        values |= self._spectra("", state, states, truth)
+        values |= self._spectra("increment_", mean, members, batch.error[row])
         values |= {f"{name}_mean": value for name, value in self._balance.difference(state, truth).items()}
         if members is not None and states is not None:
             values |= {f"{name}_members": value for name, value in self._balance.difference(states, truth).items()}
@@ -91,19 +92,24 @@ class Measure:
             scores |= both("variance", members.double().var(0), 2)
         return scores
 
-    def _spectra(self, state: torch.Tensor, states: torch.Tensor | None, truth: torch.Tensor) -> dict[str, Any]:
-        """SpecDiv (channel,), radial (channel, bin), power (channel, band), spectrum (shown, N + 1); see `spectral`."""
+    def _spectra(
+        self, kind: str, state: torch.Tensor, states: torch.Tensor | None, truth: torch.Tensor
+    ) -> dict[str, Any]:
+        """SpecDiv (channel,), radial (channel, bin), power (channel, band), spectrum (shown, N + 1); see `spectral`.
+
+        kind: of the states, or `increment_`.
+        """
         right, mean = spectra_of(truth, self.grid), spectra_of(state, self.grid)
         parts = {"truth": right, "mean": mean}
-        values: dict[str, Any] = {"specdiv_mean": divergence(mean.radial, right.radial)}
+        values: dict[str, Any] = {f"specdiv_{kind}mean": divergence(mean.radial, right.radial)}
         if states is not None:
             drawn = spectra_of(states, self.grid)
             parts["members"] = Spectra(drawn.radial.mean(0), drawn.power.mean(0))
-            values["specdiv_members"] = divergence(drawn.radial, right.radial).mean(0)
+            values[f"specdiv_{kind}members"] = divergence(drawn.radial, right.radial).mean(0)
         for name, part in parts.items():
-            values[f"radial_{name}"] = part.radial
-            values[f"power_{name}"] = in_bands(part.power, self.bands)
-            values[f"spectrum_{name}"] = part.power[list(self.shown)]
+            values[f"radial_{kind}{name}"] = part.radial
+            values[f"power_{kind}{name}"] = in_bands(part.power, self.bands)
+            values[f"spectrum_{kind}{name}"] = part.power[list(self.shown)]
         return values
 
     def _ranks(self, members: torch.Tensor, truth: torch.Tensor, seed: int) -> NDArray[np.int64]:

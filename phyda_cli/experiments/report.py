@@ -56,13 +56,15 @@ def page(
     for method in ensembles:
         parts += [f"<h2>Spread of {escape(method)}</h2>"]
         parts += [
-            _image(figures.rank_histograms(comparison, method, d), "rank histogram") for d in (middle, min(positive))
+            _image(figures.rank_histograms(comparison, method, density), "rank histogram")
+            for density in dict.fromkeys((middle, min(positive)))
         ]
         parts.append('<p class="note">Frequency of the truth\'s rank among the members; 1 is flat.</p>')
     parts.append(_image(figures.spread_against_error(results, ensembles), "spread against error"))
     for density in dict.fromkeys((middle, min(positive))):
         parts.append(f"<h2>Spectra at {density:g} %</h2>")
-        parts.append(_image(figures.spectra(results, density), "power spectra"))
+        parts.append(_image(figures.spectra(results, density), "power spectra of states"))
+        parts.append(_image(figures.spectra(results, density, "increment_"), "power spectra of increments"))
     moment = np.datetime_as_string(example.time, unit="h")
     what = f"{example.channel.level / 100:g} hPa " if example.channel.level is not None else ""
     parts += [
@@ -95,12 +97,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _summary(rows: Sequence[dict[str, Any]]) -> str:
     head = (
-        "obs %", "method", "RMSE", "MAE", "CRPS", "withheld RMSE", "SpecDiv members", "SpecDiv mean", "spread/skill",
+        "obs %", "method", "RMSE", "MAE", "CRPS", "withheld RMSE", "SpecDiv", "SpecDiv of increments", "spread/skill",
         "RMSE / 3D-Var", "95 %", "RMSE / background", "95 %", "hydrostatic [m²/s²]", "geostrophic [m/s²]", "s/date",
     )  # fmt: skip
     names = (
-        "density_percent", "method", "nrmse", "nmae", "ncrps", "withheld_nrmse", "specdiv_members", "specdiv_mean",
-        "spread_skill",
+        "density_percent", "method", "nrmse", "nmae", "ncrps", "withheld_nrmse", "specdiv_members",
+        "specdiv_increment_members", "spread_skill",
     )  # fmt: skip
     lines = []
     for row in rows:

@@ -53,6 +53,8 @@ SCORES: Final = (
     *_family("withheld_", "withheld_count"),
     Score("specdiv_mean", "specdiv_mean", pooled=True),
     Score("specdiv_members", "specdiv_members", pooled=True),
+    Score("specdiv_increment_mean", "specdiv_increment_mean", pooled=True),
+    Score("specdiv_increment_members", "specdiv_increment_members", pooled=True),
 )
 """By channel, with ratios and intervals."""
 

@@ -11,7 +11,7 @@ DENSITIES: Final = (10.0, 5.0, 2.0, 1.0, 0.5, 0.0)
 """The paper's densities [% of the grid values], and none at all."""
 LARGEST_LEAD: Final = 72
 """Without a choice, all leads of the store up to this one [h]."""
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 """Version of the records: others are not read."""
 
 

@@ -1,10 +1,11 @@
-"""Spectra of analyses against the truth's: SpecDiv of each field, powers in bands, what the pooled SpecDiv needs.
+"""Spectra of analyses against the truth's, and of increments against x_t − x_b: SpecDiv, powers in bands.
 
     SpecDiv of a date = KL of its own radial spectra (a batch of one date); of members: the mean over the members
     pooled SpecDiv    = KL of the radial spectra averaged over dates and members first
 
-The first has a floor: two independent fields of one spectrum differ by chance in the few modes of a bin (0.1 to 0.2 on
-32 × 64 points). The second has not.
+States take most of their small scales from the background, whatever the increment: it is the increment's spectrum that
+shows what a method adds or smooths away. The first SpecDiv has a floor: two independent fields of one spectrum differ
+by chance in the few modes of a bin (0.1 to 0.2 on 32 × 64 points). The second has not.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def spectra_of(fields: torch.Tensor, grid: Grid) -> Spectra:
 
 
 def divergence(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Σ t log max(t/p, 1e-9) (…) of the kept bins (…, bin) of radial spectra."""
+    """Σ t log max(t/p, 1e-9) (…) of the kept bins (…, bin) of radial spectra; NaN for a field that is zero."""
     p = prediction / prediction.sum(-1, keepdim=True)
     t = truth / truth.sum(-1, keepdim=True)
-    return (t * (t / p).clamp(min=_FLOOR).log()).nansum(-1)
+    return (t * (t / p).clamp(min=_FLOOR).log()).nansum(-1).masked_fill(prediction.sum(-1) == 0, torch.nan)
 
 
 def in_bands(power: torch.Tensor, bands: Bands) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -18,6 +19,8 @@ COLUMNS: Final = (
     "method", "density_percent", "channel", "score", "value",
     *(f"{part}_{name}" for name in REFERENCES for part in ("ratio_to", "low", "high")),
 )  # fmt: skip
+
+_SPECDIV: Final = ("specdiv_mean", "specdiv_members", "specdiv_increment_mean", "specdiv_increment_members")
 
 Row = tuple[str, float, str, str, float]
 """Method, density, channel or group, score, value."""
@@ -37,13 +40,13 @@ def _scores(results: Results, method: str, density: float, bands: Bands) -> Iter
             yield channel, score.name, value
     for channel, value in spread_skill(results, method, density).items():
         yield channel, "spread_skill", value
-    for part in ("mean", "members"):
-        for channel, value in grouped(results, pooled_divergence(results, method, density, part)).items():
-            yield channel, f"specdiv_pooled_{part}", value
-        ratios = band_ratios(results, method, density, part)
+    for part, kind in itertools.product(("mean", "members"), ("", "increment_")):
+        for channel, value in grouped(results, pooled_divergence(results, method, density, part, kind)).items():
+            yield channel, f"specdiv_pooled_{kind}{part}", value
+        ratios = band_ratios(results, method, density, part, kind)
         for number, (low, high) in enumerate(bands):
             for channel, value in grouped(results, ratios[:, number]).items():
-                yield channel, f"power_{part}_{low}-{high}", value
+                yield channel, f"power_{kind}{part}_{low}-{high}", value
     for score in SCALARS:
         found = results.scalar(method, density, score)
         if found is not None:
@@ -89,7 +92,7 @@ def summary(comparison: Comparison) -> list[dict[str, float | str | None]]:
     for density in results.densities:
         for method in results.methods:
             row: dict[str, float | str | None] = {"density_percent": density, "method": method}
-            for name in ("nrmse", "nmse", "nmae", "ncrps", "withheld_nrmse", "specdiv_mean", "specdiv_members"):
+            for name in ("nrmse", "nmse", "nmae", "ncrps", "withheld_nrmse", *_SPECDIV):
                 row[name] = results.pooled(method, density, find(name)).get(ALL)
             row["spread_skill"] = spread_skill(results, method, density).get(ALL)
             for name in ("hydrostatic_mean", "geostrophic_mean"):

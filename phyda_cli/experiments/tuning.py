@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.variational import Factors, increments, solver
 from phyda_cli.fields.background_error import BackgroundError
@@ -23,7 +21,7 @@ SIGMA: Final = (0.7, 0.85, 1.0, 1.2)
 LENGTH: Final = (0.8, 1.0, 1.25)
 _STEP: Final = 1.25
 """Ratio of the factors beyond the grid."""
-_BEYOND: Final = 6
+_BEYOND: Final = 8
 """Steps beyond the grid, at most."""
 _TOLERANCE: Final = 1e-2
 
@@ -86,13 +84,12 @@ def search(score: Callable[[Factors], float]) -> tuple[Factors, dict[Factors, fl
 
 
 def _neighbours(best: Factors, tried: dict[Factors, float]) -> list[Factors]:
-    """Where the best lies at an end of what was tried: one step further."""
-    sigmas, lengths = zip(*tried, strict=True)
+    """One step further for each factor that lies at an end of its grid or beyond, unless it was tried."""
     further: list[Factors] = []
-    for place, held in ((0, sigmas), (1, lengths)):
-        ratio = _STEP if best[place] == max(held) else 1.0 / _STEP if best[place] == min(held) else 1.0
-        if ratio != 1.0:
-            moved = list(best)
-            moved[place] = float(np.round(best[place] * ratio, 4))
-            further.append((moved[0], moved[1]))
-    return further
+    for place, grid in ((0, SIGMA), (1, LENGTH)):
+        if min(grid) < best[place] < max(grid):
+            continue
+        moved = list(best)
+        moved[place] = round(best[place] * (_STEP if best[place] >= max(grid) else 1.0 / _STEP), 4)
+        further.append((moved[0], moved[1]))
+    return [factors for factors in further if factors not in tried]

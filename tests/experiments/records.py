@@ -30,13 +30,21 @@ def record(
         for name in ("", "n"):
             made |= {f"{prefix}{name}mse": squares, f"{prefix}{name}mae": sizes}
         made[f"{prefix}bias"] = sizes
-    made |= {"specdiv_mean": specdiv or [0.1, 0.1], "hydrostatic_mean": 4.0, "geostrophic_mean": 9.0}
-    for part in ("truth", "mean"):
+    made |= {"specdiv_mean": specdiv or [0.1, 0.1], "specdiv_increment_mean": [0.2, 0.2]}
+    made |= {"hydrostatic_mean": 4.0, "geostrophic_mean": 9.0}
+    for part in ("truth", "mean", "increment_truth", "increment_mean"):
         made |= {f"power_{part}": [[1.0] * 7] * 2, f"radial_{part}": [[1.0, 1.0]] * 2}
     if variance is not None:
         members = {name.replace("mae", "crps"): made[name] for name in list(made) if name.endswith("mae")}
         made |= members | {"members": 3, "variance": variance, "nvariance": variance}
-        for name in ("specdiv", "hydrostatic", "geostrophic", "power", "radial"):
+        for name in (
+            "specdiv",
+            "hydrostatic",
+            "geostrophic",
+            "power",
+            "radial",
+            *(f"{x}_increment" for x in ("specdiv", "power", "radial")),
+        ):
             made[f"{name}_members"] = made[f"{name}_mean"]
     return made
 

@@ -35,6 +35,8 @@ def test_a_perfect_analysis_scores_zero(batch, measure):
         assert zeros(record, "mse", "nmse", "mae", "nmae", "bias", "nbias")
         assert zeros(record, "withheld_mse", "withheld_nmse", "withheld_mae", "withheld_bias")
         assert zeros(record, "specdiv_mean", "hydrostatic_mean", "geostrophic_mean")
+        assert zeros(record, "specdiv_increment_mean")
+        assert record["power_increment_mean"] == pytest.approx(np.array(record["power_increment_truth"]))
         assert record["power_mean"] == pytest.approx(np.array(record["power_truth"]))
         assert record["seconds"] == pytest.approx(1.0)
 
@@ -46,6 +48,7 @@ def test_the_background_has_the_known_error(batch, measure, drawer):
         # σ_b is that of the lead: the errors of both leads, 1 and 3 times as large, are 1 in their units
         assert np.mean(record["nmse"]) == pytest.approx(1.0, abs=0.35)
         assert record["nincrement"] == [0.0] * 16
+        assert np.isnan(record["specdiv_increment_mean"]).all()  # nothing has no spectrum
         assert record["chi2_innovation"] == pytest.approx(1.0, abs=0.35)
         assert record["desroziers_b"] == 0.0
 

@@ -29,6 +29,11 @@ def test_specdiv_of_one_date_is_that_of_the_verification():
     assert divergence(stacked, spectra_of(truth, GRID).radial)[1].tolist() == pytest.approx([0.0] * 3)
 
 
+def test_a_field_that_is_zero_has_no_specdiv():
+    truth = spectra_of(fields(1), GRID).radial
+    assert divergence(torch.zeros_like(truth), truth).isnan().all()
+
+
 def test_bands_are_those_of_the_verification():
     x, truth = fields(0), fields(1)
     bands = ((4, 7), (16, 31))

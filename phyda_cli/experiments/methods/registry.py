@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.methods.phyda import TOLERANCE
 from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.preparation.store import TrainingStore
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,19 @@ def make_methods(names: Sequence[str], material: Material) -> list[ExperimentMet
 
 
 def _check_origin(checkpoint: Checkpoint, path: Path, material: Material) -> None:
-    """Raises BadDataError for weights that say that they were trained with another background error, or on the test."""
+    """Raises BadDataError for weights that say that they were trained with another background error.
+
+    Weights of another store get a warning: what is the test part here may be what they were trained on.
+    """
     inputs = checkpoint.about.get("inputs")
     trained = inputs.get("background_error") if isinstance(inputs, Mapping) else None
     if trained is not None and trained != material.background_error_digest:
         raise BadDataError(
             f"{path}: trained with another background error than {material.background_error}; name that file with "
             "--background-error"
+        )
+    data = checkpoint.about.get("data")
+    if data is not None and data != material.store.attributes["digest"]:
+        _log.warning(
+            "%s: trained on another store than %s; its scores may be of what it knows", path, material.store.path
         )
