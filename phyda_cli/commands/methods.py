@@ -79,7 +79,7 @@ def _learned(
     import torch
 
     from phyda_cli.methods.guided import GuidedAnalysis
-    from phyda_cli.methods.phyda import EVALUATIONS, MEMBERS, TOLERANCE, LearnedAnalysis
+    from phyda_cli.methods.phyda import EVALUATIONS, MEMBERS, LearnedAnalysis
     from phyda_cli.methods.threedvar import ThreeDVar
     from phyda_cli.model.checkpoint import read_checkpoint
     from phyda_cli.resources import LEARNED_MODEL, shipped_weights
@@ -91,7 +91,7 @@ def _learned(
         raise BadDataError(f"{path}: the prior alone, which sees no observation; take weights that see them")
     method = LearnedAnalysis(
         checkpoint,
-        ThreeDVar(statistics, tolerance=TOLERANCE, dtype=torch.float32, device=device),
+        ThreeDVar(statistics, dtype=torch.float32, device=device),
         members=MEMBERS if settings.members is None else settings.members,
         evaluations=EVALUATIONS if settings.evaluations is None else settings.evaluations,
         seed=settings.seed,

@@ -2,7 +2,12 @@
 
     x_g = 3D-Var(d/s, σ_o/s)/σ_b       first guess; with σ_b of the model's training, s the background-error scale
     δ_i = a-calibrated members of PhyDA(Hᵀd, Hᵀσ_o, x_g, anomaly of x_b, static)            in units of s σ_b
-    mean = ⟨δ_i⟩ s σ_b,    spread² = Σ_i (δ_i − δ̄)²/(M − 1) s² σ_b²
+    mean = x_g + τ (μ − x_g)           τ in [0, 1] by channel: how far the correction is to be trusted (`trust`)
+    δ_i ← mean + δ_i − δ̄,              spread² = Σ_i (δ_i − δ̄)²/(M − 1)
+
+The members are centred on the reconstruction, which is the regression's conditional mean: what the sampler adds to it
+is its own bias, small where it was trained and large against a climatology. A guide moves the members' mean on purpose
+and they keep it.
 
 Channels and grid are the model's own. Channels that the background lacks are shown to the model as climatology.
 Without members the mean is the virtual reconstruction μ s σ_b itself: no diffusion, no spread.
@@ -26,6 +31,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
+from phyda_cli.methods.trust import halves, nearest_channels, trust
 from phyda_cli.model.checkpoint import Checkpoint
 from phyda_cli.model.gridded import GriddedObservations, grid_observations
 from phyda_cli.model.phyda import Base, Guide
@@ -45,11 +51,15 @@ _GRID_TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Ensemble:
-    """mean: (case, C, H, W) of δ. members: (case, M, C, H, W). first_guess: of 3D-Var. All SI, on the model's grid."""
+    """mean: (case, C, H, W) of δ. members: (case, M, C, H, W). first_guess: of 3D-Var. All SI, on the model's grid.
+
+    trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var.
+    """
 
     mean: torch.Tensor
     members: torch.Tensor
     first_guess: torch.Tensor
+    trust: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class LearnedAnalysis:
     first_guess: 3D-Var with the background error that the weights were trained with, on the same grid.
     members: samples M, 2 or more, or 0 for the reconstruction alone. evaluations: of the score network for each
     sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none. scale: s.
+    judged: whether the correction is judged by observations withheld from it; False trusts it wholly.
     Raises ConfigError for one member, BadDataError when the first guess is on another grid or lacks a channel.
     """
 
@@ -69,6 +80,7 @@ class LearnedAnalysis:
     seed: int = 0
     churn: float = 0.0
     scale: float = 1.0
+    judged: bool = True
     device: torch.device | str = "cpu"
     name: str = "phyda"
 
@@ -128,7 +140,7 @@ class LearnedAnalysis:
         """Mean and spread of an ensemble of one case."""
         labels = (self.checkpoint.statistics.channels, self.checkpoint.statistics.grid, time)
         mean = State(ensemble.mean[0].double(), *labels)
-        log: dict[str, float | int | str] = {"members": self.members}
+        log: dict[str, float | int | str] = {"members": self.members, "trust": round(float(ensemble.trust.mean()), 3)}
         if self.members == 0:
             return Increment(mean, log=log)
         members = ensemble.members[0].double()
@@ -157,18 +169,49 @@ class LearnedAnalysis:
             static = statistics.static(times, dtype=torch.float32, device=here)
             seen = anomaly.float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
             base = Base(anomaly.float().to(here), (statistics.std.float()[:, :, None] / sigma[..., :1]).to(here))
-            reconstruction, mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static, base)
+            reconstruction, latent_mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static, base)
+            tau = self._trust(cases, scale, sigma, seen, static) if self.judged else torch.ones(sigma.shape[:2])
+            correction = reconstruction.mean.cpu() - guess
+            mean = guess + tau.float()[:, :, None, None] * correction
             if self.members == 0:
-                alone = reconstruction.mean.cpu() * sigma
-                return Ensemble(alone, alone[:, None][:, :0], guess * sigma)
+                return Ensemble(mean * sigma, (mean * sigma)[:, None][:, :0], guess * sigma, tau)
             members = model.members(
-                reconstruction, mean, log_sigma, base, count=self.members, evaluations=self.evaluations, seeds=seeds,
-                churn=self.churn, guide=guide,
+                reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
+                seeds=seeds, churn=self.churn, guide=guide,
             ).cpu()  # fmt: skip
         size = sigma[0].numel()
         density = torch.tensor([len(case) / size for case in cases])
-        members = self.checkpoint.calibration.apply(members, density) * sigma[:, None]
-        return Ensemble(members.mean(1), members, guess * sigma)
+        members = self.checkpoint.calibration.apply(members, density)
+        centre = members.mean(1) if guide is None else reconstruction.mean.cpu()
+        members = (members + (mean - centre)[:, None]) * sigma[:, None]
+        return Ensemble(mean * sigma if guide is None else members.mean(1), members, guess * sigma, tau)
+
+    def _trust(
+        self,
+        cases: Sequence[Departures],
+        scale: torch.Tensor,
+        sigma: torch.Tensor,
+        seen: torch.Tensor,
+        static: torch.Tensor,
+    ) -> torch.Tensor:
+        """τ (case, C), from an analysis of half of each case's observations. sigma: s σ_b; seen: of the background."""
+        model, channels = self.checkpoint.model, self.checkpoint.statistics.channels
+        first = [halves(case) for case in cases]
+        used = [case.take(chosen) for case, chosen in zip(cases, first, strict=True)]
+        guess = self._guess(used, scale) / sigma
+        gridded = self._gridded(used, sigma)
+        moved = GriddedObservations(*(x.to(seen) for x in (gridded.signal, gridded.noise, gridded.density)))
+        mean = model.encoder(moved, guess.to(seen), seen, static).mean.cpu()
+        factors = []
+        for number, (case, chosen) in enumerate(zip(cases, first, strict=True)):
+            other = case.take(~chosen)
+            operator = self._operator(other)
+            at = [operator(x * sigma[number]) for x in (guess[number], mean[number] - guess[number])]
+            width = operator.of_spread(sigma[number])
+            variance = torch.from_numpy(other.error).float().square() + width.square()
+            residual = torch.from_numpy(other.departure).float() - at[0]
+            factors.append(trust(residual, at[1], variance, nearest_channels(other, channels), channels))
+        return torch.stack(factors)
 
     def anomaly(self, background: State) -> torch.Tensor:
         """(C, H, W) of a background on any grid; 0 for channels that it lacks."""
@@ -200,20 +243,14 @@ class LearnedAnalysis:
             guess[observed] = increments * scale.float()[observed][:, None, None, None]
         return guess
 
+    def _operator(self, case: Departures) -> ObservationOperator:
+        grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
+        return ObservationOperator(
+            grid, channels, case.variable, case.latitude, case.longitude, case.pressure, extend="increment"
+        )
+
     def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
-        statistics = self.checkpoint.statistics
-        operators = [
-            ObservationOperator(
-                statistics.grid,
-                statistics.channels,
-                c.variable,
-                c.latitude,
-                c.longitude,
-                c.pressure,
-                extend="increment",
-            )
-            for c in cases
-        ]
+        operators = [self._operator(case) for case in cases]
         return grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in cases])).float(),
             torch.from_numpy(np.concatenate([case.error for case in cases])).float(),

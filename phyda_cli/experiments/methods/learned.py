@@ -75,5 +75,5 @@ def learned_method(
     if not checkpoint.model.config.conditional:
         raise BadDataError(f"{path}: the prior alone, which sees no observation, cannot be compared")
     size = 0 if checkpoint.about.get("stage") == REGRESSION else members
-    analysis = LearnedAnalysis(checkpoint, first_guess, members=size)
+    analysis = LearnedAnalysis(checkpoint, first_guess, members=size, judged=size > 0)
     return LearnedMethod(name, f"{digest} {size} members", analysis, seed)
