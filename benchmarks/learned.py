@@ -22,13 +22,11 @@ from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.model.gridded import GriddedObservations
 from phyda_cli.model.phyda import Base, PhyDA
 from phyda_cli.model.statistics import MAPPED, Statistics
-from phyda_cli.resources import weights_path
+from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, weights_path
 from phyda_cli.training.batches import Batch, to_device
 from phyda_cli.training.config import Preset, StageName, TrainConfig, read_config
 from phyda_cli.training.stages import STAGES, Stage
 
-BACKGROUND_ERROR: Final = "background-error.safetensors"
-MODEL: Final = "phyda-5.6deg/phyda.safetensors"
 MEMBERS: Final = (2, 16, 32)
 OBSERVATIONS: Final = (100, 1_000, 10_000, 100_000)
 PEAK: Final = {"H100": {"bfloat16": 989e12, "float32": 67e12}, "H200": {"bfloat16": 989e12, "float32": 67e12}}
@@ -38,7 +36,7 @@ STATES: Final = 8
 
 def measure(repeats: int, report: Report) -> list[Measurement]:
     """The rows, with the weights that ship."""
-    checkpoint = read_checkpoint(weights_path(MODEL))
+    checkpoint = read_checkpoint(weights_path(LEARNED_MODEL))
     guess = ThreeDVar(read_background_error(weights_path(BACKGROUND_ERROR))[0], tolerance=3e-3, dtype=torch.float32)
     rows = _analyses(checkpoint, guess, repeats, report)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

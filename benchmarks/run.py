@@ -28,11 +28,13 @@ def main() -> None:
 
     before = os.getloadavg()
     rows = cold.measure(options.repeats, options.weights, report)
+    import learned
     import observations
     import threedvar
 
     rows += observations.measure(options.repeats, report)
     rows += threedvar.measure(options.repeats, options.weights, report)
+    rows += learned.measure(options.repeats, report)
     if options.simulate:
         import simulation
 
