@@ -74,6 +74,9 @@ def evaluate(
     noise: Annotated[
         float | None, typer.Option(metavar="FACTOR", help="Observation errors relative to the table's. [default: 1]")
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Observe these channels alone, such as t850. [default: all]")
+    ] = None,
     background_error: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Background-error statistics. [default: those shipped]")
     ] = None,
@@ -94,7 +97,7 @@ def evaluate(
     }  # fmt: skip
     options: dict[str, Any] = {
         "weights": weights, "methods": methods, "densities": densities, "part": part, "dates": dates, "leads": leads,
-        "members": members, "noise": noise, "background_error": background_error, "tune": tune,
+        "members": members, "noise": noise, "only": only, "background_error": background_error, "tune": tune,
         "tuning_cases": tuning_cases, "seed": seed, "threads": threads,
     }  # fmt: skip
     if store is not None:

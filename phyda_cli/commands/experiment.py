@@ -87,6 +87,8 @@ def _settings(store: Path, options: Mapping[str, Any]) -> Any:
     for name in ("part", "dates", "members", "noise", "seed"):
         if options[name] is not None:
             given[name] = options[name]
+    if options["only"] is not None:
+        given["only"] = tuple(name.strip() for name in options["only"].split(","))
     if options["tune"] is False:
         given["tuning_cases"] = 0
     elif options["tuning_cases"] is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.errors import UsageError
 from phyda_cli.experiments.settings import Settings
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import canonical_order
@@ -69,6 +70,7 @@ class CaseDrawer:
         self._table = table or default_error_table()
         self._growth = ErrorGrowth.of(store).by_lead
         self._sigma = {lead: torch.from_numpy(store.sigma_b(lead)).float() for lead in store.leads}
+        self._observed_channels = _numbers(settings.only, store)
         self._place = {(c.variable, -1.0 if c.level is None else c.level): i for i, c in enumerate(store.channels)}
 
     def read(self, pairs: NDArray[np.int64]) -> PairBatch:
@@ -83,7 +85,7 @@ class CaseDrawer:
             case, operator = self._observed(number, density, wanted)
             departures.append(case)
             operators.append(operator)
-            network = self._network([self.settings.seed, number, _WITHHELD], self.settings.withheld)[0]
+            network = self._network([self.settings.seed, number, _WITHHELD], self.settings.withheld, None)[0]
             withheld.append(self._operator(network))
             levels = np.nan_to_num(network.pressure, nan=-1.0)
             keys = zip(network.variable.tolist(), levels.tolist(), strict=True)
@@ -106,14 +108,16 @@ class CaseDrawer:
     def _observed(self, number: int, density: float, wanted: torch.Tensor) -> tuple[Departures, ObservationOperator]:
         """The departures of one case, in an order of their own, and their operator."""
         seed = [self.settings.seed, number, _OBSERVED, round(density * _UNITS)]
-        network, generator = self._network(seed, density)
+        network, generator = self._network(seed, density, self._observed_channels)
         clean = self._operator(network)(wanted.double()).numpy()
         departure = clean + network.error * generator.standard_normal(len(network))
         places = (network.variable, network.pressure, network.latitude, network.longitude)
         ordered = canonical_order(Departures(*places, departure, network.error))
         return ordered, self._operator(ordered)
 
-    def _network(self, seed: list[int], density: float) -> tuple[Network, np.random.Generator]:
+    def _network(
+        self, seed: list[int], density: float, observed: tuple[int, ...] | None
+    ) -> tuple[Network, np.random.Generator]:
         generator = np.random.default_rng(seed)
         network = uniform_network(
             generator,
@@ -122,6 +126,7 @@ class CaseDrawer:
             channels=self.store.channels,
             table=self._table,
             noise=self.settings.noise,
+            observed=observed,
         )
         return network, generator
 
@@ -130,3 +135,12 @@ class CaseDrawer:
         return ObservationOperator(
             self.store.grid, self.store.channels, p.variable, p.latitude, p.longitude, p.pressure, extend="increment"
         )
+
+
+def _numbers(names: tuple[str, ...], store: TrainingStore) -> tuple[int, ...] | None:
+    """The numbers of the channels of these names; None for no names. Raises UsageError for one that is not there."""
+    known = [str(channel) for channel in store.channels]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--only {name}: the store has no such channel; there are {', '.join(known)}")
+    return tuple(known.index(name) for name in names) or None

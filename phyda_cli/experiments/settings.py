@@ -18,8 +18,9 @@ _LAYOUT: Final = 3
 class Settings(BaseModel):
     """An experiment. leads: [h]. densities, withheld: in % of the grid values. noise: factor on the table's σ_o.
 
-    withheld: observations of the truth, without noise, that no method sees. batch: dates solved together; it decides
-    the rounding of the results. tuning_cases: of the validation part, for 3D-Var; 0 leaves it as it is.
+    withheld: observations of the truth, without noise, that no method sees. only: the channels that are observed, such
+    as t850; empty for all. batch: dates solved together; it decides the rounding of the results. tuning_cases: of the
+    validation part, for 3D-Var; 0 leaves it as it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +31,7 @@ class Settings(BaseModel):
     densities: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=DENSITIES, min_length=1)
     members: int = Field(default=16, ge=2)
     noise: float = Field(default=1.0, gt=0.0)
+    only: tuple[str, ...] = ()
     withheld: float = Field(default=2.0, gt=0.0, le=100.0)
     tuning_cases: int = Field(default=24, ge=0)
     batch: int = Field(default=16, ge=1)

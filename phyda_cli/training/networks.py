@@ -93,11 +93,16 @@ def uniform_network(
     channels: tuple[Channel, ...],
     table: ErrorTable,
     noise: float = 1.0,
+    observed: tuple[int, ...] | None = None,
 ) -> Network:
-    """The paper's network: single values of any channel at places even on the sphere, σ_o = noise · table."""
-    count = round(density * len(channels) * grid.shape[0] * grid.shape[1])
+    """The paper's network: single values of any channel at places even on the sphere, σ_o = noise · table.
+
+    observed: numbers of the channels that are observed, None for all; the density is of these channels' values.
+    """
+    allowed = np.arange(len(channels)) if observed is None else np.asarray(observed)
+    count = round(density * allowed.size * grid.shape[0] * grid.shape[1])
     latitude, longitude = draw_places(generator, count, "scattered")
-    index = generator.integers(len(channels), size=count)
+    index = allowed[generator.integers(allowed.size, size=count)]
     return _network(generator, index, latitude, longitude, channels, table, density, noise=(noise, noise))
 
 

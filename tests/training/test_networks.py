@@ -114,3 +114,15 @@ def test_the_generator_decides() -> None:
     first, second, other = draw_many(20, seed=5), draw_many(20, seed=5), draw_many(20, seed=6)
     assert all(np.array_equal(a.latitude, b.latitude) for a, b in zip(first, second, strict=True))
     assert not all(np.array_equal(a.latitude, b.latitude) for a, b in zip(first, other, strict=True))
+
+
+def test_a_uniform_network_may_observe_one_channel_alone() -> None:
+    """2 % of the values of t500: 0.02 · 512 observations, all of it."""
+    table = default_error_table()
+    number = CHANNELS.index(Channel("t", 50_000.0))
+    made = uniform_network(
+        np.random.default_rng(0), 0.02, grid=GRID, channels=CHANNELS, table=table, observed=(number,)
+    )
+    assert len(made) == 10
+    assert set(made.variable) == {"t"}
+    assert set(made.pressure) == {50_000.0}
