@@ -1,4 +1,4 @@
-"""The cases of an experiment: one channel alone may be observed; the withheld places are of all channels all the same."""
+"""The cases of an experiment: one channel alone may be observed; the withheld places are of all channels."""
 
 from __future__ import annotations
 
