@@ -1,11 +1,13 @@
 """The Virtual Reconstruction Encoder: sparse observations and a background in, a reconstruction everywhere out.
 
-RevIN over the observed points of each channel (n of them, d′ = departure/σ_b, shrunk to climatology where n is small):
+RevIN over the observed points of each channel (n of them, d′ = departure/σ_b, ε = σ_o/σ_b), shrunk to climatology:
 
-    m = Σ n d′ / (Σ n + n₀),    s² = (Σ n (d′ − m)² + n₀) / (Σ n + n₀),    d″ = (d′ − m)/s
-    μ = s μ̂ + m,    log σ = log σ̂ + log s                                    (reversed at the output)
+    m = Σ n v d′ / (Σ n v + n₀),    s² = (Σ n v² ((d′ − m)² − ε²) + n₀) / (Σ n v² + n₀),    v = 1/(1 + ε²)
+    d″ = (d′ − m)/s,    μ = s μ̂ + m,    log σ = log σ̂ + log s                 (reversed at the output)
 
-in between M strided convolutions, the first of them on the fields themselves (2 × 2 points ↔ one token),
+m and s are those of the error that is sought, not of the departures: their noise is taken off, and they count by what
+they tell (v is the inverse variance of d′ where the error has the size of the climatology). In between M strided
+convolutions, the first of them on the fields themselves (2 × 2 points ↔ one token),
 self-attention over the coarsest tokens, and the way back with skip connections:
 
     x = [w d″, w, density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
@@ -31,6 +33,9 @@ from phyda_cli.model.layers import Attention, Down, Residual, Unpatch, Up
 SHRINKAGE: Final = 64.0
 """n₀: as many observations as make the climatology weigh as much as they do."""
 
+LEAST_VARIANCE: Final = 0.1
+"""Of s²: departures smaller than their noise do not say that there is no error."""
+
 STATIC_CHANNELS: Final = 8
 """See `statistics.Statistics.static`."""
 
@@ -51,12 +56,16 @@ class Normalisation(NamedTuple):
 
 
 def instance_normalisation(observations: GriddedObservations) -> Normalisation:
-    """m and s over the observed points of each channel, shrunk to 0 and 1."""
+    """m and s over the observed points of each channel, shrunk to 0 and 1; s² is not less than LEAST_VARIANCE."""
     n = observations.count()
-    total = n.sum((-2, -1), keepdim=True)
-    mean = (n * observations.signal).sum((-2, -1), keepdim=True) / (total + SHRINKAGE)
-    square = (n * (observations.signal - mean).square()).sum((-2, -1), keepdim=True)
-    return Normalisation(mean, torch.sqrt((square + SHRINKAGE) / (total + SHRINKAGE)))
+    noise = observations.noise.square()
+    worth = 1.0 / (1.0 + noise)
+    mean = (n * worth * observations.signal).sum((-2, -1), keepdim=True)
+    mean = mean / ((n * worth).sum((-2, -1), keepdim=True) + SHRINKAGE)
+    excess = (observations.signal - mean).square() - noise
+    square = (n * worth.square() * excess).sum((-2, -1), keepdim=True)
+    variance = (square + SHRINKAGE) / ((n * worth.square()).sum((-2, -1), keepdim=True) + SHRINKAGE)
+    return Normalisation(mean, variance.clamp_min(LEAST_VARIANCE).sqrt())
 
 
 class VirtualReconstructionEncoder(nn.Module):

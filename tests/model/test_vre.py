@@ -8,6 +8,7 @@ from phyda_cli.model.config import ModelConfig
 from phyda_cli.model.gridded import GriddedObservations
 from phyda_cli.model.score import ScoreNetwork
 from phyda_cli.model.vre import (
+    LEAST_VARIANCE,
     SHRINKAGE,
     STATIC_CHANNELS,
     Reconstruction,
@@ -63,6 +64,30 @@ def test_instance_normalisation_by_hand() -> None:
     assert norm.scale.item() == pytest.approx(((square + SHRINKAGE) / (2 * n + SHRINKAGE)) ** 0.5)
 
 
+def test_the_noise_of_observations_is_taken_off_and_makes_them_count_less() -> None:
+    """The same two points with σ_o/σ_b = 1, so v = ½; then so noisy that the variance would be negative."""
+    signal = torch.tensor([1.0, 3.0], dtype=torch.float64).reshape(1, 1, 1, 2)
+    density = torch.full_like(signal, 1 - 1e-6)
+    n = 13.815510557964274  # −ln 1e-6
+    norm = instance_normalisation(GriddedObservations(signal, torch.ones_like(signal), density))
+    mean = 0.5 * n * 4 / (0.5 * 2 * n + SHRINKAGE)
+    square = 0.25 * n * ((1 - mean) ** 2 + (3 - mean) ** 2 - 2)
+    assert norm.mean.item() == pytest.approx(mean)
+    assert norm.scale.item() == pytest.approx(((square + SHRINKAGE) / (0.25 * 2 * n + SHRINKAGE)) ** 0.5)
+    shape = (1, 1, 40, 2)
+    quiet = GriddedObservations(0 * signal.expand(shape), torch.ones(shape).double(), density.expand(shape))
+    assert instance_normalisation(quiet).scale.item() == pytest.approx(LEAST_VARIANCE**0.5)
+
+
+def test_departures_of_pure_noise_do_not_widen_the_scale() -> None:
+    """d′ ~ N(0, 1 + 9) with σ_o/σ_b = 3: the error itself has the size of the climatology, s = 1."""
+    signal = 10**0.5 * draw(1, 1, 300, 300, seed=8)
+    norm = instance_normalisation(
+        GriddedObservations(signal, torch.full_like(signal, 3.0), torch.full_like(signal, 1 - 1e-6))
+    )
+    assert norm.scale.item() == pytest.approx(1.0, abs=0.06)
+
+
 def test_without_observations_the_normalisation_is_the_climatology_and_the_mean_is_zero() -> None:
     none = GriddedObservations(*(torch.zeros(2, CHANNELS, *SHAPE, dtype=torch.float64) for _ in range(3)))
     norm = instance_normalisation(none)
@@ -95,13 +120,13 @@ def test_the_untrained_encoder_gives_back_the_first_guess() -> None:
 
 
 def test_revin_makes_the_reconstruction_follow_the_scale_of_the_observations() -> None:
-    """Without a first guess and with all observations k times as large (n ≫ n₀): mean and sigma k times as large."""
+    """Without a first guess, exact observations k times as large (n ≫ n₀): mean and sigma k times as large."""
     made = encoder(first_guess=False)
     gridded = observations()
-    dense = torch.where(gridded.density > 0, 1 - 1e-6, 0.0).double()
-    many = GriddedObservations(gridded.signal, gridded.noise, dense)
-    large = GriddedObservations(1e3 * gridded.signal, 1e3 * gridded.noise, dense)
-    larger = GriddedObservations(1e4 * gridded.signal, 1e4 * gridded.noise, dense)
+    dense, exact = torch.where(gridded.density > 0, 1 - 1e-6, 0.0).double(), torch.zeros_like(gridded.noise)
+    many = GriddedObservations(gridded.signal, exact, dense)
+    large = GriddedObservations(1e3 * gridded.signal, exact, dense)
+    larger = GriddedObservations(1e4 * gridded.signal, exact, dense)
     ratio = run(made, larger).mean / run(made, large).mean
     assert torch.allclose(ratio, torch.full_like(ratio, 10.0), rtol=1e-2)
     plain = encoder(first_guess=False, revin=False)
