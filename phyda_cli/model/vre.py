@@ -13,9 +13,10 @@ self-attention over the coarsest tokens, and the way back with skip connections:
     x = [w d″, w, density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
     w = 1/(1 + (σ_o/(s σ_b))²)                       the weight that a lone observation has at its own place
 
-With the first guess x_g (the 3D-Var increment/σ_b) the reconstruction is its correction: μ = x_g + s μ̂. Without
-observations it is zero by construction of the training (the signs of departures and increments are drawn at random)
-and of this module where the density is zero everywhere. Source: paper, section 3 (VRE); RevIN: Kim et al. (2022).
+With the first guess x_g (the 3D-Var increment/σ_b) the reconstruction is its correction: μ = x_g + s μ̂. log σ̂ is read
+off the features and does not shape them: only the squared error of μ does. Without observations μ is zero by
+construction of the training (the signs of departures and increments are drawn at random) and of this module where the
+density is zero everywhere. Source: paper, section 3 (VRE); RevIN: Kim et al. (2022).
 """
 
 from __future__ import annotations
@@ -123,4 +124,4 @@ class VirtualReconstructionEncoder(nn.Module):
         base = first_guess if self.config.first_guess else norm.mean
         observed = seen.flatten(1).any(1)[:, None, None, None]
         mean = torch.where(observed, base + norm.scale * self.mean(x), 0.0)
-        return Reconstruction(mean, (self.log_sigma(x) + torch.log(norm.scale)).clamp(-7.0, 3.0), x)
+        return Reconstruction(mean, (self.log_sigma(x.detach()) + torch.log(norm.scale)).clamp(-7.0, 3.0), x)

@@ -139,6 +139,14 @@ def test_every_switch_changes_the_result(switch: str) -> None:
     assert not torch.allclose(run(encoder(), observations()).mean, run(encoder(**{switch: False}), observations()).mean)
 
 
+def test_the_spread_does_not_shape_the_features() -> None:
+    """The likelihood's gradient stays in the head of log σ."""
+    made = encoder()
+    run(made, observations()).log_sigma.sum().backward()
+    touched = {name for name, parameter in made.named_parameters() if parameter.grad is not None}
+    assert touched == {"log_sigma.weight", "log_sigma.bias"}
+
+
 def test_features_are_at_the_latent_resolution() -> None:
     made = encoder()
     assert run(made, observations()).features.shape == (2, made.feature_width, SHAPE[0] // 2, SHAPE[1] // 2)
