@@ -5,9 +5,9 @@
     mean = x_g + τ (μ − x_g)           τ in [0, 1] by channel: how far the correction is to be trusted (`trust`)
     δ_i ← mean + δ_i − δ̄,              spread² = Σ_i (δ_i − δ̄)²/(M − 1)
 
-The members are centred on the reconstruction, which is the regression's conditional mean: what the sampler adds to it
-is its own bias, small where it was trained and large against a climatology. A guide moves the members' mean on purpose
-and they keep it.
+What is added to x_g is cut to the harmonics that the grid carries (`model.band_limit`). The members are centred on the
+reconstruction, which is the regression's conditional mean: what the sampler adds to it is its own bias, small where it
+was trained and large against a climatology. A guide moves the members' mean on purpose and they keep it.
 
 Channels and grid are the model's own. Channels that the background lacks are shown to the model as climatology.
 Without members the mean is the virtual reconstruction μ s σ_b itself: no diffusion, no spread.
@@ -32,6 +32,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
 from phyda_cli.methods.trust import halves, nearest_channels, trust
+from phyda_cli.model.band_limit import BandLimit
 from phyda_cli.model.checkpoint import Checkpoint
 from phyda_cli.model.gridded import GriddedObservations, grid_observations
 from phyda_cli.model.phyda import Base, Guide
@@ -173,8 +174,9 @@ class LearnedAnalysis:
             tau = self._trust(cases, scale, sigma, seen, static) if self.judged else torch.ones(sigma.shape[:2])
             correction = reconstruction.mean.cpu() - guess
             mean = guess + tau.float()[:, :, None, None] * correction
+            smooth = guess * sigma + self._band_limit((mean - guess) * sigma)
             if self.members == 0:
-                return Ensemble(mean * sigma, (mean * sigma)[:, None][:, :0], guess * sigma, tau)
+                return Ensemble(smooth, smooth[:, None][:, :0], guess * sigma, tau)
             members = model.members(
                 reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
                 seeds=seeds, churn=self.churn, guide=guide,
@@ -183,8 +185,8 @@ class LearnedAnalysis:
         density = torch.tensor([len(case) / size for case in cases])
         members = self.checkpoint.calibration.apply(members, density)
         centre = members.mean(1) if guide is None else reconstruction.mean.cpu()
-        members = (members + (mean - centre)[:, None]) * sigma[:, None]
-        return Ensemble(mean * sigma if guide is None else members.mean(1), members, guess * sigma, tau)
+        members = smooth[:, None] + self._band_limit((members - centre[:, None]) * sigma[:, None])
+        return Ensemble(smooth if guide is None else members.mean(1), members, guess * sigma, tau)
 
     def _trust(
         self,
@@ -226,6 +228,10 @@ class LearnedAnalysis:
             result[place] = regrid(field, background.grid, statistics.grid, vector=vector).float()
         known = torch.tensor([channel in held for channel in statistics.channels])[:, None, None]
         return torch.where(known, statistics.anomaly(result[None])[0], 0.0)
+
+    @cached_property
+    def _band_limit(self) -> BandLimit:
+        return BandLimit(self.channels(), self.checkpoint.statistics.grid)
 
     @cached_property
     def _order(self) -> list[int]:
