@@ -235,12 +235,12 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
 
 
 def _read_observations(settings: AssimilateConfig, background: Background) -> Observations:
-    from phyda_cli.formats.csv import read_csv
+    from phyda_cli.formats.observations import read_observations
     from phyda_cli.observations.table import concatenate
 
     reference = background.state.time
     tables = [
-        read_csv(sys.stdin if path == STANDARD_INPUT else path, reference_time=reference)
+        read_observations(sys.stdin if path == STANDARD_INPUT else path, reference_time=reference)
         for path in settings.observations
     ]
     return concatenate(tables)

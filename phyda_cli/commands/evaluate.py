@@ -136,7 +136,7 @@ def _judge(
     from phyda_cli.commands.targets import check_inputs
     from phyda_cli.config import parse_choices, parse_duration, parse_time
     from phyda_cli.formats.background import read_background
-    from phyda_cli.formats.csv import read_csv
+    from phyda_cli.formats.observations import read_observations
     from phyda_cli.observations.table import concatenate
     from phyda_cli.verification.compare import compare_fields, compare_observations, format_comparison
 
@@ -154,7 +154,7 @@ def _judge(
         target = read_background(truth, time=judged.time, member=member).ensemble_mean().state
         entries = compare_fields(states, target)
     else:
-        tables = [read_csv(path, reference_time=judged.time) for path in observations or []]
+        tables = [read_observations(path, reference_time=judged.time) for path in observations or []]
         width = np.timedelta64(parse_duration(window), "ns")
         entries = compare_observations(states, concatenate(tables), window=width)
     document = {"status": "ok", "scores": [dataclasses.asdict(entry) for entry in entries]}

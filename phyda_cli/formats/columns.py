@@ -28,6 +28,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "report": ("report", "report_type", "mt", "obs_type"),
     "unit": ("unit", "units"),
     "quality": ("quality",),
+    "use": ("use", "usage"),
 }
 """What a column is for → the names accepted. `p` is hPa, as in tables made from TEMP and PREPBUFR."""
 

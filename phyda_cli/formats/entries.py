@@ -29,7 +29,7 @@ from phyda_cli.formats.columns import (
 )
 from phyda_cli.observations.checks import check_bounds, reject_rows
 from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag, Observations, Use
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -186,11 +186,16 @@ def _build(
         station=text("station"),
         report=report,
         elevation=_numbers(text("elevation")),
+        use=_uses(text("use")),
         source=np.zeros(n, dtype=np.int64),
         row=rows + 1,
         flag=np.full(n, Flag.PASS, dtype=np.int16),
         reason=np.full(n, "", dtype=object),
         sources=(label,),
+    )
+    unknown = ~np.isin(result.use, [use.value for use in Use])
+    result = reject_rows(
+        result, unknown, Flag.PRE_QC, lambda i: f"use {result.use[i]!r} is not one of {', '.join(Use)}"
     )
     nameless = cells.name == ""
     result = result.reject(nameless & (cells.value == ""), Flag.MISSING, "the row holds no value")
@@ -332,6 +337,13 @@ def _report_numbers(observations: Observations, cells: _Cells, *, long: bool) ->
 
 def _texts(column: pd.Series[str]) -> Texts:
     return np.asarray(column.str.strip().to_numpy(dtype=object))
+
+
+def _uses(texts: Texts) -> Texts:
+    """Uses in lower case; a cell without one is to be assimilated."""
+    codes, distinct = pd.factorize(texts)
+    meant = np.array([str(text).casefold() or Use.ASSIMILATE.value for text in distinct], dtype=object)
+    return meant[codes] if distinct.size else np.asarray(texts)
 
 
 def _numbers(texts: Texts) -> Floats:

@@ -46,6 +46,7 @@ _NUMBERS: Final[dict[str, dict[str, str]]] = {
 _TEXTS: Final = {
     "station": "station identifier",
     "report": "report type",
+    "use": "what the observation is for: assimilate, monitor or withhold",
     "variable": "observed variable",
     "units": "units of value, error, equivalents and departures",
     "reason": "why the observation was not used; empty when used",
@@ -100,7 +101,14 @@ def _fill(dataset: Any, feedback: Feedback) -> None:
             variable.coordinates = "time latitude longitude pressure"
         variable[:] = np.where(np.isfinite(numbers[name]), numbers[name], _FILL)
     units = np.array([VARIABLES[name].units if name in VARIABLES else "" for name in o.variable], dtype=object)
-    texts = {"station": o.station, "report": o.report, "variable": o.variable, "units": units, "reason": o.reason}
+    texts = {
+        "station": o.station,
+        "report": o.report,
+        "use": o.use,
+        "variable": o.variable,
+        "units": units,
+        "reason": o.reason,
+    }
     for name, long_name in _TEXTS.items():
         variable = dataset.createVariable(name, str, ("observation",))
         variable.long_name = long_name
@@ -172,6 +180,7 @@ def _read(dataset: Any) -> Feedback:
         station=text("station"),
         report=text("report"),
         elevation=number("elevation"),
+        use=text("use"),
         source=np.asarray(dataset.variables["source"][:], dtype=np.int64),
         row=np.asarray(dataset.variables["row"][:], dtype=np.int64),
         flag=np.asarray(dataset.variables["flag"][:], dtype=np.int16),

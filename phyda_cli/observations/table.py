@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,17 @@ class Flag(IntEnum):
     FIRST_GUESS = 19
     TRACK = 21
     BUDDY = 22
+    PROFILE = 24
     HISTORY = 28
+    SUPEROB = 31
+
+
+class Use(StrEnum):
+    """What an observation is for; checks judge all alike."""
+
+    ASSIMILATE = "assimilate"
+    MONITOR = "monitor"
+    WITHHOLD = "withhold"
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Observations:
     time: UTC (datetime64[ns], NaT when missing).
     station: identifier (str). report: report type such as sonde, aircraft, synop (str, may be empty).
     elevation: m (float64, NaN when missing).
+    use: `Use` (str): whether it may be assimilated, or is only looked at.
     source: index into `sources`. row: 1-based data row (the header not counted) in that source (int64).
     flag: `Flag` (int16). reason: why, a short slug with the value where it helps (str, empty when passed).
     """
@@ -59,6 +70,7 @@ class Observations:
     station: NDArray[np.object_]
     report: NDArray[np.object_]
     elevation: NDArray[np.float64]
+    use: NDArray[np.object_]
     source: NDArray[np.int64]
     row: NDArray[np.int64]
     flag: NDArray[np.int16]

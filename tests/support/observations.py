@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from phyda_cli.methods.base import Departures
-from phyda_cli.observations.table import Observations
+from phyda_cli.observations.table import Observations, Use
 
 TIME = np.datetime64("2011-01-15T12:00:00", "ns")
 
@@ -32,6 +32,7 @@ def observations(variable, value, **columns) -> Observations:
         station=column("station", "", object),
         report=column("report", "", object),
         elevation=column("elevation", np.nan, np.float64),
+        use=column("use", Use.ASSIMILATE.value, object),
         source=column("source", 0, np.int64),
         row=np.arange(1, n + 1, dtype=np.int64),
         flag=column("flag", 0, np.int16),
