@@ -1,10 +1,11 @@
 """Calibration of the ensemble's spread: one inflation per density and channel, fitted on validation data.
 
-    a²(bin, channel) = ⟨(δ̄ − δ)²⟩ / ( (M+1)/M ⟨Σ_i (δ_i − δ̄)²/(M−1)⟩ )
+    a²(bin, channel) = ⟨(μ − δ)²⟩ / ⟨Σ_i (δ_i − δ̄)²/(M−1)⟩
     δ_i ← δ̄ + a (δ_i − δ̄)                                       the mean is unchanged
 
-⟨·⟩ is over the area and the cases of the bin. A reliable ensemble of M members has an error of the mean (M+1)/M times
-its variance. Bins are by ρ = (number of observations)/(number of grid values); the first holds no observation at all.
+⟨·⟩ is over the area and the cases of the bin, μ the reconstruction, on which the members are centred: the truth is to
+lie about it as the members do. Bins are by ρ = (number of observations)/(number of grid values); the first holds no
+observation at all.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class CalibrationSums:
         shape = (len(EDGES) + 1, channels)
         return cls(torch.zeros(shape).double(), torch.zeros(shape).double(), torch.zeros(shape[0]).double())
 
-    def add(self, members: torch.Tensor, truth: torch.Tensor, density: torch.Tensor, area: torch.Tensor) -> None:
-        """Add cases: members (case, M, C, H, W), truth (case, C, H, W), ρ (case,), area weights (H, 1) of mean one."""
-        size = members.shape[1]
-        x = members.double()
-        error = ((x.mean(1) - truth.double()).square() * area).mean((-2, -1))
-        variance = (size + 1) / size * (x.var(1) * area).mean((-2, -1))
+    def add(
+        self, members: torch.Tensor, mean: torch.Tensor, truth: torch.Tensor, density: torch.Tensor, area: torch.Tensor
+    ) -> None:
+        """Add cases: members (case, M, C, H, W), μ and truth (case, C, H, W), ρ (case,), area (H, 1) of mean one."""
+        error = ((mean.double() - truth.double()).square() * area).mean((-2, -1))
+        variance = (members.double().var(1) * area).mean((-2, -1))
         index = bins(density)
         self.squared_error.index_add_(0, index, error)
         self.variance.index_add_(0, index, variance)

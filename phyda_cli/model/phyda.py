@@ -12,9 +12,9 @@ With `latent = "state"` the autoencoder describes states instead: with b the bac
 With `conditional = false` nothing is known: μ = 0, σ_z = 1, f = 0, and r is the latent itself (the prior of increments
 that guidance starts from).
 
-Decoding differences makes the autoencoder's floor cancel in the mean. Members come in antithetic pairs (noise ε and
-−ε), so that the noise of a small ensemble's mean, which is odd in ε to first order, cancels too. Source: paper,
-section 3; the residual around a regression mean: Mardani et al. (2023), CorrDiff.
+Decoding differences makes the autoencoder's floor cancel in the mean. Members are independent, so that the truth may
+lie anywhere among them (pairs of opposite noise would leave a gap around the mean). Source: paper, section 3; the
+residual around a regression mean: Mardani et al. (2023), CorrDiff.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class PhyDA(nn.Module):
         seeds: of each case, whose first noise depends on nothing else; fresh noise (churn) is drawn for the batch.
         guide: makes a guided denoiser (`guidance`).
         """
-        noise = torch.cat([_antithetic(count, mean.shape[1:], seed) for seed in seeds]).to(mean)
+        noise = torch.cat([_noise(count, mean.shape[1:], seed) for seed in seeds]).to(mean)
         conditions = [x.repeat_interleave(count, 0) for x in (mean, log_sigma, reconstruction.features)]
 
         def denoiser(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -139,11 +139,10 @@ class PhyDA(nn.Module):
         return increments(r).reshape(len(seeds), count, *centre.shape[1:])
 
 
-def _antithetic(count: int, shape: torch.Size, seed: int) -> torch.Tensor:
-    """(count, *shape) of N(0, 1) in pairs ε, −ε."""
+def _noise(count: int, shape: torch.Size, seed: int) -> torch.Tensor:
+    """(count, *shape) of N(0, 1)."""
     generator = torch.Generator().manual_seed(seed)
-    half = torch.randn((count + 1) // 2, *shape, generator=generator, dtype=torch.float64)
-    return torch.stack([half, -half], dim=1).flatten(0, 1)[:count]
+    return torch.randn(count, *shape, generator=generator, dtype=torch.float64)
 
 
 def reconstruction_loss(reconstruction: Reconstruction, truth: torch.Tensor, area: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,6 @@ def calibrate(
         parts = model.reconstruct(batch.observations, batch.first_guess, batch.background, batch.static, batch.base)
         seeds = [_SEED + number for number in chosen]
         members = model.members(*parts, batch.base, count=MEMBERS, evaluations=EVALUATIONS, seeds=seeds).cpu()
-        sums.add(members, batch.increment.cpu(), batch.density.cpu(), statistics.area)
+        sums.add(members, parts[0].mean.cpu(), batch.increment.cpu(), batch.density.cpu(), statistics.area)
         progress(start + len(chosen))
     return sums.fit()

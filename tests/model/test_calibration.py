@@ -14,36 +14,46 @@ def draw(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def fitted(members: torch.Tensor, truth: torch.Tensor, density: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
+def fitted(
+    members: torch.Tensor,
+    truth: torch.Tensor,
+    density: torch.Tensor,
+    area: torch.Tensor,
+    mean: torch.Tensor | None = None,
+) -> torch.Tensor:
     sums = CalibrationSums.none(truth.shape[1])
-    sums.add(members, truth, density, area)
+    sums.add(members, members.mean(1) if mean is None else mean, truth, density, area)
     return sums.fit().factor
 
 
 def test_the_factor_by_hand() -> None:
-    """Members 1 and 3: mean 2, variance 2, expected square error 3/2 · 2 = 3. Truth 2 + 2.598: square 6.75; a = 1.5."""
+    """Members 1 and 3: mean 2, variance 2. Truth 2 + 2.121: square error 4.5; a = 1.5."""
     members = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2)
-    truth = torch.full((1, 1, 2, 2), 2.0 + 6.75**0.5)
-    assert fitted(members, truth, torch.tensor([0.001]), EVEN)[1, 0].item() == pytest.approx(1.5)
+    truth = torch.full((1, 1, 2, 2), 2.0 + 4.5**0.5)
+    density = torch.tensor([0.001])
+    assert fitted(members, truth, density, EVEN)[1, 0].item() == pytest.approx(1.5)
+    other = fitted(members, truth, density, EVEN, torch.full((1, 1, 2, 2), 2.5))
+    assert other[1, 0].item() == pytest.approx((4.5**0.5 - 0.5) / 2**0.5)
 
 
 def test_rows_count_by_their_area() -> None:
-    """Square errors 12 and 0 in rows of weight 0.25 and 1.75: mean 1.5, of 3 expected."""
+    """Square errors 12 and 0 in rows of weight 0.25 and 1.75: mean 1.5, the variance is 2."""
     members = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2)
     truth = torch.full((1, 1, 2, 2), 2.0)
     truth[:, :, 0] += 12.0**0.5
     area = torch.tensor([[0.25], [1.75]])
-    assert fitted(members, truth, torch.tensor([0.001]), area)[1, 0].item() == pytest.approx(0.5**0.5)
+    assert fitted(members, truth, torch.tensor([0.001]), area)[1, 0].item() == pytest.approx(0.75**0.5)
 
 
-def test_a_reliable_ensemble_of_any_size_needs_no_inflation() -> None:
-    """600 · 64 errors: their mean square has a standard deviation of 0.7 %."""
+def test_a_reliable_ensemble_of_any_size_needs_no_inflation_and_a_narrow_one_its_own() -> None:
+    """Members and truth about a known mean. 600 · 64 errors: their mean square has a standard deviation of 0.7 %."""
+    mean, density = draw(600, 2, 8, 8, seed=1), torch.full((600,), 0.01)
     for size in (2, 3, 9):
-        together = draw(600, size + 1, 2, 8, 8, seed=size)
-        factor = fitted(together[:, 1:], together[:, 0], torch.full((600,), 0.01), torch.ones(8, 1))
-        assert torch.allclose(factor[3], torch.ones(2), atol=0.03), size
-        narrow = fitted(together[:, 1:] / 1.6, together[:, 0] / 1.0, torch.full((600,), 0.01), torch.ones(8, 1))
-        assert (narrow[3] > 1.2).all()
+        noise = draw(600, size + 1, 2, 8, 8, seed=size)
+        truth = mean + noise[:, 0]
+        for width in (1.0, 1.6):
+            factor = fitted(mean[:, None] + noise[:, 1:] / width, truth, density, torch.ones(8, 1), mean)
+            assert torch.allclose(factor[3], torch.full((2,), width), atol=0.03 * width), (size, width)
 
 
 def test_cases_of_several_calls_add_up() -> None:
@@ -51,7 +61,7 @@ def test_cases_of_several_calls_add_up() -> None:
     density = torch.linspace(0.0, 0.1, 10)
     sums = CalibrationSums.none(2)
     for part in (slice(0, 3), slice(3, 10)):
-        sums.add(together[part, 1:], together[part, 0], density[part], torch.ones(4, 1))
+        sums.add(together[part, 1:], together[part, 1:].mean(1), together[part, 0], density[part], torch.ones(4, 1))
     whole = fitted(together[:, 1:], together[:, 0], density, torch.ones(4, 1))
     assert torch.allclose(sums.fit().factor, whole)
     assert int(sums.cases.sum()) == 10

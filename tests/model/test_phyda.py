@@ -84,16 +84,18 @@ def test_a_latent_without_width_makes_every_member_the_reconstruction() -> None:
     assert (draw_members(model(), 2)[1] - reconstruction.mean).abs().max() > 0.2
 
 
-def test_members_with_an_untrained_score_and_a_linear_decoder_are_antithetic() -> None:
+def test_members_are_independent_about_the_reconstruction() -> None:
+    """An untrained score and a linear decoder: r = ε up to the sampler, so members differ as independent draws do."""
     made = model()
     with torch.no_grad():
         for module in (made.score.output, made.autoencoder.output):
             for parameter in module.parameters():
                 parameter.zero_()
-    reconstruction, members = draw_members(made, 4)
-    for pair in (members[0:2], members[2:4]):
-        assert torch.allclose(pair.mean(0), reconstruction.mean[0], atol=1e-4)
-    assert not torch.allclose(members[0], members[2], atol=0.05)
+    reconstruction, members = draw_members(made, 64)
+    anomaly = (members - reconstruction.mean[0]).flatten(1)
+    correlation = torch.corrcoef(anomaly)[~torch.eye(64, dtype=torch.bool)]
+    assert correlation.mean().abs() < 0.05
+    assert correlation.min() > -0.97  # an opposite pair would have -1
 
 
 def test_rotation_of_the_inputs_rotates_the_reconstruction_and_its_latent() -> None:
