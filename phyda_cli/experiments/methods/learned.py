@@ -1,6 +1,7 @@
-"""Learned methods: the analysis of PhyDA and its variants, and regressions without diffusion.
+"""Learned methods: the analysis of PhyDA and its variants, regressions without diffusion, and the prior with guidance.
 
 Weights whose last stage is the encoder are a regression: the analysis is the reconstruction's mean, without members.
+Weights of an unconditional prior are guided by the observations (`guided_prior.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.experiments.cases import CaseBatch
-from phyda_cli.experiments.methods.base import Analyses
+from phyda_cli.experiments.methods.base import Analyses, ExperimentMethod
+from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
 from phyda_cli.experiments.methods.variational import RememberedThreeDVar, increments
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.model.checkpoint import Checkpoint
@@ -64,16 +66,16 @@ def learned_method(
     members: int,
     seed: int,
     digest: str,
-) -> LearnedMethod:
+) -> ExperimentMethod:
     """The method of a weights file. digest: of the file.
 
-    Raises BadDataError for weights of other channels or another grid than the store's, or of an unconditional prior.
+    Raises BadDataError for weights of other channels or another grid than the store's.
     """
     own = checkpoint.statistics
     if own.channels != store.channels or own.grid.shape != store.grid.shape:
         raise BadDataError(f"{path}: weights for other channels or another grid than those of {store.path}")
     if not checkpoint.model.config.conditional:
-        raise BadDataError(f"{path}: the prior alone, which sees no observation, cannot be compared")
+        return GuidedPriorMethod(name, f"{digest} guided, {members} members", checkpoint, members, seed)
     size = 0 if checkpoint.about.get("stage") == REGRESSION else members
     analysis = LearnedAnalysis(checkpoint, first_guess, members=size, judged=size > 0)
     return LearnedMethod(name, f"{digest} {size} members", analysis, seed)
