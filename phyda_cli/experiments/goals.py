@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from phyda_cli.experiments.comparison import Comparison
-from phyda_cli.experiments.ensembles import band_ratios, grouped, spread_skill
+from phyda_cli.experiments.ensembles import band_ratios, grouped, ranks, spread_skill
 from phyda_cli.experiments.results import ALL, PLAIN, find
 from phyda_cli.experiments.spectral import bands_of, octaves
 from phyda_cli.fields.grid import Grid
@@ -25,6 +25,8 @@ SPECDIV: Final = 1.0 - 0.797
 POWER: Final = (0.8, 1.2)
 INCREMENT: Final = 0.05
 """Of σ_b, for the mean increment where nothing is observed."""
+FLAT: Final = 0.5
+"""Share of the bars (variable × rank) of the rank histograms whose interval holds the flat one."""
 UNET: Final = "unet"
 
 
@@ -75,6 +77,9 @@ def _all(comparison: Comparison, method: str, grid: Grid) -> Iterator[Goal]:
         ratios = spread_skill(results, method, density)
         for channel in (*results.variables, ALL):
             yield Goal("spread/skill", density, channel, _number(ratios.get(channel)), *SPREAD_SKILL)
+        held = ranks(results, method, density, comparison.bootstrap)
+        flat = None if held is None else float(((held[1] <= 1.0) & (held[2] >= 1.0)).mean())
+        yield Goal("bars of the rank histograms that are flat within their interval", density, ALL, flat, FLAT, 1.0)
         yield from _power(comparison, method, density, grid)
 
 

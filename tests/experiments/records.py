@@ -36,7 +36,12 @@ def record(
         made |= {f"power_{part}": [[1.0] * 7] * 2, f"radial_{part}": [[1.0, 1.0]] * 2}
     if variance is not None:
         members = {name.replace("mae", "crps"): made[name] for name in list(made) if name.endswith("mae")}
-        made |= members | {"members": 3, "variance": variance, "nvariance": variance}
+        made |= members | {
+            "members": 3,
+            "variance": variance,
+            "nvariance": variance,
+            "ranks": [[10, 10, 10, 10]],
+        }
         for name in (
             "specdiv",
             "hydrostatic",

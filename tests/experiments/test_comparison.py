@@ -88,6 +88,18 @@ def test_a_goal_without_its_method_cannot_be_told():
     assert found(made, "nrmse / 3dvar's nrmse").value is None
 
 
+def test_bars_of_the_rank_histogram_by_hand():
+    """Of four bars only the first lies about 1 from date to date; the others are always above or below it."""
+    name = "bars of the rank histograms that are flat within their interval"
+    uneven = ensemble(0.5)
+    assert found(comparison({"phyda": uneven}), name).value == 1.0
+    uneven[0]["ranks"], uneven[1]["ranks"] = [[6, 10, 14, 4]], [[10, 10, 10, 4]]
+    goal = found(comparison({"phyda": uneven}), name)
+    # shares × 4: (0.71, 1.18, 1.65, 0.47) and (1.18, 1.18, 1.18, 0.47)
+    assert goal.value == 0.25
+    assert goal.met is False
+
+
 def test_power_of_the_members_within_a_fifth():
     smooth = ensemble(0.5)
     for date in smooth:
