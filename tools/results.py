@@ -1,7 +1,8 @@
 """Write docs/results.md and its pictures from finished experiments: python tools/results.py --help
 
-MAIN and the further directories are what `phyda evaluate --store … --out DIRECTORY` made; ATTENTION and SAMPLING the
-printed tables of attention_maps.py and sampling_check.py. Numbers are taken as they are; the words stand here.
+MAIN and the further directories are what `phyda evaluate --store … --out DIRECTORY` made; ATTENTION, SAMPLING and
+ABLATIONS the printed tables of attention_maps.py, sampling_check.py and ablation_tables.py. Numbers are taken as they
+are; the words stand here.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ def main() -> int:
     """Read, compose, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("main", type=Path, metavar="MAIN")
-    parser.add_argument("--further", type=Path, nargs="*", default=[], help="the same with other observation errors")
+    parser.add_argument("--further", type=Path, nargs="*", default=[], help="the same with other observations")
     parser.add_argument("--attention", type=Path)
     parser.add_argument("--sampling", type=Path)
+    parser.add_argument("--ablations", type=Path)
     parser.add_argument("--notes", type=Path, help="Markdown to put in front: what the figures mean")
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     arguments = parser.parse_args()
@@ -61,8 +63,13 @@ def main() -> int:
     lines += ["## One date", "", "![Maps of one date](results-maps.png)", ""]
     for directory in arguments.further:
         further = json.loads((directory / "scores.json").read_text(encoding="utf-8"))
-        lines += [f"## With observation errors of {further['settings']['noise']:g} × the table", "", *_sweep(further)]
-    for title, path in (("Attention over density", arguments.attention), ("Sampling", arguments.sampling)):
+        lines += [f"## {_title(further)}", "", *_sweep(further)]
+        lines += _fields(further, _scores(directory / "scores.csv"))
+    for title, path in (
+        ("Ablations", arguments.ablations),
+        ("Attention over density", arguments.attention),
+        ("Sampling", arguments.sampling),
+    ):
         if path is not None:
             lines += [f"## {title}", "", path.read_text(encoding="utf-8").strip(), ""]
             if path == arguments.attention:
@@ -105,6 +112,11 @@ members. Scores are area-weighted, in units of the background error's standard d
 all channels unless said. 95 % intervals: paired bootstrap over blocks of {document["bootstrap_block_dates"]}
 neighbouring dates.
 """
+
+
+def _title(further: dict[str, Any]) -> str:
+    only, noise = further["settings"]["only"], f"observation errors of {further['settings']['noise']:g} × the table"
+    return f"{', '.join(only)} alone observed, {noise}" if only else f"With {noise}"
 
 
 def _sweep(document: dict[str, Any]) -> list[str]:
