@@ -61,6 +61,12 @@ class AssimilateConfig(BaseModel):
     observations: Paths
     """Tables of observations (CSV)."""
 
+    stations: Path | None = None
+    """Places of stations (CSV: station, latitude, longitude, elevation), for reports without one, such as METAR."""
+
+    units: dict[str, str] = Field(default_factory=dict)
+    """Units of columns of the tables that do not say their own: name → unit."""
+
     output: Path
     """The analysis (NetCDF)."""
 
@@ -148,15 +154,15 @@ def parse_duration(text: str) -> timedelta:
         raise UsageError(f"--window: {error}") from error
 
 
-def parse_choices(texts: Sequence[str]) -> dict[str, str]:
+def parse_choices(texts: Sequence[str], option: str = "--select", example: str = "month=1") -> dict[str, str]:
     """KEY=VALUE options as a mapping. Raises UsageError for one without a key or value, or a key given twice."""
     choices: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise UsageError(f"--select {text}: write KEY=VALUE, for example month=1")
+            raise UsageError(f"{option} {text}: write KEY=VALUE, for example {example}")
         if key in choices:
-            raise UsageError(f"--select {text}: {key} is chosen already, as {choices[key]}")
+            raise UsageError(f"{option} {text}: {key} is chosen already, as {choices[key]}")
         choices[key] = value
     return choices
 

@@ -42,6 +42,14 @@ def assimilate(
             help="Table of observations, CSV; - reads stdin. Repeatable.",
         ),
     ] = None,
+    stations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Places of stations, CSV, for reports that have none (METAR)."),
+    ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=UNIT", help="Unit of a table's column that does not say it. Repeatable."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--out", "--output", "-o", metavar="FILE", help="The analysis, NetCDF.")
     ] = None,
@@ -138,6 +146,8 @@ def assimilate(
     flags = {
         "background": background or None,
         "observations": observations or None,
+        "stations": stations,
+        "units": parse_choices(units, "--units", "temp=degC") if units else None,
         "output": output,
         "method": method,
         "feedback": feedback,
@@ -165,7 +175,7 @@ def assimilate(
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
     inputs = [path for path in (*settings.background, *settings.observations) if path != STANDARD_INPUT]
-    inputs += [path for path in (settings.weights, settings.background_error) if path is not None]
+    inputs += [path for path in (settings.weights, settings.background_error, settings.stations) if path is not None]
     outputs = {
         "--out": settings.output,
         "--feedback": settings.feedback,
@@ -235,12 +245,19 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
 
 
 def _read_observations(settings: AssimilateConfig, background: Background) -> Observations:
+    from phyda_cli.formats.csv import read_stations
     from phyda_cli.formats.observations import read_observations
     from phyda_cli.observations.table import concatenate
 
     reference = background.state.time
+    stations = None if settings.stations is None else read_stations(settings.stations)
     tables = [
-        read_observations(sys.stdin if path == STANDARD_INPUT else path, reference_time=reference)
+        read_observations(
+            sys.stdin if path == STANDARD_INPUT else path,
+            reference_time=reference,
+            stations=stations,
+            units=settings.units,
+        )
         for path in settings.observations
     ]
     return concatenate(tables)

@@ -12,8 +12,11 @@ from typing import Final, NamedTuple
 from phyda_cli.fields.constants import GRAVITY, KNOT, ZERO_CELSIUS
 from phyda_cli.fields.variables import VARIABLES, find_variable
 
+UNIX_TIME: Final = "unix_time"
+"""Of the names of a time the one in seconds since 1970-01-01 00 UTC."""
+
 ROLES: Final[dict[str, tuple[str, ...]]] = {
-    "time": ("time", "valid_time", "datetime", "date_time", "valid", "timestamp", "obs_time"),
+    "time": ("time", "valid_time", "datetime", "date_time", "valid", "timestamp", "obs_time", UNIX_TIME),
     "date": ("date",),
     "relative_hours": ("dhr",),
     "latitude": ("lat", "latitude", "latitude_deg"),
@@ -24,7 +27,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "pressure_pa": ("pres", "pressure", "level_pa", "pressure_pa", "pres_pa", "plev", "vertco_reference_1"),
     "pressure_hpa": ("p", "pressure_hpa", "level_hpa", "plev_hpa", "pres_hpa", "p_hpa"),
     "elevation": ("elev", "elevation", "elevation_m"),
-    "station": ("station", "station_id", "statid"),
+    "station": ("station", "station_id", "statid", "icao"),
     "report": ("report", "report_type", "mt", "obs_type"),
     "unit": ("unit", "units"),
     "quality": ("quality",),
@@ -61,6 +64,8 @@ _QUANTITIES: Final = {
     **dict.fromkeys(
         ("wind_direction", "winddirection", "wdir", "wind_dir", "direction", "drct", "dd"), "wind_direction"
     ),
+    **dict.fromkeys(("temp", "tmp"), "t"),
+    **dict.fromkeys(("dewp", "dwpt"), "td"),
     **dict.fromkeys(("u_wind", "uwind"), "u"),
     **dict.fromkeys(("v_wind", "vwind"), "v"),
 }

@@ -1,4 +1,6 @@
-"""Observation tables as text: comma-, semicolon- or tab-separated, UTF-8, plain or gzip, whatever the suffix.
+"""Observations as text: tables (comma-, semicolon- or tab-separated), METAR bulletins, lists of soundings.
+
+UTF-8, plain or gzip, whatever the suffix.
 
 The table is long (columns for variable and value) or wide (one column for each variable); `columns.py` has the names
 and units accepted. What is wrong with the whole file is an error that names it; with a row, a flag on that row.
@@ -9,8 +11,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import logging
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -20,7 +24,12 @@ import pandas as pd
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.formats.columns import normalise
 from phyda_cli.formats.entries import observations_from_table
+from phyda_cli.formats.metar import is_metar, metar_table
+from phyda_cli.formats.sounding_text import is_sounding, sounding_table
+from phyda_cli.formats.stations import Stations, fill_places, stations_of
 from phyda_cli.observations.table import Observations
+
+_logger = logging.getLogger(__name__)
 
 _MAGIC: Final = {
     b"GRIB": "a GRIB file",
@@ -34,12 +43,18 @@ _MAGIC: Final = {
 
 
 def read_csv(
-    source: Path | TextIO, *, name: str | None = None, reference_time: np.datetime64 | None = None
+    source: Path | TextIO,
+    *,
+    name: str | None = None,
+    reference_time: np.datetime64 | None = None,
+    stations: Stations | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Observations:
     """Read a table of observations.
 
     source: a file, or an open text stream (standard input). name: what messages and `sources` call it (default: the
-    path). reference_time: UTC, for tables that give times as hours from the analysis (`dhr`).
+    path). reference_time: UTC, for tables that give times as hours from the analysis (`dhr`) and for METAR. stations:
+    the places of reports that come without one. units: of columns that do not say their own, by their names.
     Raises InputMissingError when the file is not there or cannot be read; BadDataError when it is empty, not text, cut
     off, ragged, or without the columns needed. A table with a header only has no observations, which is legal.
     """
@@ -47,7 +62,28 @@ def read_csv(
     text = _read_text(source, label) if isinstance(source, Path) else source.read()
     if not text.strip():
         raise BadDataError(f"{label}: is empty; expected a header line and one line for each observation")
-    return observations_from_table(_parse(text, label), label, reference_time)
+    if is_metar(text):
+        table = metar_table(text, label, reference_time)
+    elif is_sounding(text):
+        table = sounding_table(text)
+    else:
+        table = _with_units(_parse(text, label), units or {}, label)
+    return observations_from_table(fill_places(table, stations or {}), label, reference_time)
+
+
+def read_stations(path: Path) -> Stations:
+    """Read a table of stations. Raises InputMissingError and BadDataError as `read_csv` does."""
+    label = str(path)
+    return stations_of(_parse(_read_text(path, label), label), label)
+
+
+def _with_units(table: pd.DataFrame, units: Mapping[str, str], label: str) -> pd.DataFrame:
+    """The table with the units in brackets after the names of these columns."""
+    named = {normalise(name): unit for name, unit in units.items()}
+    for name in named.keys() - {normalise(str(column)) for column in table.columns}:
+        _logger.warning("%s: no column %s, whose unit is given", label, name)
+    held = {str(column): named.get(normalise(str(column))) for column in table.columns}
+    return table.rename(columns={name: f"{name} [{unit}]" for name, unit in held.items() if unit is not None})
 
 
 def _read_text(path: Path, label: str) -> str:

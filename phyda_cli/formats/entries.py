@@ -21,6 +21,7 @@ from phyda_cli.formats.columns import (
     MARK_COLUMNS,
     ODB_NUMBERS,
     ROLES,
+    UNIX_TIME,
     WORST_USED_MARK,
     conversion,
     normalise,
@@ -315,6 +316,8 @@ def _times(
         moments = reference_time.astype("datetime64[ns]") + nanoseconds
         return np.where(np.isfinite(hours), moments, np.datetime64("NaT", "ns")), texts
     codes, distinct = pd.factorize(texts)
+    if normalise(roles.get("time", "")) == UNIX_TIME:
+        distinct = pd.to_datetime(pd.Series(_numbers(distinct)), unit="s", errors="coerce").astype(str).to_numpy()
     parsed = pd.to_datetime(pd.Series(distinct, dtype=object), format="ISO8601", utc=True, errors="coerce")
     seconds = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
     # Nanoseconds hold the years 1678 to 2261; others would wrap around.

@@ -6,7 +6,7 @@ of that format is met, since some need an extra. What no reader claims is a text
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Final, Protocol, TextIO, cast
 import numpy as np
 
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.formats.stations import Stations
 from phyda_cli.observations.table import Observations
 
 
@@ -40,22 +41,32 @@ FORMATS: Final[tuple[ObservationFormat, ...]] = ()
 _HEAD: Final = 4096
 
 
-def read_observations(source: Path | TextIO, *, reference_time: np.datetime64 | None = None) -> Observations:
-    """Read a file of observations in any format that phyda knows, or a text table from an open stream.
+def read_observations(
+    source: Path | TextIO,
+    *,
+    reference_time: np.datetime64 | None = None,
+    stations: Stations | None = None,
+    units: Mapping[str, str] | None = None,
+) -> Observations:
+    """Read a file of observations in any format that phyda knows, or text from an open stream.
 
-    reference_time: UTC, for formats that give times as hours from the analysis.
+    reference_time: UTC, for formats that give times from the analysis. stations, units: for text (`read_csv`).
     Raises InputMissingError when the file is not there or cannot be read, BadDataError when it is damaged or of no
     known format, ConfigError when its format needs an extra that is not installed.
     """
+
+    def read_text() -> Observations:
+        return read_csv(source, reference_time=reference_time, stations=stations, units=units)
+
     if not isinstance(source, Path) or not source.is_file():
-        return read_csv(source, reference_time=reference_time)
+        return read_text()
     try:
         with source.open("rb") as stream:
             head = stream.read(_HEAD)
     except OSError:
-        return read_csv(source, reference_time=reference_time)  # which says what is wrong
+        return read_text()  # which says what is wrong
     for known in FORMATS:
         if known.claims(head):
             module, _, function = known.reader.partition(":")
             return cast(Reader, getattr(import_module(module), function))(source, reference_time=reference_time)
-    return read_csv(source, reference_time=reference_time)
+    return read_text()

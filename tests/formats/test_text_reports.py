@@ -1,0 +1,166 @@
+"""METAR bulletins, lists of soundings, and tables of stations that give reports their places."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.csv import read_csv, read_stations
+from phyda_cli.formats.observations import read_observations
+from phyda_cli.observations.table import Flag, Observations
+
+KNOT = 1852.0 / 3600.0
+BULLETINS = """\x01
+455
+SAUS70 KWBC 011200
+METAR
+KAAA 011155Z AUTO 27010G20KT 10SM CLR 21/M02 A3005 RMK AO2 SLP158 T02121017
+     10225=
+KBBB 302350Z VRB03KT 9999 R08/1000 M05/ Q1013=
+\x03
+SPECI KCCC 011201Z 36005MPS 20/18 RMK SLP982 SLPNO=
+KDDD 011200Z NIL=
+KEEE 991200Z 00000KT 20/18=
+TAF KAAA 011130Z 0112/0212 27010KT 10/08=
+"""
+STATIONS = (
+    "icao,lat,lon,elev\nKAAA,40,-90,200\nKBBB,10.0,20.0,\nKBBB,10.05,20.0,\nKCCC,-5,3,7\nKDDD,0,0,0\nKEEE,1,1,1\n"
+)
+SOUNDING = """72357 OUN Norman Observations at 12Z 22 May 2011
+
+-----------------------------------------------------------------------------
+   PRES   HGHT   TEMP   DWPT   RELH   MIXR   DRCT   SKNT   THTA   THTE   THTV
+    hPa     m      C      C      %    g/kg    deg   knot     K      K      K
+-----------------------------------------------------------------------------
+ 1000.0     36
+  966.0    345   22.2   21.0     93  16.50    180      7  298.3  346.4  301.2
+  850.0   1450          15.0                  270     20
+"""
+PLACE = "Station information\n   Station latitude: 35.18\n  Station longitude: -97.44\n  Station elevation: 345.0\n"
+PLACED = (("KAAA", "1,2"), ("kaaa", ","), ("KAAA", ","))
+TIME = np.datetime64("2019-07-01T12:00")
+
+
+@pytest.fixture
+def stations(tmp_path):
+    (tmp_path / "stations.csv").write_text(STATIONS, encoding="utf-8")
+    return read_stations(tmp_path / "stations.csv")
+
+
+def metar(stations=None, time=TIME) -> Observations:
+    return read_csv(io.StringIO(BULLETINS), name="bulletins", reference_time=time, stations=stations)
+
+
+def values(observations: Observations, station: str) -> dict[str, float]:
+    mine = (observations.station == station) & observations.used
+    return dict(zip(observations.variable[mine].tolist(), observations.value[mine].tolist(), strict=True))
+
+
+def test_reports_by_hand(stations):
+    o = metar(stations)
+    assert list(dict.fromkeys(o.station.tolist())) == ["KAAA", "KBBB", "KCCC", "KDDD", "KEEE"]
+    assert set(o.report.tolist()) == {"metar"}
+    # tenths of the remarks: T0212 1017 is 21.2 and −1.7 °C; wind from 270° is all u
+    assert values(o, "KAAA") == {
+        "t2m": pytest.approx(294.35),
+        "d2m": pytest.approx(271.45),
+        "u10": pytest.approx(10 * KNOT),
+        "v10": pytest.approx(0.0, abs=1e-12),
+        "msl": pytest.approx(101_580.0),
+    }
+    # no dew point, a runway's range that is none, and a wind without a direction
+    assert values(o, "KBBB") == {"t2m": pytest.approx(268.15)}
+    assert values(o, "KCCC")["msl"] == pytest.approx(99_820.0)
+    assert values(o, "KCCC")["v10"] == pytest.approx(-5.0)
+    place = o.station == "KAAA"
+    assert set(zip(o.latitude[place], o.longitude[place], o.elevation[place], strict=True)) == {(40.0, 270.0, 200.0)}
+
+
+def test_the_month_is_the_nearest(stations):
+    o = metar(stations)
+    moments = {name: set(o.time[o.station == name].tolist()) for name in ("KAAA", "KBBB")}
+    assert moments["KAAA"] == {np.datetime64("2019-07-01T11:55", "ns").item()}
+    assert moments["KBBB"] == {np.datetime64("2019-06-30T23:50", "ns").item()}
+    # there is no 30 February
+    march = metar(stations, np.datetime64("2019-03-01T00:00"))
+    assert set(march.time[march.station == "KBBB"].astype("datetime64[M]").astype(str)) == {"2019-03"}
+    with pytest.raises(BadDataError, match="give the analysis's time"):
+        metar(stations, None)
+
+
+def test_every_report_is_accounted_for(stations):
+    o = metar(stations)
+    assert o.flag[o.station == "KDDD"].tolist() == [Flag.MISSING]
+    bad = o.station == "KEEE"
+    assert set(o.flag[bad].tolist()) == {Flag.MISSING}
+    assert "time '991200Z' is not an ISO 8601 time" in set(o.reason[bad].tolist())
+    assert o.row.max() == 5
+
+
+def test_without_a_place_nothing_is_used_and_nothing_lost(stations):
+    o = metar()
+    assert len(o) == len(metar(stations))
+    assert not o.used.any()
+    assert "latitude is missing" in set(o.reason.tolist())
+
+
+def test_a_place_of_its_own_stays(stations):
+    rows = ["station,time,lat,lon,t2m", *(f"{name},2019-07-01T12:00,{place},290" for name, place in PLACED)]
+    o = read_csv(io.StringIO("\n".join(rows)), stations=stations)
+    assert o.latitude[[0, 2]].tolist() == [1.0, 40.0]
+    assert o.flag.tolist() == [Flag.PASS, Flag.MISSING, Flag.PASS]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("station,lat\nA,1\n", "no longitude column"),
+        ("station,lat,lon\nA,1,2\nB,x,2\n", "row 2: place 'x', '2' is no pair of numbers"),
+        ("station,lat,lon\nA,1,2\nA,1,2.5\n", "row 2: station A is at another place"),
+    ],
+)
+def test_a_bad_table_of_stations(tmp_path, content, words):
+    (tmp_path / "s.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(BadDataError, match=words):
+        read_stations(tmp_path / "s.csv")
+
+
+def test_one_place_said_in_two_ways(tmp_path):
+    (tmp_path / "s.csv").write_text("station,lat,lon\nA,1,-0.02\nA,1,359.99\n", encoding="utf-8")
+    assert read_stations(tmp_path / "s.csv")["A"].longitude == "-0.02"
+
+
+def test_a_sounding_by_hand(tmp_path):
+    (tmp_path / "OUN.txt").write_text(SOUNDING + PLACE + SOUNDING.replace("72357", "72358"), encoding="utf-8")
+    o = read_observations(tmp_path / "OUN.txt")
+    first = (o.station == "72357") & (o.pressure == 96_600.0)
+    held = dict(zip(o.variable[first].tolist(), o.value[first].tolist(), strict=True))
+    assert held["t"] == pytest.approx(295.35)
+    assert held["z"] == pytest.approx(345 * 9.80665)
+    assert held["v"] == pytest.approx(7 * KNOT)
+    # e(21 °C) = 24.9 hPa: q = 0.622 · 24.9 / (966 − 0.378 · 24.9)
+    assert held["q"] == pytest.approx(0.622 * 24.9 / (966 - 0.378 * 24.9), rel=5e-3)
+    assert o.used[first].all()
+    assert set(zip(o.latitude[first], o.longitude[first], o.elevation[first], strict=True)) == {(35.18, 262.56, 345.0)}
+    assert set(o.time[first].astype(str)) == {"2011-05-22T12:00:00.000000000"}
+    # blank cells shift nothing: no temperature at 850 hPa, but a wind
+    high = (o.station == "72357") & (o.pressure == 85_000.0)
+    assert "t" not in o.variable[high].tolist()
+    assert o.value[high & (o.variable == "u")].tolist() == [pytest.approx(20 * KNOT)]
+    # the second list says no place
+    assert not o.used[o.station == "72358"].any()
+
+
+def test_units_given_for_columns(caplog):
+    text = "icao,unix_time,lat,lon,temp,wspd,wdir\nA,1561982400,1,2,20,10,180\n"
+    o = read_csv(io.StringIO(text), units={"Temp": "degC", "wspd": "kt", "dewp": "degC"})
+    assert dict(zip(o.variable.tolist(), o.value.tolist(), strict=True)) == {
+        "t2m": pytest.approx(293.15),
+        "u10": pytest.approx(0.0, abs=1e-12),
+        "v10": pytest.approx(10 * KNOT),
+    }
+    assert set(o.time.tolist()) == {np.datetime64("2019-07-01T12:00", "ns").item()}
+    assert "no column dewp, whose unit is given" in caplog.text
