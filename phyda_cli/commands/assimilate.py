@@ -104,6 +104,12 @@ def assimilate(
             metavar="FILE", help="Statistics that the learned model was trained with. [default: those shipped]"
         ),
     ] = None,
+    errors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of observation errors, instead of those shipped.")
+    ] = None,
+    quality: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file: blacklist, checks, thinning, superobs.")
+    ] = None,
     on_empty: Annotated[
         Literal["background", "fail"] | None,
         typer.Option(help="Without a usable observation write the background, or fail (65). [default: background]"),
@@ -154,6 +160,8 @@ def assimilate(
         "background_error_scale": background_error_scale,
         "weights": weights,
         "background_error": background_error,
+        "errors": errors,
+        "quality": quality,
         "on_empty": on_empty,
         "max_reject_fraction": max_reject_fraction,
         "device": device,
@@ -165,7 +173,8 @@ def assimilate(
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
     inputs = [path for path in (*settings.background, *settings.observations) if path != STANDARD_INPUT]
-    inputs += [path for path in (settings.weights, settings.background_error) if path is not None]
+    others = (settings.weights, settings.background_error, settings.errors, settings.quality)
+    inputs += [path for path in others if path is not None]
     outputs = {
         "--out": settings.output,
         "--feedback": settings.feedback,
@@ -195,7 +204,9 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.assimilation import assimilate as analyse
     from phyda_cli.commands.methods import make_method
     from phyda_cli.formats.background import describe, read_background
+    from phyda_cli.formats.settings import read_errors, read_quality
     from phyda_cli.observations.errors import default_error_table
+    from phyda_cli.observations.settings import Quality
     from phyda_cli.observations.summary import format_summary, summarise
 
     chosen = None if settings.time is None else np.datetime64(settings.time, "ns")
@@ -209,8 +220,9 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         window=np.timedelta64(settings.window, "ns"),
         background_error_scale=None if settings.background_error_scale == "auto" else settings.background_error_scale,
         update=not settings.dry_run,
+        quality=Quality() if settings.quality is None else read_quality(settings.quality),
     )
-    table = default_error_table()
+    table = default_error_table() if settings.errors is None else read_errors(settings.errors)
     analysis = analyse(background.state, observations, method=method, table=table, options=options)
     summary = summarise(analysis.feedback)
     console.table(format_summary(summary))
@@ -269,7 +281,11 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
     from phyda_cli.formats.provenance import provenance
 
     about = provenance(
-        [*settings.background, *settings.observations],
+        [
+            *settings.background,
+            *settings.observations,
+            *(path for path in (settings.errors, settings.quality) if path is not None),
+        ],
         weights=weights,
         settings=settings.model_dump(mode="json", exclude={"overwrite", "threads"}),
         log=analysis.log,

@@ -1,9 +1,10 @@
 """Duplicate observations: the same variable of the same station at the same place, pressure and time, given twice.
 
 Two rows are duplicates when their latitudes and longitudes differ by at most 0.02° (positions are often rounded to one
-hundredth), their pressures by at most 0.5 hPa, their times by at most 30 minutes, their variables are equal, and their
-stations are equal, or one of them has no name, or their values are equal but for rounding (5 % of σ_o): the same report
-comes in two files under the station's number and under its call sign.
+hundredth), their pressures by at most 0.5 hPa and 0.2 % (high up the levels of a sounding are closer than 0.5 hPa),
+their times by at most 30 minutes, their variables are equal, and one of these holds: their stations are equal; one has
+no name and their times are within one minute; their values are equal but for rounding (5 % of σ_o), since one report
+may come in two files, under the station's number and under its call sign.
 Of duplicates the better one stays: smaller error first, then closer in time to the analysis, then by the row's own
 content. Rows are kept in that order unless one kept before is a duplicate of them; so the result does not depend on the
 order of the rows.
@@ -25,6 +26,8 @@ from phyda_cli.observations.table import Flag, Observations
 Integers = NDArray[np.int64]
 
 _SAME_VALUE: Final = 0.05
+_SAME_PRESSURE: Final = 0.002
+_SAME_TIME: Final = np.timedelta64(1, "m")
 _ROUNDING: Final = 1e-9
 _DEFAULT: Final = Duplicates()
 
@@ -104,14 +107,15 @@ def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integer
                 break
             first, second = order[:-step][near], order[step:][near]
             gap = np.abs(longitude[first] - longitude[second])
+            apart = np.abs(table.time[first] - table.time[second])
             same = (
                 (np.abs(table.latitude[first] - table.latitude[second]) <= settings.degrees + _ROUNDING)
                 & (np.minimum(gap, 360.0 - gap) <= settings.degrees + _ROUNDING)
-                & (np.abs(table.time[first] - table.time[second]) <= reach)
+                & (apart <= reach)
+                & (np.abs(pressure[first] - pressure[second]) <= _SAME_PRESSURE * np.abs(pressure[first]) + _ROUNDING)
                 & (
                     (station[first] == station[second])
-                    | ~named[first]
-                    | ~named[second]
+                    | ((~named[first] | ~named[second]) & (apart <= _SAME_TIME))
                     | (np.abs(value[first] - value[second]) <= _SAME_VALUE * np.minimum(error[first], error[second]))
                 )
             )

@@ -8,12 +8,15 @@ Hydrostatic: the thickness between two levels with height and temperature is not
 
     |z_u − z_l − (R_d / g) Σ ½ (T_v,k + T_v,k+1) ln(p_k / p_k+1)| > ε_z + ε_T (R_d / g) ln(p_l / p_u)
 
-with the sum over all temperature levels between and T_v = T (1 + (R_v/R_d − 1) q) where q is reported. A level between
-two layers that fail is at fault; a layer that fails alone condemns both its ends. What is at fault goes with its t and
-z. Levels are those of one source, station and report type, in order of time and pressure; a gap of more than 15 minutes
-or a way of more than 15 times the height begins another sounding: a sonde may drift, an aircraft in level flight is
-none. Sources: Collins (2001), The operational complex quality control of radiosonde heights and temperatures; UFO's
-Profile Consistency Checks.
+with the sum over all temperature levels between and T_v = T (1 + (R_v/R_d − 1) q) where q is reported. Of a level
+between two layers that fail the height is at fault where the residuals have opposite signs, the temperature where they
+have the same. A layer that fails alone condemns the heights at both its ends, and the temperatures unless their error
+would have to be more than 30 K. Temperatures of superadiabatic layers take no part in the sums, and a layer with too
+wide a gap between two temperatures is not judged.
+Levels are those of one source, station and report type, in order of time and pressure; a gap of more than 15 minutes or
+a way of more than 15 times the height begins another sounding: a sonde may drift, an aircraft in level flight is none.
+Sources: Collins (2001), The operational complex quality control of radiosonde heights and temperatures; UFO's Profile
+Consistency Checks.
 """
 
 from __future__ import annotations
@@ -40,6 +43,10 @@ _LONGEST_GAP: Final = 15 * 60.0
 _DRIFT: Final = 15.0
 """Most metres along for one metre up: a wind of 75 m/s on a sonde that rises with 5 m/s."""
 _ROUNDING: Final = 1000.0
+_LARGEST_STEP: Final = 0.7
+"""Between two temperatures in ln p; farther apart, a straight line between them is no sounding (500 to 250 hPa)."""
+_LARGEST_ERROR: Final = 30.0
+"""Of a layer's mean temperature [K]; what is more is an error of height."""
 
 
 class _Levels(NamedTuple):
@@ -62,7 +69,8 @@ def check_profile(observations: Observations, settings: Profile) -> Observations
     if levels.chain.size < 2:
         return o
     lapse, excess = _superadiabatic(levels, settings)
-    balance, residual = _unbalanced(levels, settings)
+    sound = levels._replace(t=np.where(lapse, np.nan, levels.t))
+    heights, temperatures, residual = _unbalanced(sound, settings)
     at = levels.row_level
 
     def rows(bad: Mask, variables: tuple[str, ...]) -> Mask:
@@ -70,15 +78,15 @@ def check_profile(observations: Observations, settings: Profile) -> Observations
 
     result = reject_rows(
         o,
-        rows(balance, ("t", "z")),
-        Flag.PROFILE,
-        lambda i: f"thickness and temperature of its sounding differ by {residual[at[i]]:.0f} m",
-    )
-    return reject_rows(
-        result,
         rows(lapse, ("t",)),
         Flag.PROFILE,
         lambda i: f"temperature falls {excess[at[i]]:.1f} K more than dry adiabatically",
+    )
+    return reject_rows(
+        result,
+        rows(heights, ("z",)) | rows(temperatures, ("t",)),
+        Flag.PROFILE,
+        lambda i: f"thickness and temperature of its sounding differ by {residual[at[i]]:.0f} m",
     )
 
 
@@ -129,8 +137,8 @@ def _superadiabatic(levels: _Levels, settings: Profile) -> tuple[Mask, Floats]:
     return mask, excess
 
 
-def _unbalanced(levels: _Levels, settings: Profile) -> tuple[Mask, Floats]:
-    """Levels (m,) at fault, and the thickness residual [m] that says so."""
+def _unbalanced(levels: _Levels, settings: Profile) -> tuple[Mask, Mask, Floats]:
+    """Levels (m,) with a height or a temperature at fault, and the thickness residual [m] that says so."""
     moisture = 1.0 + (R_VAPOUR / R_DRY - 1.0) * np.nan_to_num(levels.q)
     at = np.flatnonzero(np.isfinite(levels.t))
     virtual, log_pressure = (levels.t * moisture)[at], np.log(levels.pressure[at])
@@ -138,20 +146,23 @@ def _unbalanced(levels: _Levels, settings: Profile) -> tuple[Mask, Floats]:
     hydrostatic = np.append(0.0, np.cumsum(layer)) if at.size else np.empty(0)
 
     both = np.flatnonzero(np.isfinite(levels.height[at]))
+    if both.size == 0:
+        nothing = np.zeros(levels.t.size, dtype=bool)
+        return nothing, nothing, np.zeros(levels.t.size)
     chain, height, sums, logs = levels.chain[at][both], levels.height[at][both], hydrostatic[both], log_pressure[both]
     residual = np.diff(height) - np.diff(sums)
     limit = settings.thickness_m - settings.thickness_k * R_DRY / GRAVITY * np.diff(logs)
-    bad = (np.diff(chain) == 0) & (np.abs(residual) > limit)
+    far = np.append(0, np.cumsum(-np.diff(log_pressure) > _LARGEST_STEP))[both]
+    bad = (np.diff(chain) == 0) & (np.diff(far) == 0) & (np.abs(residual) > limit)
 
-    below, above = np.append(False, bad), np.append(bad, False)
-    inner = below & above
-    alone = bad & ~inner[:-1] & ~inner[1:] if both.size else bad
-    fault = inner.copy()
-    fault[:-1] |= alone
-    fault[1:] |= alone
-    size = np.append(0.0, np.where(bad, residual, 0.0))
-    size = np.where(np.abs(size) > 0, size, np.append(np.where(bad, residual, 0.0), 0.0))
-    mask, shown = np.zeros(levels.t.size, dtype=bool), np.zeros(levels.t.size)
-    mask[at[both]] = fault
-    shown[at[both]] = size
-    return mask, shown
+    failed = np.where(bad, residual, 0.0)
+    below, above = np.append(0.0, failed), np.append(failed, 0.0)
+    inner = (below != 0) & (above != 0)
+    alone = (failed != 0) & ~inner[:-1] & ~inner[1:]
+    credible = alone & (np.abs(failed) <= -_LARGEST_ERROR * R_DRY / GRAVITY * np.diff(logs))
+    ends, warm = (np.append(layers, False) | np.append(False, layers) for layers in (alone, credible))
+    heights, temperatures, shown = (np.zeros(levels.t.size, dtype=kind) for kind in (bool, bool, np.float64))
+    heights[at[both]] = ends | (inner & (below * above < 0))
+    temperatures[at[both]] = warm | (inner & (below * above > 0))
+    shown[at[both]] = np.where(below != 0, below, above)
+    return heights, temperatures, shown

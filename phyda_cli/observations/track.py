@@ -4,8 +4,8 @@
 
 j runs over the nearest reports of the same platform before and after i; δx and δt are the rounding of positions and
 times, v_max is that of the family of report types. The worst reports of a platform go first, and the others are then
-judged without them. A name that more than half of its reports would lose for is not one platform's (call signs such as
-SHIP are shared): its reports are not judged. Source: the tests of UFO's Track Check, whose outcomes this one shares.
+judged without them. A name that more than a third of its reports would lose for is not one platform's (call signs such
+as SHIP are shared): its reports are not judged. Source: the tests of UFO's Track Check, whose outcomes this one shares.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from phyda_cli.observations.table import Flag, Observations
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_LARGEST_PART: Final = 0.5
+_SHARED: Final = frozenset({"", "ship", "plat", "rigg", "buoy", "maskstid", "xx999", "xxxx", "test"})
+"""Names (lower case) under which reports are sent whose sender is not told."""
+_LARGEST_PART: Final = 1 / 3
 """A platform that would lose more of its reports than this is no single platform."""
 
 
@@ -33,7 +35,7 @@ def check_track(observations: Observations, settings: Track) -> Observations:
     """TRACK: rows of reports that are too far from the platform's other reports for the time between."""
     o = observations
     limit = _speed_limit(o, settings)
-    rows = np.flatnonzero(o.used & np.isfinite(limit) & (o.station.astype(str) != ""))
+    rows = np.flatnonzero(o.used & np.isfinite(limit) & _has_own_name(o))
     if not settings.enabled or rows.size == 0:
         return o
     table = o.take(rows)
@@ -55,6 +57,13 @@ def check_track(observations: Observations, settings: Track) -> Observations:
         Flag.TRACK,
         lambda i: f"{o.station[i]} would have to move faster than {limit[i]:g} m/s to and from its other reports",
     )
+
+
+def _has_own_name(observations: Observations) -> Mask:
+    """(n,) whether the station's name is one platform's: not empty, shared by custom, or that of the report type."""
+    names, which = np.unique(observations.station.astype(str), return_inverse=True)
+    own = np.array([str(name).casefold() not in _SHARED for name in names], dtype=bool)[which]
+    return np.asarray(own & (observations.station != observations.report))
 
 
 def _speed_limit(observations: Observations, settings: Track) -> Floats:
