@@ -7,11 +7,11 @@ Departures d of K buddies predict that of observation i by optimal interpolation
 C and c: background-error covariances among the buddies and with i; R: their σ_o². k: that of the background check.
 
     C_jk = σ_b,j σ_b,k ρ(r) exp(−½ (Δ ln p / Λ)²) exp(−½ (Δt / τ)²),    r = distance / L
-    scalars ρ = (1 + r) e^−r;   u: cos²θ e^−r + sin²θ (1 − r) e^−r;   v: the same with sin and cos exchanged
+    scalars ρ = (1 + r) e^−r;     wind components ρ = (cos θ_j cos θ_k + (1 − r) sin θ_j sin θ_k) e^−r
 
-The winds are those of a streamfunction with the scalars' correlation, θ the direction from one to the other. With one
-buddy N(d_i; d̂_i, s_i²) / N(d_i; 0, σ_o² + σ_b²) is the ratio of likelihoods of the Met Office buddy check. Several are
-taken together, so that buddies that say the same count once and not K times.
+The winds are those of a streamfunction with the scalars' correlation, θ the angles of the components with the great
+circle from one place to the other. With one buddy N(d_i; d̂_i, s_i²) / N(d_i; 0, σ_o² + σ_b²) is the likelihood ratio
+of the Met Office buddy check. Several are taken together, so that buddies that say the same count once, not K times.
 
 A bad observation makes its good buddies look bad. So of the suspects that are each other's buddies only the worst goes,
 and the rest are judged anew without it. Sources: Lorenc (1981), A global three-dimensional multivariate statistical
@@ -31,7 +31,7 @@ from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.groups import codes, content_rank, group
 from phyda_cli.observations.kinds import families
-from phyda_cli.observations.places import unit_vectors
+from phyda_cli.observations.places import chord_distance, unit_vectors
 from phyda_cli.observations.settings import Buddy
 from phyda_cli.observations.table import Flag, Observations
 
@@ -40,24 +40,29 @@ Integers = NDArray[np.int64]
 
 ROUNDS: Final = 10
 """Most times that the worst suspects go; a real table needs two or three."""
-_CANDIDATES: Final = 24
+_CANDIDATES: Final = 12
 """Neighbours that are looked at in each cell layout, the nearest in pressure."""
 _CHUNK: Final = 20_000
 """Rows that are predicted at a time."""
 _DEEPEST: Final = 2.0
 """Buddies are at most this many correlation lengths apart in ln p and in time."""
-_ALONG: Final = {"u": True, "u10": True, "v": False, "v10": False}
-"""The wind components: whether they point east."""
+_EASTWARD: Final = ("u", "u10")
+_NORTHWARD: Final = ("v", "v10")
 
 
 class Field(NamedTuple):
-    """What covariances are computed from; all (n,). along: 1 for u, 0 for v, −1 for scalars. hours: from any moment."""
+    """What covariances are computed from; all (n,) but the unit vectors (n, 3).
 
-    latitude: Floats
-    longitude: Floats
+    place: on the sphere. axis: the direction of a wind component there; side: axis × place. wind: whether it is one.
+    hours: from any moment.
+    """
+
+    place: Floats
+    axis: Floats
+    side: Floats
+    wind: NDArray[np.bool_]
     log_pressure: Floats
     hours: Floats
-    along: Integers
     sigma: Floats
     error: Floats
 
@@ -125,50 +130,74 @@ def check_buddies(
 def describe(observations: Observations, background_error: Floats) -> Field:
     """The `Field` of observations with σ_b (n,)."""
     o = observations
-    along = np.full(len(o), -1, dtype=np.int64)
-    for name, east in _ALONG.items():
-        along[o.variable == name] = int(east)
+    phi, lam = np.radians(o.latitude), np.radians(o.longitude)
+    east = np.stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)], axis=-1)
+    north = np.stack([-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)], axis=-1)
+    names = o.variable.astype(str)
+    place = unit_vectors(o.latitude, o.longitude)
+    axis = np.where(np.isin(names, _EASTWARD)[:, None], east, north)
     return Field(
-        latitude=o.latitude,
-        longitude=np.mod(o.longitude, 360.0),
+        place=place,
+        axis=axis,
+        side=np.cross(axis, place),
+        wind=np.isin(names, (*_EASTWARD, *_NORTHWARD)),
         log_pressure=np.log(np.where(np.isfinite(o.pressure), o.pressure, 1.0)),
         hours=(o.time - o.time.min()).astype(np.int64) / 3.6e12,
-        along=along,
         sigma=background_error,
         error=o.error,
     )
 
 
 def covariance(field: Field, first: Integers, second: Integers, settings: Buddy) -> Floats:
-    """C between pairs of rows of one variable; first, second: indices of one shape."""
-    south, north = np.radians(field.latitude[first]), np.radians(field.latitude[second])
-    turn = np.radians(np.mod(field.longitude[second] - field.longitude[first] + 180.0, 360.0) - 180.0)
-    half = np.sin(0.5 * (north - south)) ** 2 + np.cos(south) * np.cos(north) * np.sin(0.5 * turn) ** 2
-    way = 2.0 * EARTH_RADIUS * np.arcsin(np.sqrt(np.minimum(half, 1.0)))
-    r = way / (1000.0 * settings.length_km)
+    """C between pairs of rows of one variable; first, second: indices (m,)."""
+    r = chord_distance(field.place[first], field.place[second]) / (1000.0 * settings.length_km)
     fall = np.exp(-r)
-    east, up = np.cos(0.5 * (south + north)) * turn, north - south
-    size = np.maximum(east**2 + up**2, 1e-30)
-    along = field.along[first]
-    parallel = np.where(along == 1, east**2, up**2) / size
-    wind = np.where(r > 0, 1.0 - r * (1.0 - parallel), 1.0) * fall
-    horizontal = np.where(along < 0, (1.0 + r) * fall, wind)
+    horizontal = (1.0 + r) * fall
+    wind = field.wind[first]
+    if wind.any():
+        along, across = _products(field, first[wind], second[wind])
+        horizontal[wind] = (along + (1.0 - r[wind]) * across) * fall[wind]
     depth = (field.log_pressure[first] - field.log_pressure[second]) / settings.log_pressure
     lag = (field.hours[first] - field.hours[second]) / settings.hours
-    return np.asarray(
-        field.sigma[first] * field.sigma[second] * horizontal * np.exp(-0.5 * depth**2) * np.exp(-0.5 * lag**2)
-    )
+    return np.asarray(field.sigma[first] * field.sigma[second] * horizontal * np.exp(-0.5 * (depth**2 + lag**2)))
+
+
+def _products(field: Field, first: Integers, second: Integers) -> tuple[Floats, Floats]:
+    """cos θ₁ cos θ₂ and sin θ₁ sin θ₂ of wind components with the great circle from one place to the other.
+
+    The circle's direction at n₁ is (n₂ − n₁ cos γ) / sin γ, its normal n₁ × n₂ / sin γ; axes are normal to their n.
+    """
+    one, other = field.place[first], field.place[second]
+    axis, other_axis = field.axis[first], field.axis[second]
+    chord = _dot(one - other, one - other)
+    square = chord * (1.0 - 0.25 * chord)
+    apart = square > 0
+    scale = np.where(apart, 1.0 / np.where(apart, square, 1.0), 0.0)
+    along = -_dot(axis, other) * _dot(other_axis, one) * scale
+    across = -_dot(field.side[first], other) * _dot(field.side[second], one) * scale
+    return np.where(apart, along, _dot(axis, other_axis)), across
+
+
+def _dot(first: Floats, second: Floats) -> Floats:
+    return np.asarray(np.einsum("ij,ij->i", first, second))
 
 
 def predict(field: Field, departure: Floats, rows: Integers, buddies: Integers, settings: Buddy) -> Prediction:
     """d̂ and s of `rows` (m,) from their `buddies` (m, K); −1 is no buddy. departure (n,)."""
     present = buddies >= 0
     index = np.where(present, buddies, rows[:, None])
-    k = index.shape[1]
-    # An absent buddy is a row of the identity without a share in anything
-    c = np.where(present, covariance(field, rows[:, None], index, settings), 0.0)
-    pairs = present[:, :, None] & present[:, None, :]
-    matrix = np.where(pairs, covariance(field, index[:, :, None], index[:, None, :], settings), 0.0)
+    m, k = index.shape
+    left, right = np.triu_indices(k, 1)
+
+    def between(here: Integers, there: Integers, both: NDArray[np.bool_]) -> Floats:
+        """Covariances of index arrays of one shape; 0 for an absent buddy, which thus has no share in anything."""
+        values = covariance(field, here.ravel(), there.ravel(), settings).reshape(both.shape)
+        return np.where(both, values, 0.0)
+
+    c = between(np.repeat(rows[:, None], k, axis=1), index, present)
+    matrix = np.zeros((m, k, k))
+    matrix[:, left, right] = between(index[:, left], index[:, right], present[:, left] & present[:, right])
+    matrix += matrix.transpose(0, 2, 1)
     diagonal = np.where(present, field.sigma[index] ** 2 + field.error[index] ** 2, 1.0)
     matrix[:, np.arange(k), np.arange(k)] = diagonal
     weight = np.linalg.solve(matrix, c[:, :, None])[:, :, 0]
@@ -178,7 +207,7 @@ def predict(field: Field, departure: Floats, rows: Integers, buddies: Integers, 
 
 
 def find_buddies(observations: Observations, field: Field, settings: Buddy, rank: Integers) -> Integers:
-    """(n, K) the best correlated other rows of the same variable, of other platforms, nearest first; −1 where none.
+    """(n, K) the best correlated (as scalars) rows of the same variable on other platforms, best first; −1: none.
 
     Places are sorted into cubes in eight layouts; within a cube rows are compared with those next to them in pressure.
     """
@@ -187,7 +216,7 @@ def find_buddies(observations: Observations, field: Field, settings: Buddy, rank
     variable = codes(o.variable)
     nameless = o.station.astype(str) == ""
     platform = group([families(o.report), o.station, np.where(nameless, group([o.latitude, o.longitude, o.time]), -1)])
-    vectors = unit_vectors(o.latitude, o.longitude)
+    vectors = field.place
     chord = 2.0 * np.sin(0.5 * min(1000.0 * settings.radius_km / EARTH_RADIUS, np.pi))
     found: list[Integers] = []
     for bucket in _layouts(vectors, variable, chord):
@@ -207,11 +236,15 @@ def find_buddies(observations: Observations, field: Field, settings: Buddy, rank
             )
             low, high = np.minimum(first, second)[close], np.maximum(first, second)[close]
             found.append(low * n + high)
-    pairs = np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+    pairs = np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+    pairs = pairs[np.append(True, np.diff(pairs) != 0)[: pairs.size]]
     first, second = pairs // n, pairs % n
+    reach = chord_distance(vectors[first], vectors[second]) / (1000.0 * settings.length_km)
+    depth = (field.log_pressure[first] - field.log_pressure[second]) / settings.log_pressure
+    lag = (field.hours[first] - field.hours[second]) / settings.hours
+    relation = np.round((1.0 + reach) * np.exp(-reach - 0.5 * (depth**2 + lag**2)), 9)
     mine, other = np.append(first, second), np.append(second, first)
-    relation = covariance(field, mine, other, settings) / (field.sigma[mine] * field.sigma[other])
-    order = np.lexsort((rank[other], -np.round(np.abs(relation), 9), mine))
+    order = np.lexsort((rank[other], -np.append(relation, relation), mine))
     mine, other = mine[order], other[order]
     place = np.arange(mine.size) - np.searchsorted(mine, mine)
     result = np.full((n, settings.buddies), -1, dtype=np.int64)
