@@ -261,6 +261,7 @@ def _read_observations(settings: AssimilateConfig, background: Background) -> Ob
 def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
     """Raises BadDataError when too few observations were of use, as the settings say."""
     from phyda_cli.errors import BadDataError
+    from phyda_cli.observations.table import Flag
 
     total, used = len(analysis.feedback.observations), int(analysis.feedback.observations.used.sum())
     files = ", ".join(str(path) for path in settings.observations)
@@ -268,10 +269,11 @@ def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
         raise BadDataError(f"{files}: none of {total} observations can be used; --on-empty background would go on")
     if used == 0:
         _log.warning("none of %d observations can be used: THE ANALYSIS IS THE BACKGROUND", total)
-    rejected = (total - used) / max(total, 1)
-    if rejected > settings.max_reject_fraction:
+    spared = (Flag.PASS, Flag.THINNED, Flag.SUPEROB)  # fewer rows on purpose are no sign of bad data
+    rejected = sum(int(flag) not in spared for flag in analysis.feedback.observations.flag)
+    if rejected > settings.max_reject_fraction * total:
         limit = f"--max-reject-fraction {settings.max_reject_fraction:g}"
-        raise BadDataError(f"{files}: {total - used} of {total} observations are rejected, more than {limit} allows")
+        raise BadDataError(f"{files}: {rejected} of {total} observations are rejected, more than {limit} allows")
 
 
 def _write(settings: AssimilateConfig, background: Background, analysis: Analysis, weights: tuple[Path, ...]) -> None:

@@ -1,7 +1,7 @@
 """Quality control: the checks in their order, and the counts of what they did.
 
 Without σ_b (`screen`): missing (10) → bounds (12) → variable and levels of the background (15, 13), below its ground
-(13) → time window (13) → blacklist (14) → duplicates (16) → track (21) → stuck values (21) → profiles (24).
+(13) → time window (13) → blacklist (14) → track (21) → stuck values (21) → duplicates (16) → profiles (24).
 Then, with σ_b known (`assimilation.py`): background check (19, `checks.py`) → buddies (22, `buddies.py`) or, where the
 background is much worse than a short forecast, trial analyses (22, `neighbours.py`) → whole reports (22, `reports.py`).
 What is left is made fewer (`reduce`): thinning (16) → superobs (31).
@@ -64,8 +64,9 @@ def screen(
         result = check_below_ground(result, surface_pressure, quality.domain)
     result = check_window(result, time, window)
     result = check_blacklist(result, quality.blacklist, quality.allow)
-    result = check_duplicates(result, time, quality.duplicates)
+    # Before duplicates, which would make the time series sparse
     result = check_stuck(check_track(result, quality.track), quality.stuck)
+    result = check_duplicates(result, time, quality.duplicates)
     return check_profile(result, quality.profile)
 
 
