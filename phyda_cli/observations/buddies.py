@@ -13,6 +13,7 @@ The winds are those of a streamfunction with the scalars' correlation, θ the an
 circle from one place to the other. With one buddy N(d_i; d̂_i, s_i²) / N(d_i; 0, σ_o² + σ_b²) is the likelihood ratio
 of the Met Office buddy check. Several are taken together, so that buddies that say the same count once, not K times.
 
+Only observations that are assimilated are buddies: what is withheld or only looked at is judged, but judges nothing.
 A bad observation makes its good buddies look bad. So of the suspects that are each other's buddies only the worst goes,
 and the rest are judged anew without it. Sources: Lorenc (1981), A global three-dimensional multivariate statistical
 interpolation scheme; Ingleby & Lorenc (1993), Bayesian quality control using multivariate normal distributions.
@@ -33,7 +34,7 @@ from phyda_cli.observations.groups import codes, content_rank, group
 from phyda_cli.observations.kinds import families
 from phyda_cli.observations.places import chord_distance, unit_vectors
 from phyda_cli.observations.settings import Buddy
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag, Observations, Use
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -245,6 +246,7 @@ def find_buddies(observations: Observations, field: Field, settings: Buddy, rank
     relation = np.round((1.0 + reach) * np.exp(-reach - 0.5 * (depth**2 + lag**2)), 9)
     mine, other = np.append(first, second), np.append(second, first)
     order = np.lexsort((rank[other], -np.append(relation, relation), mine))
+    order = order[(o.use == Use.ASSIMILATE)[other[order]]]
     mine, other = mine[order], other[order]
     place = np.arange(mine.size) - np.searchsorted(mine, mine)
     result = np.full((n, settings.buddies), -1, dtype=np.int64)

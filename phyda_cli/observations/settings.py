@@ -5,7 +5,7 @@ Every default is here and nowhere else; docs/quality.md says what they do and wh
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -19,6 +19,9 @@ Patterns = Annotated[tuple[str, ...], BeforeValidator(_several)]
 """Names with * ? [] as in file names, compared without case; none: any name."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+_SPEEDS: Final = {"aircraft": 400.0, "ship": 30.0, "buoy": 10.0}
 
 
 class _Table(BaseModel):
@@ -78,7 +81,9 @@ class Track(_Table):
     """Moving platforms."""
 
     enabled: bool = True
-    speed: dict[str, Positive] = Field(default_factory=lambda: {"aircraft": 400.0, "ship": 30.0, "buoy": 10.0})
+    speed: Annotated[dict[str, Positive], BeforeValidator(lambda own: _SPEEDS | own)] = Field(
+        default_factory=lambda: dict(_SPEEDS)
+    )
     """Highest speed [m s-1] by family of report types; families without one are not checked."""
     default_speed: Positive = 400.0
     """For reports without a type."""

@@ -30,6 +30,9 @@ def test_a_file_says_only_what_is_different(tmp_path):
     pressure_hpa = [1, 100]
     [stuck]
     enabled = false
+    [track.speed]
+    ship = 20
+    glider = 40
     [thinning]
     report = "aircraft"
     horizontal_km = 80
@@ -38,7 +41,8 @@ def test_a_file_says_only_what_is_different(tmp_path):
     assert found.blacklist[0].station == ("11035",)
     assert not found.stuck.enabled
     assert found.thinning == (Mesh(report="aircraft", horizontal_km=80),)
-    assert found.track == Quality().track
+    assert found.track.speed == {"aircraft": 400, "ship": 20, "buoy": 10, "glider": 40}
+    assert found.profile == Quality().profile
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from phyda_cli.observations.buddies import check_buddies, covariance, describe, 
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.groups import content_rank
 from phyda_cli.observations.settings import Buddy
-from phyda_cli.observations.table import Flag
+from phyda_cli.observations.table import Flag, Use
 from tests.support.observations import TIME, observations
 
 TABLE = default_error_table()
@@ -125,6 +125,10 @@ def test_own_platform_other_variables_far_levels_and_rejected_rows_are_no_buddie
     assert rejected(stations(departures, *PLACES, pressure=[5e4] * 4 + [8e4] + [5e4] * 2)) == []
     flag = [Flag.BOUNDS] * 4 + [0] + [Flag.BOUNDS] * 2
     assert rejected(stations(departures, *PLACES, flag=flag)) == []
+    use = [Use.WITHHOLD, Use.MONITOR] * 2 + [Use.ASSIMILATE] + [Use.WITHHOLD, Use.MONITOR]
+    assert rejected(stations(departures, *PLACES, use=use)) == []
+    use = [Use.ASSIMILATE] * 4 + [Use.WITHHOLD] + [Use.ASSIMILATE] * 2
+    assert rejected(stations(departures, *PLACES, use=use)) == [4]
     n = np.full(7, np.nan)
     assert check_buddies(stations(departures, *PLACES), np.zeros(7), n, TABLE, Buddy()).used.all()
 
