@@ -23,10 +23,16 @@ def _one_or_several(value: Any) -> Any:
 
 
 def _known(names: Any) -> Any:
+    """Raises ValueError for a key that is no variable."""
+    unknown = [name for name in names if name not in VARIABLES] if isinstance(names, dict) else []
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not a variable (one of {', '.join(VARIABLES)})")
+    return names
+
+
+def _known_or_default(names: Any) -> Any:
     if isinstance(names, dict):
-        for name in names:
-            if name not in VARIABLES and name != "default":
-                raise ValueError(f"{name!r} is not a variable (one of {', '.join(VARIABLES)})")
+        _known({name: limit for name, limit in names.items() if name != "default"})
     return names
 
 
@@ -77,7 +83,7 @@ class ErrorDocument(BaseModel):
     sigma: Annotated[dict[str, VariableEntry], BeforeValidator(_known)] = Field(default_factory=dict)
     inflation: Annotated[dict[str, Positive], BeforeValidator(_known)] = Field(default_factory=dict)
     representativeness: Annotated[dict[str, NotNegative], BeforeValidator(_known)] = Field(default_factory=dict)
-    background_check: Annotated[dict[str, Positive], BeforeValidator(_known)] = Field(default_factory=dict)
+    background_check: Annotated[dict[str, Positive], BeforeValidator(_known_or_default)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _in_si(self) -> ErrorDocument:

@@ -15,7 +15,6 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.kinds import family_of
 from phyda_cli.observations.settings import Rule, Selection
 from phyda_cli.observations.table import Flag, Observations
@@ -56,9 +55,8 @@ def check_blacklist(observations: Observations, rules: Sequence[Rule], allowed: 
         spared |= select(observations, selection)
     result = observations
     for number, rule in enumerate(rules, start=1):
-        reason = rule.reason or f"blacklist rule {number}"
         rows = select(result, rule) & ~spared
-        result = reject_rows(result, rows, Flag.BLACKLIST, lambda _, reason=reason: reason)  # type: ignore[misc]
+        result = result.reject(rows, Flag.BLACKLIST, rule.reason or f"blacklist rule {number}")
     return result
 
 

@@ -21,6 +21,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+def _besides_speeds(own: Any) -> Any:
+    """The user's speeds besides the defaults, which they replace where both name a family."""
+    return _SPEEDS | own if isinstance(own, dict) else own
+
+
 _SPEEDS: Final = {"aircraft": 400.0, "ship": 30.0, "buoy": 10.0}
 
 
@@ -64,7 +69,7 @@ class Domain(_Table):
     """Places where the background says nothing."""
 
     enabled: bool = True
-    below_ground_hpa: NotNegative = 10.0
+    below_ground_hpa: NotNegative = 50.0
     """How far below the background's surface pressure an observation may be."""
 
 
@@ -81,7 +86,7 @@ class Track(_Table):
     """Moving platforms."""
 
     enabled: bool = True
-    speed: Annotated[dict[str, Positive], BeforeValidator(lambda own: _SPEEDS | own)] = Field(
+    speed: Annotated[dict[str, Positive], BeforeValidator(_besides_speeds)] = Field(
         default_factory=lambda: dict(_SPEEDS)
     )
     """Highest speed [m s-1] by family of report types; families without one are not checked."""

@@ -116,12 +116,11 @@ def thin(
         if rows.size == 0:
             continue
         table = observations.take(rows)
-        kept = np.arange(len(observations))
+        kept = np.arange(len(observations), dtype=np.int64)
         kept[rows] = rows[nearest(place(table, mesh, time, window), table)]
-        result = reject_rows(
-            result,
-            kept != np.arange(len(observations)),
-            Flag.THINNED,
-            lambda i, kept=kept: f"row {observations.row[kept[i]]} is nearer to the centre of its cell",  # type: ignore[misc]
-        )
+
+        def describe(i: int, kept: Integers = kept) -> str:
+            return f"row {observations.row[kept[i]]} is nearer to the centre of its cell"
+
+        result = reject_rows(result, kept != np.arange(len(observations)), Flag.THINNED, describe)
     return result

@@ -58,6 +58,7 @@ def test_a_file_says_only_what_is_different(tmp_path):
         ),
         ("[[blacklist]]\nlatitude = [50, 40]", r"key 'blacklist.0': latitude = \[50, 40\] is not in ascending order"),
         ("[superob]\nhorizontal_km = 9\ncorrelation = 2", "key 'superob.0.correlation'.*less than or equal to 1"),
+        ("[track]\nspeed = 5", r"key 'track.speed': .*valid dictionary \(got 5\)"),
         ("[track", "not a TOML file"),
     ],
 )
@@ -100,6 +101,7 @@ def test_errors_extend_those_that_ship(tmp_path):
         ("[sigma.t]\nsigma = -1", "key 'sigma.t.sigma.0'.*greater than 0"),
         ("[sigma.t.amdar]\npresure = [1]\nsigma = [1]", "unknown key 'sigma.t.amdar.presure'; did you mean 'pressure'"),
         ("[inflation]\nt = 0", "key 'inflation.t'.*greater than 0"),
+        ("[sigma.default]\nsigma = 1", "'default' is not a variable"),
         ("[inflations]\nt = 1", "unknown key 'inflations'; did you mean 'inflation'"),
         ("[background_check]\nx = 1", "'x' is not a variable"),
     ],

@@ -140,11 +140,11 @@ def test_background_check_of_ufo(limits, passed):
 
 
 def test_below_the_ground_of_the_background():
-    table = observations(["t", "t", "t", "msl"], [250.0] * 3 + [1e5], pressure=[90_000.0, 91_000.0, 91_001.0, 95_000.0])
+    table = observations(["t", "t", "t", "msl"], [250.0] * 3 + [1e5], pressure=[90_000.0, 95_000.0, 95_001.0, 99_000.0])
     surface = np.full(4, 90_000.0)
     result = check_below_ground(table, surface, Domain())
     assert result.flag.tolist() == [0, 0, Flag.DOMAIN, 0]
-    assert result.reason[2] == "91001 Pa is below the ground of the background, 90000 Pa"
+    assert result.reason[2] == "95001 Pa is below the ground of the background, 90000 Pa"
     assert check_below_ground(table, np.full(4, np.nan), Domain()).used.all()
     assert check_below_ground(table, surface, Domain(enabled=False)).used.all()
 

@@ -49,6 +49,13 @@ def test_several_stations_of_ufo():
     assert rejected(table, **UFO) == [4, 5]
 
 
+def test_a_profile_off_the_track_of_a_ship_of_ufo():
+    """UFO test/testinput/unit_tests/filters/qc_trackcheckship_unittests.yaml, records as single observations."""
+    latitude, longitude, seconds = ([0, 0, 1, 0], [0, 0.1, 0.2, 0.3], [0, 3600, 7200, 9800])
+    table = moving(*(np.repeat(column, 4) for column in (latitude, longitude, seconds)), report="ship")
+    assert rejected(table, speed={"ship": 10.0}, kilometres=1e-7, minutes=1 / 60) == [8, 9, 10, 11]
+
+
 def test_the_limit_is_a_speed_beyond_rounding():
     # 0.9° along the equator are 100.08 km; less 20 km within 48 + 2 minutes: 26.7 m/s, within 40 + 2: 31.8 m/s
     ship = {"report": "SFCSHP", "station": "ABCD"}
