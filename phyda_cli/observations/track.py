@@ -85,7 +85,8 @@ def _bad_reports(platform: NDArray[np.int64], time: Floats, place: Floats, limit
         np.maximum.at(worst, platform[rows], part)
         suspected = worst > settings.fraction
         bad[rows[(part == worst[platform[rows]]) & suspected[platform[rows]]]] = True
-    shared = np.bincount(platform, bad, size.size) > _LARGEST_PART * size
+        shared = np.bincount(platform, bad, size.size) > _LARGEST_PART * size
+        suspected &= ~shared
     return bad & ~shared[platform]
 
 
