@@ -13,12 +13,14 @@ from result import Measurement, Report, seconds
 from phyda_cli.fields.state import State
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.observations.buddies import check_buddies
 from phyda_cli.observations.checks import check_background
 from phyda_cli.observations.equivalent import model_equivalent
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.reports import check_reports
+from phyda_cli.observations.settings import Buddy
 from phyda_cli.observations.table import Observations
 
 ROWS = 100_000
@@ -65,7 +67,9 @@ def _check(background: State, observations: Observations, defined: np.ndarray, e
         time=background.time,
         window=np.timedelta64(3, "h"),
     )
-    return check_reports(check_background(screened, equivalent, np.full(len(observations), 2.0), table))
+    error = np.full(len(observations), 2.0)
+    checked = check_background(screened, equivalent, error, table)
+    return check_reports(check_buddies(checked, equivalent, error, table, Buddy()))
 
 
 def _text(background: State) -> str:

@@ -5,14 +5,15 @@
 Humidity is then brought within its limits (`fields/humidity.py`), in the analysis as in every member.
 
 A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
-judge as well (`observations/neighbours.py`). A dry run makes no trial analysis: it reports the checks that need none.
+judge (`observations/neighbours.py`), instead of the buddies (`observations/buddies.py`). A dry run makes no trial
+analysis: it reports the checks that need none.
 
 The background is never replaced by a reconstruction: fields that the method does not know keep their values.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -25,13 +26,15 @@ from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
+from phyda_cli.observations.buddies import check_buddies
 from phyda_cli.observations.checks import check_background
-from phyda_cli.observations.equivalent import model_equivalent, operator_at
+from phyda_cli.observations.equivalent import model_equivalent, operator_at, surface_pressure_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
-from phyda_cli.observations.quality import screen
+from phyda_cli.observations.quality import reduce, screen
 from phyda_cli.observations.reports import check_reports
+from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
 
 Log = dict[str, float | int | str]
@@ -47,11 +50,13 @@ class AssimilationOptions:
     background_error_scale: factor on the method's σ_b; None estimates it from the innovations.
     update: False stops after H(x_b) and the quality control that needs no analysis (a dry run): the analysis is the
         background.
+    quality: settings of quality control, thinning and superobs.
     """
 
     window: np.timedelta64
     background_error_scale: float | None = None
     update: bool = True
+    quality: Quality = field(default_factory=Quality)
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ def assimilate(
     checked = assign_errors(observations, table)
     checked = screen(
         checked, channels=background.channels, operator_defined=operator.defined, background_equivalent=equivalent,
-        time=background.time, window=options.window,
+        time=background.time, window=options.window, quality=options.quality,
+        surface_pressure=surface_pressure_at(background, observations),
     )  # fmt: skip
     scale = options.background_error_scale
     if scale is None:
@@ -109,10 +115,14 @@ def assimilate(
         scale = consistent_scale((checked.value - equivalent)[usable], sigma[usable], checked.error[usable])
     method = method.scaled(scale)
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
-    checked = check_reports(check_background(checked, equivalent, scale * sigma, table))
+    checked = check_background(checked, equivalent, scale * sigma, table)
+    if scale <= WORTHWHILE_SCALE:
+        checked = check_buddies(checked, equivalent, scale * sigma, table, options.quality.buddy)
+    checked = check_reports(checked)
     trials = 0
     if options.update and scale > WORTHWHILE_SCALE:
         checked, trials = _ask_neighbours(method, background, checked, equivalent, sigma, table)
+    checked = reduce(checked, equivalent, time=background.time, window=options.window, quality=options.quality)
 
     log: Log = {
         "method": method.name,

@@ -131,6 +131,12 @@ class AssimilateConfig(BaseModel):
     background_error: Path | None = None
     """Background-error statistics that the learned model was trained with (phyda); None takes those that ship."""
 
+    errors: Path | None = None
+    """Observation errors and background-check limits (TOML) that extend those that ship."""
+
+    quality: Path | None = None
+    """Settings of quality control, thinning and superobbing (TOML)."""
+
     on_empty: Literal["background", "fail"] = "background"
     """What to do without a usable observation: write the background, or fail."""
 

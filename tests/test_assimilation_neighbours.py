@@ -12,6 +12,7 @@ from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.neighbours import ROUNDS
+from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
 from tests.support.background_error import CHANNELS, GRID, small_statistics, zero_time
 from tests.support.observations import observations
@@ -147,6 +148,35 @@ def test_a_short_forecast_makes_no_trial_and_trials_make_no_members(counting: Co
     assert counting.calls == [2]
     assert run(table, method=counting).log["trials"] == 1
     assert counting.calls == [2, 0, 2]
+
+
+def test_buddies_judge_a_short_forecast_and_trials_a_bad_background(counting: Counting) -> None:
+    # within 5 times the expected departure of one observation alone, but not of one among its neighbours
+    departures = np.zeros((12, 3))
+    departures[4, 1] = 4.9 * np.hypot(ERROR, sigma_b(50_000.0, 50.5))
+    table = soundings(departures)
+    checked = run(table, scale=1.0, method=counting).feedback.observations
+    assert np.flatnonzero(checked.flag == Flag.BUDDY).tolist() == [13]
+    assert "buddies" in checked.reason[13]
+    assert run(table, scale=1.0, update=False).feedback.observations.flag.tolist() == checked.flag.tolist()
+    assert len(counting.calls) == 1
+    bad = run(table, scale=SCALE).feedback.observations
+    assert not any("buddies" in reason for reason in bad.reason)
+
+
+def test_thinning_comes_after_the_checks() -> None:
+    # the sounding in the middle of the cell is bad, so another one is kept
+    departures = np.zeros((12, 3))
+    departures[4] = 20.0
+    table = soundings(departures)
+    quality = Quality(thinning=[{"horizontal_km": 1000}])
+    options = AssimilationOptions(np.timedelta64(3, "h"), background_error_scale=1.0, update=False, quality=quality)
+    method = ThreeDVar(small_statistics(), members=0)
+    result = assimilate(background(), table, method=method, table=default_error_table(), options=options)
+    flags = result.feedback.observations.flag
+    assert set(flags[12:15].tolist()) <= {Flag.FIRST_GUESS, Flag.BUDDY}
+    assert (flags == Flag.PASS).sum() == 3
+    assert (flags == Flag.THINNED).sum() == 30
 
 
 def test_whole_reports_are_judged_without_a_trial_too() -> None:

@@ -112,6 +112,12 @@ def assimilate(
             metavar="FILE", help="Statistics that the learned model was trained with. [default: those shipped]"
         ),
     ] = None,
+    errors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of observation errors, instead of those shipped.")
+    ] = None,
+    quality: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file: blacklist, checks, thinning, superobs.")
+    ] = None,
     on_empty: Annotated[
         Literal["background", "fail"] | None,
         typer.Option(help="Without a usable observation write the background, or fail (65). [default: background]"),
@@ -164,6 +170,8 @@ def assimilate(
         "background_error_scale": background_error_scale,
         "weights": weights,
         "background_error": background_error,
+        "errors": errors,
+        "quality": quality,
         "on_empty": on_empty,
         "max_reject_fraction": max_reject_fraction,
         "device": device,
@@ -175,7 +183,8 @@ def assimilate(
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
     inputs = [path for path in (*settings.background, *settings.observations) if path != STANDARD_INPUT]
-    inputs += [path for path in (settings.weights, settings.background_error, settings.stations) if path is not None]
+    others = (settings.weights, settings.background_error, settings.errors, settings.quality, settings.stations)
+    inputs += [path for path in others if path is not None]
     outputs = {
         "--out": settings.output,
         "--feedback": settings.feedback,
@@ -205,7 +214,9 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.assimilation import assimilate as analyse
     from phyda_cli.commands.methods import make_method
     from phyda_cli.formats.background import describe, read_background
+    from phyda_cli.formats.settings import read_errors, read_quality
     from phyda_cli.observations.errors import default_error_table
+    from phyda_cli.observations.settings import Quality
     from phyda_cli.observations.summary import format_summary, summarise
 
     chosen = None if settings.time is None else np.datetime64(settings.time, "ns")
@@ -219,8 +230,9 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         window=np.timedelta64(settings.window, "ns"),
         background_error_scale=None if settings.background_error_scale == "auto" else settings.background_error_scale,
         update=not settings.dry_run,
+        quality=Quality() if settings.quality is None else read_quality(settings.quality),
     )
-    table = default_error_table()
+    table = default_error_table() if settings.errors is None else read_errors(settings.errors)
     analysis = analyse(background.state, observations, method=method, table=table, options=options)
     summary = summarise(analysis.feedback)
     console.table(format_summary(summary))
@@ -266,6 +278,7 @@ def _read_observations(settings: AssimilateConfig, background: Background) -> Ob
 def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
     """Raises BadDataError when too few observations were of use, as the settings say."""
     from phyda_cli.errors import BadDataError
+    from phyda_cli.observations.table import Flag
 
     total, used = len(analysis.feedback.observations), int(analysis.feedback.observations.used.sum())
     files = ", ".join(str(path) for path in settings.observations)
@@ -273,10 +286,11 @@ def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
         raise BadDataError(f"{files}: none of {total} observations can be used; --on-empty background would go on")
     if used == 0:
         _log.warning("none of %d observations can be used: THE ANALYSIS IS THE BACKGROUND", total)
-    rejected = (total - used) / max(total, 1)
-    if rejected > settings.max_reject_fraction:
+    spared = (Flag.PASS, Flag.THINNED, Flag.SUPEROB)  # fewer rows on purpose are no sign of bad data
+    rejected = sum(int(flag) not in spared for flag in analysis.feedback.observations.flag)
+    if rejected > settings.max_reject_fraction * total:
         limit = f"--max-reject-fraction {settings.max_reject_fraction:g}"
-        raise BadDataError(f"{files}: {total - used} of {total} observations are rejected, more than {limit} allows")
+        raise BadDataError(f"{files}: {rejected} of {total} observations are rejected, more than {limit} allows")
 
 
 def _write(settings: AssimilateConfig, background: Background, analysis: Analysis, weights: tuple[Path, ...]) -> None:
@@ -286,7 +300,11 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
     from phyda_cli.formats.provenance import provenance
 
     about = provenance(
-        [*settings.background, *settings.observations],
+        [
+            *settings.background,
+            *settings.observations,
+            *(path for path in (settings.errors, settings.quality) if path is not None),
+        ],
         weights=weights,
         settings=settings.model_dump(mode="json", exclude={"overwrite", "threads"}),
         log=analysis.log,

@@ -49,7 +49,7 @@ _TEXTS: Final = {
     "use": "what the observation is for: assimilate, monitor or withhold",
     "variable": "observed variable",
     "units": "units of value, error, equivalents and departures",
-    "reason": "why the observation was not used; empty when used",
+    "reason": "why the observation was not used, or what a superob stands for; empty when used as it is",
 }
 
 

@@ -17,6 +17,7 @@ from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.errors import ErrorTable
+from phyda_cli.observations.settings import Domain
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ def reject_rows(observations: Observations, mask: Mask, flag: Flag, describe: Ca
 
 def check_missing(observations: Observations) -> Observations:
     """MISSING: no value, place or time, or no pressure where the variable needs one."""
-    needs_pressure = _any_of(observations.variable, [name for name, entry in VARIABLES.items() if entry.pressure_level])
+    needs_pressure = _needs_pressure(observations)
     result = observations
     for missing, reason in (
         (~np.isfinite(observations.value), "value is missing or not finite"),
@@ -171,6 +172,21 @@ def check_operator(
     return result.reject(~np.isfinite(background_equivalent), Flag.H_FAILED, "the background is not finite here")
 
 
+def check_below_ground(observations: Observations, surface_pressure: Floats, settings: Domain) -> Observations:
+    """DOMAIN: p > p_s + δ, below the ground of the background, where its fields are extrapolated.
+
+    surface_pressure (n,): the background's at the observations [Pa], NaN where it has none.
+    """
+    o = observations
+    below = _needs_pressure(o) & (o.pressure > surface_pressure + 100.0 * settings.below_ground_hpa)
+    return reject_rows(
+        o,
+        below & settings.enabled,
+        Flag.DOMAIN,
+        lambda i: f"{o.pressure[i]:g} Pa is below the ground of the background, {surface_pressure[i]:.0f} Pa",
+    )
+
+
 def check_window(observations: Observations, time: np.datetime64, window: np.timedelta64) -> Observations:
     """DOMAIN: more than `window` (half the length of the assimilation window) away from the analysis time."""
     o = observations
@@ -202,6 +218,10 @@ def check_background(
         Flag.FIRST_GUESS,
         lambda i: f"departure {departure[i]:.4g} exceeds {limit[i]:g} times the expected {expected[i]:.4g}",
     )
+
+
+def _needs_pressure(observations: Observations) -> Mask:
+    return _any_of(observations.variable, [name for name, entry in VARIABLES.items() if entry.pressure_level])
 
 
 def _any_of(variable: NDArray[np.object_], names: list[str]) -> Mask:

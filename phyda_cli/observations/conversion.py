@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
+from phyda_cli.observations.kinds import FAMILIES
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
 
-SURFACE_REPORTS: Final = frozenset(
-    {"synop", "ship", "metar", "buoy", "surface", "sfc", "adpsfc", "sfcshp", "msonet", "awos", "asos"}
-)
+SURFACE_REPORTS: Final = FAMILIES["surface"] | FAMILIES["ship"] | FAMILIES["buoy"]
 """Report types (lower case) measured at a station's surface: t, td, u, v are those at 2 and 10 metres."""
 
 _AT_SURFACE: Final = {"t": "t2m", "td": "d2m", "u": "u10", "v": "v10"}

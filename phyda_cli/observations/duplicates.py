@@ -1,7 +1,10 @@
 """Duplicate observations: the same variable of the same station at the same place, pressure and time, given twice.
 
-Two rows are duplicates when their latitudes and longitudes differ by at most 0.02°, their pressures by at most 0.5 hPa,
-their times by at most 30 minutes, their variables are equal, and their stations are equal or one of them has no name.
+Two rows are duplicates when their latitudes and longitudes differ by at most 0.02° (positions are often rounded to one
+hundredth), their pressures by at most 0.5 hPa and 0.2 % (high up the levels of a sounding are closer than 0.5 hPa),
+their times by at most 30 minutes, their variables are equal, and one of these holds: their stations are equal; one has
+no name and their times are within one minute; their values are equal but for rounding (5 % of σ_o), since one report
+may come in two files, under the station's number and under its call sign.
 Of duplicates the better one stays: smaller error first, then closer in time to the analysis, then by the row's own
 content. Rows are kept in that order unless one kept before is a duplicate of them; so the result does not depend on the
 order of the rows.
@@ -16,26 +19,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.observations.checks import reject_rows
+from phyda_cli.observations.groups import codes
+from phyda_cli.observations.settings import Duplicates
 from phyda_cli.observations.table import Flag, Observations
 
 Integers = NDArray[np.int64]
 
-PLACE_TOLERANCE: Final = 0.02
-"""degree, in latitude and in longitude: positions are often rounded to one hundredth."""
-PRESSURE_TOLERANCE: Final = 50.0
-"""Pa."""
-TIME_TOLERANCE: Final = np.timedelta64(30, "m")
+_SAME_VALUE: Final = 0.05
+_SAME_PRESSURE: Final = 0.002
+_SAME_TIME: Final = np.timedelta64(1, "m")
 _ROUNDING: Final = 1e-9
+_DEFAULT: Final = Duplicates()
 
 
-def check_duplicates(observations: Observations, time: np.datetime64) -> Observations:
+def check_duplicates(observations: Observations, time: np.datetime64, settings: Duplicates = _DEFAULT) -> Observations:
     """THINNED: rows that repeat a better one; the reason names the row that stays."""
     rows = np.flatnonzero(observations.used)
-    if rows.size < 2:
+    if rows.size < 2 or not settings.enabled:
         return observations
     table = observations.take(rows)
     preference = _preference(table, time)
-    better = _resolve(*_pairs(table), preference)
+    better = _resolve(*_pairs(table, settings), preference)
     mask = np.zeros(len(observations), dtype=bool)
     mask[rows[better >= 0]] = True
     kept = np.full(len(observations), -1, dtype=np.int64)
@@ -61,8 +65,8 @@ def _preference(table: Observations, time: np.datetime64) -> Integers:
         table.time.astype(np.int64),
         table.latitude,
         table.longitude,
-        _codes(table.station),
-        _codes(table.report),
+        codes(table.station),
+        codes(table.report),
         table.source,
         table.row,
     )
@@ -72,24 +76,22 @@ def _preference(table: Observations, time: np.datetime64) -> Integers:
     return rank
 
 
-def _codes(names: NDArray[np.object_]) -> Integers:
-    return np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
-
-
-def _pairs(table: Observations) -> tuple[Integers, Integers]:
+def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integers]:
     """All pairs of duplicates.
 
     Places are sorted into cells of twice the tolerance, in four layouts shifted by half a cell, so that any two rows
     within the tolerance share a cell in at least one. Within a cell and variable rows are ordered by pressure and time
     and compared with the next, the next but one and so on, until none of them is near enough in pressure.
     """
-    variable = _codes(table.variable)
-    station = _codes(table.station)
+    variable = codes(table.variable)
+    station = codes(table.station)
     named = table.station.astype(str) != ""
     pressure = np.nan_to_num(table.pressure, nan=-1.0)
     longitude = np.mod(table.longitude, 360.0)
-    cell = 2.0 * PLACE_TOLERANCE
-    around = round(360.0 / cell)
+    value, error = table.value, np.nan_to_num(table.error)
+    reach = np.timedelta64(round(60e9 * settings.minutes), "ns")
+    around = max(1, int(180.0 / settings.degrees))
+    cell = 360.0 / around
     found: list[Integers] = []
     for south, west in product((0.0, 0.5), repeat=2):
         row = np.floor((table.latitude + 90.0) / cell + south).astype(np.int64)
@@ -99,17 +101,23 @@ def _pairs(table: Observations) -> tuple[Integers, Integers]:
         bucket, sorted_pressure = bucket[order], pressure[order]
         for step in range(1, order.size):
             near = (bucket[step:] == bucket[:-step]) & (
-                sorted_pressure[step:] - sorted_pressure[:-step] <= PRESSURE_TOLERANCE + _ROUNDING
+                sorted_pressure[step:] - sorted_pressure[:-step] <= 100.0 * settings.hpa + _ROUNDING
             )
             if not near.any():
                 break
             first, second = order[:-step][near], order[step:][near]
             gap = np.abs(longitude[first] - longitude[second])
+            apart = np.abs(table.time[first] - table.time[second])
             same = (
-                (np.abs(table.latitude[first] - table.latitude[second]) <= PLACE_TOLERANCE + _ROUNDING)
-                & (np.minimum(gap, 360.0 - gap) <= PLACE_TOLERANCE + _ROUNDING)
-                & (np.abs(table.time[first] - table.time[second]) <= TIME_TOLERANCE)
-                & ((station[first] == station[second]) | ~named[first] | ~named[second])
+                (np.abs(table.latitude[first] - table.latitude[second]) <= settings.degrees + _ROUNDING)
+                & (np.minimum(gap, 360.0 - gap) <= settings.degrees + _ROUNDING)
+                & (apart <= reach)
+                & (np.abs(pressure[first] - pressure[second]) <= _SAME_PRESSURE * np.abs(pressure[first]) + _ROUNDING)
+                & (
+                    (station[first] == station[second])
+                    | ((~named[first] | ~named[second]) & (apart <= _SAME_TIME))
+                    | (np.abs(value[first] - value[second]) <= _SAME_VALUE * np.minimum(error[first], error[second]))
+                )
             )
             found.append(np.stack([first[same], second[same]]))
     pairs = np.concatenate(found, axis=1) if found else np.empty((2, 0), dtype=np.int64)

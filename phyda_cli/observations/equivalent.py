@@ -30,6 +30,14 @@ def operator_at(
     )
 
 
+def surface_pressure_at(state: State, observations: Observations) -> NDArray[np.float64]:
+    """Surface pressure (n,) [Pa] of a state (channel, lat, lon) at observations; NaN where it has none."""
+    o = observations
+    names = np.full(len(o), "sp", dtype=object)
+    operator = ObservationOperator(state.grid, state.channels, names, o.latitude, o.longitude, o.pressure)
+    return np.where(operator.defined, operator(state.values).cpu().numpy(), np.nan)
+
+
 def model_equivalent(
     operator: ObservationOperator, values: torch.Tensor, observations: Observations
 ) -> NDArray[np.float64]:

@@ -1,14 +1,17 @@
-"""Default observation errors σ_o(variable, p) and background-check limits, read from `errors.toml` beside this file.
+"""Observation errors σ_o(variable, p, report type) and background-check limits; `errors.toml` beside this file ships.
 
-    σ_o(p) = σ_k + (σ_{k+1} − σ_k)·ln(p/p_k)/ln(p_{k+1}/p_k)   between levels, constant outside them.
+    σ(p) = σ_k + (σ_{k+1} − σ_k)·ln(p/p_k)/ln(p_{k+1}/p_k)     between levels, constant outside them
+    σ_o  = f · √(σ² + σ_r²)      f: inflation, σ_r: representativeness, by variable; 1 and 0 as shipped
 
-The table's sources are written in the file itself. An error that comes with an observation wins over the table.
+σ is the row's own error where it comes with one, and the table's otherwise: that of the report type, of its family
+(`kinds.py`), or of the variable. f and σ_r apply to both. The table's sources are written in the file itself.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 
@@ -16,20 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.observations.error_settings import ErrorDocument, ProfileEntry, VariableEntry
+from phyda_cli.observations.kinds import family_of
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
+Names = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
 class ErrorProfile:
-    """σ_o of one variable: log_pressure (k,) ascending ln p, empty for one value everywhere; sigma (k,) or (1,), SI."""
+    """σ of one variable: log_pressure (k,) ascending ln p, empty for one value everywhere; sigma (k,) or (1,), SI."""
 
     log_pressure: tuple[float, ...]
     sigma: tuple[float, ...]
 
     def at(self, pressure: Floats) -> Floats:
-        """σ_o (n,) at pressures (n,) [Pa]; NaN where the profile needs a pressure and there is none."""
+        """σ (n,) at pressures (n,) [Pa]; NaN where the profile needs a pressure and there is none."""
         if not self.log_pressure:
             return np.full(pressure.shape, self.sigma[0])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -38,52 +44,103 @@ class ErrorProfile:
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """profiles: σ_o by short name. limits: k of the background check by short name. default_limit: k of all others."""
+    """profiles: σ by short name. limits: k of the background check by short name. default_limit: k of all others.
+
+    by_report: σ by short name and report type (lower case). inflation: f, representativeness: σ_r [SI], by short name.
+    """
 
     profiles: dict[str, ErrorProfile]
     limits: dict[str, float]
     default_limit: float
+    by_report: Mapping[tuple[str, str], ErrorProfile] = field(default_factory=dict)
+    inflation: Mapping[str, float] = field(default_factory=dict)
+    representativeness: Mapping[str, float] = field(default_factory=dict)
 
-    def sigma(self, variable: NDArray[np.object_], pressure: Floats) -> Floats:
-        """σ_o (n,) in SI; NaN where the table has no value for the variable."""
+    def sigma(self, variable: Names, pressure: Floats, report: Names | None = None) -> Floats:
+        """σ (n,) in SI; NaN where the table has no value for the variable. report (n,): report types."""
         result = np.full(pressure.shape, np.nan)
         for name, profile in self.profiles.items():
             rows = variable == name
             result[rows] = profile.at(pressure[rows])
+        if report is None or not self.by_report:
+            return result
+        kinds, which = np.unique(report.astype(str), return_inverse=True)
+        for name in dict.fromkeys(name for name, _ in self.by_report):
+            own = [
+                self.by_report.get((name, str(kind).casefold()), self.by_report.get((name, family_of(str(kind)))))
+                for kind in kinds
+            ]
+            mine = variable == name
+            for number, found in enumerate(own):
+                if found is not None:
+                    rows = mine & (which == number)
+                    result[rows] = found.at(pressure[rows])
         return result
 
-    def limit(self, variable: NDArray[np.object_]) -> Floats:
+    def final(self, variable: Names, sigma: Floats) -> Floats:
+        """σ_o (n,) of σ (n,): with representativeness and inflation."""
+        factor, extra = _by_name(self.inflation, variable, 1.0), _by_name(self.representativeness, variable, 0.0)
+        return np.asarray(factor * np.where(extra > 0, np.hypot(sigma, extra), sigma))
+
+    def limit(self, variable: Names) -> Floats:
         """k (n,) of the background check."""
-        return np.array([self.limits.get(name, self.default_limit) for name in variable], dtype=np.float64)
+        return _by_name(self.limits, variable, self.default_limit)
+
+    def extended(self, document: ErrorDocument) -> ErrorTable:
+        """This table with what a document says instead, or besides."""
+        profiles, by_report = dict(self.profiles), dict(self.by_report)
+        for name, entry in document.sigma.items():
+            scaled = [(name, 1.0)] + ([("z", GRAVITY)] if name == "gh" and "z" not in document.sigma else [])
+            for target, scale in scaled:
+                if entry.sigma:
+                    profiles[target] = _profile(entry, scale)
+                by_report |= {(target, kind.casefold()): _profile(e, scale) for kind, e in entry.by_report.items()}
+        limits = self.limits | document.background_check
+        default = limits.pop("default", self.default_limit)
+        return ErrorTable(
+            profiles=profiles,
+            limits=_with_geopotential(limits, 1.0),
+            default_limit=default,
+            by_report=by_report,
+            inflation=_with_geopotential({**self.inflation, **document.inflation}, 1.0),
+            representativeness=_with_geopotential({**self.representativeness, **document.representativeness}, GRAVITY),
+        )
 
 
 @cache
 def default_error_table() -> ErrorTable:
     """The table that ships with phyda."""
     text = files("phyda_cli.observations").joinpath("errors.toml").read_text(encoding="utf-8")
-    document = tomllib.loads(text)
-    profiles = {
-        name: ErrorProfile(tuple(np.log(entry.get("pressure", [])).tolist()), tuple(entry["sigma"]))
-        for name, entry in document["sigma"].items()
-    }
-    height = profiles["gh"]
-    profiles["z"] = ErrorProfile(height.log_pressure, tuple(GRAVITY * sigma for sigma in height.sigma))
-    limits = dict(document["background_check"])
-    default = float(limits.pop("default"))
-    return ErrorTable(profiles, limits, default)
+    return ErrorTable({}, {}, np.inf).extended(ErrorDocument.model_validate(tomllib.loads(text)))
 
 
 def assign_errors(observations: Observations, table: ErrorTable) -> Observations:
-    """Give the rows without an error that of the table, and flag errors that are not positive and finite.
+    """Give each row its σ_o, and flag errors that are not positive and finite.
 
-    A σ_o that came with a row stays, whatever it is; σ_o ≤ 0 or infinite is flagged BOUNDS, and a variable that has
-    neither its own nor a tabulated error is flagged MISSING.
+    σ is the row's own error or, without one, that of the table; σ ≤ 0 or infinite is flagged BOUNDS, and a variable
+    that has neither its own nor a tabulated error is flagged MISSING.
     """
-    given = ~np.isnan(observations.error)
-    error = np.where(given, observations.error, table.sigma(observations.variable, observations.pressure))
-    result = replace(observations, error=error)
-    bad = given & ~(np.isfinite(error) & (error > 0))
-    reasons = observations.reason.copy()
-    reasons[bad] = [f"error {value:g} is not positive and finite" for value in error[bad]]
+    o = observations
+    given = ~np.isnan(o.error)
+    sigma = np.where(given, o.error, table.sigma(o.variable, o.pressure, o.report))
+    bad = given & ~(np.isfinite(sigma) & (sigma > 0))
+    result = replace(o, error=np.where(bad, sigma, table.final(o.variable, sigma)))
+    reasons = o.reason.copy()
+    reasons[bad] = [f"error {value:g} is not positive and finite" for value in sigma[bad]]
     result = result.reject(bad, Flag.BOUNDS, reasons)
-    return result.reject(np.isnan(error), Flag.MISSING, "no error given and none in the table for this variable")
+    return result.reject(np.isnan(sigma), Flag.MISSING, "no error given and none in the table for this variable")
+
+
+def _profile(entry: VariableEntry | ProfileEntry, scale: float) -> ErrorProfile:
+    return ErrorProfile(tuple(np.log(entry.pressure).tolist()), tuple(scale * sigma for sigma in entry.sigma))
+
+
+def _with_geopotential(values: dict[str, float], scale: float) -> dict[str, float]:
+    """What is said of heights holds for the geopotential that they become, unless it has its own."""
+    return {"z": scale * values["gh"], **values} if "gh" in values else values
+
+
+def _by_name(values: Mapping[str, float], variable: Names, default: float) -> Floats:
+    if not values:
+        return np.full(variable.shape, default)
+    return np.array([values.get(name, default) for name in variable], dtype=np.float64)

@@ -13,6 +13,10 @@ from an analysis without the observation itself is more than k of its own standa
 side of leaving one out. σ_b stands for what the analysis does not resolve. Sources: Lorenc (1981), A global
 three-dimensional multivariate statistical interpolation scheme; Dee et al. (2001), An adaptive buddy check.
 
+Below the scale at which this check is worth its trial analyses the buddies judge instead (`buddies.py`): the same test,
+each observation against a local analysis of its neighbours, which the statistics of a short forecast make sharp. A
+table is judged by one of the two, never by both.
+
 A bad observation pulls its trial analysis and makes good neighbours look bad. So the check is repeated: each round
 analyses what the round before left and judges all observations anew, also the rejected ones, until nothing changes.
 """

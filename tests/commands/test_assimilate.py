@@ -17,6 +17,7 @@ from phyda_cli.cli import main
 from phyda_cli.formats.atomic import output_lock
 from phyda_cli.formats.background_error import to_bytes
 from phyda_cli.formats.feedback import read_feedback
+from phyda_cli.observations.table import Flag
 from tests.support.background_error import small_statistics
 from tests.support.fields import dataset, save
 
@@ -230,6 +231,31 @@ def test_too_many_rejected(words, tmp_path, capsys):
     assert "1 of 2 observations are rejected, more than --max-reject-fraction 0.4 allows" in line
     assert not (tmp_path / "a.nc").exists()
     assert main([*words, "--max-reject-fraction", "0.5"]) == 0
+
+
+def test_quality_and_error_files(words, tmp_path, capsys):
+    observations(tmp_path, "".join(ROWS) + f"{TIME},40.1,100,500,t,267,1\n{TIME},0,0,500,t,260,\n")
+    (tmp_path / "q.toml").write_text(
+        '[[blacklist]]\nvariable = "v"\nreason = "vanes"\n[superob]\nhorizontal_km = 100\ncorrelation = 0.5'
+    )
+    (tmp_path / "e.toml").write_text("[sigma.t]\nsigma = 3.0\n[inflation]\nt = 2")
+    files = ["--quality", str(tmp_path / "q.toml"), "--errors", str(tmp_path / "e.toml")]
+    assert main([*words, *files, "--feedback", str(tmp_path / "f.nc"), "--max-reject-fraction", "0.2"]) == 0
+    feedback = read_feedback(tmp_path / "f.nc")
+    table = feedback.observations
+    assert sorted(table.flag[[0, 4]].tolist()) == [Flag.PASS, Flag.SUPEROB]
+    assert (table.flag[3], table.reason[3]) == (Flag.BLACKLIST, "vanes")
+    assert table.used.sum() == 4
+    # inflation 2 on a given 1 and on the file's 3; two of σ 2 with correlation ½: 2 √(½ + ¼)
+    assert table.error[1] == pytest.approx(2.0)
+    assert table.error[5] == pytest.approx(6.0)
+    carrier = 0 if table.used[0] else 4
+    assert table.error[carrier] == pytest.approx(2.0 * np.sqrt(0.75))
+    with xr.open_dataset(tmp_path / "a.nc") as analysis:
+        assert set(json.loads(analysis.attrs["phyda_inputs_sha256"])) == {words[2], words[4], files[1], files[3]}
+    capsys.readouterr()
+    (tmp_path / "q.toml").write_text("[tracks]\nenabled = false")
+    assert "did you mean 'track'" in error_of([*words, *files, "--overwrite"], capsys, 78)
 
 
 def test_nothing_is_left_beside_the_files(words, tmp_path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.observations.error_settings import ErrorDocument
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.observations.table import Flag
 from tests.support.observations import observations
@@ -41,6 +43,54 @@ def test_every_entry_is_a_known_variable_and_positive():
         assert len(profile.log_pressure) in (0, len(profile.sigma)), name
         assert len(profile.log_pressure) > 0 or len(profile.sigma) == 1, name
         assert VARIABLES[name].pressure_level == bool(profile.log_pressure), name
+
+
+def extended(**document):
+    return TABLE.extended(ErrorDocument.model_validate(document))
+
+
+@pytest.mark.parametrize(
+    ("variable", "pressure", "report", "expected"),
+    [
+        ("u", 30_000.0, "aircraft", 4.0),
+        ("u", 85_000.0, "AIRCFT", 2.5),
+        ("v", np.sqrt(50_000.0 * 70_000.0), "acars", 3.25),  # half-way in ln p between 3.5 and 3.0
+        ("u", 70_000.0, "SATWND", 2.0),
+        ("t", 100_000.0, "amdar", 1.4),
+        ("t", 100_000.0, "ADPUPA", 1.7),
+        ("t", 100_000.0, "", 1.7),
+        ("q", 50_000.0, "aircraft", 2.4e-4),
+    ],
+)
+def test_values_by_report_type(variable, pressure, report, expected):
+    names, kinds = np.array([variable], dtype=object), np.array([report], dtype=object)
+    assert TABLE.sigma(names, np.array([pressure]), kinds)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_type_wins_over_its_family_and_the_family_over_the_variable():
+    own = extended(sigma={"t": {"sigma": 3.0, "AMDAR": {"sigma": 0.7}, "sonde": {"sigma": [0.5]}}})
+    kinds = np.array(["amdar", "acars", "temp", "synop"], dtype=object)
+    found = own.sigma(np.full(4, "t", dtype=object), np.full(4, 1e5), kinds)
+    assert found.tolist() == pytest.approx([0.7, 1.4, 0.5, 3.0])
+    assert TABLE.sigma(np.full(1, "t", dtype=object), np.full(1, 1e5))[0] == pytest.approx(1.7)
+
+
+def test_inflation_and_representativeness_hold_for_both_kinds_of_error():
+    own = extended(inflation={"t": 2.0}, representativeness={"t": 0.9, "u": 1.2})
+    table = observations(["t", "t", "u", "v"], [250.0] * 4, error=[1.2, np.nan, 1.6, 1.0])
+    # 2 √(1.2² + 0.9²) = 3; the table's 1.2 at 500 hPa likewise; √(1.6² + 1.2²) = 2
+    assert assign_errors(table, own).error.tolist() == pytest.approx([3.0, 3.0, 2.0, 1.0])
+
+
+def test_what_is_said_of_heights_holds_for_the_geopotential():
+    own = extended(
+        sigma={"gh": {"sigma": 10.0}}, inflation={"gh": 2.0}, representativeness={"gh": 10.0},
+        background_check={"gh": 4.0},
+    )  # fmt: skip
+    result = assign_errors(observations("z", [5e4]), own)
+    assert result.error[0] == pytest.approx(2.0 * np.sqrt(2.0) * 10.0 * GRAVITY)
+    assert own.limit(np.array(["z", "t"], dtype=object)).tolist() == [4.0, 5.0]
+    assert extended(background_check={"default": 3.0}).limit(np.array(["t"], dtype=object)).tolist() == [3.0]
 
 
 def test_the_error_of_the_row_wins():

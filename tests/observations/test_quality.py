@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.observations.checks import check_background, check_bounds, check_missing, check_window
+from phyda_cli.observations.checks import (
+    QUANTITY_BOUNDS,
+    check_background,
+    check_below_ground,
+    check_bounds,
+    check_missing,
+    check_window,
+)
 from phyda_cli.observations.duplicates import check_duplicates
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.quality import counts, screen
-from phyda_cli.observations.table import Flag
+from phyda_cli.observations.settings import Domain, Duplicates, Quality, Rule
+from phyda_cli.observations.table import Flag, concatenate
 from tests.support.observations import TIME, observations
 
 TABLE = default_error_table()
@@ -108,6 +116,39 @@ def test_background_check_uses_both_errors():
     assert check_background(table, np.full(4, 250.0), np.full(4, 4.0), own).used.sum() == 0
 
 
+UFO = (np.arange(10.0, 20.0), np.arange(10.0, 30.0, 2.0), np.arange(25.0, 15.0, -1.0))
+"""The three variables of UFO's filter tests (filters_testdata.nc4, as its yaml files quote them)."""
+
+
+@pytest.mark.parametrize(("names", "passed"), [(("u", "v", "t"), 13), (("r", "v", "t"), 17), (("u", "r", "t"), 20)])
+def test_bounds_check_of_ufo(names, passed, monkeypatch):
+    """UFO test/testinput/unit_tests/filters/qc_boundscheck.yaml, 14 to 19; r is a variable that is not checked."""
+    for name in names:
+        monkeypatch.setitem(QUANTITY_BOUNDS, name, (14.0, 19.0) if name != "r" else (-99.0, 99.0))
+    table = observations(np.repeat(names, 10).tolist(), np.concatenate(UFO))
+    assert check_bounds(table).used.sum() == passed
+
+
+@pytest.mark.parametrize(("limits", "passed"), [({}, 22), ({"t": 99.0}, 25)])
+def test_background_check_of_ufo(limits, passed):
+    """UFO test/testinput/unit_tests/filters/qc_backgroundcheck.yaml, threshold 2 σ_o; a limit of 99 is no check."""
+    background = np.concatenate([np.arange(12.0, 22.0), np.arange(10.0, 40.0, 3.0), np.arange(25.0, 5.0, -2.0)])
+    error = np.concatenate([np.ones(10), np.repeat([2.0, 1.5], 5), np.tile([2.0, 4.0], 5)])
+    table = observations(np.repeat(["u", "v", "t"], 10).tolist(), np.concatenate(UFO), error=error)
+    own = replace(TABLE, limits=limits, default_limit=2.0)
+    assert check_background(table, background, np.zeros(30), own).used.sum() == passed
+
+
+def test_below_the_ground_of_the_background():
+    table = observations(["t", "t", "t", "msl"], [250.0] * 3 + [1e5], pressure=[90_000.0, 95_000.0, 95_001.0, 99_000.0])
+    surface = np.full(4, 90_000.0)
+    result = check_below_ground(table, surface, Domain())
+    assert result.flag.tolist() == [0, 0, Flag.DOMAIN, 0]
+    assert result.reason[2] == "95001 Pa is below the ground of the background, 90000 Pa"
+    assert check_below_ground(table, np.full(4, np.nan), Domain()).used.all()
+    assert check_below_ground(table, surface, Domain(enabled=False)).used.all()
+
+
 def test_a_background_that_is_not_finite_rejects():
     result = control(observations("t", [250.0] * 2, error=1.0, latitude=[0, 10]), background=[np.nan, 250.0])
     assert result.flag.tolist() == [Flag.H_FAILED, Flag.PASS]
@@ -199,6 +240,59 @@ def test_a_chain_keeps_what_no_kept_row_repeats():
     assert check_duplicates(table, TIME).used.tolist() == [True, False, True]
 
 
+def test_one_report_under_two_names_in_two_files():
+    same = {"latitude": [50.001, 50.0], "longitude": [10.0, 10.004], "error": 1.0, "station": ["11035", "LOWW"]}
+    assert check_duplicates(observations("t", [250.01, 250.0], **same), TIME).used.sum() == 1
+    # two stations in one town: values that differ by more than rounding
+    assert check_duplicates(observations("t", [250.1, 250.0], **same), TIME).used.all()
+
+
+def test_nameless_reports_are_the_same_only_within_a_minute():
+    for minutes, kept in ((1, 1), (2, 2)):
+        times = TIME + np.array([0, minutes]).astype("timedelta64[m]")
+        table = observations("t", [250.0, 255.0], time=times, error=1.0, station=["", "A1"])
+        assert check_duplicates(table, TIME).used.sum() == kept
+
+
+def test_neighbouring_levels_high_up_are_no_duplicates():
+    high = observations("t", [220.0, 220.5], pressure=[1000.0, 1030.0], station="a", error=[1.0, 1.5])
+    assert check_duplicates(high, TIME).used.all()
+    low = observations("t", [280.0, 280.5], pressure=[85_000.0, 85_030.0], station="a", error=[1.0, 1.5])
+    assert check_duplicates(low, TIME).flag.tolist() == [0, Flag.THINNED]
+
+
+def test_tolerances_of_duplicates_can_be_chosen():
+    table = observations("t", [250.0, 251.0], latitude=[50.0, 50.3], station="a", error=[1.0, 1.5])
+    assert check_duplicates(table, TIME).used.all()
+    assert check_duplicates(table, TIME, Duplicates(degrees=0.3)).used.sum() == 1
+    assert check_duplicates(table, TIME, Duplicates(degrees=0.3, enabled=False)).used.all()
+
+
+def test_the_settings_reach_every_check():
+    """One row for each check; what a check would flag passes where it is off, and order decides what two would flag."""
+    hours = np.arange(30) * 12
+    stuck = observations(
+        "t", [250.0] * 30, station="S", latitude=0.0, time=TIME + (hours - 174).astype("timedelta64[m]")
+    )
+    track = observations("t", [250.0, 251.0, 252.0, 253.0], station="A", report="ship", latitude=[0, 60, 0.1, 0.2],
+                         time=TIME + (np.arange(4) * 30).astype("timedelta64[m]"))  # fmt: skip
+    profile = observations("t", [290.0, 230.0], station="P", latitude=20.0, pressure=[90_000.0, 80_000.0])
+    listed = observations("t", [250.0, 251.0], station="B", latitude=30.0)
+    table = concatenate([stuck, track, profile, listed])
+
+    def flags(**settings):
+        screened = screen(
+            table, channels=CHANNELS, operator_defined=np.ones(len(table), dtype=bool),
+            background_equivalent=table.value, time=TIME, window=np.timedelta64(3, "h"), quality=Quality(**settings),
+        )  # fmt: skip
+        return [sorted(set(screened.flag[table.station == name].tolist())) for name in "SAPB"]
+
+    off = {"enabled": False}
+    assert flags() == [[Flag.TRACK], [0, Flag.TRACK], [Flag.PROFILE], [0, Flag.THINNED]]
+    assert flags(track=off, stuck=off, profile=off, duplicates=off) == [[0]] * 4
+    assert flags(blacklist=[Rule(station="[SB]")])[::3] == [[Flag.BLACKLIST]] * 2
+
+
 def clustered(n, seed):
     rng = np.random.default_rng(seed)
     return observations(
@@ -238,7 +332,11 @@ def test_duplicates_agree_with_the_plain_definition(seed):
             and min(gap, 360 - gap) <= 0.02
             and abs(table.pressure[i] - table.pressure[j]) <= 50
             and abs(table.time[i] - table.time[j]) <= np.timedelta64(30, "m")
-            and (len(stations) == 1 or "" in stations)
+            and (
+                table.station[i] == table.station[j]
+                or ("" in stations and abs(table.time[i] - table.time[j]) <= np.timedelta64(1, "m"))
+                or abs(table.value[i] - table.value[j]) <= 0.05 * min(table.error[i], table.error[j])
+            )
         )
 
     kept = np.flatnonzero(check_duplicates(table, TIME).used)

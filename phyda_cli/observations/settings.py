@@ -1,0 +1,183 @@
+"""What the user decides about quality control, thinning and superobbing: one class for each table of `--quality FILE`.
+
+Every default is here and nowhere else; docs/quality.md says what they do and where they come from.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _several(value: Any) -> Any:
+    """One entry stands for a list of one."""
+    return [value] if isinstance(value, str | dict) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""Names with * ? [] as in file names, compared without case; none: any name."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _besides_speeds(own: Any) -> Any:
+    """The user's speeds besides the defaults, which they replace where both name a family."""
+    return _SPEEDS | own if isinstance(own, dict) else own
+
+
+_SPEEDS: Final = {"aircraft": 400.0, "ship": 30.0, "buoy": 10.0}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Selection(_Table):
+    """Which rows: those that fit all that is given; nothing given is all rows."""
+
+    station: Patterns = ()
+    report: Patterns = ()
+    """Report types or their families (`kinds.py`)."""
+    variable: Patterns = ()
+    """Short names of what is assimilated (u, v, t, q, z, …)."""
+    source: Patterns = ()
+    """File names, or paths as given."""
+    pressure_hpa: tuple[float, float] | None = None
+    """Lowest and highest pressure; rows without pressure do not fit."""
+    latitude: tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-90, le=90)]] | None = None
+    """Southern and northern limit, degrees."""
+    longitude: tuple[float, float] | None = None
+    """Western and eastern limit, degrees in any convention; the range goes eastward from the first to the second."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Selection:
+        for name in ("pressure_hpa", "latitude"):
+            limits = getattr(self, name)
+            if limits is not None and limits[0] > limits[1]:
+                raise ValueError(f"{name} = [{limits[0]:g}, {limits[1]:g}] is not in ascending order")
+        return self
+
+
+class Rule(Selection):
+    """Rows to reject, and why."""
+
+    reason: str = ""
+
+
+class Domain(_Table):
+    """Places where the background says nothing."""
+
+    enabled: bool = True
+    below_ground_hpa: NotNegative = 50.0
+    """How far below the background's surface pressure an observation may be."""
+
+
+class Duplicates(_Table):
+    """How near two rows of one station are the same observation."""
+
+    enabled: bool = True
+    degrees: Positive = 0.02
+    hpa: NotNegative = 0.5
+    minutes: NotNegative = 30.0
+
+
+class Track(_Table):
+    """Moving platforms."""
+
+    enabled: bool = True
+    speed: Annotated[dict[str, Positive], BeforeValidator(_besides_speeds)] = Field(
+        default_factory=lambda: dict(_SPEEDS)
+    )
+    """Highest speed [m s-1] by family of report types; families without one are not checked."""
+    default_speed: Positive = 400.0
+    """For reports without a type."""
+    neighbours: int = Field(default=2, ge=1)
+    """Reports before and after that each is compared with."""
+    kilometres: NotNegative = 20.0
+    """Rounding of a position."""
+    minutes: NotNegative = 2.0
+    """Rounding of a time."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """A report is rejected when more than this part of its comparisons fails."""
+
+
+class Stuck(_Table):
+    """A station that repeats one value."""
+
+    enabled: bool = True
+    reports: int = Field(default=24, ge=1)
+    """Longest credible run of reports with the same value."""
+    hours: NotNegative = 6.0
+    """Longest credible time with the same value."""
+    variable: Patterns = ("t", "u", "v", "q", "z", "msl", "sp", "t2m", "d2m", "u10", "v10")
+
+
+class Profile(_Table):
+    """Soundings that contradict themselves."""
+
+    enabled: bool = True
+    superadiabatic_k: Positive = 6.0
+    """How much colder than dry adiabatic ascent the upper of two levels may be."""
+    thickness_m: NotNegative = 40.0
+    thickness_k: NotNegative = 6.0
+    """Credible thickness residual: metres, and the layer's mean temperature it may amount to besides."""
+
+
+class Buddy(_Table):
+    """Neighbouring observations that disagree."""
+
+    enabled: bool = True
+    length_km: Positive = 200.0
+    """Correlation length of background errors."""
+    radius_km: Positive = 300.0
+    """Farthest buddy."""
+    log_pressure: Positive = 0.17
+    """Correlation length in ln p: exp(−½ (Δ ln p / this)²)."""
+    hours: Positive = 3.0
+    """Correlation length in time: exp(−½ (Δt / this)²)."""
+    buddies: int = Field(default=8, ge=1, le=30)
+    """Most buddies of one observation, the best correlated."""
+
+
+class Mesh(Selection):
+    """Rows to sort into cells, and the size of these."""
+
+    horizontal_km: Positive
+    vertical_hpa: Positive | None = None
+    """Depth of a cell; without it and `vertical_ln` only equal pressures share a cell."""
+    vertical_ln: Positive | None = None
+    """Depth of a cell in ln p, instead of `vertical_hpa`."""
+    hours: Positive | None = None
+    """Length of a cell in time; without it the whole window is one."""
+
+    @model_validator(mode="after")
+    def _one_depth(self) -> Mesh:
+        if self.vertical_hpa is not None and self.vertical_ln is not None:
+            raise ValueError("vertical_hpa and vertical_ln both give the depth of a cell; keep one")
+        return self
+
+
+class Superob(Mesh):
+    """Rows to average within cells."""
+
+    correlation: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Correlation of the errors of observations in one cell."""
+    minimum: int = Field(default=2, ge=2)
+    """Fewest rows that make a superob; fewer stay as they are."""
+
+
+class Quality(_Table):
+    """All of it. `blacklist`, `allow`, `thinning` and `superob` are lists of rules, empty by default."""
+
+    blacklist: Annotated[tuple[Rule, ...], BeforeValidator(_several)] = ()
+    allow: Annotated[tuple[Selection, ...], BeforeValidator(_several)] = ()
+    """Rows that the blacklist spares."""
+    domain: Domain = Domain()
+    duplicates: Duplicates = Duplicates()
+    track: Track = Track()
+    stuck: Stuck = Stuck()
+    profile: Profile = Profile()
+    buddy: Buddy = Buddy()
+    thinning: Annotated[tuple[Mesh, ...], BeforeValidator(_several)] = ()
+    superob: Annotated[tuple[Superob, ...], BeforeValidator(_several)] = ()
