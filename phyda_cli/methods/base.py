@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,8 +35,8 @@ class Departures:
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Departures:
         """The rows of an index or mask, in that order."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Departures(**{name: None if x is None else x[..., index] for name, x in columns.items()})
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: x[..., index] for name, x in columns.items() if x is not None})
 
 
 @dataclass(frozen=True)

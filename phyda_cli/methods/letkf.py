@@ -2,8 +2,8 @@
 
 Every point (column and height) makes its own analysis (`letkf_core`) from the observations around it, whose inverse
 error variances are weighted by ρ_h(distance) ρ_v(|Δ ln p|), ρ the Gaspari–Cohn taper: localisation of R (Hunt et al.
-2007, Miyoshi and Yamane 2007). The localisation is given as its **cut-off radius**, the distance from which the weight is
-zero: 2c of Gaspari and Cohn, twice their half-width, and 2 √(10/3) = 3.65 times the length L of the Gaussian that the
+2007, Miyoshi and Yamane 2007). The localisation is given as its **cut-off radius**, from where on the weight is zero:
+2c of Gaspari and Cohn, twice their half-width, and 2 √(10/3) = 3.65 times the length L of the Gaussian that the
 taper resembles. Distances are great circles, so poles and date line are places like any other. Single-level fields and
 observations have the height of mean sea level pressure.
 
@@ -150,7 +150,7 @@ class LETKF:
         The observations are sorted by latitude, so a row looks at the band within the radius alone. How many places
         a column's list has depends on that column only, and with it every sum: the size of the blocks does not show.
         """
-        rows, width = self.ensemble.grid.shape
+        width = self.ensemble.grid.shape[1]
         places = _grid_places(self.ensemble.grid, self.device)
         members = self.ensemble.values.shape[0]
         reach = float(np.degrees(self.radius / EARTH_RADIUS)) + 1e-9
@@ -167,7 +167,7 @@ class LETKF:
                 for size in torch.unique(padded[counts > 0]).tolist():
                     group = torch.nonzero((padded == size) & (counts > 0)).squeeze(-1)
                     share = max(1, self.block // (size * levels * members))
-                    for part in group.split(share):
+                    for part in torch.split(group, share):
                         yield (part + first, *_compact(weights[part], size, int(low)))
 
     def _horizontal_weights(self, columns: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -52,7 +52,7 @@ def ensemble_transform(
 
 
 def _eigen(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eigenvalues (…, M) and the upper N rows (…, N, M) of eigenvectors of symmetric (…, N, N), M the next multiple of 4.
+    """Eigenvalues (…, M), upper N rows (…, N, M) of eigenvectors of symmetric (…, N, N); M is the next multiple of 4.
 
     The solver rounds differently for matrices that start at odd addresses of a batch; bordered by the identity to a
     multiple of four rows, all start at whole cache lines. Functions of the matrix come out the same.

@@ -57,7 +57,7 @@ def test_the_transform_is_the_kalman_filter_of_the_ensemble_covariance() -> None
 
 
 def test_one_variable_by_hand() -> None:
-    """Two members 1 ± 1 (variance 2), one observation of it, variance 2, departure 1: halfway, and half the variance."""
+    """Two members 1 ± 1 (variance 2), an observation of it, variance 2, departure 1: halfway, half the variance."""
     mean, root = ensemble_transform(
         torch.tensor([[[-1.0], [1.0]]], dtype=torch.float64),
         torch.ones(1, 1, dtype=torch.float64),
