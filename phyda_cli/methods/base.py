@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -88,4 +88,17 @@ class Method(Protocol):
 
     def increment(self, background: State, departures: Departures) -> Increment:
         """The increment on the method's own grid. Zero departures make a zero increment."""
+        ...
+
+
+@runtime_checkable
+class EnsembleMethod(Method, Protocol):
+    """A method for a background that is an ensemble: its departures carry H(x_i), and it moves every member.
+
+    The mean that `increment` returns is that of the members.
+    """
+
+    @property
+    def background_members(self) -> State:
+        """The background's members (member, channel, lat, lon), SI."""
         ...

@@ -36,6 +36,11 @@ from phyda_cli.methods.threedvar import canonical_order
 NOT_OBSERVED: Final = frozenset({"sp", "t2m", "d2m", "u10", "v10"})
 """Variables whose observations are not assimilated; their fields follow the other observations."""
 
+RADIUS: Final = 2000e3
+"""Horizontal cut-off radius [m] unless told otherwise: c = 1000 km."""
+VERTICAL_RADIUS: Final = 1.0
+"""Vertical cut-off radius [ln p] unless told otherwise."""
+
 _LEAST_PADDING: Final = 16
 """Columns are solved together when their numbers of observations round up to the same power of two, or this."""
 
@@ -44,16 +49,16 @@ _LEAST_PADDING: Final = 16
 class LETKF:
     """The filter with its ensemble.
 
-    ensemble: the background members (member, channel, lat, lon) [SI]. radius: horizontal cut-off radius [m].
+    background_members: (member, channel, lat, lon) [SI]. radius: horizontal cut-off radius [m].
     vertical_radius: cut-off radius [ln p]. relaxation: α of RTPS. inflation: factor on the background perturbations.
     taper: weight of a distance divided by half its cut-off radius. block: numbers in the largest array.
     Raises BadDataError for fewer than two members, ConfigError for a radius or inflation that is not positive or an α
     outside [0, 1].
     """
 
-    ensemble: State
-    radius: float = 2000e3
-    vertical_radius: float = 1.0
+    background_members: State
+    radius: float = RADIUS
+    vertical_radius: float = VERTICAL_RADIUS
     relaxation: float = 0.0
     inflation: float = 1.0
     taper: Callable[[torch.Tensor], torch.Tensor] = gaspari_cohn
@@ -62,8 +67,8 @@ class LETKF:
     name: str = "letkf"
 
     def __post_init__(self) -> None:
-        if self.ensemble.values.dim() != 4 or self.ensemble.values.shape[0] < 2:
-            count = 1 if self.ensemble.values.dim() == 3 else self.ensemble.values.shape[0]
+        if self.background_members.values.dim() != 4 or self.background_members.values.shape[0] < 2:
+            count = 1 if self.background_members.values.dim() == 3 else self.background_members.values.shape[0]
             raise BadDataError(f"the LETKF needs a background of at least two members, not of {count}")
         for setting in ("radius", "vertical_radius", "inflation"):
             if not getattr(self, setting) > 0:
@@ -73,7 +78,7 @@ class LETKF:
 
     def channels(self) -> tuple[Channel, ...]:
         """All channels of the background."""
-        return self.ensemble.channels
+        return self.background_members.channels
 
     def scaled(self, factor: float) -> LETKF:
         """The same method with background perturbations `factor` times as large: multiplicative inflation."""
@@ -85,17 +90,17 @@ class LETKF:
 
     def background_error(self) -> State:
         """The ensemble's standard deviation, inflated, as σ_b [SI]; zero for what is not observed."""
-        return replace(self.ensemble, values=self._sigma * self.inflation)
+        return replace(self.background_members, values=self._sigma * self.inflation)
 
     @cached_property
     def _sigma(self) -> torch.Tensor:
-        sigma = self.ensemble.values.std(0)
-        sigma[[index for index, c in enumerate(self.ensemble.channels) if c.variable in NOT_OBSERVED]] = 0.0
+        sigma = self.background_members.values.std(0)
+        sigma[[index for index, c in enumerate(self.background_members.channels) if c.variable in NOT_OBSERVED]] = 0.0
         return sigma
 
     def prior_members(self) -> torch.Tensor:
         """Without observations no member changes: increments of zero."""
-        return torch.zeros_like(self.ensemble.values)
+        return torch.zeros_like(self.background_members.values)
 
     def increment(self, background: State, departures: Departures) -> Increment:
         """Increments of the mean and, each from its own background, of the members.
@@ -105,10 +110,10 @@ class LETKF:
         if departures.equivalents is None:
             raise BadDataError("the LETKF needs the members at the observations")
         data = _Data.of(canonical_order(departures), self)
-        values = self.ensemble.values.to(self.device, torch.float64)
+        values = self.background_members.values.to(self.device, torch.float64)
         change, reached = torch.zeros_like(values), 0
         if len(data):
-            heights = _heights(self.ensemble.channels)
+            heights = _heights(self.background_members.channels)
             levels, level_of = np.unique(heights, return_inverse=True)
             vertical = self._vertical_weights(torch.from_numpy(levels).to(self.device), data)
             flat, target = values.flatten(2), change.flatten(2)
@@ -125,7 +130,7 @@ class LETKF:
                     moved = torch.where(touched[:, level, None, None], moved, torch.zeros_like(moved))
                     target[:, rows[:, None], columns] = moved.permute(2, 1, 0)
         members = change.cpu()
-        labels = (self.ensemble.channels, self.ensemble.grid, background.time)
+        labels = (self.background_members.channels, self.background_members.grid, background.time)
         log: dict[str, float | int | str] = {
             "ensemble": int(values.shape[0]), "columns_reached": reached, "inflation": self.inflation,
         }  # fmt: skip
@@ -150,11 +155,11 @@ class LETKF:
         The observations are sorted by latitude, so a row looks at the band within the radius alone. How many places
         a column's list has depends on that column only, and with it every sum: the size of the blocks does not show.
         """
-        width = self.ensemble.grid.shape[1]
-        places = _grid_places(self.ensemble.grid, self.device)
-        members = self.ensemble.values.shape[0]
+        width = self.background_members.grid.shape[1]
+        places = _grid_places(self.background_members.grid, self.device)
+        members = self.background_members.values.shape[0]
         reach = float(np.degrees(self.radius / EARTH_RADIUS)) + 1e-9
-        for row, latitude in enumerate(self.ensemble.grid.latitudes):
+        for row, latitude in enumerate(self.background_members.grid.latitudes):
             low, high = np.searchsorted(data.latitude, (latitude - reach, latitude + reach))
             if low == high:
                 continue
