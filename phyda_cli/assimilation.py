@@ -8,6 +8,9 @@ A background much worse than a short forecast makes the background check wide; t
 judge (`observations/neighbours.py`), instead of the buddies (`observations/buddies.py`). A dry run makes no trial
 analysis: it reports the checks that need none.
 
+A background that is an ensemble comes as its mean, with the members in the method: H(x_b) is the mean of H(x_i), every
+member moves from its own background, and the analysis is the mean of the members as they are written.
+
 The background is never replaced by a reconstruction: fields that the method does not know keep their values.
 """
 
@@ -21,10 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.humidity import limit_humidity
+from phyda_cli.fields.humidity import Limited, limit_humidity
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
+from phyda_cli.fields.moments import Moments
 from phyda_cli.fields.state import State
-from phyda_cli.methods.base import Departures, Increment, Method
+from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
 from phyda_cli.observations.buddies import check_buddies
 from phyda_cli.observations.checks import check_background
@@ -32,6 +36,7 @@ from phyda_cli.observations.equivalent import model_equivalent, operator_at, sur
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
+from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.quality import reduce, screen
 from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.settings import Quality
@@ -66,6 +71,7 @@ class Analysis:
     state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
     not reach), or None where the method has none. members: increments (member, channel, lat, lon) on the method's own
     grid, or None where it has none. feedback: what became of each observation. log: what was decided.
+    ensemble: the members of a background that is an ensemble, to which the increments belong; else None.
     """
 
     state: State
@@ -75,15 +81,14 @@ class Analysis:
     members: State | None
     feedback: Feedback
     log: Log
+    ensemble: State | None = None
 
     def member(self, number: int) -> State:
         """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members."""
         if self.members is None:
             raise ValueError("this analysis has no members")
-        own = replace(self.members, values=self.members.values[number])
-        moved = interpolate_increment(own, self.background.channels, self.background.grid)
-        limited = limit_humidity(self.background, self.background.values + moved.values)
-        return replace(self.background, values=limited.values)
+        start = self.background if self.ensemble is None else _one_of(self.ensemble, number)
+        return replace(start, values=_moved(start, _one_of(self.members, number)).values)
 
 
 def assimilate(
@@ -99,7 +104,12 @@ def assimilate(
         raise BadDataError("the background holds values that are not finite")
 
     operator = operator_at(background, observations)
-    equivalent = model_equivalent(operator, background.values, observations)
+    ensemble = method.background_members if isinstance(method, EnsembleMethod) else None
+    if ensemble is None:
+        equivalents, equivalent = None, model_equivalent(operator, background.values, observations)
+    else:
+        equivalents = np.stack([model_equivalent(operator, values, observations) for values in ensemble.values])
+        equivalent = equivalents.mean(0)
     reach = operator_at(method.background_error(), observations, extend="increment")
     sigma = reach.of_spread(method.background_error().values).numpy()
 
@@ -130,7 +140,13 @@ def assimilate(
         "trials": trials,
         "used": int(checked.used.sum()),
     }
-    result = _analyse(method, background, checked, equivalent) if options.update else _no_increment(method, background)
+    if options.update:
+        result = _analyse(method, background, checked, equivalent, equivalents)
+    else:
+        result = _no_increment(method, background)
+    log |= result.log or {}
+    if ensemble is not None:
+        return _of_members(background, ensemble, result, checked, operator, equivalent, log)
     increment = interpolate_increment(result.mean, background.channels, background.grid)
     limited = limit_humidity(background, background.values + increment.values)
     values = limited.values
@@ -145,7 +161,7 @@ def assimilate(
         if spread is None
         else np.where(operator.defined, operator.of_spread(spread.values).numpy(), np.nan),
     )
-    log |= {"humidity_clipped": limited.negative, "humidity_capped": limited.supersaturated} | (result.log or {})
+    log |= {"humidity_clipped": limited.negative, "humidity_capped": limited.supersaturated}
     return Analysis(
         state=replace(background, values=values),
         background=background,
@@ -181,18 +197,71 @@ def _ask_neighbours(
     return checked, trials
 
 
+def _of_members(
+    background: State,
+    ensemble: State,
+    result: Increment,
+    checked: Observations,
+    operator: ObservationOperator,
+    equivalent: NDArray[np.float64],
+    log: Log,
+) -> Analysis:
+    """The analysis of an ensemble: mean and spread of its members, each from its own background; H of each as well.
+
+    equivalent: mean of H(x_i). log: what was decided so far.
+    """
+    if result.members is None:
+        raise ValueError("a method for ensembles returns members")
+    members = replace(result.mean, values=result.members)
+    increments, states, places = Moments(), Moments(), Moments()
+    clipped = capped = 0
+    for number in range(ensemble.values.shape[0]):
+        start = _one_of(ensemble, number)
+        limited = _moved(start, _one_of(members, number))
+        clipped, capped = clipped + limited.negative, capped + limited.supersaturated
+        increments.add(limited.values - start.values)
+        states.add(limited.values)
+        places.add(torch.from_numpy(model_equivalent(operator, limited.values, checked)))
+    mean, spread, at_places = increments.mean, states.spread(), (places.mean, places.spread())
+    known = np.where(operator.defined, 0.0, np.nan)
+    return Analysis(
+        state=replace(background, values=background.values + mean),
+        background=background,
+        increment=replace(background, values=mean),
+        spread=replace(background, values=spread),
+        members=members,
+        feedback=Feedback(checked, known + equivalent, *(known + x.numpy() for x in at_places)),
+        log=log | {"humidity_clipped": clipped, "humidity_capped": capped},
+        ensemble=ensemble,
+    )
+
+
+def _one_of(members: State, number: int) -> State:
+    return replace(members, values=members.values[number])
+
+
+def _moved(start: State, increment: State) -> Limited:
+    """A state plus an increment on the method's grid, humidity within its limits."""
+    moved = interpolate_increment(increment, start.channels, start.grid)
+    return limit_humidity(start, start.values + moved.values)
+
+
 def _analyse(
-    method: Method, background: State, observations: Observations, equivalent: NDArray[np.float64]
+    method: Method,
+    background: State,
+    observations: Observations,
+    equivalent: NDArray[np.float64],
+    equivalents: NDArray[np.float64] | None = None,
 ) -> Increment:
     if not bool(observations.used.any()):
         return _no_increment(method, background)
-    return method.increment(background, _departures(observations, equivalent))
-
-
-def _departures(observations: Observations, equivalent: NDArray[np.float64]) -> Departures:
-    o = observations.take(observations.used)
-    departure = o.value - equivalent[observations.used]
-    return Departures(o.variable, o.pressure, o.latitude, o.longitude, departure, o.error)
+    used = observations.used
+    o = observations.take(used)
+    departure = o.value - equivalent[used]
+    of_members = None if equivalents is None else equivalents[:, used]
+    return method.increment(
+        background, Departures(o.variable, o.pressure, o.latitude, o.longitude, departure, o.error, of_members)
+    )
 
 
 def _no_increment(method: Method, background: State) -> Increment:

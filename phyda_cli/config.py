@@ -47,6 +47,23 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
+def _members(value: Any) -> Any:
+    """3 is one member, 0,3-7 or a list several. Raises ValueError for what is neither, or names one twice."""
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, str):
+        return tuple(value)
+    parts = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in value.split(",")]
+    numbers: list[int] = []
+    for part in parts:
+        if part is None or (part[2] is not None and int(part[2]) < int(part[1])):
+            raise ValueError(f"{value!r} names no members; write 3, or 0,3-7")
+        numbers += range(int(part[1]), int(part[2] or part[1]) + 1)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{value!r} names a member twice")
+    return numbers[0] if value.strip().isdigit() else tuple(numbers)
+
+
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_several), Field(min_length=1)]
 
 
@@ -56,7 +73,7 @@ class AssimilateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     background: Paths
-    """Background files (GRIB, NetCDF); several are merged, such as one for each variable."""
+    """Background files (GRIB, NetCDF); several of the same fields are members, others are merged (one a variable)."""
 
     observations: Paths
     """Tables of observations (CSV)."""
@@ -70,7 +87,7 @@ class AssimilateConfig(BaseModel):
     output: Path
     """The analysis (NetCDF)."""
 
-    method: Literal["phyda", "3dvar", "oi"] = "phyda"
+    method: Literal["phyda", "3dvar", "oi", "letkf"] = "phyda"
     """The assimilation method."""
 
     feedback: Path | None = None
@@ -85,15 +102,15 @@ class AssimilateConfig(BaseModel):
     window: Annotated[timedelta, BeforeValidator(_read_duration), Field(gt=timedelta(0))] = timedelta(hours=3)
     """Observations farther than this from the valid time are rejected."""
 
-    member: int | None = Field(default=None, ge=0)
-    """The member of a background ensemble to use."""
+    member: Annotated[int | tuple[int, ...] | None, BeforeValidator(_members)] = None
+    """The member of a background ensemble to use, or several, by the file's numbers: 3, or 0,3-7; None is all."""
 
     select: dict[str, str] = Field(default_factory=dict)
     """Choices along further dimensions of the background: name → value."""
 
     members: int | None = Field(default=None, ge=0)
     """Samples of the analysis for its uncertainty; None is the method's own number (phyda 16, 3D-Var 8, OI has none), 0
-    makes none, phyda needs 2 otherwise."""
+    makes none, phyda needs 2 otherwise. With a background of several members: use the first so many; None is all."""
 
     members_out: Path | None = None
     """Where to write the members (NetCDF)."""
@@ -106,6 +123,16 @@ class AssimilateConfig(BaseModel):
 
     guidance: Literal["none", "sda"] = "none"
     """sda: also assimilate total column water vapour, by guidance of the sampler (phyda)."""
+
+    localisation: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Horizontal cut-off radius [km] (letkf), from where on an observation weighs zero, 2c of Gaspari and Cohn; None is
+    2000."""
+
+    vertical_localisation: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Vertical cut-off radius in ln p (letkf); None is 1."""
+
+    relaxation: float | None = Field(default=None, ge=0, le=1)
+    """Relaxation of the analysis spread to the background's, RTPS (letkf): 0 is none, 1 keeps it; None is 0."""
 
     dry_run: bool = False
     """Read and check everything, write nothing."""
@@ -122,11 +149,13 @@ class AssimilateConfig(BaseModel):
     threads: int = Field(default=1, ge=1)
     """Processor threads. One is fastest for grids of this size: several wait for each other more than they gain."""
 
-    background_error_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
-    """Factor on the background-error standard deviations; auto estimates it from the departures."""
+    background_error_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] | None = None
+    """Factor on the background-error standard deviations, for letkf the inflation of the members' perturbations; auto
+    estimates it from the departures; None is auto, for letkf 1."""
 
     weights: Path | None = None
-    """The learned model for phyda, background-error statistics for 3D-Var and OI; None takes those that ship."""
+    """The learned model for phyda, background-error statistics for 3D-Var and OI; None takes those that ship. letkf
+    has none."""
 
     background_error: Path | None = None
     """Background-error statistics that the learned model was trained with (phyda); None takes those that ship."""

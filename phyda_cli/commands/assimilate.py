@@ -29,7 +29,10 @@ def assimilate(
     background: Annotated[
         list[Path] | None,
         typer.Option(
-            "--background", "-b", metavar="FILE", help="Background file, GRIB or NetCDF; repeat to merge several."
+            "--background",
+            "-b",
+            metavar="FILE",
+            help="Background file, GRIB or NetCDF; repeat to merge several, or for the members of an ensemble.",
         ),
     ] = None,
     observations: Annotated[
@@ -54,7 +57,7 @@ def assimilate(
         Path | None, typer.Option("--out", "--output", "-o", metavar="FILE", help="The analysis, NetCDF.")
     ] = None,
     method: Annotated[
-        Literal["phyda", "3dvar", "oi"] | None, typer.Option(help="The assimilation method. [default: phyda]")
+        Literal["phyda", "3dvar", "oi", "letkf"] | None, typer.Option(help="The assimilation method. [default: phyda]")
     ] = None,
     feedback: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write what became of every observation, NetCDF.")
@@ -72,14 +75,20 @@ def assimilate(
             metavar="DURATION", help="Reject observations farther from the valid time: 3h, 90min, PT3H. [default: 3h]"
         ),
     ] = None,
-    member: Annotated[int | None, typer.Option(metavar="N", help="Member of a background ensemble.")] = None,
+    member: Annotated[
+        str | None, typer.Option(metavar="N|LIST", help="Member of a background ensemble, or several: 3, or 0,3-7.")
+    ] = None,
     select: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Choice along another dimension or GRIB key. Repeatable."),
     ] = None,
     members: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Samples for the analysis's uncertainty; 0: none. [default: phyda 16, 3dvar 8]"),
+        typer.Option(
+            metavar="N",
+            help="Samples for the analysis's uncertainty; 0: none. [default: phyda 16, 3dvar 8] "
+            "Of a background ensemble: take the first N. [default: all]",
+        ),
     ] = None,
     members_out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write every member of the analysis, NetCDF.")
@@ -97,8 +106,22 @@ def assimilate(
     background_error_scale: Annotated[
         str | None,
         typer.Option(
-            metavar="X|auto", help="Factor on the background errors; auto: from the departures. [default: auto]"
+            "--background-error-scale",
+            "--inflation",
+            metavar="X|auto",
+            help="Factor on the background errors; auto: from the departures. [default: auto, letkf 1]",
         ),
+    ] = None,
+    localisation: Annotated[
+        float | None,
+        typer.Option(metavar="KM", help="Distance from which an observation has no influence (letkf). [default: 2000]"),
+    ] = None,
+    vertical_localisation: Annotated[
+        float | None, typer.Option(metavar="X", help="The same in ln p (letkf). [default: 1]")
+    ] = None,
+    relaxation: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Relax the spread to the background's, 0 to 1 (letkf). [default: 0]"),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -168,6 +191,9 @@ def assimilate(
         "churn": churn,
         "guidance": guidance,
         "background_error_scale": background_error_scale,
+        "localisation": localisation,
+        "vertical_localisation": vertical_localisation,
+        "relaxation": relaxation,
         "weights": weights,
         "background_error": background_error,
         "errors": errors,
@@ -212,7 +238,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
 
     from phyda_cli.assimilation import AssimilationOptions
     from phyda_cli.assimilation import assimilate as analyse
-    from phyda_cli.commands.methods import make_method
+    from phyda_cli.commands.methods import background_for, error_scale, make_method
     from phyda_cli.formats.background import describe, read_background
     from phyda_cli.formats.settings import read_errors, read_quality
     from phyda_cli.observations.errors import default_error_table
@@ -220,20 +246,25 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.observations.summary import format_summary, summarise
 
     chosen = None if settings.time is None else np.datetime64(settings.time, "ns")
-    background = read_background(settings.background, time=chosen, member=settings.member, select=settings.select)
+    background = background_for(
+        settings,
+        read_background(
+            settings.background, time=chosen, member=settings.member, select=settings.select, as_members=True
+        ),
+    )
     for note in background.notes:
         _log.info("background: %s", note)
     _log.info("background: %s", describe(background))
     observations = _read_observations(settings, background)
-    method, weights = make_method(settings)
+    method, weights = make_method(settings, background)
     options = AssimilationOptions(
         window=np.timedelta64(settings.window, "ns"),
-        background_error_scale=None if settings.background_error_scale == "auto" else settings.background_error_scale,
+        background_error_scale=error_scale(settings),
         update=not settings.dry_run,
         quality=Quality() if settings.quality is None else read_quality(settings.quality),
     )
     table = default_error_table() if settings.errors is None else read_errors(settings.errors)
-    analysis = analyse(background.state, observations, method=method, table=table, options=options)
+    analysis = analyse(background.ensemble_mean().state, observations, method=method, table=table, options=options)
     summary = summarise(analysis.feedback)
     console.table(format_summary(summary))
     _log.info("%s", ", ".join(f"{key} {value}" for key, value in analysis.log.items()))
@@ -299,6 +330,7 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
     from phyda_cli.formats.feedback import write_feedback
     from phyda_cli.formats.provenance import provenance
 
+    mean = background.ensemble_mean()
     about = provenance(
         [
             *settings.background,
@@ -312,13 +344,13 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
     if settings.feedback is not None:
         write_feedback(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
     if settings.increment is not None:
-        write_increment(settings.increment, background, analysis.state, attributes=about, overwrite=settings.overwrite)
+        write_increment(settings.increment, mean, analysis.state, attributes=about, overwrite=settings.overwrite)
     if settings.members_out is not None and analysis.members is not None:
         members = map(analysis.member, range(analysis.members.values.shape[0]))
         write_members(settings.members_out, background, members, attributes=about, overwrite=settings.overwrite)
     write_analysis(
         settings.output,
-        background,
+        mean,
         analysis.state,
         spread=analysis.spread,
         attributes=about,

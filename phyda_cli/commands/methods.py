@@ -12,6 +12,8 @@ from phyda_cli.errors import BadDataError, UsageError
 if TYPE_CHECKING:
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.fields.background_error import BackgroundError
+    from phyda_cli.fields.state import State
+    from phyda_cli.formats.background import Background
     from phyda_cli.methods.base import Method
     from phyda_cli.model.checkpoint import Checkpoint
 
@@ -21,6 +23,11 @@ _FINISHED: Final = "calibration"
 """The stage of a training after which the weights are ready for use."""
 _OF_PHYDA: Final = ("background_error", "evaluations", "churn")
 """Settings that the learned method alone has."""
+
+_OF_LETKF: Final = ("localisation", "vertical_localisation", "relaxation")
+"""Settings that the LETKF alone has."""
+_FOR_ENSEMBLES: Final = ("letkf", "3dvar")
+"""Methods that take a background of several members."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +42,14 @@ def check_method(settings: AssimilateConfig) -> None:
                 raise UsageError(f"{option}: is of --method phyda, not of {settings.method}{hint}")
         if settings.guidance != "none":
             raise UsageError(f"--guidance {settings.guidance}: is of --method phyda, not of {settings.method}")
+    if settings.method != "letkf":
+        for name in _OF_LETKF:
+            if getattr(settings, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')}: is of --method letkf, not of {settings.method}")
+    elif settings.weights is not None:
+        raise UsageError(f"--weights {settings.weights}: letkf has none, its background error is the ensemble's")
+    elif settings.members in (0, 1):
+        raise UsageError(f"--members {settings.members}: letkf needs at least 2 members")
     if settings.guidance != "none" and settings.members == 0:
         raise UsageError(f"--guidance {settings.guidance}: guides the members, and --members 0 makes none")
     if settings.method == "phyda" and settings.members == 1:
@@ -44,8 +59,44 @@ def check_method(settings: AssimilateConfig) -> None:
         raise UsageError(f"--members-out {settings.members_out}: {why}")
 
 
-def make_method(settings: AssimilateConfig) -> tuple[Method, tuple[Path, ...]]:
-    """The method, ready, and the files of its weights.
+def error_scale(settings: AssimilateConfig) -> float | None:
+    """The factor on the background errors, None to estimate it: not inflating is what the LETKF does unasked."""
+    scale = settings.background_error_scale
+    if scale is None:
+        return 1.0 if settings.method == "letkf" else None
+    return None if scale == "auto" else scale
+
+
+def background_for(settings: AssimilateConfig, background: Background) -> Background:
+    """The background with the members that the method shall use.
+
+    Raises BadDataError for members that the method does not take, too few of them, or fewer than asked for.
+    """
+    where, count = str(background.sources[0]), len(background.member_numbers)
+    if count == 0 and settings.method == "letkf":
+        raise BadDataError(
+            f"{where}: one member, and --method letkf needs several; give a file with an axis of members, or "
+            "--background once for each member"
+        )
+    if count == 0:
+        return background
+    if settings.method not in _FOR_ENSEMBLES:
+        raise BadDataError(
+            f"{where}: the background holds {count} members, and --method {settings.method} takes one; choose it with "
+            "--member, or take --method letkf or 3dvar"
+        )
+    if settings.members is not None:
+        background = background.first_members(settings.members)
+    if len(background.member_numbers) < 2:
+        raise BadDataError(
+            f"{where}: {len(background.member_numbers)} member of an ensemble, and --method {settings.method} needs at "
+            "least 2; choose a single one with --member N"
+        )
+    return background
+
+
+def make_method(settings: AssimilateConfig, background: Background) -> tuple[Method, tuple[Path, ...]]:
+    """The method, ready, and the files of its weights. background: with the members that it shall use, if it has any.
 
     Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files that are not what they
     should be or do not belong together.
@@ -54,12 +105,15 @@ def make_method(settings: AssimilateConfig) -> tuple[Method, tuple[Path, ...]]:
 
     from phyda_cli.commands.device import choose_device
     from phyda_cli.formats.background_error import read_background_error
+    from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
     from phyda_cli.methods.oi import OptimalInterpolation
     from phyda_cli.methods.threedvar import ThreeDVar
     from phyda_cli.resources import BACKGROUND_ERROR, shipped_weights
 
     torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
+    if settings.method == "letkf":
+        return _letkf(settings, background.state, device), ()
     learned = settings.method == "phyda"
     given = settings.background_error if learned else settings.weights
     remedy = f"give {'--background-error' if learned else '--weights'} FILE"
@@ -69,8 +123,23 @@ def make_method(settings: AssimilateConfig) -> tuple[Method, tuple[Path, ...]]:
         return _learned(settings, statistics, path, device)
     if settings.method == "oi":
         return OptimalInterpolation(ThreeDVar(statistics).background_error(), device=device), (path,)
+    if background.member is not None:
+        single = ThreeDVar(statistics, dtype=torch.float32, device=device)
+        return EnsembleThreeDVar(single, background.state, background.member_numbers, settings.seed), (path,)
     members = THREEDVAR_MEMBERS if settings.members is None else settings.members
     return ThreeDVar(statistics, members=members, seed=settings.seed, dtype=torch.float32, device=device), (path,)
+
+
+def _letkf(settings: AssimilateConfig, ensemble: State, device: str) -> Method:
+    from phyda_cli.methods.letkf import LETKF, RADIUS, VERTICAL_RADIUS
+
+    return LETKF(
+        ensemble,
+        radius=RADIUS if settings.localisation is None else 1000.0 * settings.localisation,
+        vertical_radius=settings.vertical_localisation or VERTICAL_RADIUS,
+        relaxation=settings.relaxation or 0.0,
+        device=device,
+    )
 
 
 def _learned(

@@ -15,7 +15,8 @@ from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
 
 Floats = NDArray[np.float64]
 
-_SEA_LEVEL_PRESSURE: Final = 101_325.0
+SEA_LEVEL_PRESSURE: Final = 101_325.0
+"""p₀ [Pa]."""
 _SEA_LEVEL_TEMPERATURE: Final = 288.15
 _TROPOPAUSE_HEIGHT: Final = 11_000.0
 _TROPOPAUSE_TEMPERATURE: Final = 216.65
@@ -27,6 +28,6 @@ def standard_height(pressure: ArrayLike) -> Floats:
     p = np.asarray(pressure, dtype=np.float64)
     p = np.where(p > 0, p, np.nan)
     exponent = R_DRY * LAPSE_RATE / GRAVITY
-    below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / _SEA_LEVEL_PRESSURE) ** exponent)
+    below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / SEA_LEVEL_PRESSURE) ** exponent)
     above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
     return np.asarray(np.where(p >= _TROPOPAUSE_PRESSURE, below, above))

@@ -87,24 +87,28 @@ def write_members(
 ) -> None:
     """Write the members of an analysis: the known fields along a first axis `number`, in the file's units.
 
-    members: at least one, each on the background's grid [SI]; one at a time is in memory. Raises as `write_analysis`.
+    members: at least one, each on the background's grid [SI]; one at a time is in memory. Of a background with members
+    each belongs to the one at its place, whose number it gets; of another they are numbered from 0. Raises as
+    `write_analysis`.
     """
+    labels = background.member_numbers
     names = list(_places(background))
     title = "Analysis members: samples of the state of the atmosphere, given background and observations"
     with atomic_path(path, overwrite=overwrite) as temporary:
         for number, member in enumerate(members):
             _require_finite(path, member, f"member {number}")
-            fields = restore(background, member)[names]
+            own = background.one_member(number) if labels else background
+            fields = restore(own, member)[names]
             if number == 0:
-                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), background)
+                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), own)
                 about = {"standard_name": "realization", "long_name": "member", "units": "1"}
                 one = one.assign({name: one[name].expand_dims(MEMBER) for name in names})
-                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.zeros(1, np.int32), about)})
-                one = _finish(one, background, title, attributes)
+                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.array(labels[:1] or (0,), np.int32), about)})
+                one = _finish(one, own, title, attributes)
                 one.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(one), unlimited_dims=[MEMBER])
                 continue
             with netCDF4.Dataset(temporary, "a") as file:
-                file[MEMBER][number] = number
+                file[MEMBER][number] = labels[number] if labels else number
                 for name in names:
                     file[name][number] = fields[name].values
 

@@ -21,10 +21,11 @@ from phyda_cli.formats.contents import Contents, choose_time, global_orientation
 from phyda_cli.formats.grib_cube import MEMBER, Cube
 from phyda_cli.formats.grib_grid import axes, refuse_grid
 from phyda_cli.formats.grib_header import KEYS, Header, grib_headers
+from phyda_cli.formats.members import MemberChoice, member_index
 
 
 def read_grib(
-    paths: Sequence[Path], *, time: np.datetime64 | None, member: int | None, select: Mapping[str, str]
+    paths: Sequence[Path], *, time: np.datetime64 | None, member: MemberChoice, select: Mapping[str, str]
 ) -> Contents:
     """Read one valid time of one or several GRIB files taken together.
 
@@ -69,13 +70,21 @@ def _nothing_known(headers: Sequence[Header]) -> str:
     return f"holds no analysed variable on pressure levels or at the surface: {listed}"
 
 
-def _choose_member(headers: Sequence[Header], member: int | None, source: str) -> list[Header]:
+def grib_fields(path: Path, *, time: np.datetime64 | None, select: Mapping[str, str]) -> frozenset[object]:
+    """What tells the known fields of a file apart: quantity, level, member and valid time; only those at `time`."""
+    return frozenset(
+        (header.variable.name, header.pressure, header.member, header.valid)
+        for header in grib_headers(path, select)
+        if header.variable is not None and (time is None or header.valid == time)
+    )
+
+
+def _choose_member(headers: Sequence[Header], member: MemberChoice, source: str) -> list[Header]:
     if member is None:
         return list(headers)
-    there = sorted({header.member for header in headers})
-    if member not in there:
-        raise BadDataError(f"{source}: holds no member {member}; there are: {', '.join(map(str, there))}")
-    return [header for header in headers if header.member == member]
+    member_index(sorted({header.member for header in headers}), member, source)
+    chosen = (member,) if isinstance(member, int) else member
+    return [header for header in headers if header.member in chosen]
 
 
 def _one_grid(headers: Sequence[Header], source: str) -> Mapping[str, Any]:

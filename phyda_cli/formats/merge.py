@@ -39,7 +39,10 @@ def _join(first: Contents, second: Contents) -> Contents:
     for name in sorted(set(incoming.dataset.variables) & set(first.dataset.variables), key=str):
         known = name in {field.name for field in (*incoming.fields, *first.fields)}
         if known:
-            raise BadDataError(f"{both}: both hold the field {name!r}; merge them to one file first, or remove one")
+            raise BadDataError(
+                f"{both}: both hold the field {name!r}, so they are no parts of one background, and members would hold "
+                "all the same fields; make one file of each member first, or remove one"
+            )
     kept = incoming.dataset.drop_vars([name for name in incoming.dataset.variables if name in first.dataset.variables])
     return replace(
         first,
@@ -51,6 +54,13 @@ def _join(first: Contents, second: Contents) -> Contents:
         selected=first.selected | incoming.selected,
         notes=first.notes + incoming.notes,
     )
+
+
+def on_axes_of(first: Contents, second: Contents) -> Contents:
+    """`second` with the horizontal axes of `first`, their names too. Raises BadDataError for another grid."""
+    names = {second.latitude: first.latitude, second.longitude: first.longitude}
+    dataset = second.dataset.rename({old: new for old, new in names.items() if old != new})
+    return _turn(replace(second, dataset=dataset), first, f"{first.source} and {second.source}")
 
 
 def _rename(first: Contents, second: Contents) -> Contents:

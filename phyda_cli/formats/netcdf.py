@@ -18,6 +18,7 @@ import xarray as xr
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
+from phyda_cli.formats.members import MemberChoice, member_index
 from phyda_cli.formats.netcdf_fields import find_fields, pressures
 from phyda_cli.formats.netcdf_time import VALID_TIME, decode_times, select_indices, select_time
 from phyda_cli.formats.sniff import FileFormat
@@ -31,7 +32,7 @@ _LONGITUDE: Final = (
 
 
 def read_netcdf(
-    path: Path, kind: FileFormat, *, time: np.datetime64 | None, member: int | None, select: Mapping[str, str]
+    path: Path, kind: FileFormat, *, time: np.datetime64 | None, member: MemberChoice, select: Mapping[str, str]
 ) -> Contents:
     """Read one valid time of a NetCDF file or Zarr store.
 
@@ -65,6 +66,12 @@ def read_netcdf(
                 f"{source}: variable {field.name!r} has no axis {member_dim!r}, others have; choose one with --member"
             )
     return Contents(dataset, latitude, longitude, member_dim, valid, fields, source, selected, (*notes, *found))
+
+
+def netcdf_fields(path: Path, kind: FileFormat) -> frozenset[object]:
+    """The names of a file's fields, known or not."""
+    with _open(path, kind, []) as opened:
+        return frozenset(name for name, variable in opened.data_vars.items() if variable.ndim >= 2)
 
 
 def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
@@ -137,7 +144,7 @@ def _horizontal(dataset: xr.Dataset, source: str) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _choose_member(dataset: xr.Dataset, member: int | None, source: str) -> tuple[xr.Dataset, str | None]:
+def _choose_member(dataset: xr.Dataset, member: MemberChoice, source: str) -> tuple[xr.Dataset, str | None]:
     dim = next(
         (
             str(name)
@@ -150,15 +157,13 @@ def _choose_member(dataset: xr.Dataset, member: int | None, source: str) -> tupl
     if dim is None:
         scalar = next((dataset[name] for name in MEMBER_NAMES if name in dataset.variables), None)
         there = [] if scalar is None or scalar.ndim else [int(scalar)]
-        if member is None or member in there:
+        if member is None or member in there or member == tuple(there):
             return dataset, None
         raise BadDataError(f"{source}: holds no member {member}: it has no ensemble axis; leave --member out")
     if member is None:
         return (dataset.isel({dim: 0}), None) if dataset.sizes[dim] == 1 else (dataset, dim)
-    numbers = [int(value) for value in dataset[dim].values]
-    if member not in numbers:
-        raise BadDataError(f"{source}: holds no member {member}; there are: {', '.join(map(str, numbers))}")
-    return dataset.isel({dim: numbers.index(member)}), None
+    index = member_index([int(value) for value in dataset[dim].values], member, source)
+    return dataset.isel({dim: index}), None if isinstance(member, int) else dim
 
 
 def _squeeze(dataset: xr.Dataset, kept: tuple[str | None, ...], source: str) -> xr.Dataset:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ class Departures:
     channel variable and pressure [Pa, NaN for single-level]: where the observation lives.
     latitude, longitude: degrees, longitude in [0, 360).
     departure: y − H(x_b), SI. error: σ_o, SI.
+    equivalents: H(x_i) (member, n), SI, of the members of a background that is an ensemble; H(x_b) is their mean.
     """
 
     variable: NDArray[np.object_]
@@ -27,13 +28,15 @@ class Departures:
     longitude: NDArray[np.float64]
     departure: NDArray[np.float64]
     error: NDArray[np.float64]
+    equivalents: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return int(self.departure.shape[0])
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Departures:
         """The rows of an index or mask, in that order."""
-        return Departures(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: x[..., index] for name, x in columns.items() if x is not None})
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Increment:
     """What a method returns, on the method's own grid and channels.
 
     mean: δ = x_a − x_b as a State. spread: analysis standard deviation, or None where the method has none.
-    members: (member, channel, lat, lon) increments, or None.
+    members: (member, channel, lat, lon) increments, each from the background, or where that is an ensemble from its own
+    member of it; or None.
     log: what a reader of the log should know (scale used, iterations, cost before and after).
     """
 
@@ -84,4 +88,17 @@ class Method(Protocol):
 
     def increment(self, background: State, departures: Departures) -> Increment:
         """The increment on the method's own grid. Zero departures make a zero increment."""
+        ...
+
+
+@runtime_checkable
+class EnsembleMethod(Method, Protocol):
+    """A method for a background that is an ensemble: its departures carry H(x_i), and it moves every member.
+
+    The mean that `increment` returns is that of the members.
+    """
+
+    @property
+    def background_members(self) -> State:
+        """The background's members (member, channel, lat, lon), SI."""
         ...

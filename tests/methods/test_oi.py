@@ -158,7 +158,7 @@ def test_the_order_of_the_rows_does_not_matter():
     place = np.arange(60) // 6 * 6
     data = replace(data, latitude=data.latitude[place], longitude=data.longitude[place])
     shuffled = np.random.default_rng(5).permutation(60)
-    mixed = Departures(*(getattr(data, f)[shuffled] for f in data.__dataclass_fields__))
+    mixed = data.take(shuffled)
     one, other = (analyse(d, max_observations=7, **SCALES) for d in (data, mixed))
     torch.testing.assert_close(one.mean.values, other.mean.values, rtol=0, atol=1e-10)
     assert one.spread is not None

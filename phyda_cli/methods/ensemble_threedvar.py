@@ -1,0 +1,83 @@
+"""3D-Var for every member of an ensemble: an ensemble of data assimilations.
+
+    x_a,i = x_i + δ_i,     δ_i = 3D-Var of y + ε_i − H(x_i),     ε_i ~ N(0, R),     Σ_i ε_i = 0
+
+Each member assimilates its own perturbation of the observations, so that the members' spread is that of the analysis
+and not less (Burgers et al. 1998). B is that of the statistics, the ensemble does not enter it. Perturbations are
+drawn for each member from the seed and the member's number, whatever the order of members and rows, then centred, and
+scaled by √(N/(N − 1)) to keep their variance: the mean of the members is the 3D-Var analysis of their mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
+
+
+@dataclass(frozen=True)
+class EnsembleThreeDVar:
+    """3D-Var of every member.
+
+    method: 3D-Var; its own members are not used. background_members: (member, channel, lat, lon) [SI].
+    numbers: of the members, one each. seed: of their perturbations. Raises BadDataError for fewer than two members.
+    """
+
+    method: ThreeDVar
+    background_members: State
+    numbers: tuple[int, ...]
+    seed: int = 0
+    name: str = "3dvar"
+
+    def __post_init__(self) -> None:
+        shape = self.background_members.values.shape
+        if len(shape) != 4 or not len(self.numbers) == shape[0] >= 2:
+            raise BadDataError("3D-Var of an ensemble needs at least two members, each with a number")
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels that 3D-Var updates."""
+        return self.method.channels()
+
+    def scaled(self, factor: float) -> EnsembleThreeDVar:
+        """The same method for background errors `factor` times as large."""
+        return replace(self, method=self.method.scaled(factor))
+
+    def without_members(self) -> ThreeDVar:
+        """The analysis of the mean alone."""
+        return self.method.without_members()
+
+    def background_error(self) -> State:
+        """σ_b of the statistics [SI]."""
+        return self.method.background_error()
+
+    def prior_members(self) -> torch.Tensor:
+        """Without observations no member changes: increments of zero."""
+        return torch.zeros(len(self.numbers), *self.background_error().values.shape, dtype=torch.float64)
+
+    def increment(self, background: State, departures: Departures) -> Increment:
+        """The increments of the members from their own backgrounds, and their mean.
+
+        departures: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
+        """
+        if departures.equivalents is None:
+            raise BadDataError("3D-Var of an ensemble needs the members at the observations")
+        ordered = canonical_order(departures)
+        assert ordered.equivalents is not None
+        own = ordered.equivalents.mean(0) - ordered.equivalents
+        perturbed = ordered.departure + own + ordered.error * self._perturbations(len(ordered))
+        members = self.method.increments([replace(ordered, departure=d, equivalents=None) for d in perturbed])
+        values = members.cpu().double()
+        labels = (self.method.statistics.channels, self.method.statistics.grid, background.time)
+        return Increment(State(values.mean(0), *labels), None, values, {"ensemble": len(self.numbers)})
+
+    def _perturbations(self, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """ε/σ_o (member, observation)."""
+        size = len(self.numbers)
+        noise = np.stack([np.random.default_rng([self.seed, n]).standard_normal(count) for n in self.numbers])
+        return np.asarray((noise - noise.mean(0)) * np.sqrt(size / (size - 1)))

@@ -1,0 +1,259 @@
+"""The local ensemble transform Kalman filter on the background's own grid; the background error is the ensemble's.
+
+Every point (column and height) makes its own analysis (`letkf_core`) from the observations around it, whose inverse
+error variances are weighted by ρ_h(distance) ρ_v(|Δ ln p|), ρ the Gaspari–Cohn taper: localisation of R (Hunt et al.
+2007, Miyoshi and Yamane 2007). The localisation is given as its **cut-off radius**, from where on the weight is zero:
+2c of Gaspari and Cohn, twice their half-width, and 2 √(10/3) = 3.65 times the length L of the Gaussian that the
+taper resembles. Distances are great circles, so poles and date line are places like any other. Single-level fields and
+observations have the height of mean sea level pressure.
+
+All channels at one height share their weights, so balances that are linear stay as the members have them. Where no
+observation reaches, members stay as they are, bit for bit: neither their mean nor their spread changes, and they are
+not inflated either. What a station measures near the ground is not assimilated (`NOT_OBSERVED`): nothing here corrects
+for the height of the model's own ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.fields.constants import EARTH_RADIUS
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
+from phyda_cli.methods.threedvar import canonical_order
+
+NOT_OBSERVED: Final = frozenset({"sp", "t2m", "d2m", "u10", "v10"})
+"""Variables whose observations are not assimilated; their fields follow the other observations."""
+
+RADIUS: Final = 2000e3
+"""Horizontal cut-off radius [m] unless told otherwise: c = 1000 km."""
+VERTICAL_RADIUS: Final = 1.0
+"""Vertical cut-off radius [ln p] unless told otherwise."""
+
+_LEAST_PADDING: Final = 16
+"""Columns are solved together when their numbers of observations round up to the same power of two, or this."""
+
+
+@dataclass(frozen=True)
+class LETKF:
+    """The filter with its ensemble.
+
+    background_members: (member, channel, lat, lon) [SI]. radius: horizontal cut-off radius [m].
+    vertical_radius: cut-off radius [ln p]. relaxation: α of RTPS. inflation: factor on the background perturbations.
+    taper: weight of a distance divided by half its cut-off radius. block: numbers in the largest array.
+    Raises BadDataError for fewer than two members, ConfigError for a radius or inflation that is not positive or an α
+    outside [0, 1].
+    """
+
+    background_members: State
+    radius: float = RADIUS
+    vertical_radius: float = VERTICAL_RADIUS
+    relaxation: float = 0.0
+    inflation: float = 1.0
+    taper: Callable[[torch.Tensor], torch.Tensor] = gaspari_cohn
+    block: int = 4_000_000
+    device: torch.device | str = "cpu"
+    name: str = "letkf"
+
+    def __post_init__(self) -> None:
+        if self.background_members.values.dim() != 4 or self.background_members.values.shape[0] < 2:
+            count = 1 if self.background_members.values.dim() == 3 else self.background_members.values.shape[0]
+            raise BadDataError(f"the LETKF needs a background of at least two members, not of {count}")
+        for setting in ("radius", "vertical_radius", "inflation"):
+            if not getattr(self, setting) > 0:
+                raise ConfigError(f"LETKF: {setting} must be positive, not {getattr(self, setting):g}")
+        if not 0 <= self.relaxation <= 1:
+            raise ConfigError(f"LETKF: relaxation must lie within 0 and 1, not {self.relaxation:g}")
+
+    def channels(self) -> tuple[Channel, ...]:
+        """All channels of the background."""
+        return self.background_members.channels
+
+    def scaled(self, factor: float) -> LETKF:
+        """The same method with background perturbations `factor` times as large: multiplicative inflation."""
+        return replace(self, inflation=self.inflation * factor)
+
+    def without_members(self) -> LETKF:
+        """The members are the method: itself."""
+        return self
+
+    def background_error(self) -> State:
+        """The ensemble's standard deviation, inflated, as σ_b [SI]; zero for what is not observed."""
+        return replace(self.background_members, values=self._sigma * self.inflation)
+
+    @cached_property
+    def _sigma(self) -> torch.Tensor:
+        sigma = self.background_members.values.std(0)
+        sigma[[index for index, c in enumerate(self.background_members.channels) if c.variable in NOT_OBSERVED]] = 0.0
+        return sigma
+
+    def prior_members(self) -> torch.Tensor:
+        """Without observations no member changes: increments of zero."""
+        return torch.zeros_like(self.background_members.values)
+
+    def increment(self, background: State, departures: Departures) -> Increment:
+        """Increments of the mean and, each from its own background, of the members.
+
+        departures: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
+        """
+        if departures.equivalents is None:
+            raise BadDataError("the LETKF needs the members at the observations")
+        data = _Data.of(canonical_order(departures), self)
+        values = self.background_members.values.to(self.device, torch.float64)
+        change, reached = torch.zeros_like(values), 0
+        if len(data):
+            heights = _heights(self.background_members.channels)
+            levels, level_of = np.unique(heights, return_inverse=True)
+            vertical = self._vertical_weights(torch.from_numpy(levels).to(self.device), data)
+            flat, target = values.flatten(2), change.flatten(2)
+            for columns, index, weights in self._neighbours(data, len(levels)):
+                reached += columns.numel()
+                precision = weights[:, None, :] * vertical[:, index].movedim(0, 1) * data.precision[index][:, None, :]
+                observed = self.inflation * data.observed[:, index].movedim(0, 1)
+                mean, root = ensemble_transform(observed, data.departure[index], precision)
+                touched = (precision > 0).any(-1)
+                for level in range(len(levels)):
+                    rows = torch.from_numpy(np.flatnonzero(level_of == level)).to(self.device)
+                    own = flat[:, rows[:, None], columns].permute(2, 1, 0).contiguous()
+                    moved = self._update(own, mean[:, level], root[:, level])
+                    moved = torch.where(touched[:, level, None, None], moved, torch.zeros_like(moved))
+                    target[:, rows[:, None], columns] = moved.permute(2, 1, 0)
+        members = change.cpu()
+        labels = (self.background_members.channels, self.background_members.grid, background.time)
+        log: dict[str, float | int | str] = {
+            "ensemble": int(values.shape[0]), "columns_reached": reached, "inflation": self.inflation,
+        }  # fmt: skip
+        return Increment(State(members.mean(0), *labels), None, members, log)
+
+    def _update(self, own: torch.Tensor, mean: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
+        """x_a,i − x_b,i (column, channel, member) of members `own`, by w (column, N) and W (column, N, N)."""
+        middle = own.mean(-1, keepdim=True)
+        prior = self.inflation * (own - middle)
+        posterior = prior @ root
+        posterior = posterior - posterior.mean(-1, keepdim=True)
+        factor = relaxation(prior.std(-1), posterior.std(-1), self.relaxation)
+        return middle + prior @ mean[..., None] + factor[..., None] * posterior - own
+
+    def _vertical_weights(self, levels: torch.Tensor, data: _Data) -> torch.Tensor:
+        """ρ_v (level, n)."""
+        return self.taper((levels[:, None] - data.height) * (2.0 / self.vertical_radius))
+
+    def _neighbours(self, data: _Data, levels: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Columns (c,), their observations (c, n) and ρ_h (c, n), column after column of each grid row.
+
+        The observations are sorted by latitude, so a row looks at the band within the radius alone. How many places
+        a column's list has depends on that column only, and with it every sum: the size of the blocks does not show.
+        """
+        width = self.background_members.grid.shape[1]
+        places = _grid_places(self.background_members.grid, self.device)
+        members = self.background_members.values.shape[0]
+        reach = float(np.degrees(self.radius / EARTH_RADIUS)) + 1e-9
+        for row, latitude in enumerate(self.background_members.grid.latitudes):
+            low, high = np.searchsorted(data.latitude, (latitude - reach, latitude + reach))
+            if low == high:
+                continue
+            step = max(1, self.block // int(high - low))
+            for first in range(row * width, (row + 1) * width, step):
+                last = min(first + step, (row + 1) * width)
+                weights = self._horizontal_weights(places[first:last], data.places[low:high])
+                counts = (weights > 0).sum(-1)
+                padded = _padding(counts)
+                for size in torch.unique(padded[counts > 0]).tolist():
+                    group = torch.nonzero((padded == size) & (counts > 0)).squeeze(-1)
+                    share = max(1, self.block // (size * levels * members))
+                    for part in torch.split(group, share):
+                        yield (part + first, *_compact(weights[part], size, int(low)))
+
+    def _horizontal_weights(self, columns: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """ρ_h (column, n) between unit vectors (column, 3) and (n, 3), by great circles."""
+        x, y, z = (columns[:, None, axis] - places[:, axis] for axis in range(3))
+        half_chord = 0.5 * (x.square() + y.square() + z.square()).sqrt()
+        distance = 2.0 * EARTH_RADIUS * torch.asin(half_chord.clamp_max(1.0))
+        return self.taper(distance * (2.0 / self.radius))
+
+
+def _padding(counts: torch.Tensor) -> torch.Tensor:
+    """The lengths of lists of so many: powers of two, at least `_LEAST_PADDING`."""
+    return 2 ** counts.clamp_min(_LEAST_PADDING).double().log2().ceil().long()
+
+
+def _compact(weights: torch.Tensor, size: int, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices and values (c, size) of the positive weights (c, n) in their order; what fills the lists weighs zero."""
+    order = torch.argsort((weights <= 0).to(torch.uint8), dim=-1, stable=True)[:, :size]
+    kept = weights.gather(-1, order)
+    missing = size - order.shape[1]
+    order = torch.nn.functional.pad(order, (0, missing))
+    return order + first, torch.nn.functional.pad(kept, (0, missing))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The n observations that the ensemble can place, sorted by latitude.
+
+    latitude: (n,) [degree]. places: (n, 3) unit vectors. height: (n,) ln p. departure: (n,) d. precision: (n,) 1/σ_o².
+    observed: (N, n) perturbations of H(x_i).
+    """
+
+    latitude: NDArray[np.float64]
+    places: torch.Tensor
+    height: torch.Tensor
+    departure: torch.Tensor
+    precision: torch.Tensor
+    observed: torch.Tensor
+
+    def __len__(self) -> int:
+        return int(self.latitude.shape[0])
+
+    @classmethod
+    def of(cls, departures: Departures, method: LETKF) -> _Data:
+        """The departures with their numbers ready; those of a variable that the ensemble lacks are left out."""
+        single = {c.variable for c in method.channels() if c.level is None}
+        known = {c.variable for c in method.channels()} - NOT_OBSERVED
+        kept = departures.take(np.array([name in known for name in departures.variable], dtype=bool))
+        # Rows of equal latitude keep the canonical order.
+        kept = kept.take(np.argsort(kept.latitude, kind="stable"))
+        assert kept.equivalents is not None
+        at_surface = np.array([name in single for name in kept.variable], dtype=bool)
+        pressure = np.where(at_surface, SEA_LEVEL_PRESSURE, kept.pressure)
+
+        def tensor(x: NDArray[np.float64]) -> torch.Tensor:
+            return torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64, device=method.device)
+
+        return cls(
+            latitude=kept.latitude,
+            places=_unit_vectors(tensor(kept.latitude), tensor(kept.longitude)),
+            height=tensor(np.log(pressure)),
+            departure=tensor(kept.departure),
+            precision=tensor(kept.error**-2.0),
+            observed=tensor(kept.equivalents - kept.equivalents.mean(0)),
+        )
+
+
+def _heights(channels: tuple[Channel, ...]) -> NDArray[np.float64]:
+    """ln p (channel,) of every channel."""
+    return np.log([SEA_LEVEL_PRESSURE if c.level is None else c.level for c in channels])
+
+
+def _grid_places(grid: Grid, device: torch.device | str) -> torch.Tensor:
+    """(lat · lon, 3) unit vectors of the grid's columns."""
+    latitude = torch.tensor(grid.latitudes, dtype=torch.float64, device=device)
+    longitude = torch.tensor(grid.longitudes, dtype=torch.float64, device=device)
+    rows, columns = torch.meshgrid(latitude, longitude, indexing="ij")
+    return _unit_vectors(rows.reshape(-1), columns.reshape(-1))
+
+
+def _unit_vectors(latitude: torch.Tensor, longitude: torch.Tensor) -> torch.Tensor:
+    """(n, 3) of latitudes and longitudes [degree]."""
+    phi, lam = latitude.deg2rad(), longitude.deg2rad()
+    return torch.stack([phi.cos() * lam.cos(), phi.cos() * lam.sin(), phi.sin()], dim=-1)
