@@ -193,10 +193,10 @@ def assimilate(
         "--carry": settings.carry,
     }
     targets = {option: path for option, path in outputs.items() if path is not None}
-    check_inputs(inputs)
 
     def check() -> None:
         check_carry(settings)
+        check_inputs(inputs)
         check_outputs(targets, inputs, overwrite=settings.overwrite, updated=["--carry"])
 
     check()
