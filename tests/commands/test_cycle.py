@@ -26,8 +26,8 @@ def run(tmp_path, statistics_file):
     def cycle(hour, rows, *words, background=None, method="3dvar"):
         if background is None:
             background = tmp_path / f"bg{hour}.nc"
-            save(dataset(["t", "u", "v", "z"]).assign_coords(time=("time", [hour], {"units": "hours since 2020-03-01"})),
-                 background)  # fmt: skip
+            time = ("time", [hour], {"units": "hours since 2020-03-01"})
+            save(dataset(["t", "u", "v", "z"]).assign_coords(time=time), background)
         (tmp_path / "obs.csv").write_text(HEADER + "".join(rows))
         files = {"-b": background, "-y": tmp_path / "obs.csv", "-o": tmp_path / f"a{hour}.nc", "--carry": carry}
         files |= {"--feedback": tmp_path / f"f{hour}.nc", "--weights": statistics_file}

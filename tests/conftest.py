@@ -1,4 +1,4 @@
-"""Files of a small, good run of `phyda assimilate`, for tests of the command."""
+"""Files that several tests of the command share."""
 
 from __future__ import annotations
 
