@@ -45,6 +45,8 @@ _COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose
 _USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if issubclass(base, Exception))
 """Every usage error of typer: it exports only this one of them, their common base is its parent."""
 
+_UNREADABLE: Final = "is not readable"
+
 app = typer.Typer(
     name="phyda",
     help="Atmospheric data assimilation: a background and observations in, an analysis out.",
@@ -121,6 +123,8 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
         context = getattr(error, "ctx", None)
         place = "phyda" if context is None else context.command_path
         caught, message, code = error, f"{text.rstrip('.')}; see {place} --help", int(ExitCode.USAGE)
+        if text.rstrip(".").endswith(_UNREADABLE):  # typer looks at every path that is there
+            message, code = f"{text.rstrip('.')}; check its permissions", int(ExitCode.INPUT_MISSING)
     except Exception as error:
         caught, code = error, int(ExitCode.BUG)
         message = f"this is a bug in phyda: {type(error).__name__}: {error}; --debug shows where"
