@@ -1,4 +1,4 @@
-"""kill −9 at any moment of the writing: the output is the old one or the new one, whole."""
+"""Signals at any moment: the output is the old one or the new one, whole; only kill −9 leaves something beside it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import time
 import numpy as np
 import pytest
 
+from phyda_cli import cli
 from phyda_cli.formats.analysis import write_analysis
 from phyda_cli.formats.atomic import output_lock
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.carry import Carry, Cycle, read_carry, write_carry
 from tests.support.fields import TIME, dataset, save
 from tests.support.fuzz import FULL, times
-from tests.support.runs import NAMES
+from tests.support.runs import NAMES, OLD, make_inputs
 
 KILLS = times(10, 200)
+SIGNALS = times(6, 100)
 
 
 def writer(work):
@@ -27,6 +29,7 @@ def writer(work):
     child = os.fork()
     if child == 0:
         try:
+            cli._catch_signals()
             os.write(write, b"x")
             while True:
                 work()
@@ -73,3 +76,38 @@ def test_the_old_output_or_the_new_one(tmp_path, monkeypatch, kind):
     assert partial > 0 or not FULL  # else the kills came beside the writing
     if kind == "carry":
         assert read_carry(target, method="3dvar", time=TIME).cycles == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_at_any_moment_of_a_run(tmp_path, number):
+    inputs = make_inputs(tmp_path)
+    words = inputs.words(feedback=tmp_path / "f.nc", carry=tmp_path / "carry.json", members=0)
+    began = time.monotonic()
+    assert cli.main([*words, "--carry-new"]) == 0
+    duration = time.monotonic() - began
+    names = sorted(path.name for path in tmp_path.iterdir())
+    chance = random.Random(int(number))
+    codes = []
+    for _ in range(SIGNALS):
+        (tmp_path / "a.nc").write_bytes(OLD)
+        child = writer(lambda: os._exit(quietly(words)))
+        time.sleep(chance.uniform(0.0, duration))
+        os.kill(child, number)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
+        whole = (tmp_path / "a.nc").read_bytes()
+        assert whole == OLD or (codes[-1] in (0, 128 + number) and whole[:4] == b"\x89HDF")
+        assert whole != OLD or codes[-1] == 128 + number
+    assert set(codes) <= {0, 128 + number}
+    assert 128 + number in codes
+
+
+def quietly(words: list[str]) -> int:
+    """The exit code of a run that says nothing."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silence, stream)
+    try:
+        return cli.main(words)
+    except (SystemExit, KeyboardInterrupt) as error:  # came outside of the command
+        return int(str(error.code)) if isinstance(error, SystemExit) else 128 + signal.SIGINT
