@@ -53,6 +53,7 @@ class AssimilationOptions:
 
     window: largest distance of an observation from the background's valid time.
     background_error_scale: factor on the method's σ_b; None estimates it from the innovations.
+    usual_scale: what it is when they are too few for an estimate.
     update: False stops after H(x_b) and the quality control that needs no analysis (a dry run): the analysis is the
         background.
     quality: settings of quality control, thinning and superobs.
@@ -60,6 +61,7 @@ class AssimilationOptions:
 
     window: np.timedelta64
     background_error_scale: float | None = None
+    usual_scale: float = 1.0
     update: bool = True
     quality: Quality = field(default_factory=Quality)
 
@@ -122,7 +124,8 @@ def assimilate(
     scale = options.background_error_scale
     if scale is None:
         usable = checked.used & (sigma > 0)
-        scale = consistent_scale((checked.value - equivalent)[usable], sigma[usable], checked.error[usable])
+        departure = (checked.value - equivalent)[usable]
+        scale = consistent_scale(departure, sigma[usable], checked.error[usable], otherwise=options.usual_scale)
     method = method.scaled(scale)
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
     checked = check_background(checked, equivalent, scale * sigma, table)

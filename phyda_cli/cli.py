@@ -30,7 +30,7 @@ _MEANINGS: Final = {
     ExitCode.NO_DEVICE: "the device asked for is not there",
     ExitCode.BUG: "a bug in phyda",
     ExitCode.CANNOT_WRITE: "an output exists already or cannot be written",
-    ExitCode.LOCKED: "another run holds the output: try again later",
+    ExitCode.LOCKED: "another run holds the output, or memory is short: try again later",
     ExitCode.BAD_CONFIG: "a configuration file, a setting or the installation is wrong",
 }
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(
@@ -44,6 +44,8 @@ _GLOBAL_VALUES: Final = ("--log-format",)
 _COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose --debug --log-format text|json"
 _USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if issubclass(base, Exception))
 """Every usage error of typer: it exports only this one of them, their common base is its parent."""
+
+_UNREADABLE: Final = "is not readable"
 
 app = typer.Typer(
     name="phyda",
@@ -121,14 +123,24 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
         context = getattr(error, "ctx", None)
         place = "phyda" if context is None else context.command_path
         caught, message, code = error, f"{text.rstrip('.')}; see {place} --help", int(ExitCode.USAGE)
+        if text.rstrip(".").endswith(_UNREADABLE):  # typer looks at every path that is there
+            message, code = f"{text.rstrip('.')}; check its permissions", int(ExitCode.INPUT_MISSING)
     except Exception as error:
         caught, code = error, int(ExitCode.BUG)
         message = f"this is a bug in phyda: {type(error).__name__}: {error}; --debug shows where"
+        if _is_memory(error):
+            code, message = int(ExitCode.LOCKED), f"out of memory: {error or type(error).__name__}; use fewer members"
     if debug:
         traceback.print_exception(caught)
     logging.getLogger(__name__).debug("exit code %d", code)
     console.failure(message, code=code, kind=type(caught).__name__)
     return code
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory has run out: NumPy and Python say so by type, torch in words."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 
 def _globals_first(words: Sequence[str]) -> list[str]:

@@ -14,15 +14,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from phyda_cli.errors import ConfigError, InputMissingError, UsageError
 
-_DURATION: Final = re.compile(r"(?:PT)?(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+)M(?:IN)?)?", re.IGNORECASE)
+_DURATION: Final = re.compile(
+    r"(?:PT)?(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+)M(?:IN)?)?(?:(?P<seconds>\d+)S)?", re.IGNORECASE
+)
 
 
 def _duration(text: str) -> timedelta:
-    """3h, 90min, 1h30min and the ISO 8601 forms of the same. Raises ValueError."""
+    """3h, 90min, 1h30min, 30s and the ISO 8601 forms of the same. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
         raise ValueError(f"{text!r} is no duration; write 3h, 90min or PT3H")
-    return timedelta(hours=float(match["hours"] or 0), minutes=float(match["minutes"] or 0))
+    hours, minutes, seconds = (float(match[unit] or 0) for unit in ("hours", "minutes", "seconds"))
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _utc(value: str | datetime) -> datetime:
@@ -139,6 +142,15 @@ class AssimilateConfig(BaseModel):
 
     overwrite: bool = False
     """Replace outputs that exist."""
+
+    wait: Annotated[timedelta, BeforeValidator(_read_duration), Field(ge=timedelta(0))] = timedelta(0)
+    """How long to wait for another run that holds an output."""
+
+    carry: Path | None = None
+    """What the cycles before left (JSON): read first, written at the end."""
+
+    carry_new: bool = False
+    """Begin a new carry file; without it a missing one is an error."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where there is one."""

@@ -69,6 +69,12 @@ class LockedError(PhydaError):
     exit_code = ExitCode.LOCKED
 
 
+class WorkerError(PhydaError):
+    """The machine ended a part of the work, mostly for want of memory; the same command may go on from there."""
+
+    exit_code = ExitCode.LOCKED
+
+
 class ConfigError(PhydaError):
     """A configuration file, a setting or the installation is wrong."""
 

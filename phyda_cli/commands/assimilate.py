@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import resource
 import sys
 import time as clock
@@ -16,6 +17,7 @@ from phyda_cli.console import console
 
 if TYPE_CHECKING:
     from phyda_cli.assimilation import Analysis
+    from phyda_cli.commands.cycle import CarriedState
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.formats.background import Background
     from phyda_cli.observations.table import Observations
@@ -161,11 +163,25 @@ def assimilate(
         bool | None, typer.Option("--dry-run", help="Read and check everything, say what would be done, write nothing.")
     ] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace outputs that exist.")] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="Wait for a run that holds an output: 30s, 10min. [default: 0s, then exit 75]"
+        ),
+    ] = None,
+    carry: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the cycle before left, JSON; read first, written anew at the end."),
+    ] = None,
+    carry_new: Annotated[
+        bool | None, typer.Option("--carry-new", help="First cycle: begin the file of --carry, which must not exist.")
+    ] = None,
 ) -> None:
     """Assimilate observations into a background and write the analysis.
 
     Prints the analysis's path when it is safely on disk; with --json one document with counts and departures.
     """
+    from phyda_cli.commands.cycle import check_carry
     from phyda_cli.commands.methods import check_method
     from phyda_cli.commands.targets import check_inputs, check_outputs
     from phyda_cli.config import AssimilateConfig, merge_config, parse_choices
@@ -205,6 +221,9 @@ def assimilate(
         "threads": threads,
         "dry_run": dry_run,
         "overwrite": overwrite,
+        "wait": wait,
+        "carry": carry,
+        "carry_new": carry_new,
     }
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
@@ -216,13 +235,22 @@ def assimilate(
         "--feedback": settings.feedback,
         "--increment": settings.increment,
         "--members-out": settings.members_out,
+        "--carry": settings.carry,
     }
     targets = {option: path for option, path in outputs.items() if path is not None}
-    check_inputs(inputs)
-    check_outputs(targets, inputs, overwrite=settings.overwrite)
+
+    def check() -> None:
+        check_carry(settings)
+        check_inputs(inputs)
+        check_outputs(targets, inputs, overwrite=settings.overwrite, updated=["--carry"])
+
+    check()
     with contextlib.ExitStack() as locks:
-        for target in () if settings.dry_run else targets.values():
-            locks.enter_context(output_lock(target))
+        if not settings.dry_run:
+            until = clock.monotonic() + settings.wait.total_seconds()
+            for target in sorted(targets.values(), key=os.path.realpath):  # one order, so that no two runs block
+                locks.enter_context(output_lock(target, until=until))
+            check()  # who held an output may have written it
         document = _run(settings)
     document["wall_seconds"] = round(clock.monotonic() - began, 2)
     document["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -238,6 +266,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
 
     from phyda_cli.assimilation import AssimilationOptions
     from phyda_cli.assimilation import assimilate as analyse
+    from phyda_cli.commands.cycle import begin_cycle
     from phyda_cli.commands.methods import background_for, error_scale, make_method
     from phyda_cli.formats.background import describe, read_background
     from phyda_cli.formats.settings import read_errors, read_quality
@@ -256,10 +285,13 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         _log.info("background: %s", note)
     _log.info("background: %s", describe(background))
     observations = _read_observations(settings, background)
+    carried = begin_cycle(settings, background.state.time)
+    observations = carried.flag(observations)
     method, weights = make_method(settings, background)
     options = AssimilationOptions(
         window=np.timedelta64(settings.window, "ns"),
         background_error_scale=error_scale(settings),
+        usual_scale=carried.usual_scale,
         update=not settings.dry_run,
         quality=Quality() if settings.quality is None else read_quality(settings.quality),
     )
@@ -270,7 +302,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
     _log.info("%s", ", ".join(f"{key} {value}" for key, value in analysis.log.items()))
     _check_use(settings, analysis)
     if not settings.dry_run:
-        _write(settings, background, analysis, weights)
+        _write(settings, background, analysis, weights, carried)
     return {
         "status": "ok",
         "dry_run": settings.dry_run,
@@ -278,6 +310,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         "feedback": settings.feedback,
         "increment": settings.increment,
         "members_out": settings.members_out,
+        "carry": settings.carry,
         "valid_time": f"{np.datetime_as_string(background.state.time, unit='s')}Z",
         "observations": len(analysis.feedback.observations),
         "used": int(analysis.feedback.observations.used.sum()),
@@ -324,21 +357,24 @@ def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
         raise BadDataError(f"{files}: {rejected} of {total} observations are rejected, more than {limit} allows")
 
 
-def _write(settings: AssimilateConfig, background: Background, analysis: Analysis, weights: tuple[Path, ...]) -> None:
+def _write(
+    settings: AssimilateConfig,
+    background: Background,
+    analysis: Analysis,
+    weights: tuple[Path, ...],
+    carried: CarriedState,
+) -> None:
     """Write the outputs; the analysis last, since who sees it takes the others for there."""
     from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
     from phyda_cli.formats.feedback import write_feedback
     from phyda_cli.formats.provenance import provenance
 
     mean = background.ensemble_mean()
+    further = (settings.stations, settings.errors, settings.quality, settings.carry)
     about = provenance(
-        [
-            *settings.background,
-            *settings.observations,
-            *(path for path in (settings.errors, settings.quality) if path is not None),
-        ],
+        [*settings.background, *settings.observations, *(path for path in further if path is not None)],
         weights=weights,
-        settings=settings.model_dump(mode="json", exclude={"overwrite", "threads"}),
+        settings=settings.model_dump(mode="json", exclude={"overwrite", "threads", "wait", "carry_new"}),
         log=analysis.log,
     )
     if settings.feedback is not None:
@@ -348,6 +384,7 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
     if settings.members_out is not None and analysis.members is not None:
         members = map(analysis.member, range(analysis.members.values.shape[0]))
         write_members(settings.members_out, background, members, attributes=about, overwrite=settings.overwrite)
+    carried.write(analysis)
     write_analysis(
         settings.output,
         mean,

@@ -19,10 +19,13 @@ def check_inputs(paths: Iterable[Path]) -> None:
             raise InputMissingError(f"{path}: no permission to read it")
 
 
-def check_outputs(outputs: Mapping[str, Path], inputs: Iterable[Path], *, overwrite: bool) -> None:
+def check_outputs(
+    outputs: Mapping[str, Path], inputs: Iterable[Path], *, overwrite: bool, updated: Iterable[str] = ()
+) -> None:
     """Every output, by its option, can be written, is no input and no other output.
 
-    Raises UsageError for two outputs in one place, CannotWriteError for all else.
+    updated: options whose files are read and written anew. Raises UsageError for two outputs in one place,
+    CannotWriteError for all else.
     """
     taken = {os.path.realpath(path) for path in inputs}
     places: dict[str, str] = {}
@@ -33,4 +36,4 @@ def check_outputs(outputs: Mapping[str, Path], inputs: Iterable[Path], *, overwr
         if place in places:
             raise UsageError(f"{option} {path}: is the file of {places[place]} too; choose another")
         places[place] = option
-        check_target(path, overwrite=overwrite)
+        check_target(path, overwrite=overwrite or option in updated)

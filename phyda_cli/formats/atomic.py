@@ -3,6 +3,9 @@
 The bytes go to a hidden temporary in the directory of the target, are made durable (fsync of the file), take the
 target's name in one step (`os.replace`) and the name is made durable (fsync of the directory). Whatever ends the
 process before that step leaves the old file as it was. SIGINT and SIGTERM reach this code as exceptions.
+
+One run holds an output at a time (`output_lock`); a file system without locks is said, once, and gone on with, since
+the replacement is safe without them.
 """
 
 from __future__ import annotations
@@ -11,15 +14,27 @@ import contextlib
 import errno
 import fcntl
 import glob
+import logging
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from phyda_cli.errors import CannotWriteError, LockedError
 
-_STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+_STORAGE_ERRORS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOLCK}
+)
+_NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+"""What flock gives where the file system, such as NFS without its lock service, has no locks."""
+_LONGEST_PAUSE: Final = 1.0
+"""Between two looks at a lock that is waited for [s]."""
+LOCK_HINT: Final = "this file system gives no locks (NFS without lockd?): set HDF5_USE_FILE_LOCKING=FALSE"
+
+_log = logging.getLogger(__name__)
 
 
 def check_target(path: Path, *, overwrite: bool) -> Path:
@@ -60,35 +75,41 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         _sync(target.parent)
     except OSError as error:
         if error.errno in _STORAGE_ERRORS or error.filename in (str(temporary), str(target)):
-            raise CannotWriteError(f"{path}: {error.strerror}; free space or choose another place") from error
+            remedy = LOCK_HINT if error.errno == errno.ENOLCK else "free space or choose another place"
+            raise CannotWriteError(f"{path}: {error.strerror}; {remedy}") from error
         raise
     except RuntimeError as error:  # what netCDF4 raises for a failed write, without an errno
         if str(error).startswith("NetCDF:"):
-            raise CannotWriteError(f"{path}: cannot be written ({error}); is the disk full?") from error
+            remedy = "is the disk full?" if locks_work(temporary) else LOCK_HINT
+            raise CannotWriteError(f"{path}: cannot be written ({error}); {remedy}") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def output_lock(path: Path) -> Iterator[None]:
-    """Hold an output for this process while it works; another run for the same output ends at once.
+def output_lock(path: Path, *, until: float = 0.0) -> Iterator[None]:
+    """Hold an output for this process while it works; another run for the same output ends at once, or waits.
 
     The lock is a hidden file beside the output, removed at the end; one that a killed run left behind is taken over,
-    and its temporaries are removed. Raises LockedError when another process holds it, CannotWriteError when it cannot
-    be made.
+    and its temporaries are removed. until: the moment (`time.monotonic`) up to which to wait for another process.
+    Raises LockedError when that holds it still, CannotWriteError when it cannot be made.
     """
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}.lock")
+    pause = 0.05
+    while (descriptor := _try(lock, path)) is None:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise LockedError(f"{path}: another run is writing this output; try again later, or give --wait")
+        if pause == 0.05:
+            _log.info("%s: another run is writing this output; waiting for it", path)
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, _LONGEST_PAUSE)
     try:
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise CannotWriteError(f"{path}: {error.strerror}") from error
-    try:
-        if not _take(descriptor, lock):
-            raise LockedError(f"{path}: another run is writing this output; try again later")
-        for stale in target.parent.glob(glob.escape(_prefix(target)) + "*"):
-            stale.unlink(missing_ok=True)
+        if locks_work(lock):
+            for stale in target.parent.glob(glob.escape(_prefix(target)) + "*"):
+                stale.unlink(missing_ok=True)
         try:
             yield
         finally:
@@ -97,19 +118,53 @@ def output_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def locks_work(path: Path) -> bool:
+    """Whether the file system of a readable file gives locks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def _prefix(target: Path) -> str:
     return f".{target.name}.partial-"
 
 
+def _try(lock: Path, path: Path) -> int | None:
+    """Try the lock: its descriptor, or None while another process holds it."""
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CannotWriteError(f"{path}: {error.strerror}; free space or choose another place") from error
+    try:
+        if _take(descriptor, lock):
+            taken, descriptor = descriptor, -1
+            return taken
+        return None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 def _take(descriptor: int, lock: Path) -> bool:
-    """Try the lock. False also when its holder removed the file in between: the next run finds it free."""
+    """Whether the lock is taken now. False also when its holder removed the file in between: the next try makes one."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: nothing to hold, the atomic replacement is still safe
+    except OSError as error:  # nothing to hold; the atomic replacement is still safe
+        _log.warning("%s: no lock (%s); do not run twice for one output", lock.parent, error.strerror)
         return True
-    return lock.exists() and os.fstat(descriptor).st_ino == lock.stat().st_ino
+    with contextlib.suppress(FileNotFoundError):
+        return os.fstat(descriptor).st_ino == lock.stat().st_ino
+    return False
 
 
 def _create(temporary: Path, *, like: Path) -> None:

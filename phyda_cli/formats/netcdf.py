@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError, MissingExtraError
+from phyda_cli.formats.atomic import LOCK_HINT, locks_work
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
 from phyda_cli.formats.members import MemberChoice, member_index
@@ -42,6 +43,7 @@ def read_netcdf(
     source = str(path)
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
+        opened = _without_spreads(opened, source, notes)
         latitude, longitude = _horizontal(opened, source)
         global_orientation(opened[latitude].values, opened[longitude].values, source)
         dataset, selected = select_indices(opened, select, source)
@@ -87,13 +89,23 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
                 dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_timedelta=False)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             reason = str(error).split("\n")[0].replace(f": '{path}'", "")
-            raise BadDataError(f"{path}: cannot be opened as {kind.value} ({reason}); fetch the file again") from None
+            remedy = "fetch the file again" if path.is_dir() or locks_work(path) else LOCK_HINT
+            raise BadDataError(f"{path}: cannot be opened as {kind.value} ({reason}); {remedy}") from None
     for warning in caught:
         if issubclass(warning.category, xr.SerializationWarning):
             notes.append(f"{path}: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return dataset
+
+
+def _without_spreads(dataset: xr.Dataset, source: str, notes: list[str]) -> xr.Dataset:
+    """Without the `NAME_spread` of an earlier analysis beside its NAME: they say nothing about this one."""
+    ending = "_spread"
+    stale = [n for n in map(str, dataset.data_vars) if n.endswith(ending) and n.removesuffix(ending) in dataset]
+    if stale:
+        notes.append(f"{source}: an earlier analysis: its {', '.join(stale)} are left out")
+    return dataset.drop_vars(stale)
 
 
 def _open_zarr(path: Path) -> xr.Dataset:

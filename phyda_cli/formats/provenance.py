@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -50,7 +51,9 @@ def provenance(
         "date_created": created,
         "history": f"{created} phyda {__version__}",
         "phyda_version": __version__,
-        "phyda_libraries": _json({name: metadata.version(name) for name in _LIBRARIES}),
+        "phyda_libraries": _json(
+            {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES}
+        ),
         "phyda_inputs_sha256": _json(digests),
         "phyda_settings": _json(settings),
         "phyda_log": _json(log),

@@ -19,20 +19,23 @@ from numpy.typing import NDArray
 CHI_SQUARE_MEDIAN: Final = 0.454936423119573
 """Median of χ² with one degree of freedom."""
 SMALLEST_SAMPLE: Final = 50
-"""Fewer innovations than this say too little: the scale is 1."""
+"""Fewer innovations than this say too little: the scale is 1, or that of the cycle before."""
 SCALE_RANGE: Final = (0.1, 20.0)
 """Where the scale is looked for."""
 
 Array = NDArray[np.float64]
 
 
-def consistent_scale(departure: Array, background_error: Array, observation_error: Array) -> float:
+def consistent_scale(
+    departure: Array, background_error: Array, observation_error: Array, *, otherwise: float = 1.0
+) -> float:
     """The background-error scale s of innovations (n,), with σ_b and σ_o at the observations (n,) in the same units.
 
-    Returns 1 for fewer than `SMALLEST_SAMPLE` innovations; an end of `SCALE_RANGE` where the solution lies beyond it.
+    Returns `otherwise` for fewer than `SMALLEST_SAMPLE` innovations; an end of `SCALE_RANGE` where the solution lies
+    beyond it.
     """
     if departure.size < SMALLEST_SAMPLE:
-        return 1.0
+        return otherwise
 
     def excess(scale: float) -> float:
         ratio = departure**2 / (scale**2 * background_error**2 + observation_error**2)

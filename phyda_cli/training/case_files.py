@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
@@ -25,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError, InputMissingError, WorkerError
 from phyda_cli.formats.atomic import atomic_path
 from phyda_cli.formats.background_error import read_background_error
 from phyda_cli.model.gridded import GriddedObservations
@@ -99,6 +100,11 @@ def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int 
     ) as pool:
         try:
             yield from pool.map(partial(make_shard, source=source, directory=directory), missing)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                f"{directory}: a process that makes training cases was killed, most likely for memory; give fewer "
+                f"--workers than {workers} (the finished shards are kept)"
+            ) from error
         except BaseException:  # whoever ends the run does not wait for the shards that are not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -79,7 +79,12 @@ def read_config(source: Path | str) -> TrainConfig:
     if isinstance(source, Path):
         if not source.is_file():
             raise InputMissingError(f"{source}: no such configuration file")
-        text = source.read_text(encoding="utf-8")
+        try:
+            text = source.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputMissingError(f"{source}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{source}: not a TOML file: {error}; save it as UTF-8") from error
     elif source in PRESETS:
         text = (resources.files("phyda_cli.training") / "presets" / f"{source}.toml").read_text(encoding="utf-8")
     else:

@@ -74,6 +74,13 @@ def test_usage_errors_are_one_line_and_exit_2(words, message, capsys):
     assert captured.err.count("\n") == 1
 
 
+def test_a_file_that_may_not_be_read_is_no_usage_error(tmp_path, monkeypatch, capsys):
+    (tmp_path / "bg.nc").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as root one may read everything
+    assert main(["assimilate", "-b", str(tmp_path / "bg.nc")]) == 66
+    assert capsys.readouterr().err.rstrip().endswith("bg.nc' is not readable; check its permissions")
+
+
 @pytest.mark.parametrize("words", [["--json", "assimilate", "--bogus"], ["assimilate", "--bogus", "--json"]])
 def test_json_holds_the_error_too(words, capsys):
     assert main(words) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import logging
 import os
 import resource
 import signal
@@ -10,12 +12,14 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from phyda_cli.errors import CannotWriteError, LockedError
-from phyda_cli.formats.atomic import atomic_path, check_target, output_lock
+from phyda_cli.formats.atomic import LOCK_HINT, atomic_path, check_target, locks_work, output_lock
 
 
 def _mode(path: Path) -> int:
@@ -193,3 +197,95 @@ def test_second_run_is_told_to_retry_and_a_killed_one_does_not_block(tmp_path):
     with output_lock(target), atomic_path(target, overwrite=False) as temporary:
         temporary.write_bytes(b"x")
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
+
+
+def test_a_held_output_is_waited_for(tmp_path, caplog):
+    target, held, order = tmp_path / "a", threading.Event(), []
+
+    def hold() -> None:
+        with output_lock(target):
+            held.set()
+            time.sleep(0.3)
+            order.append("first")
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    with caplog.at_level(logging.INFO, "phyda_cli"), output_lock(target, until=time.monotonic() + 30):
+        order.append("second")
+    holder.join()
+    assert order == ["first", "second"]
+    assert [record.message for record in caplog.records] == [
+        f"{target}: another run is writing this output; waiting for it"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_waiting_ends(tmp_path):
+    began = time.monotonic()
+    with (
+        output_lock(tmp_path / "a"),
+        pytest.raises(LockedError, match="try again later, or give --wait"),
+        output_lock(tmp_path / "a", until=began + 0.2),
+    ):
+        pytest.fail("the lock was given twice")
+    assert 0.2 <= time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_said_and_nothing_of_others_is_removed(tmp_path, monkeypatch, caplog, number):
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (tmp_path / ".a.partial-1").touch()  # of a run that goes on beside this one, for all we can know
+    with output_lock(tmp_path / "a"), atomic_path(tmp_path / "a", overwrite=False) as temporary:
+        temporary.write_bytes(b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.partial-1", "a"]
+    assert "do not run twice for one output" in caplog.text
+    assert not locks_work(tmp_path / "a")
+
+    def write() -> None:
+        with atomic_path(tmp_path / "a", overwrite=True):
+            raise RuntimeError("NetCDF: HDF error")
+
+    with pytest.raises(CannotWriteError) as caught:
+        write()
+    assert str(caught.value).endswith(LOCK_HINT)
+
+
+def test_content_is_durable_before_the_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+    events: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor: int) -> None:
+        events.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def record_replace(source: Path, target: Path) -> None:
+        events.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    with atomic_path(tmp_path / "a", overwrite=False) as temporary:
+        temporary.write_bytes(b"x")
+    assert events == ["file", "name", "directory"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_storage_that_gives_out_at_the_last_step_keeps_the_old_file(tmp_path, monkeypatch, number, step):
+    (tmp_path / "a").write_bytes(b"old")
+
+    def fail(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    def write() -> None:
+        with atomic_path(tmp_path / "a", overwrite=True) as temporary:
+            temporary.write_bytes(b"new")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(CannotWriteError, match=os.strerror(number)):
+        write()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]

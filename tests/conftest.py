@@ -1,0 +1,16 @@
+"""Files that several tests of the command share."""
+
+from __future__ import annotations
+
+import pytest
+
+from phyda_cli.formats.background_error import to_bytes
+from tests.support.background_error import small_statistics
+
+
+@pytest.fixture(scope="session")
+def statistics_file(tmp_path_factory):
+    """Background-error statistics in a file."""
+    path = tmp_path_factory.mktemp("statistics") / "b.safetensors"
+    path.write_bytes(to_bytes(small_statistics(), provenance={}))
+    return path
