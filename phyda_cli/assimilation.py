@@ -1,8 +1,11 @@
 """The whole method on one screen: a background and observations in, the analysis out.
 
-    d = y − H(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
+    d = y − G(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
 
 Humidity is then brought within its limits (`fields/humidity.py`), in the analysis as in every member.
+
+G is H at the observation's own time and height (`observations/first_guess.py`). Observations that are withheld or only
+monitored pass the checks and take part in nothing else (`observations/passive.py`).
 
 A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
 judge (`observations/neighbours.py`), instead of the buddies (`observations/buddies.py`). A dry run makes no trial
@@ -32,11 +35,12 @@ from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
 from phyda_cli.observations.buddies import check_buddies
 from phyda_cli.observations.checks import check_background
-from phyda_cli.observations.equivalent import model_equivalent, operator_at, surface_pressure_at
+from phyda_cli.observations.equivalent import operator_at, surface_pressure_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
+from phyda_cli.observations.first_guess import BackgroundTimes, FirstGuess, first_guess
 from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.observations.passive import Rows, apart, is_active, set_aside
 from phyda_cli.observations.quality import reduce, screen
 from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.settings import Quality
@@ -94,54 +98,66 @@ class Analysis:
 
 
 def assimilate(
-    background: State, observations: Observations, *, method: Method, table: ErrorTable, options: AssimilationOptions
+    background: State,
+    observations: Observations,
+    *,
+    method: Method,
+    table: ErrorTable,
+    options: AssimilationOptions,
+    first_guesses: BackgroundTimes | None = None,
 ) -> Analysis:
     """Assimilate observations into a background (channel, lat, lon), double precision, by a method.
 
-    Raises BadDataError for a background with members or values that are not finite.
+    first_guesses: the background at other times, for observations before and after the analysis.
+    Raises BadDataError for a background with members or values that are not finite, or that other times do not fit.
     """
     if background.values.dim() != 3:
         raise BadDataError("the background holds several members: choose one with --member")
     if not bool(torch.isfinite(background.values).all()):
         raise BadDataError("the background holds values that are not finite")
 
-    operator = operator_at(background, observations)
+    guess = first_guess(background, observations, first_guesses or {})
     ensemble = method.background_members if isinstance(method, EnsembleMethod) else None
     if ensemble is None:
-        equivalents, equivalent = None, model_equivalent(operator, background.values, observations)
+        equivalents, equivalent = None, guess(background.values)
     else:
-        equivalents = np.stack([model_equivalent(operator, values, observations) for values in ensemble.values])
+        equivalents = np.stack([guess(values) for values in ensemble.values])
         equivalent = equivalents.mean(0)
     reach = operator_at(method.background_error(), observations, extend="increment")
     sigma = reach.of_spread(method.background_error().values).numpy()
+    surface_pressure = surface_pressure_at(background, observations)
+    time, window, quality = background.time, options.window, options.quality
 
-    checked = assign_errors(observations, table)
-    checked = screen(
-        checked, channels=background.channels, operator_defined=operator.defined, background_equivalent=equivalent,
-        time=background.time, window=options.window, quality=options.quality,
-        surface_pressure=surface_pressure_at(background, observations),
-    )  # fmt: skip
+    def screened(rows: Observations, at: Rows) -> Observations:
+        return screen(
+            rows, channels=background.channels, operator_defined=guess.operator.defined[at],
+            background_equivalent=equivalent[at], surface_pressure=surface_pressure[at],
+            height_difference=guess.adjustment.difference[at], time=time, window=window, quality=quality,
+        )  # fmt: skip
+
+    checked = apart(assign_errors(observations, table), screened)
     scale = options.background_error_scale
     if scale is None:
-        usable = checked.used & (sigma > 0)
+        usable = checked.used & is_active(checked) & (sigma > 0)
         departure = (checked.value - equivalent)[usable]
         scale = consistent_scale(departure, sigma[usable], checked.error[usable], otherwise=options.usual_scale)
     method = method.scaled(scale)
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
     checked = check_background(checked, equivalent, scale * sigma, table)
     if scale <= WORTHWHILE_SCALE:
-        checked = check_buddies(checked, equivalent, scale * sigma, table, options.quality.buddy)
-    checked = check_reports(checked)
+        checked = check_buddies(checked, equivalent, scale * sigma, table, quality.buddy)
+    checked = _check_reports(checked)
     trials = 0
     if options.update and scale > WORTHWHILE_SCALE:
         checked, trials = _ask_neighbours(method, background, checked, equivalent, sigma, table)
-    checked = reduce(checked, equivalent, time=background.time, window=options.window, quality=options.quality)
+    checked = set_aside(reduce(checked, equivalent, time=time, window=window, quality=quality))
 
     log: Log = {
         "method": method.name,
         "background_error_scale": scale,
         "trials": trials,
         "used": int(checked.used.sum()),
+        **_times(background, checked, guess),
     }
     if options.update:
         result = _analyse(method, background, checked, equivalent, equivalents)
@@ -149,20 +165,20 @@ def assimilate(
         result = _no_increment(method, background)
     log |= result.log or {}
     if ensemble is not None:
-        return _of_members(background, ensemble, result, checked, operator, equivalent, log)
+        return _of_members(background, ensemble, result, checked, guess, equivalent, log)
     increment = interpolate_increment(result.mean, background.channels, background.grid)
     limited = limit_humidity(background, background.values + increment.values)
-    values = limited.values
+    values, defined = limited.values, guess.operator.defined
     spread = None
     if result.spread is not None:
         spread = interpolate_spread(result.spread, background.channels, background.grid)
     feedback = Feedback(
         checked,
-        np.where(operator.defined, equivalent, np.nan),
-        np.where(operator.defined, model_equivalent(operator, values, observations), np.nan),
+        np.where(defined, equivalent, np.nan),
+        np.where(defined, guess(values), np.nan),
         np.full(len(checked), np.nan)
         if spread is None
-        else np.where(operator.defined, operator.of_spread(spread.values).numpy(), np.nan),
+        else np.where(defined, guess.operator.of_spread(spread.values).numpy(), np.nan),
     )
     log |= {"humidity_clipped": limited.negative, "humidity_capped": limited.supersaturated}
     return Analysis(
@@ -174,6 +190,23 @@ def assimilate(
         feedback=feedback,
         log=log,
     )
+
+
+def _check_reports(observations: Observations) -> Observations:
+    return apart(observations, lambda rows, _: check_reports(rows))
+
+
+def _times(background: State, checked: Observations, guess: FirstGuess) -> Log:
+    """How many of the used rows are early and late and, with several first guesses, between which times these lie."""
+    own = background.time.astype("datetime64[ns]")
+    log: Log = {
+        "early": int((checked.used & (checked.time < own)).sum()),
+        "late": int((checked.used & (checked.time > own)).sum()),
+    }
+    if len(guess.times) > 1:
+        log["first_guesses"] = ", ".join(f"{np.datetime_as_string(time, unit='m')}Z" for time in guess.times)
+        log["outside_first_guesses"] = int((checked.used & guess.outside).sum())
+    return log
 
 
 def _ask_neighbours(
@@ -189,13 +222,14 @@ def _ask_neighbours(
     equivalent: H(x_b). sigma: σ_b of a short forecast at the observations.
     """
     method, checked, trials = method.without_members(), candidates, 0
+    active = is_active(candidates)
     reach = operator_at(method.background_error(), candidates, extend="increment")
     sigma = np.where(reach.defined, sigma, _UNJUDGED)
-    while trials < ROUNDS and bool(candidates.used.any()):
-        trial = _analyse(method, background, checked, equivalent).mean
+    while trials < ROUNDS and bool((candidates.used & active).any()):
+        trial = _analyse(method, background, set_aside(checked), equivalent).mean
         judged = check_neighbours(candidates, equivalent + reach(trial.values).numpy(), sigma, table)
-        before, checked, trials = checked.used, check_reports(judged), trials + 1
-        if np.array_equal(checked.used, before):
+        before, checked, trials = checked.used, _check_reports(judged), trials + 1
+        if np.array_equal(checked.used[active], before[active]):
             break
     return checked, trials
 
@@ -205,7 +239,7 @@ def _of_members(
     ensemble: State,
     result: Increment,
     checked: Observations,
-    operator: ObservationOperator,
+    guess: FirstGuess,
     equivalent: NDArray[np.float64],
     log: Log,
 ) -> Analysis:
@@ -224,9 +258,9 @@ def _of_members(
         clipped, capped = clipped + limited.negative, capped + limited.supersaturated
         increments.add(limited.values - start.values)
         states.add(limited.values)
-        places.add(torch.from_numpy(model_equivalent(operator, limited.values, checked)))
+        places.add(torch.from_numpy(guess(limited.values)))
     mean, spread, at_places = increments.mean, states.spread(), (places.mean, places.spread())
-    known = np.where(operator.defined, 0.0, np.nan)
+    known = np.where(guess.operator.defined, 0.0, np.nan)
     return Analysis(
         state=replace(background, values=background.values + mean),
         background=background,

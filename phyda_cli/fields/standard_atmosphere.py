@@ -1,4 +1,4 @@
-"""The ICAO standard atmosphere: the height of a pressure.
+"""The ICAO standard atmosphere: the height of a pressure, the temperature of a height.
 
 z(p) = (T₀/Γ)·(1 − (p/p₀)^(R_d Γ/g))      p ≥ p_t
 z(p) = z_t + (R_d T_t/g)·ln(p_t/p)         p < p_t        (isothermal, as up to 20 km)
@@ -31,3 +31,9 @@ def standard_height(pressure: ArrayLike) -> Floats:
     below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / SEA_LEVEL_PRESSURE) ** exponent)
     above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
     return np.asarray(np.where(p >= _TROPOPAUSE_PRESSURE, below, above))
+
+
+def standard_temperature(height: ArrayLike) -> Floats:
+    """Temperature [K] of the standard atmosphere at a height [gpm] up to 20 km."""
+    z = np.asarray(height, dtype=np.float64)
+    return np.asarray(np.maximum(_SEA_LEVEL_TEMPERATURE - LAPSE_RATE * z, _TROPOPAUSE_TEMPERATURE))

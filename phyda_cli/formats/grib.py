@@ -79,6 +79,12 @@ def grib_fields(path: Path, *, time: np.datetime64 | None, select: Mapping[str, 
     )
 
 
+def grib_times(path: Path, select: Mapping[str, str]) -> list[np.datetime64]:
+    """The valid times of the known fields of a file, in order."""
+    headers = grib_headers(path, select)
+    return sorted({header.valid.astype("datetime64[ns]") for header in headers if header.variable is not None})
+
+
 def _choose_member(headers: Sequence[Header], member: MemberChoice, source: str) -> list[Header]:
     if member is None:
         return list(headers)

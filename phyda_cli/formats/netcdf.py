@@ -21,7 +21,7 @@ from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
 from phyda_cli.formats.members import MemberChoice, member_index
 from phyda_cli.formats.netcdf_fields import find_fields, pressures
-from phyda_cli.formats.netcdf_time import VALID_TIME, decode_times, select_indices, select_time
+from phyda_cli.formats.netcdf_time import VALID_TIME, decode_times, select_indices, select_time, valid_times
 from phyda_cli.formats.sniff import FileFormat
 
 _LATITUDE: Final = (frozenset({"latitude", "lat"}), "latitude", frozenset({"degrees_north", "degree_north", "degreen"}))
@@ -74,6 +74,14 @@ def netcdf_fields(path: Path, kind: FileFormat) -> frozenset[object]:
     """The names of a file's fields, known or not."""
     with _open(path, kind, []) as opened:
         return frozenset(name for name, variable in opened.data_vars.items() if variable.ndim >= 2)
+
+
+def netcdf_times(path: Path, kind: FileFormat, select: Mapping[str, str]) -> list[np.datetime64]:
+    """The valid times of a file, in order; none when it tells none."""
+    with _open(path, kind, []) as opened:
+        dataset, _ = select_indices(opened, select, str(path))
+        valid = valid_times(dataset)
+        return [] if valid is None else list(np.unique(valid.values.astype("datetime64[ns]")))
 
 
 def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:

@@ -32,7 +32,7 @@ def select_time(
     relabel: the time axis was indexed by hand, so `wanted`, when given, names the valid time instead of choosing it.
     Raises BadDataError, listing what there is, when the choice is not unique.
     """
-    valid = _valid_times(dataset)
+    valid = valid_times(dataset)
     if valid is None:
         return dataset, None
     if relabel and valid.ndim == 0 and wanted is not None:
@@ -79,7 +79,7 @@ def _same(text: str, wanted: str, *, is_time: bool) -> bool:
         return text.casefold() == wanted.casefold()
 
 
-def _valid_times(dataset: xr.Dataset) -> xr.DataArray | None:
+def valid_times(dataset: xr.Dataset) -> xr.DataArray | None:
     """Valid times over the file's own time axes (0, 1 or 2 of them), or None when it tells none."""
     times: dict[str, xr.DataArray] = {}
     for name, variable in dataset.variables.items():

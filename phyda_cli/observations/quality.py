@@ -1,7 +1,8 @@
 """Quality control: the checks in their order, and the counts of what they did.
 
 Without σ_b (`screen`): missing (10) → bounds (12) → variable and levels of the background (15, 13), below its ground
-(13) → time window (13) → blacklist (14) → track (21) → stuck values (21) → duplicates (16) → profiles (24).
+(13), station too far from its ground (13) → time window (13) → blacklist (14) → track (21) → stuck values (21) →
+duplicates (16) → profiles (24).
 Then, with σ_b known (`assimilation.py`): background check (19, `checks.py`) → buddies (22, `buddies.py`) or, where the
 background is much worse than a short forecast, trial analyses (22, `neighbours.py`) → whole reports (22, `reports.py`).
 What is left is made fewer (`reduce`): thinning (16) → superobs (31).
@@ -33,6 +34,7 @@ from phyda_cli.observations.selection import check_blacklist
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.stuck import check_stuck
 from phyda_cli.observations.superob import superob
+from phyda_cli.observations.surface import check_surface
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.observations.thinning import thin
 from phyda_cli.observations.track import check_track
@@ -49,6 +51,7 @@ def screen(
     time: np.datetime64,
     window: np.timedelta64,
     surface_pressure: NDArray[np.float64] | None = None,
+    height_difference: NDArray[np.float64] | None = None,
     quality: Quality = _DEFAULT,
 ) -> Observations:
     """The checks that need no σ_b; verdicts of the reader stay.
@@ -57,11 +60,14 @@ def screen(
     operator_defined, background_equivalent: (n,) whether H exists, and H(x_b) there (SI).
     time: of the analysis (UTC). window: the largest distance from it.
     surface_pressure: (n,) of the background at the observations [Pa], or None where it has none.
+    height_difference: (n,) of a station to the background's ground [m] (`surface.py`).
     """
     result = check_bounds(check_missing(observations))
     result = check_operator(result, operator_defined, background_equivalent, channels)
     if surface_pressure is not None:
         result = check_below_ground(result, surface_pressure, quality.domain)
+    if height_difference is not None:
+        result = check_surface(result, height_difference, quality.surface)
     result = check_window(result, time, window)
     result = check_blacklist(result, quality.blacklist, quality.allow)
     # Before duplicates, which would make the time series sparse

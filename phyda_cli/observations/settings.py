@@ -73,6 +73,16 @@ class Domain(_Table):
     """How far below the background's surface pressure an observation may be."""
 
 
+class Surface(_Table):
+    """How far from a station's height the background's ground may be."""
+
+    enabled: bool = True
+    height_difference: NotNegative = 500.0
+    """Of the two heights [m]; up to here the equivalent is brought to the station's."""
+    sea_level_elevation: NotNegative = 1000.0
+    """Highest station [m] whose pressure reduced to sea level is used."""
+
+
 class Duplicates(_Table):
     """How near two rows of one station are the same observation."""
 
@@ -174,6 +184,7 @@ class Quality(_Table):
     allow: Annotated[tuple[Selection, ...], BeforeValidator(_several)] = ()
     """Rows that the blacklist spares."""
     domain: Domain = Domain()
+    surface: Surface = Surface()
     duplicates: Duplicates = Duplicates()
     track: Track = Track()
     stuck: Stuck = Stuck()
