@@ -87,6 +87,12 @@ class AssimilateConfig(BaseModel):
     units: dict[str, str] = Field(default_factory=dict)
     """Units of columns of the tables that do not say their own: name → unit."""
 
+    withhold: str | None = None
+    """A rule that names observations to withhold, such as station % 5 == 0 (docs/observations.md)."""
+
+    fgat: Annotated[tuple[Path, ...], BeforeValidator(_several)] = ()
+    """Backgrounds at other times of the window (GRIB, NetCDF), for observations before and after the analysis."""
+
     output: Path
     """The analysis (NetCDF)."""
 

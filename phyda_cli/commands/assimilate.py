@@ -16,10 +16,16 @@ import typer
 from phyda_cli.console import console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from phyda_cli.assimilation import Analysis
     from phyda_cli.commands.cycle import CarriedState
     from phyda_cli.config import AssimilateConfig
+    from phyda_cli.fields.state import State
     from phyda_cli.formats.background import Background
+    from phyda_cli.observations.first_guess import BackgroundTimes
     from phyda_cli.observations.table import Observations
 
 STANDARD_INPUT: Final = Path("-")
@@ -54,6 +60,16 @@ def assimilate(
     units: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=UNIT", help="Unit of a table's column that does not say it. Repeatable."),
+    ] = None,
+    withhold: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help='Withhold these observations, to judge by: "station % 5 == 0".'),
+    ] = None,
+    fgat: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Background at other times of the window, for early and late observations. Repeatable."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--out", "--output", "-o", metavar="FILE", help="The analysis, NetCDF.")
@@ -160,7 +176,8 @@ def assimilate(
         Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - as _ in names; flags win.")
     ] = None,
     dry_run: Annotated[
-        bool | None, typer.Option("--dry-run", help="Read and check everything, say what would be done, write nothing.")
+        bool | None,
+        typer.Option("--dry-run", help="Read and check everything, say what would be done; write --feedback alone."),
     ] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace outputs that exist.")] = None,
     wait: Annotated[
@@ -192,6 +209,8 @@ def assimilate(
         "background": background or None,
         "observations": observations or None,
         "stations": stations,
+        "withhold": withhold,
+        "fgat": fgat or None,
         "units": parse_choices(units, "--units", "temp=degC") if units else None,
         "output": output,
         "method": method,
@@ -227,7 +246,7 @@ def assimilate(
     }
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
-    inputs = [path for path in (*settings.background, *settings.observations) if path != STANDARD_INPUT]
+    inputs = [path for path in (*settings.background, *settings.fgat, *settings.observations) if path != STANDARD_INPUT]
     others = (settings.weights, settings.background_error, settings.errors, settings.quality, settings.stations)
     inputs += [path for path in others if path is not None]
     outputs = {
@@ -245,17 +264,18 @@ def assimilate(
         check_outputs(targets, inputs, overwrite=settings.overwrite, updated=["--carry"])
 
     check()
+    written = {k: path for k, path in targets.items() if k == "--feedback" or not settings.dry_run}
     with contextlib.ExitStack() as locks:
-        if not settings.dry_run:
-            until = clock.monotonic() + settings.wait.total_seconds()
-            for target in sorted(targets.values(), key=os.path.realpath):  # one order, so that no two runs block
-                locks.enter_context(output_lock(target, until=until))
-            check()  # who held an output may have written it
+        until = clock.monotonic() + settings.wait.total_seconds()
+        for target in sorted(written.values(), key=os.path.realpath):  # one order, so that no two runs block
+            locks.enter_context(output_lock(target, until=until))
+        check()  # who held an output may have written it
         document = _run(settings)
     document["wall_seconds"] = round(clock.monotonic() - began, 2)
     document["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     console.table(f"{document['wall_seconds']} s, peak memory {document['peak_memory_mib']} MiB")
-    console.result("dry run: nothing written" if settings.dry_run else str(settings.output), document)
+    said = str(settings.feedback or "dry run: nothing written") if settings.dry_run else str(settings.output)
+    console.result(said, document)
 
 
 def _run(settings: AssimilateConfig) -> dict[str, Any]:
@@ -272,7 +292,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.formats.settings import read_errors, read_quality
     from phyda_cli.observations.errors import default_error_table
     from phyda_cli.observations.settings import Quality
-    from phyda_cli.observations.summary import format_summary, summarise
+    from phyda_cli.observations.summary import format_summary, summarise, summarise_reports
 
     chosen = None if settings.time is None else np.datetime64(settings.time, "ns")
     background = background_for(
@@ -296,13 +316,20 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         quality=Quality() if settings.quality is None else read_quality(settings.quality),
     )
     table = default_error_table() if settings.errors is None else read_errors(settings.errors)
-    analysis = analyse(background.ensemble_mean().state, observations, method=method, table=table, options=options)
+    analysis = analyse(
+        background.ensemble_mean().state,
+        observations,
+        method=method,
+        table=table,
+        options=options,
+        first_guesses=_first_guesses(settings, background),
+    )
     summary = summarise(analysis.feedback)
-    console.table(format_summary(summary))
+    reports = summarise_reports(analysis.feedback)
+    console.table(format_summary(summary, reports))
     _log.info("%s", ", ".join(f"{key} {value}" for key, value in analysis.log.items()))
     _check_use(settings, analysis)
-    if not settings.dry_run:
-        _write(settings, background, analysis, weights, carried)
+    _write(settings, background, analysis, weights, carried)
     return {
         "status": "ok",
         "dry_run": settings.dry_run,
@@ -315,6 +342,7 @@ def _run(settings: AssimilateConfig) -> dict[str, Any]:
         "observations": len(analysis.feedback.observations),
         "used": int(analysis.feedback.observations.used.sum()),
         "variables": [dataclasses.asdict(entry) for entry in summary],
+        "reports": [dataclasses.asdict(entry) for entry in reports],
         "log": analysis.log,
         "settings": settings.model_dump(mode="json"),
     }
@@ -336,13 +364,50 @@ def _read_observations(settings: AssimilateConfig, background: Background) -> Ob
         )
         for path in settings.observations
     ]
-    return concatenate(tables)
+    return _withheld(concatenate(tables), settings.withhold)
+
+
+def _withheld(observations: Observations, rule: str | None) -> Observations:
+    """The observations, those that the rule names for withholding."""
+    import dataclasses
+
+    import numpy as np
+
+    from phyda_cli.observations.rule import matching
+    from phyda_cli.observations.table import Use
+
+    if rule is None:
+        return observations
+    named = matching(observations, rule)
+    if not named.any():
+        _log.warning("--withhold %r names none of %d observations", rule, len(observations))
+    return dataclasses.replace(observations, use=np.where(named, Use.WITHHOLD.value, observations.use))
+
+
+def _first_guesses(settings: AssimilateConfig, background: Background) -> BackgroundTimes:
+    """The background at the other times of --fgat. Raises UsageError for an ensemble."""
+    from phyda_cli.errors import UsageError
+    from phyda_cli.formats.background import read_background
+    from phyda_cli.formats.background_times import background_times
+
+    if settings.fgat and background.member is not None:
+        raise UsageError("--fgat: needs one background, not the members of an ensemble; choose one with --member")
+    member = settings.member if isinstance(settings.member, int) else None
+
+    def reader(time: np.datetime64, paths: tuple[Path, ...]) -> Callable[[], State]:
+        return lambda: read_background(paths, time=time, member=member, select=settings.select).state
+
+    held = background_times(settings.fgat, settings.select)
+    return {time: reader(time, paths) for time, paths in held.items()}
 
 
 def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
     """Raises BadDataError when too few observations were of use, as the settings say."""
+    import numpy as np
+
     from phyda_cli.errors import BadDataError
-    from phyda_cli.observations.table import Flag
+    from phyda_cli.observations.passive import is_set_aside
+    from phyda_cli.observations.table import Flag, Use
 
     total, used = len(analysis.feedback.observations), int(analysis.feedback.observations.used.sum())
     files = ", ".join(str(path) for path in settings.observations)
@@ -350,8 +415,9 @@ def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
         raise BadDataError(f"{files}: none of {total} observations can be used; --on-empty background would go on")
     if used == 0:
         _log.warning("none of %d observations can be used: THE ANALYSIS IS THE BACKGROUND", total)
-    spared = (Flag.PASS, Flag.THINNED, Flag.SUPEROB)  # fewer rows on purpose are no sign of bad data
-    rejected = sum(int(flag) not in spared for flag in analysis.feedback.observations.flag)
+    o = analysis.feedback.observations
+    spared = np.isin(o.flag, (Flag.PASS, Flag.THINNED, Flag.SUPEROB))  # fewer rows on purpose are no sign of bad data
+    rejected = int((~spared & ~is_set_aside(o, Use.WITHHOLD) & ~is_set_aside(o, Use.MONITOR)).sum())
     if rejected > settings.max_reject_fraction * total:
         limit = f"--max-reject-fraction {settings.max_reject_fraction:g}"
         raise BadDataError(f"{files}: {rejected} of {total} observations are rejected, more than {limit} allows")
@@ -364,7 +430,7 @@ def _write(
     weights: tuple[Path, ...],
     carried: CarriedState,
 ) -> None:
-    """Write the outputs; the analysis last, since who sees it takes the others for there."""
+    """Write the outputs, of a dry run the feedback alone; the analysis last: who sees it takes the others for there."""
     from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
     from phyda_cli.formats.feedback import write_feedback
     from phyda_cli.formats.provenance import provenance
@@ -372,13 +438,15 @@ def _write(
     mean = background.ensemble_mean()
     further = (settings.stations, settings.errors, settings.quality, settings.carry)
     about = provenance(
-        [*settings.background, *settings.observations, *(path for path in further if path is not None)],
+        [*settings.background, *settings.fgat, *settings.observations, *(path for path in further if path is not None)],
         weights=weights,
         settings=settings.model_dump(mode="json", exclude={"overwrite", "threads", "wait", "carry_new"}),
         log=analysis.log,
     )
     if settings.feedback is not None:
         write_feedback(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
+    if settings.dry_run:
+        return
     if settings.increment is not None:
         write_increment(settings.increment, mean, analysis.state, attributes=about, overwrite=settings.overwrite)
     if settings.members_out is not None and analysis.members is not None:

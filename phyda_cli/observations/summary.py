@@ -1,19 +1,25 @@
-"""The summary of a feedback: counts and departures per variable.
+"""The summary of a feedback: counts and departures by variable, and by report type and variable.
 
-With d = y − H(x), over the observations used (Σ n):  bias = Σ d / n,  RMS = √(Σ d² / n),  J_o/n = Σ (d/σ_o)² / n.
-J_o/n of the background is 1 + (σ_b/σ_o)² where the statistics are right; of the analysis it is below 1.
+With d = y − G(x), over Σ n rows:  bias = Σ d / n,  RMS = √(Σ d² / n),  J_o/n = Σ (d/σ_o)² / n.
+J_o/n of the background is 1 + (σ_b/σ_o)² where the statistics are right; of the analysis it is below 1. What was used,
+withheld and monitored is kept apart: only withheld rows judge an analysis.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag
+from phyda_cli.observations.passive import is_set_aside
+from phyda_cli.observations.table import Flag, Use
+
+_HEAD: Final = f"{'Jo/n':>15}  {'bias O-B → O-A':>23}  {'RMS O-B → O-A':>23}"
 
 
 @dataclass(frozen=True)
@@ -26,52 +32,113 @@ class Departure:
 
 
 @dataclass(frozen=True)
-class VariableSummary:
-    """One variable. total = used + the sum of `rejected` (count by `Flag` name, in lower case)."""
+class Group:
+    """Rows that share a fate. count: how many. background, analysis: O − B and O − A."""
 
+    count: int
+    background: Departure
+    analysis: Departure
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One variable, of one report type or (report empty) of all.
+
+    total = used + withheld + monitored + the sum of `rejected` (count by `Flag` name, in lower case). background,
+    analysis: of the used rows. withheld, monitored: rows that passed the checks.
+    """
+
+    report: str
     variable: str
     total: int
     used: int
     rejected: dict[str, int]
     background: Departure
     analysis: Departure
+    withheld: Group
+    monitored: Group
 
 
-def summarise(feedback: Feedback) -> tuple[VariableSummary, ...]:
+def summarise(feedback: Feedback) -> tuple[Summary, ...]:
     """One entry for every variable among the input rows, in the order of first appearance."""
-    observations = feedback.observations
-    before, after = feedback.background_departure, feedback.analysis_departure
-    entries = []
-    for variable in dict.fromkeys(observations.variable.tolist()):
-        mine = observations.variable == variable
-        used = mine & observations.used
-        flags = Counter(Flag(int(flag)).name.lower() for flag in observations.flag[mine & ~observations.used])
-        error = observations.error[used]
-        entries.append(
-            VariableSummary(
-                variable=str(variable),
-                total=int(mine.sum()),
-                used=int(used.sum()),
-                rejected=dict(sorted(flags.items())),
-                background=_departure(before[used], error),
-                analysis=_departure(after[used], error),
-            )
-        )
-    return tuple(entries)
+    variable = feedback.observations.variable
+    return tuple(
+        _summary(feedback, "", str(name), np.asarray(variable == name)) for name in dict.fromkeys(variable.tolist())
+    )
 
 
-def format_summary(summary: tuple[VariableSummary, ...]) -> str:
-    """The table for people, one line a variable."""
-    head = f"{'variable':<9}{'in':>8}{'used':>8}  {'Jo/n':>15}  {'bias O-B → O-A':>23}  {'RMS O-B → O-A':>23}  rejected"
-    lines = [head]
+def summarise_reports(feedback: Feedback) -> tuple[Summary, ...]:
+    """One entry for every pair of report type and variable, in alphabetical order."""
+    o = feedback.observations
+    return tuple(
+        _summary(feedback, report, variable, np.asarray((o.report == report) & (o.variable == variable)))
+        for report, variable in sorted(set(zip(o.report.tolist(), o.variable.tolist(), strict=True)))
+    )
+
+
+def _summary(feedback: Feedback, report: str, variable: str, mine: NDArray[np.bool_]) -> Summary:
+    o = feedback.observations
+    aside = {use: mine & is_set_aside(o, use) for use in (Use.WITHHOLD, Use.MONITOR)}
+    used = mine & o.used
+    rest = mine & ~used & ~aside[Use.WITHHOLD] & ~aside[Use.MONITOR]
+    flags = Counter(Flag(int(flag)).name.lower() for flag in o.flag[rest])
+    own = _group(feedback, used)
+    return Summary(
+        report=report,
+        variable=variable,
+        total=int(mine.sum()),
+        used=own.count,
+        rejected=dict(sorted(flags.items())),
+        background=own.background,
+        analysis=own.analysis,
+        withheld=_group(feedback, aside[Use.WITHHOLD]),
+        monitored=_group(feedback, aside[Use.MONITOR]),
+    )
+
+
+def format_summary(summary: Sequence[Summary], reports: Sequence[Summary] = ()) -> str:
+    """The tables for people: used rows by variable; what was withheld and monitored, if anything; report types."""
+    lines = [f"{'variable':<9}{'in':>8}{'used':>8}  {_HEAD}  rejected"]
     for entry in summary:
-        b, a = entry.background, entry.analysis
-        rejected = ", ".join(f"{name} {count}" for name, count in entry.rejected.items()) or "none"
-        lines.append(
-            f"{entry.variable or '?':<9}{entry.total:>8}{entry.used:>8}  {_pair(b.cost, a.cost, 6, '.2f')}"
-            f"  {_pair(b.bias, a.bias, 10, '.3g')}  {_pair(b.rms, a.rms, 10, '.3g')}  {rejected}"
-        )
+        own = Group(entry.used, entry.background, entry.analysis)
+        lines.append(f"{entry.variable or '?':<9}{entry.total:>8}{_departures(own)}  {_listed(entry.rejected.items())}")
+    for title in ("withheld", "monitored"):
+        groups = [(entry.variable, getattr(entry, title)) for entry in summary]
+        if any(group.count for _, group in groups):
+            lines += ["", f"{title:<17}{'rows':>8}  {_HEAD}"]
+            lines += [f"{name:<17}{_departures(group)}" for name, group in groups if group.count]
+    if reports:
+        lines += ["", f"{'report type':<17}{'in':>8}{'used':>8}{'withheld':>10}{'monitored':>11}  rejected"]
+        for report in dict.fromkeys(entry.report for entry in reports):
+            own_entries = [entry for entry in reports if entry.report == report]
+            counts = ((e.total, e.used, e.withheld.count, e.monitored.count) for e in own_entries)
+            total, used, withheld, monitored = (sum(column) for column in zip(*counts, strict=True))
+            rejected: Counter[str] = Counter()
+            for entry in own_entries:
+                rejected.update(entry.rejected)
+            lines.append(
+                f"{report or '?':<17}{total:>8}{used:>8}{withheld:>10}{monitored:>11}"
+                f"  {_listed(sorted(rejected.items()))}"
+            )
     return "\n".join(lines)
+
+
+def _departures(group: Group) -> str:
+    b, a = group.background, group.analysis
+    return (
+        f"{group.count:>8}  {_pair(b.cost, a.cost, 6, '.2f')}"
+        f"  {_pair(b.bias, a.bias, 10, '.3g')}  {_pair(b.rms, a.rms, 10, '.3g')}"
+    )
+
+
+def _listed(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts) or "none"
+
+
+def _group(feedback: Feedback, rows: NDArray[np.bool_]) -> Group:
+    error = feedback.observations.error[rows]
+    before, after = feedback.background_departure[rows], feedback.analysis_departure[rows]
+    return Group(int(rows.sum()), _departure(before, error), _departure(after, error))
 
 
 def _departure(departure: NDArray[np.float64], error: NDArray[np.float64]) -> Departure:

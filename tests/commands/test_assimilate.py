@@ -132,11 +132,51 @@ def test_oi_changes_what_was_observed_only(words, tmp_path):
         assert float(np.abs(analysis["t"] - before["t"].squeeze("time")).max()) > 0.1
 
 
-def test_dry_run_writes_nothing(words, tmp_path, capsys):
+def test_dry_run_writes_nothing_but_the_feedback_that_is_asked_for(words, tmp_path, capsys):
     held = sorted(path.name for path in tmp_path.iterdir())
-    assert main([*words, "--dry-run", "--feedback", str(tmp_path / "f.nc")]) == 0
+    assert main([*words, "--dry-run", "--increment", str(tmp_path / "i.nc")]) == 0
     assert capsys.readouterr().out == "dry run: nothing written\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == held
+    assert main([*words, "--dry-run", "--feedback", str(tmp_path / "f.nc")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'f.nc'}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*held, "f.nc"])
+    feedback = read_feedback(tmp_path / "f.nc")
+    np.testing.assert_array_equal(feedback.background_departure, feedback.analysis_departure)
+
+
+def test_a_rule_withholds(words, tmp_path, capsys):
+    assert main([*words, "--withhold", "pressure > 60000", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["used"] == 2
+    withheld = {entry["variable"]: entry["withheld"]["count"] for entry in document["variables"]}
+    assert withheld == {"t": 0, "u": 1, "v": 1}
+    assert [entry["variable"] for entry in document["reports"]] == ["t", "u", "v"]
+    line = error_of([*words, "--overwrite", "--withhold", "pressure >"], capsys, 2)
+    assert "--withhold 'pressure >': the rule ends at character 11 instead of a number" in line
+    limit = ["--overwrite", "--max-reject-fraction", "0", "--withhold", "pressure > 60000"]
+    assert main([*words, *limit]) == 0  # withheld is not rejected
+
+
+def test_first_guesses_at_other_times(words, tmp_path, capsys):
+    """The background is a degree warmer three hours later: an observation one hour late sees a third of it."""
+    save(dataset(["t", "u", "v", "z"]), tmp_path / "bg.nc")
+    with xr.open_dataset(tmp_path / "bg.nc", decode_times=False) as held:
+        later = held.load()
+    later["t"] = later["t"] + 1.0
+    later["time"] = later["time"] + 3  # hours
+    later.to_netcdf(tmp_path / "later.nc")
+    observations(tmp_path, ROWS[0].replace("12:00:00", "13:00:00"))
+    departures = {}
+    for name, extra in (("one", []), ("two", ["--fgat", str(tmp_path / "later.nc")])):
+        options = [*extra, "--dry-run", "--feedback", str(tmp_path / f"{name}.nc"), "--json"]
+        assert main([*words, *options]) == 0
+        document = json.loads(capsys.readouterr().out)
+        departures[name] = read_feedback(tmp_path / f"{name}.nc").background_departure[0]
+    assert departures["one"] - departures["two"] == pytest.approx(1 / 3, abs=1e-5)
+    assert document["log"]["first_guesses"] == "2020-03-01T12:00Z, 2020-03-01T15:00Z"
+    assert (document["log"]["late"], document["log"]["outside_first_guesses"]) == (1, 0)
+    (tmp_path / "later.nc").unlink()
+    assert "later.nc" in error_of([*words, "--fgat", str(tmp_path / "later.nc")], capsys, 66)
 
 
 def test_standard_input(words, monkeypatch, capsys):

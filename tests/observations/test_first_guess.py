@@ -1,0 +1,81 @@
+"""The first guess at the observations' own times: numbers by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.grid import Grid
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.observations.first_guess import first_guess
+from tests.support.observations import observations
+
+GRID = Grid.equiangular(8, 16)
+CHANNELS = (Channel("t", 50_000.0), Channel("u", 50_000.0))
+NOON = np.datetime64("2020-01-01T12", "ns")
+
+
+def state(hour: int, t: float, u: float = 0.0, channels=CHANNELS) -> State:
+    fields = torch.tensor([t, u], dtype=torch.float64)[: len(channels), None, None].expand(-1, *GRID.shape).clone()
+    return State(fields, channels, GRID, np.datetime64("2020-01-01T00", "ns") + np.timedelta64(hour, "h"))
+
+
+def table(*minutes):
+    """Temperatures at minutes from noon; None is no time."""
+    times = [np.datetime64("NaT") if m is None else NOON + np.timedelta64(m, "m") for m in minutes]
+    return observations("t", np.zeros(len(minutes)), time=np.array(times, dtype="datetime64[ns]"))
+
+
+def others(*states: State):
+    return {made.time: (lambda made=made: made) for made in states}
+
+
+def test_linear_between_times_and_constant_beyond():
+    """265 at 9, 270 at 12, 282 at 15 o'clock."""
+    guess = first_guess(state(12, 270.0), table(0, -90, 60, -400, 400, None), others(state(15, 282.0), state(9, 265.0)))
+    np.testing.assert_allclose(guess(state(12, 270.0).values), [270.0, 267.5, 274.0, 265.0, 282.0, 270.0], atol=1e-9)
+    assert guess.outside.tolist() == [False, False, False, True, True, False]
+    assert [str(time)[11:13] for time in guess.times] == ["09", "12", "15"]
+
+
+def test_an_increment_counts_in_full_at_every_time():
+    guess = first_guess(state(12, 270.0), table(-90, 60), others(state(15, 282.0), state(9, 265.0)))
+    np.testing.assert_allclose(guess(state(12, 271.5).values), [269.0, 275.5], atol=1e-9)
+
+
+def test_one_time_is_no_tendency():
+    for held in ({}, others(state(12, 999.0))):
+        guess = first_guess(state(12, 270.0), table(-90, 60), held)
+        np.testing.assert_array_equal(guess(state(12, 270.0).values), [270.0, 270.0])
+
+
+def test_times_that_no_observation_needs_are_not_read():
+    def unwanted() -> State:
+        raise AssertionError("read")
+
+    held = others(state(15, 282.0)) | {state(18, 0.0).time: unwanted, state(3, 0.0).time: unwanted}
+    guess = first_guess(state(12, 270.0), table(0, 60), held)
+    np.testing.assert_allclose(guess(state(12, 270.0).values), [270.0, 274.0])
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (state(15, 1.0, channels=CHANNELS[:1]), "at 2020-01-01T15:00Z lacks u500"),
+        (replace(state(15, 1.0), values=state(15, 1.0).values[None]), "holds several members"),
+        (replace(state(15, 1.0), grid=replace(GRID, longitudes=tuple(x + 1 for x in GRID.longitudes))), "another grid"),
+    ],
+)
+def test_a_time_that_does_not_fit_is_refused(other, words):
+    with pytest.raises(BadDataError, match=words):
+        first_guess(state(12, 270.0), table(60), others(other))
+
+
+def test_an_orography_need_not_be_said_again():
+    ground = state(12, 270.0, 50.0, channels=(CHANNELS[0], Channel("orog")))
+    later = state(15, 282.0, channels=CHANNELS[:1])
+    assert first_guess(ground, table(60), others(later))(ground.values).tolist() == [pytest.approx(274.0)]
