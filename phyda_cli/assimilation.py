@@ -149,7 +149,7 @@ def assimilate(
     checked = _check_reports(checked)
     trials = 0
     if options.update and scale > WORTHWHILE_SCALE:
-        checked, trials = _ask_neighbours(method, background, checked, equivalent, sigma, table)
+        checked, trials = _ask_neighbours(method, background, checked, equivalent, equivalents, sigma, table)
     checked = set_aside(reduce(checked, equivalent, time=time, window=window, quality=quality))
 
     log: Log = {
@@ -214,19 +214,20 @@ def _ask_neighbours(
     background: State,
     candidates: Observations,
     equivalent: NDArray[np.float64],
+    equivalents: NDArray[np.float64] | None,
     sigma: NDArray[np.float64],
     table: ErrorTable,
 ) -> tuple[Observations, int]:
     """The candidates, judged by trial analyses until nothing changes; and how many of these it took.
 
-    equivalent: H(x_b). sigma: σ_b of a short forecast at the observations.
+    equivalent: H(x_b), equivalents: H(x_i) of an ensemble. sigma: σ_b of a short forecast at the observations.
     """
     method, checked, trials = method.without_members(), candidates, 0
     active = is_active(candidates)
     reach = operator_at(method.background_error(), candidates, extend="increment")
     sigma = np.where(reach.defined, sigma, _UNJUDGED)
     while trials < ROUNDS and bool((candidates.used & active).any()):
-        trial = _analyse(method, background, set_aside(checked), equivalent).mean
+        trial = _analyse(method, background, set_aside(checked), equivalent, equivalents).mean
         judged = check_neighbours(candidates, equivalent + reach(trial.values).numpy(), sigma, table)
         before, checked, trials = checked.used, _check_reports(judged), trials + 1
         if np.array_equal(checked.used[active], before[active]):

@@ -119,6 +119,24 @@ def test_the_background_check_is_as_wide_as_the_ensemble() -> None:
         assert result.feedback.observations.flag[0] == flag
 
 
+@pytest.mark.parametrize("name", ["letkf", "3dvar"])
+def test_a_wide_background_check_asks_the_neighbours(name: str) -> None:
+    """A scale above 1.5 makes trial analyses, of ensembles as of others; good observations pass them."""
+    truth, members = twin()
+    method = threedvar(members) if name == "3dvar" else LETKF(members, radius=2500e3, vertical_radius=1.0)
+    options = AssimilationOptions(np.timedelta64(3, "h"), background_error_scale=2.0)
+    result = assimilate(
+        replace(members, values=members.values.mean(0)),
+        observe(truth, 200, seed=5),
+        method=method,
+        table=default_error_table(),
+        options=options,
+    )
+    assert int(result.log["trials"]) >= 1
+    assert int(result.log["used"]) >= 195
+    assert error(result.state.values, truth) < error(members.values.mean(0), truth)
+
+
 def test_humidity_of_every_member_has_its_own_background_for_a_limit() -> None:
     """Far from all observations a supersaturated member stays as it is, though the mean is far from saturation."""
     _, members = twin()
