@@ -88,20 +88,21 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def output_lock(path: Path, *, until: float = 0.0) -> Iterator[None]:
+def output_lock(path: Path, *, until: float | None = None) -> Iterator[None]:
     """Hold an output for this process while it works; another run for the same output ends at once, or waits.
 
     The lock is a hidden file beside the output, removed at the end; one that a killed run left behind is taken over,
-    and its temporaries are removed. until: the moment (`time.monotonic`) up to which to wait for another process.
+    and its temporaries are removed. until: the moment (`time.monotonic`) up to which to wait for the other; None: not.
     Raises LockedError when that holds it still, CannotWriteError when it cannot be made.
     """
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}.lock")
     pause = 0.05
     while (descriptor := _try(lock, path)) is None:
-        left = until - time.monotonic()
+        left = 0.0 if until is None else until - time.monotonic()
         if left <= 0:
-            raise LockedError(f"{path}: another run is writing this output; try again later, or give --wait")
+            remedy = "try again later" if until is None else "try again later, or give a longer --wait"
+            raise LockedError(f"{path}: another run is writing this output; {remedy}")
         if pause == 0.05:
             _log.info("%s: another run is writing this output; waiting for it", path)
         time.sleep(min(pause, left))
