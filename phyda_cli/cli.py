@@ -21,6 +21,7 @@ from phyda_cli.commands.prepare import prepare
 from phyda_cli.commands.train import train
 from phyda_cli.console import LogFormat, console, discard_stdout
 from phyda_cli.errors import ExitCode, PhydaError
+from phyda_cli.formats.atomic import remove_unfinished
 
 _MEANINGS: Final = {
     ExitCode.DONE: "done, and the output is on disk",
@@ -46,6 +47,7 @@ _USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if is
 """Every usage error of typer: it exports only this one of them, their common base is its parent."""
 
 _UNREADABLE: Final = "is not readable"
+_ENDED: Final = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
 
 app = typer.Typer(
     name="phyda",
@@ -100,6 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 128 + signal.SIGPIPE
+    except (Ended, KeyboardInterrupt) as error:  # came outside of the command
+        code = int(str(error.code)) if isinstance(error, Ended) else 128 + signal.SIGINT
+    if code in _ENDED:
+        remove_unfinished()
     return code
 
 

@@ -34,6 +34,9 @@ _LONGEST_PAUSE: Final = 1.0
 """Between two looks at a lock that is waited for [s]."""
 LOCK_HINT: Final = "this file system gives no locks (NFS without lockd?): set HDF5_USE_FILE_LOCKING=FALSE"
 
+_unfinished: Final[set[Path]] = set()
+"""What this process has made and must not leave behind: a signal may come between two statements."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -66,6 +69,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     target = check_target(path, overwrite=overwrite)
     temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{target.suffix}")
+    _unfinished.add(temporary)
     try:
         _create(temporary, like=target)
         yield temporary
@@ -85,6 +89,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
 
 
 @contextlib.contextmanager
@@ -115,8 +120,16 @@ def output_lock(path: Path, *, until: float | None = None) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+            _unfinished.discard(lock)
     finally:
         os.close(descriptor)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporaries and locks of this process, which is about to end by a signal."""
+    while _unfinished:
+        with contextlib.suppress(OSError):
+            _unfinished.pop().unlink(missing_ok=True)
 
 
 def locks_work(path: Path) -> bool:
@@ -146,6 +159,7 @@ def _try(lock: Path, path: Path) -> int | None:
         raise CannotWriteError(f"{path}: {error.strerror}; free space or choose another place") from error
     try:
         if _take(descriptor, lock):
+            _unfinished.add(lock)
             taken, descriptor = descriptor, -1
             return taken
         return None
