@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import logging
+import multiprocessing
+import os
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Final
 
@@ -46,6 +51,8 @@ _COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose
 _USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if issubclass(base, Exception))
 """Every usage error of typer: it exports only this one of them, their common base is its parent."""
 
+GRACE: Final = 5.0
+"""How long a run may take to end after a signal [s]."""
 _UNREADABLE: Final = "is not readable"
 _ENDED: Final = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
 
@@ -94,19 +101,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run phyda and return the exit code."""
     words = _globals_first(sys.argv[1:] if arguments is None else arguments)
     console.json, debug = "--json" in words, "--debug" in words  # for errors that come before the options are parsed
-    _catch_signals()
-    try:
-        code = _run(words, debug=debug)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()
-        return 128 + signal.SIGPIPE
-    except (Ended, KeyboardInterrupt) as error:  # came outside of the command
-        code = int(str(error.code)) if isinstance(error, Ended) else 128 + signal.SIGINT
-    if code in _ENDED:
-        remove_unfinished()
-    return code
+    with _signals_as_exceptions():
+        try:
+            code = _run(words, debug=debug)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            discard_stdout()
+            return 128 + signal.SIGPIPE
+        except Ended as error:  # came outside of the command
+            code = int(str(error.code))
+        if code in _ENDED:
+            remove_unfinished()
+        return code
 
 
 def _run(words: Sequence[str], *, debug: bool) -> int:
@@ -114,8 +121,6 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
     caught: Exception
     try:
         outcome = app(args=list(words), prog_name="phyda", standalone_mode=False)
-        if outcome == 128 + signal.SIGINT:  # typer turns KeyboardInterrupt into this
-            console.failure("ended by SIGINT", code=outcome, kind="Ended")
         return outcome if isinstance(outcome, int) else ExitCode.DONE
     except PhydaError as error:
         caught, message, code = error, str(error), int(error.exit_code)
@@ -165,13 +170,39 @@ def _globals_first(words: Sequence[str]) -> list[str]:
     return [*front, *rest, *words[end:]]
 
 
-def _catch_signals() -> None:
-    """Make SIGTERM and SIGHUP exceptions, unless the caller (nohup) has them ignored."""
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Make SIGTERM, SIGINT and SIGHUP exceptions, unless the caller (nohup, a job in the background) has them ignored.
+
+    An exception that comes at any moment may find a library with a lock half taken, and then wait for itself; or a
+    destructor, which swallows it. So a thread ends the process when it is still there after `GRACE`.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
+        _thread.start_new_thread(_end_for_sure, (number,))  # of `threading` a lock may be held just now
         raise Ended(number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, end)
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    caught = {
+        n: old for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if (old := signal.getsignal(n)) in defaults
+    }
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, old in caught.items():
+            if signal.getsignal(number) is end:
+                signal.signal(number, old)
+
+
+def _end_for_sure(number: int) -> None:
+    """End the process after a while, with the processes that it has started; the outputs are whole at any moment."""
+    time.sleep(GRACE)
+    remove_unfinished()
+    for child in multiprocessing.active_children():
+        child.kill()
+    with contextlib.suppress(OSError):
+        os.write(2, f"phyda: error: ended by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)

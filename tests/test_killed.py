@@ -30,12 +30,12 @@ def writer(work):
     if child == 0:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
-            cli._catch_signals()
-            os.write(write, b"x")
-            while True:
-                work()
-        except (SystemExit, KeyboardInterrupt) as error:  # the signal came before the run
-            os._exit(int(str(error.code)) if isinstance(error, SystemExit) else 128 + signal.SIGINT)
+            with cli._signals_as_exceptions():
+                os.write(write, b"x")
+                while True:
+                    work()
+        except SystemExit as error:  # the signal came before the run
+            os._exit(int(str(error.code)))
         finally:
             os._exit(1)
     os.close(write)
