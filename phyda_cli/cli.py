@@ -89,6 +89,10 @@ def _settings(
     console.start()
 
 
+_received: Final[list[int]] = []
+"""The signals that ask this run to end."""
+
+
 class Ended(SystemExit):
     """A signal asks the process to end; an exception, so that temporaries and locks are cleaned up."""
 
@@ -143,8 +147,11 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
             code, message = int(ExitCode.LOCKED), f"out of memory: {error or type(error).__name__}; use fewer members"
     if debug:
         traceback.print_exception(caught)
+    kind = type(caught).__name__
+    if _received:  # a library has made another exception of that of the signal
+        message, code, kind = f"ended by {signal.Signals(_received[0]).name}", 128 + _received[0], "Ended"
     logging.getLogger(__name__).debug("exit code %d", code)
-    console.failure(message, code=code, kind=type(caught).__name__)
+    console.failure(message, code=code, kind=kind)
     return code
 
 
@@ -180,9 +187,11 @@ def _signals_as_exceptions() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
+        _received.append(number)
         _thread.start_new_thread(_end_for_sure, (number,))  # of `threading` a lock may be held just now
         raise Ended(number)
 
+    _received.clear()
     defaults = (signal.SIG_DFL, signal.default_int_handler)
     caught = {
         n: old for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if (old := signal.getsignal(n)) in defaults

@@ -212,6 +212,26 @@ def test_a_run_that_is_stuck_ends_all_the_same(tmp_path, number):
     assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
 
 
+CHANGED = """
+import os, signal
+from phyda_cli import cli
+from phyda_cli.errors import BadDataError
+def app(**options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(10**8))
+    except SystemExit:
+        raise BadDataError("damaged")  # as C libraries do that take any exception for their own
+cli.app = app
+sys.exit(main())
+"""
+
+
+def test_a_signal_that_a_library_takes_for_damage_is_a_signal():
+    done = run(CHANGED)
+    assert (done.returncode, done.stderr) == (143, "phyda: error: ended by SIGTERM\n")
+
+
 def test_nobody_reads_the_output():
     read, write = os.pipe()
     os.close(read)
