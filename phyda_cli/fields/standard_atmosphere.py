@@ -28,5 +28,6 @@ def standard_height(pressure: ArrayLike) -> Floats:
     p = np.where((p > 0) & np.isfinite(p), p, np.nan)
     exponent = R_DRY * LAPSE_RATE / GRAVITY
     below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / _SEA_LEVEL_PRESSURE) ** exponent)
-    above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
+    with np.errstate(over="ignore"):  # of a pressure next to zero the height is infinite
+        above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
     return np.asarray(np.where(p >= _TROPOPAUSE_PRESSURE, below, above))
