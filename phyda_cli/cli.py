@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import logging
+import multiprocessing
+import os
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Final
 
@@ -21,6 +26,7 @@ from phyda_cli.commands.prepare import prepare
 from phyda_cli.commands.train import train
 from phyda_cli.console import LogFormat, console, discard_stdout
 from phyda_cli.errors import ExitCode, PhydaError
+from phyda_cli.formats.atomic import remove_unfinished
 
 _MEANINGS: Final = {
     ExitCode.DONE: "done, and the output is on disk",
@@ -45,7 +51,10 @@ _COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose
 _USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if issubclass(base, Exception))
 """Every usage error of typer: it exports only this one of them, their common base is its parent."""
 
+GRACE: Final = 5.0
+"""How long a run may take to end after a signal [s]."""
 _UNREADABLE: Final = "is not readable"
+_ENDED: Final = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
 
 app = typer.Typer(
     name="phyda",
@@ -80,6 +89,10 @@ def _settings(
     console.start()
 
 
+_received: Final[list[int]] = []
+"""The signals that ask this run to end."""
+
+
 class Ended(SystemExit):
     """A signal asks the process to end; an exception, so that temporaries and locks are cleaned up."""
 
@@ -92,15 +105,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run phyda and return the exit code."""
     words = _globals_first(sys.argv[1:] if arguments is None else arguments)
     console.json, debug = "--json" in words, "--debug" in words  # for errors that come before the options are parsed
-    _catch_signals()
-    try:
-        code = _run(words, debug=debug)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()
-        return 128 + signal.SIGPIPE
-    return code
+    with _signals_as_exceptions():
+        try:
+            code = _run(words, debug=debug)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            discard_stdout()
+            return 128 + signal.SIGPIPE
+        except Ended as error:  # came outside of the command
+            code = int(str(error.code))
+        if code in _ENDED:
+            remove_unfinished()
+        return code
 
 
 def _run(words: Sequence[str], *, debug: bool) -> int:
@@ -108,8 +125,6 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
     caught: Exception
     try:
         outcome = app(args=list(words), prog_name="phyda", standalone_mode=False)
-        if outcome == 128 + signal.SIGINT:  # typer turns KeyboardInterrupt into this
-            console.failure("ended by SIGINT", code=outcome, kind="Ended")
         return outcome if isinstance(outcome, int) else ExitCode.DONE
     except PhydaError as error:
         caught, message, code = error, str(error), int(error.exit_code)
@@ -132,8 +147,11 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
             code, message = int(ExitCode.LOCKED), f"out of memory: {error or type(error).__name__}; use fewer members"
     if debug:
         traceback.print_exception(caught)
+    kind = type(caught).__name__
+    if _received:  # a library has made another exception of that of the signal
+        message, code, kind = f"ended by {signal.Signals(_received[0]).name}", 128 + _received[0], "Ended"
     logging.getLogger(__name__).debug("exit code %d", code)
-    console.failure(message, code=code, kind=type(caught).__name__)
+    console.failure(message, code=code, kind=kind)
     return code
 
 
@@ -159,13 +177,41 @@ def _globals_first(words: Sequence[str]) -> list[str]:
     return [*front, *rest, *words[end:]]
 
 
-def _catch_signals() -> None:
-    """Make SIGTERM and SIGHUP exceptions, unless the caller (nohup) has them ignored."""
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Make SIGTERM, SIGINT and SIGHUP exceptions, unless the caller (nohup, a job in the background) has them ignored.
+
+    An exception that comes at any moment may find a library with a lock half taken, and then wait for itself; or a
+    destructor, which swallows it. So a thread ends the process when it is still there after `GRACE`.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
+        _received.append(number)
+        _thread.start_new_thread(_end_for_sure, (number,))  # of `threading` a lock may be held just now
         raise Ended(number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, end)
+    _received.clear()
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    caught = {
+        n: old for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if (old := signal.getsignal(n)) in defaults
+    }
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, old in caught.items():
+            if signal.getsignal(number) is end:
+                signal.signal(number, old)
+
+
+def _end_for_sure(number: int) -> None:
+    """End the process after a while, with the processes that it has started; the outputs are whole at any moment."""
+    time.sleep(GRACE)
+    remove_unfinished()
+    for child in multiprocessing.active_children():
+        child.kill()
+    with contextlib.suppress(OSError):
+        os.write(2, f"phyda: error: ended by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)

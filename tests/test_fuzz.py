@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
@@ -73,6 +73,10 @@ def core(tmp_path_factory):
     return place, background, OptimalInterpolation(ThreeDVar(errors).background_error())
 
 
+@example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,inf,t,265,50000")
+@example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,inf")
+@example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,1.8e306")
+@example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,1e-306")
 @given(content=tables() | st.binary(max_size=200))
 @settings(max_examples=TABLES, deadline=SECONDS * 1000, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_any_table_is_read_and_assimilated_or_refused_in_one_line(core, content):

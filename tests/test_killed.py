@@ -29,10 +29,13 @@ def writer(work):
     child = os.fork()
     if child == 0:
         try:
-            cli._catch_signals()
-            os.write(write, b"x")
-            while True:
-                work()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
+            with cli._signals_as_exceptions():
+                os.write(write, b"x")
+                while True:
+                    work()
+        except SystemExit as error:  # the signal came before the run
+            os._exit(int(str(error.code)))
         finally:
             os._exit(1)
     os.close(write)
@@ -107,7 +110,4 @@ def quietly(words: list[str]) -> int:
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)
-    try:
-        return cli.main(words)
-    except (SystemExit, KeyboardInterrupt) as error:  # came outside of the command
-        return int(str(error.code)) if isinstance(error, SystemExit) else 128 + signal.SIGINT
+    return cli.main(words)

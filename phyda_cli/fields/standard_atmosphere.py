@@ -24,12 +24,13 @@ _TROPOPAUSE_PRESSURE: Final = 22_632.06
 
 
 def standard_height(pressure: ArrayLike) -> Floats:
-    """Height [gpm] of a pressure [Pa] in the standard atmosphere; NaN where the pressure is not positive."""
+    """Height [gpm] of a pressure [Pa] in the standard atmosphere; NaN where the pressure is not positive and finite."""
     p = np.asarray(pressure, dtype=np.float64)
-    p = np.where(p > 0, p, np.nan)
+    p = np.where((p > 0) & np.isfinite(p), p, np.nan)
     exponent = R_DRY * LAPSE_RATE / GRAVITY
     below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / SEA_LEVEL_PRESSURE) ** exponent)
-    above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
+    with np.errstate(over="ignore"):  # of a pressure next to zero the height is infinite
+        above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
     return np.asarray(np.where(p >= _TROPOPAUSE_PRESSURE, below, above))
 
 

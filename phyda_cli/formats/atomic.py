@@ -34,6 +34,9 @@ _LONGEST_PAUSE: Final = 1.0
 """Between two looks at a lock that is waited for [s]."""
 LOCK_HINT: Final = "this file system gives no locks (NFS without lockd?): set HDF5_USE_FILE_LOCKING=FALSE"
 
+_unfinished: Final[set[Path]] = set()
+"""What this process has made and must not leave behind: a signal may come between two statements."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -66,6 +69,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     target = check_target(path, overwrite=overwrite)
     temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{target.suffix}")
+    _unfinished.add(temporary)
     try:
         _create(temporary, like=target)
         yield temporary
@@ -85,23 +89,25 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
 
 
 @contextlib.contextmanager
-def output_lock(path: Path, *, until: float = 0.0) -> Iterator[None]:
+def output_lock(path: Path, *, until: float | None = None) -> Iterator[None]:
     """Hold an output for this process while it works; another run for the same output ends at once, or waits.
 
     The lock is a hidden file beside the output, removed at the end; one that a killed run left behind is taken over,
-    and its temporaries are removed. until: the moment (`time.monotonic`) up to which to wait for another process.
+    and its temporaries are removed. until: the moment (`time.monotonic`) up to which to wait for the other; None: not.
     Raises LockedError when that holds it still, CannotWriteError when it cannot be made.
     """
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}.lock")
     pause = 0.05
     while (descriptor := _try(lock, path)) is None:
-        left = until - time.monotonic()
+        left = 0.0 if until is None else until - time.monotonic()
         if left <= 0:
-            raise LockedError(f"{path}: another run is writing this output; try again later, or give --wait")
+            remedy = "try again later" if until is None else "try again later, or give a longer --wait"
+            raise LockedError(f"{path}: another run is writing this output; {remedy}")
         if pause == 0.05:
             _log.info("%s: another run is writing this output; waiting for it", path)
         time.sleep(min(pause, left))
@@ -114,8 +120,16 @@ def output_lock(path: Path, *, until: float = 0.0) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+            _unfinished.discard(lock)
     finally:
         os.close(descriptor)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporaries and locks of this process, which is about to end by a signal."""
+    while _unfinished:
+        with contextlib.suppress(OSError):
+            _unfinished.pop().unlink(missing_ok=True)
 
 
 def locks_work(path: Path) -> bool:
@@ -145,6 +159,7 @@ def _try(lock: Path, path: Path) -> int | None:
         raise CannotWriteError(f"{path}: {error.strerror}; free space or choose another place") from error
     try:
         if _take(descriptor, lock):
+            _unfinished.add(lock)
             taken, descriptor = descriptor, -1
             return taken
         return None

@@ -179,7 +179,7 @@ def _build(
     result = Observations(
         variable=cells.name.copy(),
         latitude=_numbers(latitude_text),
-        longitude=np.where(usual, np.mod(longitude, 360.0), longitude),
+        longitude=np.where(usual, np.mod(np.where(usual, longitude, 0.0), 360.0), longitude),
         pressure=pressure,
         value=_numbers(cells.value),
         error=_numbers(error_text),

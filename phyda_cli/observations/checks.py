@@ -120,7 +120,9 @@ def _check_values(observations: Observations) -> Observations:
         result = reject_rows(result, rows & ((o.value < low) | (o.value > high)), Flag.BOUNDS, describe)
     height = standard_height(o.pressure)
     too_low = (o.variable == "z") & (height > _CLEAR_HEIGHT) & (o.value < _HEIGHT_AS_GEOPOTENTIAL * GRAVITY * height)
-    as_hectopascal = np.abs(o.value / (GRAVITY * standard_height(100.0 * o.pressure)) - 1.0) < _NEAR_STANDARD
+    with np.errstate(over="ignore"):  # of a pressure that is no pressure
+        hectopascal = 100.0 * o.pressure
+    as_hectopascal = np.abs(o.value / (GRAVITY * standard_height(hectopascal)) - 1.0) < _NEAR_STANDARD
 
     def describe_height(i: int) -> str:
         hint = "height in m: name it gh or set the unit to m"

@@ -177,6 +177,61 @@ def test_interrupt_exits_130():
     assert (done.returncode, done.stderr) == (130, "phyda: error: ended by SIGINT\n")
 
 
+STUCK = """
+import threading
+from pathlib import Path
+from phyda_cli import cli
+from phyda_cli.formats.atomic import atomic_path, output_lock
+cli.GRACE = 0.2
+def app(**options):
+    target = Path(sys.argv[1])
+    with output_lock(target), atomic_path(target, overwrite=True):
+        lock = threading.Lock()
+        try:
+            print("ready", flush=True)
+            lock.acquire()
+            lock.acquire()
+        finally:
+            lock.acquire()  # a library that waits for itself
+cli.app = app
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stuck_ends_all_the_same(tmp_path, number):
+    target = tmp_path / "a.nc"
+    target.write_text("old")
+    command = [*PYTHON[:2], PYTHON[2] + STUCK, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={}) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(number)
+        _, err = child.communicate(timeout=30)
+    assert (child.returncode, err) == (128 + number, f"phyda: error: ended by {number.name}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]
+
+
+CHANGED = """
+import os, signal
+from phyda_cli import cli
+from phyda_cli.errors import BadDataError
+def app(**options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(10**8))
+    except SystemExit:
+        raise BadDataError("damaged")  # as C libraries do that take any exception for their own
+cli.app = app
+sys.exit(main())
+"""
+
+
+def test_a_signal_that_a_library_takes_for_damage_is_a_signal():
+    done = run(CHANGED)
+    assert (done.returncode, done.stderr) == (143, "phyda: error: ended by SIGTERM\n")
+
+
 def test_nobody_reads_the_output():
     read, write = os.pipe()
     os.close(read)

@@ -225,7 +225,7 @@ def test_waiting_ends(tmp_path):
     began = time.monotonic()
     with (
         output_lock(tmp_path / "a"),
-        pytest.raises(LockedError, match="try again later, or give --wait"),
+        pytest.raises(LockedError, match="try again later, or give a longer --wait"),
         output_lock(tmp_path / "a", until=began + 0.2),
     ):
         pytest.fail("the lock was given twice")

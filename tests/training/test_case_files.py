@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError, InputMissingError, WorkerError
 from phyda_cli.formats.background_error import read_background_error
 from phyda_cli.model.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
@@ -43,6 +45,19 @@ def test_a_shard_is_the_same_whoever_makes_it_and_others_stay(place, tmp_path):
     assert made[0].read_bytes() == shard_path(place.cases / "validation", 0).read_bytes()
     assert made[1].stat().st_mtime_ns == kept
     assert list(make_cases(validation, tmp_path / "together", count=129)) == []
+
+
+def killed(number: int, **options: object) -> None:
+    """What the machine does to a process that takes too much memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_said_in_one_line(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(case_files, "make_shard", killed)
+    with pytest.raises(WorkerError, match=r"killed, most likely for memory; give fewer --workers than 2") as caught:
+        list(make_cases(place.source("validation", 8), tmp_path, count=2 * case_files.SHARD, workers=2))
+    assert caught.value.exit_code == 75
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_shards_of_a_directory_are_joined(place, cases, tmp_path):

@@ -242,3 +242,13 @@ def test_a_store_with_other_variables_than_b_is_refused(words, place, capsys, mo
     more = replace(place.opened(), channels=(*CHANNELS, Channel("t", 100_000.0)))
     monkeypatch.setattr("phyda_cli.preparation.store.open_store", lambda path: more)
     refused(words, 65, capsys, "lacks t at 100000 Pa")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfes\x00", "höhe = 1".encode("latin-1"), b"seed = \x00", b"\x89HDF\r\n\x1a\n"]
+)
+def test_a_configuration_that_is_no_text_is_a_config_error(words, tmp_path, capsys, content):
+    (tmp_path / "c.toml").write_bytes(content)
+    words[words.index("--preset") : words.index("--preset") + 2] = ["--config", str(tmp_path / "c.toml")]
+    assert main(words) == 78
+    assert "c.toml: not a TOML file" in capsys.readouterr().err
