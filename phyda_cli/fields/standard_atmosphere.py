@@ -1,4 +1,4 @@
-"""The ICAO standard atmosphere: the height of a pressure.
+"""The ICAO standard atmosphere: the height of a pressure, and back.
 
 z(p) = (T₀/Γ)·(1 − (p/p₀)^(R_d Γ/g))      p ≥ p_t
 z(p) = z_t + (R_d T_t/g)·ln(p_t/p)         p < p_t        (isothermal, as up to 20 km)
@@ -30,3 +30,13 @@ def standard_height(pressure: ArrayLike) -> Floats:
     below = _SEA_LEVEL_TEMPERATURE / LAPSE_RATE * (1.0 - (p / _SEA_LEVEL_PRESSURE) ** exponent)
     above = _TROPOPAUSE_HEIGHT + R_DRY * _TROPOPAUSE_TEMPERATURE / GRAVITY * np.log(_TROPOPAUSE_PRESSURE / p)
     return np.asarray(np.where(p >= _TROPOPAUSE_PRESSURE, below, above))
+
+
+def standard_pressure(height: ArrayLike) -> Floats:
+    """Pressure [Pa] at a height [gpm] in the standard atmosphere, the inverse of `standard_height`."""
+    z = np.asarray(height, dtype=np.float64)
+    exponent = GRAVITY / (R_DRY * LAPSE_RATE)
+    base = 1.0 - LAPSE_RATE / _SEA_LEVEL_TEMPERATURE * np.minimum(z, _TROPOPAUSE_HEIGHT)
+    below = _SEA_LEVEL_PRESSURE * base**exponent
+    above = _TROPOPAUSE_PRESSURE * np.exp(GRAVITY * (_TROPOPAUSE_HEIGHT - z) / (R_DRY * _TROPOPAUSE_TEMPERATURE))
+    return np.asarray(np.where(z <= _TROPOPAUSE_HEIGHT, below, above))
