@@ -24,6 +24,8 @@ _EDITIONS: Final = (2, 3, 4)
 _COMPRESSED: Final = 0x40
 _LONGEST_GAP: Final = 512
 """A bulletin's trailer and header between two messages are shorter than this [byte]."""
+_RECORD_ENDS: Final = 16
+"""Padding to 8 bytes and the lengths of two Fortran records."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def scan_messages(content: bytes, label: str) -> list[Message | Damage]:
 
 def _is_filler(gap: bytes) -> bool:
     """Whether bytes between messages are padding, record lengths or the text of bulletins."""
-    return len(gap) <= 8 or not gap.strip(b"\0") or (len(gap) <= _LONGEST_GAP and max(gap) < 0x80)
+    return len(gap) <= _RECORD_ENDS or not gap.strip(b"\0") or (len(gap) <= _LONGEST_GAP and max(gap) < 0x80)
 
 
 def _message(raw: bytes, number: int, offset: int) -> Message | Damage:

@@ -23,6 +23,8 @@ from phyda_cli.formats.dx_tables import DxTables, Element
 _BYTE_COUNT: Final = 63_000
 _PREFIXES: Final = (360_001, 360_002, 360_003, 360_004)
 """NCEP's delayed replications of the sequence that follows: 16, 8, 8 (a stack of events) and 1 bit."""
+_LONGEST_PADDING: Final = 16
+"""Bits after the data of a subset: a count of 8 and up to 8 of padding."""
 _DEEPEST: Final = 32
 _LONGEST: Final = 200_000
 """More elements than this in one template are no template."""
@@ -94,7 +96,7 @@ class Decoder:
                 position = _execute(program, data, position, min(stop, end), into)
             except IndexError:
                 position = -1
-            ends = 0 <= position <= stop and (not counted or stop == end or stop - position < 16)
+            ends = 0 <= position <= stop and (not counted or stop == end or stop - position <= _LONGEST_PADDING)
             if not ends:
                 lost += 1
                 del into.element[before:], into.number[before:]
