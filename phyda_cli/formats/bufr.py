@@ -8,8 +8,8 @@ of which no message can be read, is refused.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from phyda_cli.formats.bufr_messages import Damage, Message, scan_messages
 from phyda_cli.formats.bufr_reports import read_reports
 from phyda_cli.formats.dx_tables import DX_CATEGORY, DxTables
 from phyda_cli.formats.prepbufr import is_prepbufr, read_prepbufr
-from phyda_cli.observations.table import Observations
+from phyda_cli.observations.table import Flag, Observations
 
 _logger = logging.getLogger(__name__)
+
+_REASONS: Final = 3
+"""How many reasons the warning names."""
 
 
 def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
@@ -50,12 +53,16 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
         observations, unread = read_prepbufr(messages, tables, str(path), reference_time)
     else:
         observations, unread = read_reports(messages, str(path))
-    if unread:
-        reason, count = unread.most_common(1)[0]
-        if not np.any(observations.variable != ""):
-            raise BadDataError(f"{path}: none of its {len(messages)} messages can be read: {reason}")
-        _logger.warning(
-            "%s: %d messages or reports of %d messages are not read; most (%d): %s",
-            path, sum(unread.values()), len(messages), count, reason,
-        )  # fmt: skip
+    if unread and not np.any(observations.variable != ""):
+        raise BadDataError(f"{path}: none of its {len(messages)} messages can be read: {unread.most_common(1)[0][0]}")
+    bare = int(np.sum((observations.variable == "") & (observations.flag == Flag.MISSING)))
+    parts = [f"{count} times: {reason}" for reason, count in unread.most_common(_REASONS)]
+    if len(unread) > _REASONS:
+        parts.append(
+            f"{sum(unread.values()) - sum(n for _, n in unread.most_common(_REASONS))} times for other reasons"
+        )
+    if bare:
+        parts.append(f"{bare} reports hold no quantity that is read")
+    if parts:
+        _logger.warning("%s: of %d messages some are not read: %s", path, len(messages), "; ".join(parts))
     return observations

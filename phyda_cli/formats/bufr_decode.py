@@ -32,8 +32,11 @@ _MISSING: Final = -1e99
 _VERTICAL: Final = frozenset({7002, 7004, 7007, 7009, 7010})
 _QUANTITIES: Final = frozenset({10003, 10008, 10009, 12001, 12003, 12101, 12103, 11001, 11002, 11003, 11004})
 _COUNTS: Final = frozenset({31000, 31001, 31002})
+_COUNT_SLICES: Final = frozenset((count,) for count in (*_COUNTS, 31011, 31012))
 _ABOUT_THE_DATA: Final = frozenset({222_000, 223_000, 224_000, 225_000, 232_000})
 """Operators after which a report holds no further data: quality, substituted values, statistics."""
+_OPERATORS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 21, 22, 23, 24, 25, 32, 35, 36, 37, 41, 42, 43})
+"""The operators (X of 2 X Y) that there are; ecCodes does not survive others."""
 ASIDE: Final = -1
 """The level of elements after such an operator."""
 
@@ -60,8 +63,9 @@ class _Loop:
 
 def decode(message: Message) -> Elements:
     """The elements of a message. Raises BadDataError when ecCodes or the walk finds it unreadable."""
+    _check(message.descriptors)
     try:
-        values, template, texts = _numbers(message.raw)
+        values, template, texts = _numbers(_without_remarks(message))
     except eccodes.CodesInternalError as error:
         raise BadDataError(f"ecCodes cannot decode it: {error}") from None
     if not message.subsets:
@@ -89,6 +93,42 @@ def decode(message: Message) -> Elements:
     report = np.repeat(np.arange(message.subsets), sizes)
     values = np.where(values < _MISSING, np.nan, values)
     return Elements(np.concatenate(descriptors), values, report, np.concatenate(levels), texts)
+
+
+def _check(descriptors: tuple[int, ...]) -> None:
+    """Raise BadDataError for descriptors that are no template; ecCodes does not survive every such list."""
+    ends = [len(descriptors)]
+    for at, descriptor in enumerate(descriptors):
+        kind, x, y = descriptor // 100_000, descriptor // 1000 % 100, descriptor % 1000
+        while at >= ends[-1] and len(ends) > 1:
+            ends.pop()
+        if kind == 1:
+            counted = y == 0
+            if counted and descriptors[at + 1 : at + 2] not in _COUNT_SLICES:
+                raise BadDataError(f"its replication {descriptor:06d} has no count")
+            end = at + 1 + x + counted
+            if x == 0 or end > ends[-1]:
+                raise BadDataError(f"its replication {descriptor:06d} reaches beyond its template")
+            ends.append(end)
+        elif kind == 2 and (x not in _OPERATORS or (x > 21 and y not in (0, 255))):
+            raise BadDataError(f"there is no operator {descriptor:06d}")
+
+
+def _without_remarks(message: Message) -> bytes:
+    """The message without what it says about its own data at its end, where that can be told from the data.
+
+    Reports that stand one behind the other keep it, since the next one begins after it.
+    """
+    cut = next((at for at, entry in enumerate(message.descriptors) if entry in _ABOUT_THE_DATA), None)
+    if cut is None or (message.subsets > 1 and not message.compressed):
+        return message.raw
+    start = len(message.raw) - len(message.data) - 8 - message.description
+    section = bytearray(message.raw[start : start + 7 + 2 * cut])
+    section += b"\0" * (len(section) % 2)
+    section[:3] = len(section).to_bytes(3, "big")
+    result = bytearray(message.raw[:start] + section + message.raw[start + message.description :])
+    result[4:7] = len(result).to_bytes(3, "big")
+    return bytes(result)
 
 
 @contextmanager

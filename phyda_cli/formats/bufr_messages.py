@@ -12,6 +12,7 @@ others: reading goes on at the next "BUFR", and the damage is reported. A file c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -32,8 +33,8 @@ _RECORD_ENDS: Final = 16
 class Message:
     """A whole message. number: from 1 in the file. offset: of its first byte in the file.
 
-    descriptors: F·100000 + X·1000 + Y, as section 3 has them. data: section 4 without its header of 4 bytes.
-    raw: all its bytes. time: of section 1 (UTC, datetime64[s], NaT when it is none).
+    descriptors: F·100000 + X·1000 + Y, as section 3 has them. description: size of section 3 [byte].
+    data: section 4 without its header of 4 bytes. raw: all its bytes. time: of section 1 (UTC, datetime64[s], NaT when it is none).
     """
 
     number: int
@@ -43,6 +44,7 @@ class Message:
     subsets: int
     compressed: bool
     descriptors: tuple[int, ...]
+    description: int
     time: np.datetime64
     data: bytes
     raw: bytes
@@ -129,7 +131,17 @@ def _message(raw: bytes, number: int, offset: int) -> Message | Damage:
     descriptors = (packed >> 14) * 100_000 + (packed >> 8 & 63) * 1000 + (packed & 255)
     compressed = bool(flags & _COMPRESSED)
     return Message(
-        number, offset, edition, category, subsets, compressed, tuple(descriptors.tolist()), time, four[4:], raw
+        number,
+        offset,
+        edition,
+        category,
+        subsets,
+        compressed,
+        tuple(descriptors.tolist()),
+        len(three),
+        time,
+        four[4:],
+        raw,
     )
 
 
@@ -155,6 +167,6 @@ def _time(one: bytes, edition: int) -> np.datetime64:
         rest = one[13:17]
     month, day, hour, minute = rest[0], rest[1], rest[2], rest[3]
     try:
-        return np.datetime64(f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:00", "s")
-    except ValueError:
+        return np.datetime64(datetime(year, month, day, hour % 24, minute), "s") + np.timedelta64(hour // 24, "D")
+    except ValueError:  # a month 0, a minute 60 or more
         return np.datetime64("NaT", "s")

@@ -22,7 +22,15 @@ from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_pressure
 from phyda_cli.formats.bufr_decode import ASIDE, Elements, decode, quiet
 from phyda_cli.formats.bufr_messages import Message
-from phyda_cli.formats.level_rows import Floats, Levels, Quantity, Texts, observations_from_levels, quantity
+from phyda_cli.formats.level_rows import (
+    Floats,
+    Levels,
+    Quantity,
+    Texts,
+    first_values,
+    observations_from_levels,
+    quantity,
+)
 from phyda_cli.observations.table import Flag, Observations
 
 _SURFACE: Final = (0, 1)
@@ -41,6 +49,8 @@ _ELEVATION: Final = (7030, 7001)
 _BAROMETER: Final = (7031,)
 _PRESSURE: Final = (7004,)
 _FLIGHT_LEVEL: Final = (7010, 10070, 7002, 7007)
+_DECIMALS: Final = 6
+"""Of a place [degree]: one more than BUFR holds, so that the South Pole is not beyond −90 by rounding."""
 _STATION: Final = (1001, 1002, 1005, 1007, 1087, 1125, 1126, 1127)
 _STATION_TEXT: Final = (1011, 1063, 1008, 1006, 1128, 1015, 1110, 1019)
 """In the order in which they name a station that has no number."""
@@ -144,14 +154,11 @@ def _levels(
     with_levels = np.unique(key[measured])
     without = np.setdiff1d(np.arange(category.size), with_levels // size) * size
     rows = np.sort(np.concatenate([with_levels, without]))
-    values = np.full((rows.size, _WANTED.size), np.nan)
-    head = np.full((category.size, _WANTED.size), np.nan)
     at = np.minimum(np.searchsorted(rows, key), rows.size - 1)
     inside = rows[at] == key if rows.size else np.zeros(0, bool)
-    # The last assignment stays, so that going backwards the first element of a kind wins.
-    values[at[inside][::-1], element[inside][::-1]] = value[inside][::-1]
+    values = first_values(at[inside], element[inside], value[inside], (rows.size, _WANTED.size))
     on_head = level == 0
-    head[report[on_head][::-1], element[on_head][::-1]] = value[on_head][::-1]
+    head = first_values(report[on_head], element[on_head], value[on_head], (category.size, _WANTED.size))
     of_row = rows // size
     return _Table(values, head[of_row]), of_row, category[of_row], _with_numbers(stations, _Table(head, head))[of_row]
 
@@ -229,8 +236,8 @@ def _observed(
     for index in np.flatnonzero(np.isin(report, list(lost))):
         flag[index], reason[index] = Flag.PRE_QC, lost[int(report[index])]
     levels = Levels(
-        latitude=t.near(*_LATITUDE) + shift[5015],
-        longitude=t.near(*_LONGITUDE) + shift[6015],
+        latitude=np.round(t.near(*_LATITUDE) + shift[5015], _DECIMALS),
+        longitude=np.round(t.near(*_LONGITUDE) + shift[6015], _DECIMALS),
         pressure=pressure,
         elevation=np.where(surface, t.near(*_BAROMETER, *_ELEVATION), t.near(*_ELEVATION)),
         time=_times(t) + np.round(shift[4086]).astype("timedelta64[s]"),

@@ -62,6 +62,14 @@ def quantity(name: str, value: Floats, error: Floats | None = None) -> Quantity:
     return Quantity(name, value, missing if error is None else error, np.zeros(n, np.int16), np.full(n, "", object))
 
 
+def first_values(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, shape: tuple[int, int]) -> Floats:
+    """A table of `shape` with, at each row and column, the first of the values that are for it; NaN without one."""
+    table = np.full(shape, np.nan)
+    places, first = np.unique(row * shape[1] + column, return_index=True)
+    table.ravel()[places] = value[first]
+    return table
+
+
 def observations_from_levels(levels: Levels, quantities: list[Quantity], label: str) -> Observations:
     """The observations of levels; `row` is the number of the level in the file, from 1."""
     held = np.stack([np.isfinite(entry.value) for entry in quantities]) if quantities else np.zeros((0, len(levels)))
@@ -96,5 +104,7 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
         reason=joined([q.reason for q in quantities], levels.reason[empty]).astype(object),
         sources=(label,),
     )
-    observations = observations.reject(observations.variable == "", Flag.MISSING, "the report holds no value")
+    observations = observations.reject(
+        observations.variable == "", Flag.MISSING, "the report holds no quantity that is read"
+    )
     return convert(check_bounds(observations), at)

@@ -27,7 +27,15 @@ from phyda_cli.formats.bufr_messages import Message
 from phyda_cli.formats.columns import WORST_USED_MARK
 from phyda_cli.formats.dx_decode import Decoder, Numbers
 from phyda_cli.formats.dx_tables import DxTables
-from phyda_cli.formats.level_rows import Floats, Levels, Quantity, Texts, observations_from_levels, quantity
+from phyda_cli.formats.level_rows import (
+    Floats,
+    Levels,
+    Quantity,
+    Texts,
+    first_values,
+    observations_from_levels,
+    quantity,
+)
 from phyda_cli.observations.table import Flag, Observations
 
 _WANTED: Final = (
@@ -160,22 +168,20 @@ def _table(numbers: Numbers, decoder: Decoder, tables: DxTables, kinds: Texts, t
     within = (ordinal >= 0) & (subset == subset[begins][np.maximum(ordinal, 0)] if begins.any() else begins)
     row = place[ordinal[within]]
 
-    values = np.full((order.size, len(_WANTED)), np.nan)
-    header = np.full((n_subsets, len(_WANTED)), np.nan)
     names = np.full(n_subsets, "", object)
     raw = np.array(numbers.number, object)
     number = np.zeros(element.size)
     for index, entry in decoder.elements.items():
         hit = element == index
         if entry.text:
-            names[subset[hit][::-1]] = [_text(int(value), entry.width) for value in raw[hit][::-1]]
+            names[subset[hit]] = [_text(int(value), entry.width) for value in raw[hit]]
             continue
         packed = raw[hit].astype(np.int64)
         missing = (packed == (1 << entry.width) - 1) & (entry.width > 1)
         number[hit] = np.where(missing, np.nan, (packed + entry.reference) / 10.0**entry.scale)
-    # The last assignment stays, so that going backwards the first of a level, its latest event, wins.
-    values[row[::-1], element[within][::-1]] = number[within][::-1]
-    header[subset[~within][::-1], element[~within][::-1]] = number[~within][::-1]
+    # The first of a level is its latest event.
+    values = first_values(row, element[within], number[within], (order.size, len(_WANTED)))
+    header = first_values(subset[~within], element[~within], number[~within], (n_subsets, len(_WANTED)))
     of_level = level_subset[order]
     values = np.where(np.isnan(values), header[of_level], values)
     code = next(
@@ -233,7 +239,8 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     ]
     dry = t.virtual & ~np.isfinite(humidity)
     quantities[:2] = [
-        _reject(entry, dry, Flag.PRE_QC, "virtual temperature, and no humidity to convert it") for entry in quantities[:2]
+        _reject(entry, dry, Flag.PRE_QC, "virtual temperature, and no humidity to convert it")
+        for entry in quantities[:2]
     ]
     named = np.array([_REPORTS.get(kind, kind.lower()) for kind in t.kind], object)
     for code, name in _BY_TYPE.items():
