@@ -44,7 +44,7 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
             try:
                 tables.add(item.data)
             except BadDataError as error:
-                raise BadDataError(f"{path}: message {item.number} at byte {item.offset}: {error}") from None
+                messages.append(f"message {item.number} at byte {item.offset} is damaged: {error}")
         elif isinstance(item, Damage):
             messages.append(f"message {item.number} at byte {item.offset} is damaged: {item.reason}")
         else:

@@ -213,7 +213,7 @@ def _walk(
             position += 1
             continue
         count = values[position - 1] if position <= values.size else 0.0
-        for _ in range(int(count) if 0 < count and step.body else 0):
+        for _ in range(int(count) if count > 0 and step.body else 0):
             if position > values.size:
                 raise BadDataError("its replications exceed its numbers")
             if step.makes_levels:

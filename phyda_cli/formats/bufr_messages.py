@@ -1,8 +1,11 @@
 """The framing of a BUFR file: where each message begins and ends, what its header says, and which are damaged.
 
-    section 0   "BUFR" length(3) edition(1)                section 3   length(3) 0 subsets(2) flags(1) descriptors(2 each)
-    section 1   length(3) … centre, category, tables, time      section 4   length(3) 0 data
-    section 2   optional, when bit 1 of section 1's flags is set     section 5   "7777"
+    section 0   "BUFR" length(3) edition(1)
+    section 1   length(3) … centre, category, tables, time
+    section 2   optional, where the first bit of section 1's flags is set
+    section 3   length(3) 0 subsets(2) flags(1) descriptors(2 each)
+    section 4   length(3) 0 data
+    section 5   "7777"
 
 Between messages may stand WMO bulletin headers, padding and Fortran record lengths. A damaged message ends none of the
 others: reading goes on at the next "BUFR", and the damage is reported. A file cut off at its end is another matter
@@ -34,7 +37,8 @@ class Message:
     """A whole message. number: from 1 in the file. offset: of its first byte in the file.
 
     descriptors: F·100000 + X·1000 + Y, as section 3 has them. description: size of section 3 [byte].
-    data: section 4 without its header of 4 bytes. raw: all its bytes. time: of section 1 (UTC, datetime64[s], NaT when it is none).
+    data: section 4 without its header of 4 bytes. raw: all its bytes. time: of section 1 (UTC, datetime64[s]), NaT when
+    it gives none.
     """
 
     number: int
@@ -90,8 +94,8 @@ def scan_messages(content: bytes, label: str) -> list[Message | Damage]:
         another = content.find(_MAGIC, start + 4)
         if (start + max(size, 8) > len(content)) and another < 0:
             raise BadDataError(
-                f"{label}: message {number} at byte {start} is cut off: {len(content) - start} of {size} bytes are there; "
-                "fetch the file again"
+                f"{label}: message {number} at byte {start} is cut off: {len(content) - start} of {size} bytes are "
+                "there; fetch the file again"
             )
         item = _message(content[start : start + size], number, start)
         found.append(item)

@@ -12,7 +12,7 @@ carries about itself (operators 222000 to 232000) are not used.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,9 @@ _PRESSURE: Final = (7004,)
 _FLIGHT_LEVEL: Final = (7010, 10070, 7002, 7007)
 _DECIMALS: Final = 6
 """Of a place [degree]: one more than BUFR holds, so that the South Pole is not beyond −90 by rounding."""
-_STATION: Final = (1001, 1002, 1005, 1007, 1087, 1125, 1126, 1127)
+_STATION: Final = tuple(1000 + entry for entry in (1, 2, 5, 7, 87, 125, 126, 127))
+"""Class 1: the numbers by which a report names its station."""
+_BLOCK, _NUMBER, _BUOY, _SATELLITE_ID, _BUOY_7, _SERIES, _ISSUER, _ISSUE = _STATION
 _STATION_TEXT: Final = (1011, 1063, 1008, 1006, 1128, 1015, 1110, 1019)
 """In the order in which they name a station that has no number."""
 _T: Final = (12101, 12001)
@@ -137,7 +139,7 @@ def _levels(
 ) -> tuple[_Table, NDArray[np.int64], NDArray[np.int64], Texts]:
     """The table of all levels, the report and category of each, and the stations of the reports."""
     stations = np.full(category.size, "", object)
-    columns: list[list[NDArray]] = [[], [], [], []]
+    columns: list[list[NDArray[Any]]] = [[], [], [], []]
     for piece, start in zip(pieces, first, strict=True):
         _name(stations, piece, start)
         place = np.minimum(np.searchsorted(_WANTED, piece.descriptor), _WANTED.size - 1)
@@ -179,15 +181,15 @@ def _name(stations: Texts, piece: Elements, start: int) -> None:
 def _with_numbers(stations: Texts, head: _Table) -> Texts:
     """WMO, buoy and satellite numbers in the place of texts where a report has one."""
     result = stations.copy()
-    block, number = head.own(1001), head.own(1002)
+    block, number = head.own(_BLOCK), head.own(_NUMBER)
     wmo = np.isfinite(block) & np.isfinite(number)
-    for kind in (1007, 1005, 1087):
+    for kind in (_SATELLITE_ID, _BUOY, _BUOY_7):
         given = head.own(kind)
         for at in np.flatnonzero(np.isfinite(given) & (result == "")):
             result[at] = str(int(given[at]))
     for at in np.flatnonzero(wmo):
         result[at] = f"{int(block[at]):02d}{int(number[at]):03d}"
-    series, issuer, issue = head.own(1125), head.own(1126), head.own(1127)
+    series, issuer, issue = (head.own(entry) for entry in (_SERIES, _ISSUER, _ISSUE))
     for at in np.flatnonzero(np.isfinite(series + issuer + issue) & ~wmo & (stations != "")):
         result[at] = f"{int(series[at])}-{int(issuer[at])}-{int(issue[at])}-{stations[at]}"
     return result

@@ -21,6 +21,7 @@ from phyda_cli.formats.bufr_messages import Message
 from phyda_cli.formats.dx_tables import DxTables, Element
 
 _BYTE_COUNT: Final = 63_000
+_NO_COUNT: Final = 0xFFFF
 _PREFIXES: Final = (360_001, 360_002, 360_003, 360_004)
 """NCEP's delayed replications of the sequence that follows: 16, 8, 8 (a stack of events) and 1 bit."""
 _LONGEST_PADDING: Final = 16
@@ -70,42 +71,42 @@ class Decoder:
         self.elements: dict[int, Element] = {}
         """The element of each index, with its scale, reference and width as they stand in the messages met."""
 
-    def decode(self, message: Message, first: int, into: Numbers) -> int:
-        """Decode all subsets of a message; `first` is the number of its first one. Returns how many were lost.
+    def decode(self, message: Message, first: int, into: Numbers) -> set[int]:
+        """Decode all subsets of a message; `first` is the number of its first one. Returns those that are damaged.
 
         Raises BadDataError when its descriptors are not in the tables or its data is compressed.
         """
         if message.compressed:
-            raise BadDataError("its data is compressed, which embedded tables do not occur with")
+            raise BadDataError("compressed data by embedded tables is not read")
         counted = _BYTE_COUNT in message.descriptors[:1]
-        descriptors = message.descriptors[1:2] if counted else message.descriptors
-        program = self._program(descriptors)
-        data, position, lost = message.data, 0, 0
-        end = 8 * len(data)
-        for subset in range(first, first + message.subsets):
+        program = self._program(message.descriptors[1:2] if counted else message.descriptors)
+        data, position, end = message.data, 0, 8 * len(message.data)
+        last = first + message.subsets
+        damaged: set[int] = set()
+        for subset in range(first, last):
             start, stop = position, end
             if counted:
                 size = int.from_bytes(data[position >> 3 : (position >> 3) + 2], "big")
-                if position + 16 > end or not 2 <= size:
-                    return lost + first + message.subsets - subset
-                if size < 0xFFFF:
-                    stop = start + 8 * size
+                if position + 16 > end or size < 2:
+                    return damaged | set(range(subset, last))
+                if size < _NO_COUNT:
+                    stop = min(start + 8 * size, end)
                 position += 16
             before = len(into.element)
             try:
-                position = _execute(program, data, position, min(stop, end), into)
+                position = _execute(program, data, position, stop, into)
+                ends = not counted or stop == end or stop - position <= _LONGEST_PADDING
             except IndexError:
-                position = -1
-            ends = 0 <= position <= stop and (not counted or stop == end or stop - position <= _LONGEST_PADDING)
+                ends = False
             if not ends:
-                lost += 1
+                damaged.add(subset)
                 del into.element[before:], into.number[before:]
                 if not counted:
-                    return lost + first + message.subsets - subset - 1
+                    return damaged | set(range(subset, last))
             into.subset.extend([subset] * (len(into.element) - before))
             if counted:
                 position = stop
-        return lost
+        return damaged
 
     def _program(self, descriptors: tuple[int, ...]) -> Program:
         if descriptors not in self._programs:

@@ -7,6 +7,7 @@ A level without any quantity is one entry without a value, so that every level o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
     order = np.argsort(which, kind="stable")
     at = which[order]
 
-    def joined(parts: list[NDArray], rest: NDArray) -> NDArray:
+    def joined(parts: list[NDArray[Any]], rest: NDArray[Any]) -> NDArray[Any]:
         pieces = [part[index] for part, index in zip(parts, rows, strict=True)]
         return np.concatenate([*pieces, rest])[order]
 

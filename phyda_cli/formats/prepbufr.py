@@ -5,7 +5,7 @@ Of an event stack the first, which is the latest, counts. Marks (NCEP's table 7)
 
     POB hPa → p       TOB °C → T, or T_v where one of its events is VIRTMP:  T = T_v / (1 + (R_v/R_d − 1) q)
     QOB mg/kg → q     QOE (relative humidity / 10 %) → σ_q = QOE/10 · q_s(T, p)
-    ZOB m → gh        UOB, VOB m/s → u, v        PWO kg/m² → tcwv        time = the message's + DHR, or HRDR of the level
+    ZOB m → gh        UOB, VOB m/s → u, v      PWO kg/m² → tcwv      time = the message's + DHR, or HRDR of the level
 
 At the surface POB is sp (msl for a ship at 0 m that gives no PMO), T is t2m, q is d2m by the dew point at q and p, the
 wind is u10 and v10, and ZOB is the elevation. Drifting sondes have a place and time for each level (XDR, YDR, HRDR).
@@ -122,10 +122,8 @@ def read_prepbufr(
                 if np.isnat(time) and reference_time is not None:
                     time = reference_time.astype("datetime64[s]")
                 times += [time] * message.subsets
-                if bad:
-                    held = set(numbers.subset[-_reach(numbers, first) :])
-                    says = f"message {message.number} at byte {message.offset}: the report is damaged"
-                    lost |= {s: says for s in range(first, first + message.subsets) if s not in held}
+                says = f"message {message.number} at byte {message.offset}: the report is damaged"
+                lost |= dict.fromkeys(bad, says)
                 continue
         kinds.append("")
         times.append(np.datetime64("NaT", "s"))
@@ -137,11 +135,6 @@ def read_prepbufr(
         flag[index], reasons[index] = Flag.PRE_QC, lost[int(table.subset[index])]
     levels = replace(levels, flag=flag, reason=reasons)
     return observations_from_levels(levels, quantities, label), Counter(lost.values())
-
-
-def _reach(numbers: Numbers, first: int) -> int:
-    """How many of the last numbers belong to subsets from `first` on."""
-    return len(numbers.subset) - int(np.searchsorted(np.array(numbers.subset), first))
 
 
 def _kind(message: Message, tables: DxTables) -> str:
