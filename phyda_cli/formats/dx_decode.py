@@ -26,6 +26,8 @@ _PREFIXES: Final = (360_001, 360_002, 360_003, 360_004)
 """NCEP's delayed replications of the sequence that follows: 16, 8, 8 (a stack of events) and 1 bit."""
 _LONGEST_PADDING: Final = 16
 """Bits after the data of a subset: a count of 8 and up to 8 of padding."""
+_WIDEST: Final = 63
+_LARGEST_SCALE: Final = 15
 _DEEPEST: Final = 32
 _LONGEST: Final = 200_000
 """More elements than this in one template are no template."""
@@ -200,6 +202,8 @@ class _Compiler:
             width += (10 * self._increase + 2) // 3
         index = self._wanted.get(entry.mnemonic)
         if index is not None:
+            if not entry.text and (not 0 < width < _WIDEST or abs(scale) > _LARGEST_SCALE):
+                raise BadDataError(f"its tables give {entry.mnemonic} {width} bits and scale {scale}")
             met = Element(entry.mnemonic, entry.unit, scale, reference, width)
             if self._elements.setdefault(index, met) != met:
                 raise BadDataError(f"{entry.mnemonic} comes in two packings, which is not read")

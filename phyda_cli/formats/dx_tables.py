@@ -81,7 +81,7 @@ class _Text:
 
     def number(self, size: int) -> int:
         text = self.take(size)
-        if not text.strip().isdigit():
+        if not (text.isascii() and text.strip().isdigit()):
             raise BadDataError(f"DX table holds {text!r} where a number is due")
         return int(text)
 

@@ -59,7 +59,9 @@ _REPORTS: Final = {
     "SFCSHP": "ship",
     "PROFLR": "profiler",
 }
-_BY_TYPE: Final = {132: "dropsonde", 182: "dropsonde", 232: "dropsonde", 221: "pilot", 187: "metar", 287: "metar"}
+_KINDS: Final = {21: "pilot", 32: "dropsonde", 82: "dropsonde", 87: "metar"}
+_BY_TYPE: Final = {group + kind: name for kind, name in _KINDS.items() for group in (100, 200)}
+"""Report types that tell more than their message: 1 for mass, 2 for wind, and the kind."""
 _MARKS: Final = {
     8: "pressure or value impossible",
     9: "no observation error assigned",
