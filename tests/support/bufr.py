@@ -17,10 +17,11 @@ def wmo_message(
     category: int,
     compressed: bool = False,
     replications: Sequence[int] = (),
+    long_replications: Sequence[int] = (),
 ) -> bytes:
     """A message of edition 4; reports: one for each subset, ecCodes key → value (keys may have a rank, `#2#pressure`).
 
-    Where there are several reports, each key must stand once in a report.
+    replications, long_replications: the counts of those with 8 and with 16 bits. Where there are several reports, each key must stand once in a report.
     """
     handle = eccodes.codes_bufr_new_from_samples("BUFR4")
     try:
@@ -32,8 +33,9 @@ def wmo_message(
             ("compressedData", int(compressed)),
         ):
             eccodes.codes_set(handle, key, value)
-        if replications:
-            eccodes.codes_set_array(handle, "inputDelayedDescriptorReplicationFactor", list(replications))
+        for kind, counts in (("", replications), ("Extended", long_replications)):
+            if counts:
+                eccodes.codes_set_array(handle, f"input{kind}DelayedDescriptorReplicationFactor", list(counts))
         eccodes.codes_set_array(handle, "unexpandedDescriptors", list(template))
         for key in reports[0]:
             values = [report[key] for report in reports]
