@@ -1,4 +1,4 @@
-"""The ICAO standard atmosphere: the height of a pressure, the temperature of a height.
+"""The ICAO standard atmosphere: the height of a pressure and back, the temperature of a height.
 
 z(p) = (T₀/Γ)·(1 − (p/p₀)^(R_d Γ/g))      p ≥ p_t
 z(p) = z_t + (R_d T_t/g)·ln(p_t/p)         p < p_t        (isothermal, as up to 20 km)
@@ -38,3 +38,13 @@ def standard_temperature(height: ArrayLike) -> Floats:
     """Temperature [K] of the standard atmosphere at a height [gpm] up to 20 km."""
     z = np.asarray(height, dtype=np.float64)
     return np.asarray(np.maximum(_SEA_LEVEL_TEMPERATURE - LAPSE_RATE * z, _TROPOPAUSE_TEMPERATURE))
+
+
+def standard_pressure(height: ArrayLike) -> Floats:
+    """Pressure [Pa] at a height [gpm] in the standard atmosphere, the inverse of `standard_height`."""
+    z = np.asarray(height, dtype=np.float64)
+    exponent = GRAVITY / (R_DRY * LAPSE_RATE)
+    base = 1.0 - LAPSE_RATE / _SEA_LEVEL_TEMPERATURE * np.minimum(z, _TROPOPAUSE_HEIGHT)
+    below = SEA_LEVEL_PRESSURE * base**exponent
+    above = _TROPOPAUSE_PRESSURE * np.exp(GRAVITY * (_TROPOPAUSE_HEIGHT - z) / (R_DRY * _TROPOPAUSE_TEMPERATURE))
+    return np.asarray(np.where(z <= _TROPOPAUSE_HEIGHT, below, above))

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TextIO, cast
 
 import numpy as np
 
+from phyda_cli.formats.bufr_messages import is_bufr
 from phyda_cli.formats.csv import read_csv
 from phyda_cli.formats.stations import Stations
 from phyda_cli.observations.table import Observations
@@ -36,7 +37,7 @@ class ObservationFormat:
     reader: str
 
 
-FORMATS: Final[tuple[ObservationFormat, ...]] = ()
+FORMATS: Final[tuple[ObservationFormat, ...]] = (ObservationFormat("BUFR", is_bufr, "phyda_cli.formats.bufr:read"),)
 """In the order in which they are asked."""
 _HEAD: Final = 4096
 
