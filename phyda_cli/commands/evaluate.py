@@ -29,6 +29,12 @@ def evaluate(
             "--obs", "--observations", "-y", metavar="FILE", help="Observations withheld from the analysis. Repeatable."
         ),
     ] = None,
+    feedback: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Instead: error sizes that the departures of feedback files tell. Repeatable."
+        ),
+    ] = None,
     time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Valid time, ISO 8601 UTC, where a file holds several.")
     ] = None,
@@ -88,8 +94,9 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of observations and members. [default: 0]")] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processor threads.")] = None,
 ) -> None:
-    """RMSE, MAE and bias of an analysis, over the grid (--truth) or at observations (--obs); or, with --store, twin
-    experiments that compare the methods at several densities of observations.
+    """RMSE, MAE and bias of an analysis, over the grid (--truth) or at observations (--obs); with --feedback the errors
+    of observations and background that its departures tell (Desroziers et al. 2005); or, with --store, twin experiments
+    that compare the methods at several densities of observations.
     """
     judging = {
         "--analysis": analysis, "--background": background, "--truth": truth, "--obs": observations, "--time": time,
@@ -100,6 +107,17 @@ def evaluate(
         "members": members, "noise": noise, "only": only, "background_error": background_error, "tune": tune,
         "tuning_cases": tuning_cases, "seed": seed, "threads": threads,
     }  # fmt: skip
+    if feedback:
+        given = {
+            **judging,
+            "--store": store,
+            **{f"--{k.replace('_', '-')}": v for k, v in {"out": output, **options}.items()},
+        }
+        refused = [option for option, value in given.items() if value not in (None, [])]
+        if refused:
+            raise UsageError(f"{refused[0]}: --feedback stands alone; leave one of them out")
+        _diagnose(feedback)
+        return
     if store is not None:
         refused = [option for option, value in judging.items() if value not in (None, [])]
         if refused:
@@ -114,8 +132,27 @@ def evaluate(
     if refused:
         raise UsageError(f"--{refused[0].replace('_', '-')}: is for experiments on a training store; give --store too")
     if not analysis:
-        raise UsageError("name what to evaluate: --analysis FILE, or --store DIRECTORY for experiments")
+        raise UsageError(
+            "name what to evaluate: --analysis FILE, --feedback FILE, or --store DIRECTORY for experiments"
+        )
     _judge(analysis, background, truth, observations, time, window or "3h", member, select)
+
+
+def _diagnose(paths: list[Path]) -> None:
+    """Error sizes from feedback files."""
+    import dataclasses
+
+    from phyda_cli.commands.targets import check_inputs
+    from phyda_cli.errors import BadDataError
+    from phyda_cli.formats.feedback import read_feedback
+    from phyda_cli.verification.desroziers import FEWEST, estimate, format_estimates
+
+    check_inputs(paths)
+    estimates = estimate([read_feedback(path) for path in paths])
+    if not estimates:
+        raise BadDataError(f"{paths[0]}: fewer than {FEWEST} used rows of any variable: too few for an estimate")
+    document = {"status": "ok", "estimates": [dataclasses.asdict(entry) for entry in estimates]}
+    console.result(format_estimates(estimates), document)
 
 
 def _judge(

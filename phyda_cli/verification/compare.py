@@ -28,7 +28,7 @@ from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.observations.equivalent import model_equivalent, operator_at
+from phyda_cli.observations.first_guess import first_guess
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.table import Observations
 from phyda_cli.verification.scores import bias, mae, rmse
@@ -99,15 +99,16 @@ def compare_observations(
     checked = observations
     equivalents: dict[str, NDArray[np.float64]] = {}
     for name, state in states.items():
-        operator = operator_at(state, observations)
-        equivalents[name] = model_equivalent(operator, state.values.double(), observations)
+        guess = first_guess(state, observations, {})
+        equivalents[name] = guess(state.values.double())
         checked = screen(
             checked,
             channels=state.channels,
-            operator_defined=operator.defined,
+            operator_defined=guess.operator.defined,
             background_equivalent=equivalents[name],
             time=state.time,
             window=window,
+            height_difference=guess.adjustment.difference,
         )
     used = checked.used
     if not used.any():

@@ -7,6 +7,8 @@ import pytest
 import xarray as xr
 
 from phyda_cli.cli import main
+from phyda_cli.formats.feedback import write_feedback
+from tests.verification.test_desroziers import feedback
 
 TIME = np.datetime64("2020-01-01T12", "ns")
 
@@ -84,3 +86,22 @@ def test_refusals(files, tmp_path, capsys):
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert "later.nc: holds no fields valid at 2020-01-01T12:00Z" in line
+
+
+def test_feedback_files_tell_error_sizes(tmp_path, capsys):
+    made = feedback(1.5, 2.0, count=2000)
+    write_feedback(tmp_path / "f.nc", made, attributes={})
+    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc"), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["estimates"][0]
+    assert (first["variable"], first["count"]) == ("t", 2000)
+    assert first["sigma_o"] == pytest.approx(1.5, rel=0.1)
+    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 0
+    assert capsys.readouterr().out.startswith("variable")
+
+
+def test_feedback_stands_alone_and_needs_rows(tmp_path, capsys):
+    write_feedback(tmp_path / "f.nc", feedback(1.5, 2.0, count=5), attributes={})
+    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc"), "--store", "s"]) == 2
+    assert "--store: --feedback stands alone" in capsys.readouterr().err
+    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 65
+    assert "too few for an estimate" in capsys.readouterr().err
