@@ -135,7 +135,7 @@ class AssimilateConfig(BaseModel):
 
     localisation: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Horizontal cut-off radius [km] (letkf), from where on an observation weighs zero, 2c of Gaspari and Cohn; None is
-    2000."""
+    1000."""
 
     vertical_localisation: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Vertical cut-off radius in ln p (letkf); None is 1."""

@@ -160,12 +160,24 @@ def test_humidity_stays_positive_and_is_counted() -> None:
 
 def test_unreached_variable_is_passive() -> None:
     _, background = truth_and_background()
-    values = torch.cat([background.values, torch.full((1, *GRID.shape), 280.0, dtype=torch.float64)])
-    wider = State(values, (*CHANNELS, Channel("t2m")), GRID, zero_time())
-    rows = [("t2m", float("nan"), 10.0, 20.0, 281.0, 1.0)]
+    values = torch.cat([background.values, torch.full((1, *GRID.shape), 5.0, dtype=torch.float64)])
+    wider = State(values, (*CHANNELS, Channel("u10")), GRID, zero_time())
+    rows = [("u10", float("nan"), 10.0, 20.0, 6.0, 1.0)]
     result = run(wider, make_observations(rows, time=zero_time()))
     assert result.feedback.observations.flag[0] == Flag.PASSIVE
     assert torch.equal(result.state.values[-1], values[-1])
+
+
+def test_a_station_is_compared_at_its_own_height() -> None:
+    """A ground at 200 m with 280 K: a station at 300 m should have 279.35 K; 281 K there is 1.65 K too much."""
+    _, background = truth_and_background()
+    ground = torch.tensor([280.0, 200.0], dtype=torch.float64)[:, None, None].expand(2, *GRID.shape)
+    channels = (*CHANNELS, Channel("t2m"), Channel("orog"))
+    wider = State(torch.cat([background.values, ground]), channels, GRID, zero_time())
+    rows = make_observations([("t2m", float("nan"), 10.0, 20.0, 281.0, 1.0)] * 2, time=zero_time())
+    feedback = run(wider, replace(rows, elevation=np.array([300.0, np.nan]))).feedback
+    assert feedback.background_departure[0] == pytest.approx(1.65)
+    assert feedback.observations.flag.tolist() == [Flag.PASSIVE, Flag.H_FAILED]
 
 
 def test_finer_background_grid_gets_the_same_increment_at_shared_points() -> None:

@@ -113,7 +113,7 @@ def assimilate(
     ] = None,
     localisation: Annotated[
         float | None,
-        typer.Option(metavar="KM", help="Distance from which an observation has no influence (letkf). [default: 2000]"),
+        typer.Option(metavar="KM", help="Distance from which an observation has no influence (letkf). [default: 1000]"),
     ] = None,
     vertical_localisation: Annotated[
         float | None, typer.Option(metavar="X", help="The same in ln p (letkf). [default: 1]")

@@ -9,8 +9,7 @@ observations have the height of mean sea level pressure.
 
 All channels at one height share their weights, so balances that are linear stay as the members have them. Where no
 observation reaches, members stay as they are, bit for bit: neither their mean nor their spread changes, and they are
-not inflated either. What a station measures near the ground is not assimilated (`NOT_OBSERVED`): nothing here corrects
-for the height of the model's own ground.
+not inflated either.
 """
 
 from __future__ import annotations
@@ -33,11 +32,8 @@ from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
 from phyda_cli.methods.threedvar import canonical_order
 
-NOT_OBSERVED: Final = frozenset({"sp", "t2m", "d2m", "u10", "v10"})
-"""Variables whose observations are not assimilated; their fields follow the other observations."""
-
-RADIUS: Final = 2000e3
-"""Horizontal cut-off radius [m] unless told otherwise: c = 1000 km."""
+RADIUS: Final = 1000e3
+"""Horizontal cut-off radius [m] unless told otherwise: c = 500 km, for ensembles of 10 to 50 members."""
 VERTICAL_RADIUS: Final = 1.0
 """Vertical cut-off radius [ln p] unless told otherwise."""
 
@@ -89,14 +85,12 @@ class LETKF:
         return self
 
     def background_error(self) -> State:
-        """The ensemble's standard deviation, inflated, as σ_b [SI]; zero for what is not observed."""
+        """The ensemble's standard deviation, inflated, as σ_b [SI]."""
         return replace(self.background_members, values=self._sigma * self.inflation)
 
     @cached_property
     def _sigma(self) -> torch.Tensor:
-        sigma = self.background_members.values.std(0)
-        sigma[[index for index, c in enumerate(self.background_members.channels) if c.variable in NOT_OBSERVED]] = 0.0
-        return sigma
+        return self.background_members.values.std(0)
 
     def prior_members(self) -> torch.Tensor:
         """Without observations no member changes: increments of zero."""
@@ -219,7 +213,7 @@ class _Data:
     def of(cls, departures: Departures, method: LETKF) -> _Data:
         """The departures with their numbers ready; those of a variable that the ensemble lacks are left out."""
         single = {c.variable for c in method.channels() if c.level is None}
-        known = {c.variable for c in method.channels()} - NOT_OBSERVED
+        known = {c.variable for c in method.channels()}
         kept = departures.take(np.array([name in known for name in departures.variable], dtype=bool))
         # Rows of equal latitude keep the canonical order.
         kept = kept.take(np.argsort(kept.latitude, kind="stable"))

@@ -79,6 +79,8 @@ class Surface(_Table):
     enabled: bool = True
     height_difference: NotNegative = 500.0
     """Of the two heights [m]; up to here the equivalent is brought to the station's."""
+    require_height: bool = True
+    """Refuse t2m and sp where either height is not known."""
     sea_level_elevation: NotNegative = 1000.0
     """Highest station [m] whose pressure reduced to sea level is used."""
 

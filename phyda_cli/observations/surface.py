@@ -3,9 +3,9 @@
     t2m:  H = H(t2m) − Γ δ,      sp:  H = H(sp) (1 − Γ δ / T_s)^(g / (R_d Γ)),      δ = h_station − h_s
 
 Γ is 6.5 K/km, h_s the height of the background's ground (`fields/surface_height.py`) and T_s its t2m, or the standard
-atmosphere's temperature at h_s. A station without an elevation, or a background whose ground is not known, is taken as
-it is. Too large a δ is DOMAIN, for every variable measured at a station; so is a pressure reduced to sea level from
-high up.
+atmosphere's temperature at h_s. Where either height is not known, t2m and
+sp are refused (H_FAILED), or taken as they are if the settings say so. Too large a δ is DOMAIN, for every variable
+measured at a station; so is a pressure reduced to sea level from high up.
 Source: UFO's surface operators, which bring pressure to the station in this way; ICAO (Doc 7488) for Γ.
 """
 
@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 
 STATION_VARIABLES: Final = ("t2m", "d2m", "u10", "v10", "sp")
 """What is measured at a station's own height."""
+_ADJUSTED: Final = ("t2m", "sp")
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,28 @@ def adjustment(state: State, observations: Observations) -> Adjustment:
 
 
 def check_surface(observations: Observations, difference: Floats, settings: Surface) -> Observations:
-    """DOMAIN: |δ| too large; a pressure reduced to sea level over too large a height. difference: δ (n,) [m]."""
+    """H_FAILED: t2m or sp without δ. DOMAIN: |δ| too large; pressure reduced to sea level over too large a height.
+
+    difference: δ (n,) [m].
+    """
     o = observations
     if not settings.enabled:
         return o
+    result = o
+    if settings.require_height:
+        unknown = np.isin(o.variable, _ADJUSTED) & np.isnan(difference)
+        result = reject_rows(
+            o,
+            unknown,
+            Flag.H_FAILED,
+            lambda i: (
+                "the station's elevation is not known"
+                if np.isnan(o.elevation[i])
+                else "the background tells no height of its ground: it needs orog, or sp and z on levels"
+            ),
+        )
     result = reject_rows(
-        o,
+        result,
         np.abs(difference) > settings.height_difference,
         Flag.DOMAIN,
         lambda i: (

@@ -30,6 +30,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.first_guess import first_guess
 from phyda_cli.observations.quality import screen
+from phyda_cli.observations.settings import Quality, Surface
 from phyda_cli.observations.table import Observations
 from phyda_cli.verification.scores import bias, mae, rmse
 
@@ -89,6 +90,10 @@ def compare_fields(states: Mapping[str, State], truth: State) -> tuple[Compariso
     )
 
 
+_QUALITY: Final = Quality(surface=Surface(require_height=False))
+"""A verification takes stations of unknown height as they are: it is the same for all that are compared."""
+
+
 def compare_observations(
     states: Mapping[str, State], observations: Observations, *, window: np.timedelta64
 ) -> tuple[Comparison, ...]:
@@ -109,6 +114,7 @@ def compare_observations(
             time=state.time,
             window=window,
             height_difference=guess.adjustment.difference,
+            quality=_QUALITY,
         )
     used = checked.used
     if not used.any():

@@ -223,16 +223,17 @@ def test_relaxation_and_inflation_of_the_spread() -> None:
     assert float(inflated) == pytest.approx(float(2.25 * spread / (2.25 * spread + 1.0)), rel=1e-12)
 
 
-def test_what_a_station_measures_near_the_ground_is_left_alone() -> None:
-    values = torch.cat([ensemble().values, ensemble(5).values[:, :1]], dim=1)
-    state = State(values, (*CHANNELS, Channel("t2m")), GRID, zero_time())
-    data = single(5.0, 100.0, state=state)
+def test_what_stands_still_in_every_member_stays() -> None:
+    """Such as an orography: no spread, no increment, and observations of it weigh nothing."""
+    ground = torch.linspace(0.0, 900.0, GRID.shape[0] * GRID.shape[1], dtype=torch.float64).reshape(GRID.shape)
+    values = ensemble().values
+    still = ground.expand(values.shape[0], 1, *GRID.shape)
+    state = State(torch.cat([values, still], dim=1), (*CHANNELS, Channel("orog")), GRID, zero_time())
     error = LETKF(state).background_error()
     assert float(error.values[-1].abs().max()) == 0.0
-    assert float(error.values[:-1].min()) > 0.0
-    near_ground = replace(data, variable=np.array(["t2m"], dtype=object))
-    assert float(analyse(state, near_ground).mean.values.abs().max()) == 0.0
-    assert float(analyse(state, data).mean.values[-1].abs().max()) > 0.0
+    found = analyse(state, single(5.0, 100.0, state=state)).mean.values
+    assert float(found[-1].abs().max()) < 1e-9
+    assert float(found[:-1].abs().max()) > 0.1
 
 
 def test_sigma_b_is_the_inflated_spread() -> None:

@@ -105,6 +105,19 @@ def test_the_dew_point_and_wind_are_judged_by_the_height_too():
     assert check_surface(o, difference, Surface(height_difference=600.0, sea_level_elevation=2000.0)).used.all()
 
 
+def test_an_unknown_height_refuses_what_depends_on_it():
+    o = observations(
+        ["t2m", "sp", "u10", "t2m", "sp"], np.full(5, 280.0), pressure=NAN, elevation=[NAN, NAN, NAN, 5, 5]
+    )
+    difference = adjustment(state(orog=0.0), o).difference
+    flags = [Flag.H_FAILED, Flag.H_FAILED, Flag.PASS, Flag.PASS, Flag.PASS]
+    assert check_surface(o, difference, Surface()).flag.tolist() == flags
+    assert check_surface(o, difference, Surface(require_height=False)).used.all()
+    unknown = check_surface(o, adjustment(state(), o).difference, Surface())
+    assert unknown.reason[3] == "the background tells no height of its ground: it needs orog, or sp and z on levels"
+    assert unknown.reason[0] == "the station's elevation is not known"
+
+
 def test_longitudes_of_any_convention_give_one_height():
     made = state(orog=0.0)
     made.values[made.index(Channel("orog"))] = torch.arange(GRID.shape[1]).double()
