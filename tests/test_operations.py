@@ -183,18 +183,19 @@ def test_an_empty_environment(inputs):
 
 
 def test_waiting_for_another_run(inputs, capsys):
-    held = threading.Event()
+    held, enough = threading.Event(), threading.Event()
 
     def hold() -> None:
         with output_lock(inputs.place / "a.nc"):
             held.set()
-            time.sleep(0.3)
+            enough.wait(60)
 
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
     assert main(inputs.words(wait="0s")) == 75
-    assert main(inputs.words(wait="30s")) == 0
+    threading.Timer(0.3, enough.set).start()
+    assert main(inputs.words(wait="60s")) == 0
     holder.join()
     assert "waiting for it" in capsys.readouterr().err
 

@@ -231,7 +231,7 @@ def test_what_stands_still_in_every_member_stays() -> None:
     state = State(torch.cat([values, still], dim=1), (*CHANNELS, Channel("orog")), GRID, zero_time())
     error = LETKF(state).background_error()
     assert float(error.values[-1].abs().max()) == 0.0
-    found = analyse(state, single(5.0, 100.0, state=state)).mean.values
+    found = analyse(state, single(5.0, 100.0, state=state), radius=3000e3).mean.values
     assert float(found[-1].abs().max()) < 1e-9
     assert float(found[:-1].abs().max()) > 0.1
 
