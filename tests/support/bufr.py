@@ -21,7 +21,8 @@ def wmo_message(
 ) -> bytes:
     """A message of edition 4; reports: one for each subset, ecCodes key → value (keys may have a rank, `#2#pressure`).
 
-    replications, long_replications: the counts of those with 8 and with 16 bits. Where there are several reports, each key must stand once in a report.
+    replications, long_replications: the counts of those with 8 and with 16 bits. Where there are several reports, each
+    key must stand once in a report.
     """
     handle = eccodes.codes_bufr_new_from_samples("BUFR4")
     try:
