@@ -8,8 +8,9 @@ Of an event stack the first, which is the latest, counts. Marks (NCEP's table 7)
     ZOB m → gh        UOB, VOB m/s → u, v      PWO kg/m² → tcwv      time = the message's + DHR, or HRDR of the level
 
 At the surface POB is sp (msl for a ship at 0 m that gives no PMO), T is t2m, q is d2m by the dew point at q and p, the
-wind is u10 and v10, and ZOB is the elevation. NCEP gives a report twice, its mass under a type of 100 to 199 and its wind
-under 200 to 299; pressure and height are those of the first, and only a coordinate in the second. Drifting sondes have a place and time for each level (XDR, YDR, HRDR).
+wind is u10 and v10, and ZOB is the elevation. NCEP gives a report twice, its mass under a type of 100 to 199 and its
+wind under 200 to 299; pressure and height are those of the first, and only a coordinate in the second. Drifting sondes
+have a place and time for each level (XDR, YDR, HRDR).
 """
 
 from __future__ import annotations
