@@ -62,7 +62,7 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
             f"{sum(unread.values()) - sum(n for _, n in unread.most_common(_REASONS))} times for other reasons"
         )
     if bare:
-        parts.append(f"{bare} reports hold no quantity that is read")
+        parts.append(f"{bare} levels hold no quantity that is read")
     if parts:
         _logger.warning("%s: of %d messages some are not read: %s", path, len(messages), "; ".join(parts))
     return observations

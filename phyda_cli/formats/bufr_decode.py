@@ -35,8 +35,14 @@ _COUNTS: Final = frozenset({31000, 31001, 31002})
 _COUNT_SLICES: Final = frozenset((count,) for count in (*_COUNTS, 31011, 31012))
 _ABOUT_THE_DATA: Final = frozenset({222_000, 223_000, 224_000, 225_000, 232_000})
 """Operators after which a report holds no further data: quality, substituted values, statistics."""
-_OPERATORS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 21, 22, 23, 24, 25, 32, 35, 36, 37, 41, 42, 43})
-"""The operators (X of 2 X Y) that there are; ecCodes does not survive others."""
+_CHANGES: Final = range(96, 161)
+_ONE: Final = (0, 255)
+_OPERATORS: Final = {
+    **{1: (0, *_CHANGES), 2: (0, *_CHANGES), 3: (*range(33), 255), 4: range(33), 5: range(256), 6: range(65)},
+    **{7: range(10), 8: range(256), 21: range(256)},
+    **dict.fromkeys((22, 23, 24, 25, 32, 35, 36, 37, 41, 42, 43), _ONE),
+}
+"""X of the operators 2 X Y → the Y that they can have; ecCodes does not survive numbers of more than 64 bits."""
 ASIDE: Final = -1
 """The level of elements after such an operator."""
 
@@ -110,7 +116,7 @@ def _check(descriptors: tuple[int, ...]) -> None:
             if x == 0 or end > ends[-1]:
                 raise BadDataError(f"its replication {descriptor:06d} reaches beyond its template")
             ends.append(end)
-        elif kind == 2 and (x not in _OPERATORS or (x > 21 and y not in (0, 255))):
+        elif kind == 2 and y not in _OPERATORS.get(x, ()):
             raise BadDataError(f"there is no operator {descriptor:06d}")
 
 

@@ -54,7 +54,8 @@ _DECIMALS: Final = 6
 _STATION: Final = tuple(1000 + entry for entry in (1, 2, 5, 7, 87, 125, 126, 127))
 """Class 1: the numbers by which a report names its station."""
 _BLOCK, _NUMBER, _BUOY, _SATELLITE_ID, _BUOY_7, _SERIES, _ISSUER, _ISSUE = _STATION
-_STATION_TEXT: Final = (1011, 1063, 1008, 1006, 1128, 1015, 1110, 1019)
+_AERODROME: Final = 1063
+_STATION_TEXT: Final = (1011, _AERODROME, 1008, 1006, 1128, 1015, 1110, 1019)
 """In the order in which they name a station that has no number."""
 _T: Final = (12101, 12001)
 _TD: Final = (12103, 12003)
@@ -67,6 +68,7 @@ _MEASURED: Final = (
 )  # fmt: skip
 _PLACE: Final = (
     *_TIME, *_LATITUDE, *_LONGITUDE, *_SHIFTS, *_ELEVATION, *_BAROMETER, *_PRESSURE, *_FLIGHT_LEVEL, *_STATION,
+    _AERODROME,
 )  # fmt: skip
 _WANTED: Final = np.array(sorted({*_MEASURED, *_PLACE}), np.int64)
 
@@ -233,6 +235,7 @@ def _observed(
     names = np.full(category.size, "", object)
     for kind, name in _NAMES.items():
         names[category == kind] = name
+    names[(category == 0) & np.isfinite(t.near(_AERODROME)) & np.isnan(t.near(_BLOCK))] = "metar"
     n = category.size
     flag, reason = np.zeros(n, np.int16), np.full(n, "", object)
     for index in np.flatnonzero(np.isin(report, list(lost))):

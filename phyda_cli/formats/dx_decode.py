@@ -12,6 +12,7 @@ says is not believed.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -56,9 +57,9 @@ Program = tuple[Run | Loop, ...]
 class Numbers:
     """What was decoded, in the order of the file: index of the element wanted, its number as packed, its subset."""
 
-    element: list[int] = field(default_factory=list)
-    number: list[int] = field(default_factory=list)
-    subset: list[int] = field(default_factory=list)
+    element: array[int] = field(default_factory=lambda: array("H"))
+    number: array[int] = field(default_factory=lambda: array("Q"))
+    subset: array[int] = field(default_factory=lambda: array("L"))
 
 
 class Decoder:
@@ -202,7 +203,7 @@ class _Compiler:
             width += (10 * self._increase + 2) // 3
         index = self._wanted.get(entry.mnemonic)
         if index is not None:
-            if not entry.text and (not 0 < width < _WIDEST or abs(scale) > _LARGEST_SCALE):
+            if not 0 < width < (_WIDEST + 2 if entry.text else _WIDEST) or abs(scale) > _LARGEST_SCALE:
                 raise BadDataError(f"its tables give {entry.mnemonic} {width} bits and scale {scale}")
             met = Element(entry.mnemonic, entry.unit, scale, reference, width)
             if self._elements.setdefault(index, met) != met:

@@ -8,7 +8,9 @@ Of an event stack the first, which is the latest, counts. Marks (NCEP's table 7)
     ZOB m → gh        UOB, VOB m/s → u, v      PWO kg/m² → tcwv      time = the message's + DHR, or HRDR of the level
 
 At the surface POB is sp (msl for a ship at 0 m that gives no PMO), T is t2m, q is d2m by the dew point at q and p, the
-wind is u10 and v10, and ZOB is the elevation. Drifting sondes have a place and time for each level (XDR, YDR, HRDR).
+wind is u10 and v10, and ZOB is the elevation. NCEP gives a report twice, its mass under a type of 100 to 199 and its
+wind under 200 to 299; pressure and height are those of the first, and only a coordinate in the second. Drifting sondes
+have a place and time for each level (XDR, YDR, HRDR).
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ _REPORTS: Final = {
     "SFCSHP": "ship",
     "PROFLR": "profiler",
 }
+_WIND_TYPES: Final = 200
 _KINDS: Final = {21: "pilot", 32: "dropsonde", 82: "dropsonde", 87: "metar"}
 _BY_TYPE: Final = {group + kind: name for kind, name in _KINDS.items() for group in (100, 200)}
 """Report types that tell more than their message: 1 for mass, 2 for wind, and the kind."""
@@ -145,8 +148,8 @@ def _kind(message: Message, tables: DxTables) -> str:
 
 
 def _table(numbers: Numbers, decoder: Decoder, tables: DxTables, kinds: Texts, times: NDArray[np.datetime64]) -> _Table:
-    element = np.array(numbers.element, np.int64)
-    subset = np.array(numbers.subset, np.int64)
+    element, subset, raw = (np.array(part) for part in (numbers.element, numbers.subset, numbers.number))
+    element, subset = element.astype(np.int64), subset.astype(np.int64)
     n_subsets = kinds.size
     # A level begins with its category; a report without any is one level.
     begins = element == _INDEX["CAT"]
@@ -164,7 +167,6 @@ def _table(numbers: Numbers, decoder: Decoder, tables: DxTables, kinds: Texts, t
     row = place[ordinal[within]]
 
     names = np.full(n_subsets, "", object)
-    raw = np.array(numbers.number, object)
     number = np.zeros(element.size)
     for index, entry in decoder.elements.items():
         hit = element == index
@@ -209,6 +211,7 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     with np.errstate(invalid="ignore", divide="ignore"):
         humidity_error = 0.1 * t["QOE"] * saturation_specific_humidity(temperature, pressure)
         dew_point = np.where(humidity > 0, dewpoint_from_specific_humidity(np.abs(humidity), pressure), np.nan)
+    wind_alone = t["TYP"] >= _WIND_TYPES
     at_sea_level = ship & (t["ELV"] == 0) & np.isnan(t["PMO"])
     unknown = np.full(n, np.nan)
 
@@ -222,14 +225,19 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
         part("t2m", surface, temperature, t["TOE"], ("PQM", "TQM")),
         part("q", ~surface, humidity, humidity_error, ("PQM", "QQM")),
         part("d2m", surface, dew_point, unknown, ("PQM", "QQM")),
-        _reject(height, np.isin(t.kind, list(_NO_HEIGHT)), Flag.BLACKLIST, "height is the pressure's in another form"),
+        _reject(
+            height,
+            wind_alone | np.isin(t.kind, list(_NO_HEIGHT)),
+            Flag.BLACKLIST,
+            "height is the pressure's in another form",
+        ),
         part("u", ~surface, t["UOB"], t["WOE"], ("PQM", "WQM")),
         part("v", ~surface, t["VOB"], t["WOE"], ("PQM", "WQM")),
         part("u10", surface, t["UOB"], t["WOE"], ("PQM", "WQM")),
         part("v10", surface, t["VOB"], t["WOE"], ("PQM", "WQM")),
-        part("sp", surface & ~at_sea_level, pressure, 100.0 * t["POE"], ("PQM",)),
-        part("msl", surface & at_sea_level, pressure, 100.0 * t["POE"], ("PQM",)),
-        part("msl", surface & ~at_sea_level, 100.0 * t["PMO"], unknown, ("PMQ",)),
+        part("sp", surface & ~wind_alone & ~at_sea_level, pressure, 100.0 * t["POE"], ("PQM",)),
+        part("msl", surface & ~wind_alone & at_sea_level, pressure, 100.0 * t["POE"], ("PQM",)),
+        part("msl", surface & ~wind_alone & ~at_sea_level, 100.0 * t["PMO"], unknown, ("PMQ",)),
         part("tcwv", np.ones(n, bool), t["PWO"], unknown, ("PWQ",)),
     ]
     dry = t.virtual & ~np.isfinite(humidity)
