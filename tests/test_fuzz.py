@@ -28,8 +28,8 @@ from tests.support.fields import dataset, save
 from tests.support.fuzz import times
 from tests.support.runs import NAMES, TIME, make_inputs
 
-TABLES = times(100, 10_000)
-DAMAGES = times(24, 1_000)
+TABLES = times(60, 10_000)
+DAMAGES = times(12, 1_000)
 SECONDS = 60
 """Longest that one run may take."""
 
