@@ -41,6 +41,8 @@ _SEPARATOR: Final = "\x1f"
 _EMPTY: Final = ("", "na", "n/a", "nan", "null", "none", "-", "m", "missing", "nat")
 _FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0)
 _FILL_SIZE: Final = 1e15
+_MOST_HOURS: Final = 1e5
+"""No observation is farther from its analysis [h]; greater numbers are no hours."""
 _CLEAR_HEIGHT: Final = 3000.0
 _HEIGHT_RATIO: Final = 0.4
 
@@ -311,9 +313,10 @@ def _times(
             raise BadDataError(f"{label}: {roles['relative_hours']} gives hours from the analysis; give its time")
         texts = _texts(table[roles["relative_hours"]])[rows]
         hours = _numbers(texts)
-        nanoseconds = np.where(np.isfinite(hours), hours * 3.6e12, 0.0).round().astype("timedelta64[ns]")
+        known = np.abs(hours) < _MOST_HOURS
+        nanoseconds = (np.where(known, hours, 0.0) * 3.6e12).round().astype("timedelta64[ns]")
         moments = reference_time.astype("datetime64[ns]") + nanoseconds
-        return np.where(np.isfinite(hours), moments, np.datetime64("NaT", "ns")), texts
+        return np.where(known, moments, np.datetime64("NaT", "ns")), texts
     codes, distinct = pd.factorize(texts)
     parsed = pd.to_datetime(pd.Series(distinct, dtype=object), format="ISO8601", utc=True, errors="coerce")
     seconds = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
