@@ -183,17 +183,19 @@ def test_an_empty_environment(inputs):
 
 
 def test_waiting_for_another_run(inputs, capsys):
-    held = threading.Event()
+    held, free = threading.Event(), threading.Event()
 
     def hold() -> None:
         with output_lock(inputs.place / "a.nc"):
             held.set()
+            free.wait()
             time.sleep(0.3)
 
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
     assert main(inputs.words(wait="0s")) == 75
+    free.set()
     assert main(inputs.words(wait="30s")) == 0
     holder.join()
     assert "waiting for it" in capsys.readouterr().err
