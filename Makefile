@@ -21,7 +21,7 @@ lint: $(INSTALLED)
 demo: $(INSTALLED)
 	@PHYDA=$(CURDIR)/$(BIN)/phyda bash examples/demo.sh
 
-# Random faults in full: 10 000 tables, 1 000 damaged files, 400 kills; about 15 minutes
+# Random faults in full: 10 000 tables, 1 000 damaged files, 400 kills, 300 signals; about 15 minutes
 fuzz: $(INSTALLED)
 	@PHYDA_FUZZ=full $(SINGLE_THREAD) $(BIN)/python -m pytest tests/test_fuzz.py tests/test_killed.py -n 2
 

@@ -28,8 +28,8 @@ from tests.support.fields import dataset, save
 from tests.support.fuzz import times
 from tests.support.runs import NAMES, TIME, make_inputs
 
-TABLES = times(100, 10_000)
-DAMAGES = times(24, 1_000)
+TABLES = times(60, 10_000)
+DAMAGES = times(12, 1_000)
 SECONDS = 60
 """Longest that one run may take."""
 
@@ -77,6 +77,8 @@ def core(tmp_path_factory):
 @example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,inf")
 @example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,1.8e306")
 @example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,1e-306")
+@example(content=b'time,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,100,t,265,"')
+@example(content=b"latitude,longitude,variable,value,pressure,dhr\n40,100,t,265,50000,20200301")
 @given(content=tables() | st.binary(max_size=200))
 @settings(max_examples=TABLES, deadline=SECONDS * 1000, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_any_table_is_read_and_assimilated_or_refused_in_one_line(core, content):

@@ -20,7 +20,7 @@ from tests.support.fuzz import FULL, times
 from tests.support.runs import NAMES, OLD, make_inputs
 
 KILLS = times(10, 200)
-SIGNALS = times(6, 100)
+SIGNALS = times(4, 100)
 
 
 def writer(work):

@@ -183,19 +183,20 @@ def test_an_empty_environment(inputs):
 
 
 def test_waiting_for_another_run(inputs, capsys):
-    held, enough = threading.Event(), threading.Event()
+    held, free = threading.Event(), threading.Event()
 
     def hold() -> None:
         with output_lock(inputs.place / "a.nc"):
             held.set()
-            enough.wait(60)
+            free.wait()
+            time.sleep(0.3)
 
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait()
     assert main(inputs.words(wait="0s")) == 75
-    threading.Timer(0.3, enough.set).start()
-    assert main(inputs.words(wait="60s")) == 0
+    free.set()
+    assert main(inputs.words(wait="30s")) == 0
     holder.join()
     assert "waiting for it" in capsys.readouterr().err
 

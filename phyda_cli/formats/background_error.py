@@ -55,6 +55,9 @@ def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
         raise BadDataError(f"{path}: format {header.get('format')!r} where {FORMAT!r} is expected")
     if any(not math.isfinite(float(tensor.sum())) for tensor in tensors.values()):
         raise BadDataError(f"{path}: the background-error statistics hold NaN or infinite values")
-    grid = Grid(tuple(header["latitudes"]), tuple(header["longitudes"]))
-    channels = tuple(Channel(name, level) for name, level in header["channels"])
-    return BackgroundError(grid=grid, channels=channels, **tensors), header["provenance"]
+    try:
+        grid = Grid(tuple(header["latitudes"]), tuple(header["longitudes"]))
+        channels = tuple(Channel(name, level) for name, level in header["channels"])
+        return BackgroundError(grid=grid, channels=channels, **tensors), header["provenance"]
+    except (KeyError, TypeError, ValueError) as problem:
+        raise BadDataError(f"{path}: not a phyda background-error file, or damaged ({problem})") from problem

@@ -122,9 +122,13 @@ def _parse(text: str, label: str) -> pd.DataFrame:
         raise BadDataError(f"{label}: the first line is not a header with columns: {header.strip()[:60]!r}")
     _check_shape(text, separator, label)
     # The header is read as a row, so that pandas takes no column for an index.
-    table = pd.read_csv(
-        io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
-    )
+    try:
+        table = pd.read_csv(
+            io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
+        )
+    except pd.errors.ParserError as error:  # stricter than `csv`, such as for a quotation mark that stays open
+        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise BadDataError(f"{label}: the table cannot be parsed ({reason}); is a quotation mark open?") from None
     names = [str(name).strip() for name in table.iloc[0]]
     repeated = [name for name, count in Counter(normalise(name) for name in names).items() if count > 1]
     if repeated:

@@ -42,6 +42,8 @@ _SEPARATOR: Final = "\x1f"
 _EMPTY: Final = ("", "na", "n/a", "nan", "null", "none", "-", "m", "missing", "nat")
 _FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0)
 _FILL_SIZE: Final = 1e15
+_MOST_HOURS: Final = 1e5
+"""No observation is farther from its analysis [h]; greater numbers are no hours."""
 _CLEAR_HEIGHT: Final = 3000.0
 _HEIGHT_RATIO: Final = 0.4
 
@@ -312,9 +314,10 @@ def _times(
             raise BadDataError(f"{label}: {roles['relative_hours']} gives hours from the analysis; give its time")
         texts = _texts(table[roles["relative_hours"]])[rows]
         hours = _numbers(texts)
-        nanoseconds = np.where(np.isfinite(hours), hours * 3.6e12, 0.0).round().astype("timedelta64[ns]")
+        known = np.abs(hours) < _MOST_HOURS
+        nanoseconds = (np.where(known, hours, 0.0) * 3.6e12).round().astype("timedelta64[ns]")
         moments = reference_time.astype("datetime64[ns]") + nanoseconds
-        return np.where(np.isfinite(hours), moments, np.datetime64("NaT", "ns")), texts
+        return np.where(known, moments, np.datetime64("NaT", "ns")), texts
     codes, distinct = pd.factorize(texts)
     if normalise(roles.get("time", "")) == UNIX_TIME:
         distinct = pd.to_datetime(pd.Series(_numbers(distinct)), unit="s", errors="coerce").astype(str).to_numpy()

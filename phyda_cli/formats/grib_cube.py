@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import eccodes
 import numpy as np
 import xarray as xr
 from cfgrib import messages
@@ -198,6 +199,11 @@ def _decode(targets: Mapping[tuple[Path, int], NDArray[np.float32]], paths: set[
             target = targets.get((path, index))
             if target is None:
                 continue
-            values = np.asarray(message.message_get("values"), np.float64)
+            try:
+                values = np.asarray(message.message_get("values"), np.float64)
+            except (eccodes.CodesInternalError, KeyError, ValueError) as error:
+                raise BadDataError(
+                    f"{path}: field {index + 1} cannot be decoded ({error}); fetch the file again"
+                ) from None
             values = np.where(values == messages.MISSING_VAUE_INDICATOR, np.nan, values)
             target[...] = field(values, {key: message.message_get(key, default=0) for key in _SCANNING})
