@@ -34,7 +34,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
 from phyda_cli.methods.scale import consistent_scale
 from phyda_cli.observations.buddies import check_buddies
-from phyda_cli.observations.checks import check_background
+from phyda_cli.observations.checks import EARLY, LATE, check_background
 from phyda_cli.observations.equivalent import operator_at, surface_pressure_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors
 from phyda_cli.observations.feedback import Feedback
@@ -105,10 +105,12 @@ def assimilate(
     table: ErrorTable,
     options: AssimilationOptions,
     first_guesses: BackgroundTimes | None = None,
+    orography: torch.Tensor | None = None,
 ) -> Analysis:
     """Assimilate observations into a background (channel, lat, lon), double precision, by a method.
 
-    first_guesses: the background at other times, for observations before and after the analysis.
+    first_guesses: the background at other times, for observations before and after the analysis. orography: (lat, lon)
+    [m] of the background's ground, where it is known.
     Raises BadDataError for a background with members or values that are not finite, or that other times do not fit.
     """
     if background.values.dim() != 3:
@@ -116,7 +118,7 @@ def assimilate(
     if not bool(torch.isfinite(background.values).all()):
         raise BadDataError("the background holds values that are not finite")
 
-    guess = first_guess(background, observations, first_guesses or {})
+    guess = first_guess(background, observations, first_guesses or {}, orography)
     ensemble = method.background_members if isinstance(method, EnsembleMethod) else None
     if ensemble is None:
         equivalents, equivalent = None, guess(background.values)
@@ -197,11 +199,15 @@ def _check_reports(observations: Observations) -> Observations:
 
 
 def _times(background: State, checked: Observations, guess: FirstGuess) -> Log:
-    """How many of the used rows are early and late and, with several first guesses, between which times these lie."""
+    """How many rows are early and late, used or too much so; with several first guesses, of which times they are."""
     own = background.time.astype("datetime64[ns]")
+    early, late = checked.time < own, checked.time > own
+    outside = checked.flag == Flag.DOMAIN
     log: Log = {
-        "early": int((checked.used & (checked.time < own)).sum()),
-        "late": int((checked.used & (checked.time > own)).sum()),
+        "early": int((checked.used & early).sum()),
+        "late": int((checked.used & late).sum()),
+        "too_early": int((outside & np.strings.startswith(checked.reason.astype(str), EARLY)).sum()),
+        "too_late": int((outside & np.strings.startswith(checked.reason.astype(str), LATE)).sum()),
     }
     if len(guess.times) > 1:
         log["first_guesses"] = ", ".join(f"{np.datetime_as_string(time, unit='m')}Z" for time in guess.times)

@@ -46,13 +46,16 @@ def observe(truth: State, count: int, *, seed: int, noise: float = 0.0) -> Obser
     return make_observations(rows, time=zero_time())
 
 
-def run(background: State, observations: Observations, **changes: object) -> Analysis:
+def run(
+    background: State, observations: Observations, *, orography: torch.Tensor | None = None, **changes: object
+) -> Analysis:
     return assimilate(
         background,
         observations,
         method=ThreeDVar(small_statistics(), members=0, tolerance=1e-6),
         table=default_error_table(),
         options=replace(OPTIONS, **changes),  # type: ignore[arg-type]
+        orography=orography,
     )
 
 
@@ -171,11 +174,10 @@ def test_unreached_variable_is_passive() -> None:
 def test_a_station_is_compared_at_its_own_height() -> None:
     """A ground at 200 m with 280 K: a station at 300 m should have 279.35 K; 281 K there is 1.65 K too much."""
     _, background = truth_and_background()
-    ground = torch.tensor([280.0, 200.0], dtype=torch.float64)[:, None, None].expand(2, *GRID.shape)
-    channels = (*CHANNELS, Channel("t2m"), Channel("orog"))
-    wider = State(torch.cat([background.values, ground]), channels, GRID, zero_time())
+    warm, ground = (torch.full((1, *GRID.shape), x, dtype=torch.float64) for x in (280.0, 200.0))
+    wider = State(torch.cat([background.values, warm]), (*CHANNELS, Channel("t2m")), GRID, zero_time())
     rows = make_observations([("t2m", float("nan"), 10.0, 20.0, 281.0, 1.0)] * 2, time=zero_time())
-    feedback = run(wider, replace(rows, elevation=np.array([300.0, np.nan]))).feedback
+    feedback = run(wider, replace(rows, elevation=np.array([300.0, np.nan])), orography=ground[0]).feedback
     assert feedback.background_departure[0] == pytest.approx(1.65)
     assert feedback.observations.flag.tolist() == [Flag.PASSIVE, Flag.H_FAILED]
 

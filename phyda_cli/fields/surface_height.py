@@ -1,9 +1,9 @@
-"""The height of a state's ground: its own orography, or where its levels put its surface pressure.
+"""The height of a state's ground, where its levels put its surface pressure.
 
-    h_s = orog,    or    h_s = h*(p_s) + Δ(ln p_s),    Δ_l = z_l/g − h*(p_l)
+    h_s = h*(p_s) + Δ(ln p_s),    Δ_l = z_l/g − h*(p_l)
 
 h* is the height of the standard atmosphere and Δ what the state adds to it, linear in ln p between levels and constant
-beyond the lowest. Without either there is no height.
+beyond the lowest.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel, State
 
-OROGRAPHY = Channel("orog")
 _SURFACE_PRESSURE = Channel("sp")
 
 
 def surface_height(state: State) -> torch.Tensor | None:
-    """h_s (lat, lon) [m] of a state (channel, lat, lon), or None where it cannot be told."""
-    if OROGRAPHY in state.channels:
-        return state.values[state.index(OROGRAPHY)]
+    """h_s (lat, lon) [m] of a state (channel, lat, lon), or None where it has no surface pressure or no z on levels."""
     levels = sorted(state.levels("z"))
     if _SURFACE_PRESSURE not in state.channels or not levels:
         return None

@@ -191,16 +191,6 @@ _TABLE: Final = (
         ("10v", "10m_v_component_of_wind", "vas", "v10m"),
     ),
     Variable(
-        "orog",
-        "Orography",
-        "surface_altitude",
-        "m",
-        (-500.0, 9_000.0),
-        False,
-        ("orog",),
-        ("orography", "surface_altitude", "hgtsfc", "topography"),
-    ),
-    Variable(
         "tcwv",
         "Total column vertically-integrated water vapour",
         "atmosphere_mass_content_of_water_vapor",

@@ -19,7 +19,7 @@ from phyda_cli.formats.units import UnitConversion
 
 Array = NDArray[np.float64]
 
-PASSIVE = frozenset({"w", "vo", "d", "orog"})
+PASSIVE = frozenset({"w", "vo", "d"})
 """Variables that no method analyses: what would refuse another variable lets these pass through unread."""
 
 MEMBER_NAMES = ("number", "member", "members", "ensemble", "realization", "ens", "sample")

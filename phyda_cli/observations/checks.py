@@ -33,6 +33,10 @@ QUANTITY_BOUNDS: Final[dict[str, tuple[float, float]]] = {
 }
 """Bounds [SI, degree] of everything that a report can hold, before and after conversion."""
 
+EARLY: Final = "early"
+LATE: Final = "late"
+"""How the reasons of observations outside of the time window begin."""
+
 _SUSPICIONS: Final[dict[str, tuple[Callable[[Floats], Floats], str]]] = {
     **dict.fromkeys(
         ("t", "td", "t2m", "d2m"), (lambda x: x + ZERO_CELSIUS, "degrees C given as K: set the unit to degC")
@@ -199,7 +203,10 @@ def check_window(observations: Observations, time: np.datetime64, window: np.tim
         o,
         np.abs(hours) > half,
         Flag.DOMAIN,
-        lambda i: f"time {str(o.time[i])[:19]}Z is {hours[i]:+.1f} h from the analysis, window is +-{half:g} h",
+        lambda i: (
+            f"{EARLY if hours[i] < 0 else LATE}: time {str(o.time[i])[:19]}Z is {hours[i]:+.1f} h from the analysis, "
+            f"window is +-{half:g} h"
+        ),
     )
 
 

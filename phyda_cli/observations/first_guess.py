@@ -11,7 +11,7 @@ Source: Fisher and Andersson (2001), ECMWF Tech. Memo. 347: 3D-Var-FGAT.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import State
-from phyda_cli.fields.surface_height import OROGRAPHY
 from phyda_cli.observations.equivalent import model_equivalent, operator_at
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.surface import Adjustment, adjustment
@@ -47,13 +46,19 @@ class FirstGuess:
         return self.adjustment(model_equivalent(self.operator, values, self.observations)) + self.tendency
 
 
-def first_guess(background: State, observations: Observations, others: BackgroundTimes) -> FirstGuess:
+def first_guess(
+    background: State,
+    observations: Observations,
+    others: BackgroundTimes,
+    orography: torch.Tensor | None = None,
+) -> FirstGuess:
     """G for a background (channel, lat, lon) and the same at other times, which are read one after the other.
 
+    orography: (lat, lon) [m] of the background's ground, where it is known.
     Raises BadDataError where another time has another grid or lacks a channel.
     """
     operator = operator_at(background, observations)
-    raised = adjustment(background, observations)
+    raised = adjustment(background, observations, orography)
     own = background.time.astype("datetime64[ns]")
     times = sorted({own, *(time.astype("datetime64[ns]") for time in others)})
     at = np.where(np.isnat(observations.time), own, observations.time)
@@ -78,11 +83,9 @@ def _fitting(state: State, background: State, time: np.datetime64) -> State:
     label = f"the background at {np.datetime_as_string(time, unit='m')}Z"
     if state.values.dim() != 3:
         raise BadDataError(f"{label} holds several members: choose one with --member")
-    held = {c: state if c in state.channels else background for c in background.channels}
-    missing = [channel for channel, owner in held.items() if owner is background and channel != OROGRAPHY]
+    missing = [channel for channel in background.channels if channel not in state.channels]
     if missing:
         raise BadDataError(f"{label} lacks {missing[0]}, which the one at the analysis time has")
     if state.grid != background.grid:
         raise BadDataError(f"{label} is on another grid ({state.grid}) than the one at the analysis time")
-    values = torch.stack([owner.values[owner.index(channel)] for channel, owner in held.items()])
-    return replace(background, values=values, time=time)
+    return state.select(background.channels)

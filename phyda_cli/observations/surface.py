@@ -2,7 +2,7 @@
 
     t2m:  H = H(t2m) − Γ δ,      sp:  H = H(sp) (1 − Γ δ / T_s)^(g / (R_d Γ)),      δ = h_station − h_s
 
-Γ is 6.5 K/km, h_s the height of the background's ground (`fields/surface_height.py`) and T_s its t2m, or the standard
+Γ is 6.5 K/km, h_s the height of the background's ground (its orography, or `fields/surface_height.py`) and T_s its t2m, or the standard
 atmosphere's temperature at h_s. Where either height is not known, t2m and
 sp are refused (H_FAILED), or taken as they are if the settings say so. Too large a δ is DOMAIN, for every variable
 measured at a station; so is a pressure reduced to sea level from high up.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.fields.standard_atmosphere import standard_temperature
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.fields.surface_height import OROGRAPHY, surface_height
+from phyda_cli.fields.surface_height import surface_height
 from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.settings import Surface
@@ -47,12 +47,12 @@ class Adjustment:
         return self.factor * equivalent + self.offset
 
 
-def adjustment(state: State, observations: Observations) -> Adjustment:
-    """Of a background (channel, lat, lon), for observations of any kind."""
+def adjustment(state: State, observations: Observations, orography: torch.Tensor | None = None) -> Adjustment:
+    """Of a background (channel, lat, lon), for observations of any kind. orography: (lat, lon) [m], if it is known."""
     o = observations
     n = len(o)
-    height = surface_height(state)
-    ground = np.full(n, np.nan) if height is None else _at(height, OROGRAPHY, state, o)
+    height = surface_height(state) if orography is None else orography
+    ground = np.full(n, np.nan) if height is None else _at(height, state, o)
     difference = np.where(np.isin(o.variable, STATION_VARIABLES), o.elevation - ground, np.nan)
     known = np.isfinite(difference)
     factor, offset = np.ones(n), np.zeros(n)
@@ -62,7 +62,7 @@ def adjustment(state: State, observations: Observations) -> Adjustment:
     if rows.any():
         temperature = standard_temperature(ground)
         if Channel("t2m") in state.channels:
-            temperature = _at(state.values[state.index(Channel("t2m"))], Channel("t2m"), state, o)
+            temperature = _at(state.values[state.index(Channel("t2m"))], state, o)
         base = np.maximum(1.0 - LAPSE_RATE * difference[rows] / temperature[rows], 0.0)
         factor[rows] = base ** (GRAVITY / (R_DRY * LAPSE_RATE))
     return Adjustment(factor, offset, difference)
@@ -86,7 +86,7 @@ def check_surface(observations: Observations, difference: Floats, settings: Surf
             lambda i: (
                 "the station's elevation is not known"
                 if np.isnan(o.elevation[i])
-                else "the background tells no height of its ground: it needs orog, or sp and z on levels"
+                else "the background tells no height of its ground: it needs an orography, or sp and z on levels"
             ),
         )
     result = reject_rows(
@@ -108,9 +108,9 @@ def check_surface(observations: Observations, difference: Floats, settings: Surf
     )
 
 
-def _at(field: torch.Tensor, channel: Channel, state: State, observations: Observations) -> Floats:
-    """A field (lat, lon) at observations (n,); NaN where they have no place."""
-    o = observations
+def _at(field: torch.Tensor, state: State, observations: Observations) -> Floats:
+    """A field (lat, lon) on the state's grid at observations (n,); NaN where they have no place."""
+    o, channel = observations, Channel("t2m")  # of any scalar on one level
     names = np.full(len(o), channel.variable, dtype=object)
     operator = ObservationOperator(state.grid, [channel], names, o.latitude, o.longitude, o.pressure)
     return np.where(operator.defined, operator(field[None].double()).cpu().numpy(), np.nan)

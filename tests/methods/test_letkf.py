@@ -224,13 +224,10 @@ def test_relaxation_and_inflation_of_the_spread() -> None:
 
 
 def test_what_stands_still_in_every_member_stays() -> None:
-    """Such as an orography: no spread, no increment, and observations of it weigh nothing."""
-    ground = torch.linspace(0.0, 900.0, GRID.shape[0] * GRID.shape[1], dtype=torch.float64).reshape(GRID.shape)
-    values = ensemble().values
-    still = ground.expand(values.shape[0], 1, *GRID.shape)
-    state = State(torch.cat([values, still], dim=1), (*CHANNELS, Channel("orog")), GRID, zero_time())
-    error = LETKF(state).background_error()
-    assert float(error.values[-1].abs().max()) == 0.0
+    """A field without spread: no σ_b, no increment."""
+    values = torch.cat([ensemble().values, torch.full((MEMBERS, 1, *GRID.shape), 280.0, dtype=torch.float64)], dim=1)
+    state = State(values, (*CHANNELS, Channel("t2m")), GRID, zero_time())
+    assert float(LETKF(state).background_error().values[-1].abs().max()) == 0.0
     found = analyse(state, single(5.0, 100.0, state=state), radius=3000e3).mean.values
     assert float(found[-1].abs().max()) < 1e-9
     assert float(found[:-1].abs().max()) > 0.1

@@ -73,9 +73,3 @@ def test_times_that_no_observation_needs_are_not_read():
 def test_a_time_that_does_not_fit_is_refused(other, words):
     with pytest.raises(BadDataError, match=words):
         first_guess(state(12, 270.0), table(60), others(other))
-
-
-def test_an_orography_need_not_be_said_again():
-    ground = state(12, 270.0, 50.0, channels=(CHANNELS[0], Channel("orog")))
-    later = state(15, 282.0, channels=CHANNELS[:1])
-    assert first_guess(ground, table(60), others(later))(ground.values).tolist() == [pytest.approx(274.0)]

@@ -58,12 +58,18 @@ def test_a_slope_between_levels_is_linear_in_ln_p():
 
 
 def test_an_orography_comes_first_and_without_either_there_is_no_height():
-    assert float(surface_height(state(surface=90_000.0, orog=123.0))[2, 3]) == 123.0
+    raised = adjustment(state(surface=90_000.0), stations("t2m", [200.0]), flat(123.0))
+    assert raised.difference[0] == pytest.approx(77.0)
     assert surface_height(state()) is None
+    assert np.isnan(adjustment(state(), stations("t2m", [200.0])).difference[0])
+
+
+def flat(height: float) -> torch.Tensor:
+    return torch.full(GRID.shape, height, dtype=torch.float64)
 
 
 def test_temperature_falls_with_the_height_by_the_standard_lapse():
-    raised = adjustment(state(orog=200.0, t2m=285.0), stations("t2m", [200.0, 500.0, 0.0, NAN]))
+    raised = adjustment(state(t2m=285.0), stations("t2m", [200.0, 500.0, 0.0, NAN]), flat(200.0))
     np.testing.assert_allclose(raised(np.full(4, 285.0)), [285.0, 285.0 - 1.95, 285.0 + 1.3, 285.0])
     assert raised.difference[1] == pytest.approx(300.0)
     assert np.isnan(raised.difference[3])
@@ -73,19 +79,19 @@ def test_pressure_in_the_standard_atmosphere_is_that_of_its_height():
     """The formula is exact there: a ground at 300 m, stations at 0, 300 and 800 m."""
     heights = np.array([0.0, 300.0, 800.0])
     ground = 101_325.0 * (1 - LAPSE_RATE * 300.0 / 288.15) ** (GRAVITY / (R_DRY * LAPSE_RATE))
-    raised = adjustment(state(orog=300.0, surface=ground), stations("sp", heights, 1e5))
+    raised = adjustment(state(surface=ground), stations("sp", heights, 1e5), flat(300.0))
     np.testing.assert_allclose(standard_height(raised(np.full(3, ground))), heights, atol=0.01)
 
 
 def test_the_temperature_of_the_background_counts_where_it_has_one():
-    cold = adjustment(state(orog=0.0, surface=1e5, t2m=250.0), stations("sp", [100.0], 1e5))
+    cold = adjustment(state(surface=1e5, t2m=250.0), stations("sp", [100.0], 1e5), flat(0.0))
     expected = (1 - LAPSE_RATE * 100.0 / 250.0) ** (GRAVITY / (R_DRY * LAPSE_RATE))
     assert cold.factor[0] == pytest.approx(expected)
 
 
 def test_other_variables_and_other_backgrounds_stay_as_they_are():
-    for made, variable in ((state(orog=0.0), "msl"), (state(orog=0.0), "u10"), (state(), "t2m")):
-        raised = adjustment(made, stations(variable, [400.0]))
+    for ground, variable in ((flat(0.0), "msl"), (flat(0.0), "u10"), (None, "t2m")):
+        raised = adjustment(state(), stations(variable, [400.0]), ground)
         assert raised(np.array([3.0])).tolist() == [3.0]
 
 
@@ -96,7 +102,7 @@ def test_the_dew_point_and_wind_are_judged_by_the_height_too():
         pressure=NAN,
         elevation=[501.0, 501.0, 501.0, 499.0, 1001.0, 999.0, NAN],
     )
-    difference = adjustment(state(orog=0.0), o).difference
+    difference = adjustment(state(), o, flat(0.0)).difference
     checked = check_surface(o, difference, Surface())
     assert checked.flag.tolist() == [Flag.DOMAIN] * 3 + [Flag.PASS, Flag.DOMAIN, Flag.PASS, Flag.PASS]
     assert checked.reason[0] == "station is +501 m from the background's ground, more than 500 m"
@@ -109,23 +115,23 @@ def test_an_unknown_height_refuses_what_depends_on_it():
     o = observations(
         ["t2m", "sp", "u10", "t2m", "sp"], np.full(5, 280.0), pressure=NAN, elevation=[NAN, NAN, NAN, 5, 5]
     )
-    difference = adjustment(state(orog=0.0), o).difference
+    difference = adjustment(state(), o, flat(0.0)).difference
     flags = [Flag.H_FAILED, Flag.H_FAILED, Flag.PASS, Flag.PASS, Flag.PASS]
     assert check_surface(o, difference, Surface()).flag.tolist() == flags
     assert check_surface(o, difference, Surface(require_height=False)).used.all()
     unknown = check_surface(o, adjustment(state(), o).difference, Surface())
-    assert unknown.reason[3] == "the background tells no height of its ground: it needs orog, or sp and z on levels"
+    assert (
+        unknown.reason[3]
+        == "the background tells no height of its ground: it needs an orography, or sp and z on levels"
+    )
     assert unknown.reason[0] == "the station's elevation is not known"
 
 
 def test_longitudes_of_any_convention_give_one_height():
-    made = state(orog=0.0)
-    made.values[made.index(Channel("orog"))] = torch.arange(GRID.shape[1]).double()
+    ground = torch.arange(GRID.shape[1]).double().expand(GRID.shape)
     west = observations("t2m", [280.0], pressure=NAN, elevation=0.0, longitude=-30.0)
-    assert (
-        adjustment(made, west).difference[0]
-        == adjustment(made, replace(west, longitude=np.array([330.0]))).difference[0]
-    )
+    east = replace(west, longitude=np.array([330.0]))
+    assert adjustment(state(), west, ground).difference[0] == adjustment(state(), east, ground).difference[0]
 
 
 def test_temperature_of_the_standard_atmosphere():
