@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import zlib
-from collections import Counter
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -18,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.formats.columns import normalise
 from phyda_cli.formats.entries import observations_from_table
 from phyda_cli.observations.table import Observations
 
@@ -29,7 +27,7 @@ _MAGIC: Final = {
     b"CDF": "a NetCDF file",
     b"PK": "a zip archive",
     b"PAR1": "a Parquet file",
-    b"\xff\xff\xff\xffODA": "an ODB file",
+    b"\xff\xffODA": "an ODB file",
 }
 
 
@@ -90,9 +88,6 @@ def _parse(text: str, label: str) -> pd.DataFrame:
         io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
     )
     names = [str(name).strip() for name in table.iloc[0]]
-    repeated = [name for name, count in Counter(normalise(name) for name in names).items() if count > 1]
-    if repeated:
-        raise BadDataError(f"{label}: the header names column {repeated[0]!r} more than once; keep one")
     table = table.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(names)
     return table

@@ -35,7 +35,15 @@ class ObservationFormat:
     reader: str
 
 
-FORMATS: Final[tuple[ObservationFormat, ...]] = ()
+FORMATS: Final[tuple[ObservationFormat, ...]] = (
+    ObservationFormat("Parquet", lambda head: head.startswith(b"PAR1"), "phyda_cli.formats.parquet:read_parquet"),
+    ObservationFormat("ODB-2", lambda head: head.startswith(b"\xff\xffODA"), "phyda_cli.formats.odb:read_odb"),
+    ObservationFormat(
+        "DART obs_seq",
+        lambda head: any(word in head[:64] for word in (b"obs_sequence", b"obs_type_definitions")),
+        "phyda_cli.formats.dart:read_dart",
+    ),
+)
 """In the order in which they are asked."""
 _HEAD: Final = 4096
 
