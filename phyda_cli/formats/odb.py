@@ -120,18 +120,21 @@ def read_odb(path: Path, *, reference_time: np.datetime64 | None = None) -> Obse
     result = reject_rows(
         result, np.isnat(result.time), Flag.MISSING, lambda i: f"date {date[i]:g} and time {clock[i]:g} are no time"
     )
-    for bit, flag, word in (
-        (_BLACKLISTED, Flag.BLACKLIST, "blacklisted"), (_REJECTED, Flag.PRE_QC, "rejected")
-    ):  # fmt: skip
-        for name, status in (("report", report), ("datum", datum)):
-            says = {code: f"{word} in the ODB ({name}_status {code})" for code in np.unique(status)}
-            result = reject_rows(result, status & bit > 0, flag, lambda i, s=status, says=says: says[s[i]])
+    for bit, flag, word in ((_BLACKLISTED, Flag.BLACKLIST, "blacklisted"), (_REJECTED, Flag.PRE_QC, "rejected")):
+        for name, status in (("report_status", report), ("datum_status", datum)):
+            result = _reject_marked(result, name, status, bit, flag, word)
     result = reject_unplaced(
         result,
         ~by_pressure,
-        lambda i: f"placed by {_VERTICAL.get(int(vertical[i]), f'vertco_type {vertical[i]:g}')}, not by pressure",
+        lambda i: f"placed by {_VERTICAL.get(vertical[i], f'vertco_type {vertical[i]:g}')}, not by pressure",
     )
     return finished(result)
+
+
+def _reject_marked(
+    observations: Observations, name: str, status: NDArray[np.int64], bit: int, flag: Flag, word: str
+) -> Observations:
+    return reject_rows(observations, status & bit > 0, flag, lambda i: f"{word} in the ODB ({name} {status[i]})")
 
 
 def _decode(path: Path) -> pd.DataFrame:
