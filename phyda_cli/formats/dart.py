@@ -19,9 +19,7 @@ Read of it are the copy that is the observation, its place, time and σ_o. −88
 
 from __future__ import annotations
 
-import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,17 +27,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError
 from phyda_cli.formats.columns import WORST_USED_MARK
 from phyda_cli.formats.dart_kinds import find_kind
+from phyda_cli.formats.dart_text import Header, read_sequence
 from phyda_cli.formats.decoded import finished, numbered, reject_unplaced
 from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.dart_flags import DartQC
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Lines = NDArray[np.object_]
 
 _MISSING: Final = -888888.0
 _EPOCH: Final = np.datetime64("1601-01-01", "s")
@@ -63,76 +60,14 @@ _MONITORED_HERE: Final = (DartQC.EVALUATED_ONLY, DartQC.EVALUATED_POSTERIOR_FAIL
 _MEANINGS: Final = {DartQC.BAD_INCOMING_QC: "bad incoming QC", DartQC.OUTLIER: "an outlier"}
 
 
-@dataclass(frozen=True)
-class _Header:
-    """types: names by number. copies, marks: names of the copies and QC fields. first: of the linked list."""
-
-    types: dict[int, str]
-    copies: tuple[str, ...]
-    marks: tuple[str, ...]
-    n: int
-    first: int
-
-
-@dataclass(frozen=True)
-class _Records:
-    """Where the observations stand in the file. lines: all of it; start, stop (n,): from `OBS` to after the last."""
-
-    label: str
-    lines: Lines
-    start: Integers
-    stop: Integers
-
-    def numbers(self, at: Integers, what: str, *, columns: int, missing: bool = False) -> Floats:
-        """The lines `at` (n,) as numbers (n, columns), NaN among them only if `missing`. Raises BadDataError for the first that is not so."""
-        text = "\n".join(self.lines[at])
-        try:
-            table = pd.read_csv(
-                io.StringIO(text), sep=r"\s+", header=None, dtype=np.float64, float_precision="round_trip",
-                skip_blank_lines=False,
-            )  # fmt: skip
-        except ValueError:
-            return self._numbers_one_by_one(at, what, columns, missing)
-        if table.shape == (at.size, columns) and bool(np.isfinite(table.to_numpy()).all()):
-            return np.asarray(table.to_numpy())
-        return self._numbers_one_by_one(at, what, columns, missing)
-
-    def _numbers_one_by_one(self, at: Integers, what: str, columns: int, missing: bool) -> Floats:
-        """The same for lines with NaN, exponents of Fortran's double precision (1.5D+02) or a fault."""
-        values = np.full((at.size, columns), np.nan)
-        for i, line in enumerate(self.lines[at]):
-            try:
-                values[i] = [float(part) for part in re.sub("[dD]", "e", line).split()]
-                if not missing and not np.isfinite(values[i]).all():
-                    raise ValueError
-            except ValueError:
-                raise BadDataError(
-                    f"{self.label}: OBS {i + 1} (line {at[i] + 1}): {line.strip()[:40]!r} is not {what}; "
-                    "the DART file is damaged or cut off"
-                ) from None
-        return values
-
-    def expect(self, at: Integers, word: str) -> None:
-        """Raise BadDataError unless every line `at` is the word."""
-        wrong = np.array([line.strip() != word for line in self.lines[at]], dtype=bool)
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            raise BadDataError(
-                f"{self.label}: OBS {i + 1} (line {at[i] + 1}) has {self.lines[at[i]].strip()[:40]!r} where "
-                f"{word!r} is expected; phyda reads text files with loc3d places, written whole"
-            )
-
-
 def read_dart(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
     """Read a DART observation sequence.
 
     Raises InputMissingError when the file cannot be read, BadDataError when it is binary, damaged, cut off, of a model
     without latitudes and longitudes, or without observed values.
     """
-    lines = _lines(path)
     label = str(path)
-    header, first_record = _header(lines, label)
-    records = _records(lines, first_record, header, label)
+    header, records = read_sequence(path)
     n_copies, n_marks = len(header.copies), len(header.marks)
     start = records.start
     value = records.numbers(
@@ -187,77 +122,7 @@ def read_dart(path: Path, *, reference_time: np.datetime64 | None = None) -> Obs
     return finished(result)
 
 
-def _lines(path: Path) -> Lines:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputMissingError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read: {error.strerror}") from None
-    if b"\0" in data[:4096]:
-        raise BadDataError(
-            f"{path}: is a binary DART file; write it as text: obs_sequence_tool, write_binary_obs_sequence = .false."
-        )
-    if not data.endswith(b"\n"):
-        raise BadDataError(f"{path}: ends within a line: the DART file is cut off; fetch it again")
-    return np.array(data.decode("utf-8", errors="replace").rstrip().split("\n"), dtype=object)
-
-
-def _header(lines: Lines, label: str) -> tuple[_Header, int]:
-    """The header and the index of the line after it."""
-    at = 0
-
-    def following(what: str) -> str:
-        nonlocal at
-        if at >= lines.size:
-            raise BadDataError(f"{label}: ends in its header, before {what}; the DART file is cut off")
-        at += 1
-        return str(lines[at - 1]).strip()
-
-    def counts(what: str, *names: str) -> list[int]:
-        text = following(what)
-        found = re.findall(r"(\w+):\s*(-?\d+)", text)
-        if tuple(name for name, _ in found) != names:
-            raise BadDataError(f"{label}: line {at} is {text[:60]!r}, not {what}; the DART file is damaged or cut off")
-        return [int(number) for _, number in found]
-
-    text = following("its first line")
-    if text == "obs_sequence":
-        text = following("the types")
-    if text not in ("obs_type_definitions", "obs_kind_definitions"):
-        raise BadDataError(f"{label}: line {at} is {text[:60]!r}, not obs_type_definitions; the DART file is damaged")
-    types: dict[int, str] = {}
-    size = following("the number of types")
-    for _ in range(int(size) if size.isdigit() else 0):
-        number, _, name = following("the types").partition(" ")
-        if not number.isdigit():
-            raise BadDataError(f"{label}: line {at} is not a type's number and name; the DART file is damaged")
-        types[int(number)] = name.strip()
-    n_copies, n_marks = counts("the numbers of copies and QC fields", "num_copies", "num_qc")
-    n, _ = counts("the number of observations", "num_obs", "max_num_obs")
-    copies = tuple(following("the names of the copies") for _ in range(n_copies))
-    marks = tuple(following("the names of the QC fields") for _ in range(n_marks))
-    first, _ = counts("the ends of the linked list", "first", "last")
-    return _Header(types, copies, marks, n, first), at
-
-
-def _records(lines: Lines, first: int, header: _Header, label: str) -> _Records:
-    """Where each observation stands; lines that a type adds of its own lie between kind and time."""
-    start = np.flatnonzero(pd.Series(lines, dtype=str).str.match(r"\s*OBS\s+\d+\s*$").to_numpy(dtype=bool))
-    if start.size != header.n:
-        raise BadDataError(
-            f"{label}: holds {start.size} observations, its header says {header.n}; the DART file is cut off or damaged"
-        )
-    stop = np.append(start[1:], lines.size).astype(np.int64)
-    short = stop - start < len(header.copies) + len(header.marks) + 9
-    if short.any():
-        raise BadDataError(f"{label}: OBS {int(np.argmax(short)) + 1} lacks lines; the DART file is cut off or damaged")
-    if start.size and start[0] != first:
-        raise BadDataError(f"{label}: line {first + 1} is not the first observation; the DART file is damaged")
-    return _Records(label, lines, start, stop)
-
-
-def _observed(header: _Header, label: str) -> str:
+def _observed(header: Header, label: str) -> str:
     """The name of the copy that is the observation."""
     candidates = [name for name in header.copies if not any(word in name.casefold() for word in _NOT_OBSERVED)]
     for fits in (r"observations?", r".*\bobservations?", r".*observation.*"):
@@ -272,7 +137,7 @@ def _observed(header: _Header, label: str) -> str:
     )
 
 
-def _kinds(kind: Floats, header: _Header) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+def _kinds(kind: Floats, header: Header) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Short names and report types (n,); types that phyda does not know keep DART's name."""
     codes, numbers = pd.factorize(kind)
     names = [header.types.get(int(number), f"type {number:g}") for number in numbers]
@@ -289,7 +154,7 @@ def _times(clock: Floats) -> NDArray[np.datetime64]:
     return np.where(inside, moments, np.datetime64("NaT", "s")).astype("datetime64[ns]")
 
 
-def _linked(header: _Header, following: Floats, label: str) -> NDArray[np.bool_]:
+def _linked(header: Header, following: Floats, label: str) -> NDArray[np.bool_]:
     """(n,) whether the linked list has an observation. Raises BadDataError when it leads nowhere or in a circle."""
     linked = np.zeros(following.size, dtype=bool)
     at, chain = header.first, np.clip(following, -1, following.size + 1).astype(np.int64).tolist()

@@ -19,6 +19,7 @@ QUANTITIES: Final = {
     "GEOPOTENTIAL_HGT": "gh",
     "GEOPOTENTIAL_HEIGHT": "gh",
     "SURFACE_PRESSURE": "sp",
+    "SFC_PRESSURE": "sp",
     "WIND_SPEED": "wind_speed",
     "WIND_DIRECTION": "wind_direction",
     "U_10_METER_WIND": "u10",
@@ -29,31 +30,36 @@ QUANTITIES: Final = {
 """End of a type's name → short name."""
 
 PLATFORMS: Final = {
+    "": "",
     "RADIOSONDE": "sonde",
     "DROPSONDE": "dropsonde",
+    "PILOT": "pilot",
+    "PROFILER": "profiler",
+    "VADWND": "vad",
     "AIRCRAFT": "aircraft",
     "ACARS": "aircraft",
     "AMDAR": "aircraft",
     "SAT": "satwind",
+    "CIMMS_AMV": "satwind",
+    "AIRS": "airs",
+    "ATOV": "atovs",
+    "QKSWND": "scatterometer",
+    "LAND": "synop",
     "LAND_SFC": "synop",
     "SYNOP": "synop",
-    "MARINE_SFC": "ship",
-    "SHIP": "ship",
-    "BUOY": "buoy",
     "METAR": "metar",
     "MESONET": "msonet",
     "MARINE": "ship",
-    "PROFILER": "profiler",
-    "PILOT": "pilot",
-    "": "",
+    "MARINE_SFC": "ship",
+    "SHIP": "ship",
 }
-"""Begin of a type's name → report type; other platforms by their own name in lower case."""
+"""Begin of a type's name → report type. Others are not known: ocean and radiance types end like these."""
 
 
 def find_kind(name: str) -> tuple[str, str] | None:
-    """The short name and report type of a DART type, or None when the quantity is not one that phyda knows."""
+    """The short name and report type of a DART type, or None when it is not one that phyda knows."""
     for quantity, variable in QUANTITIES.items():
-        if name == quantity or name.endswith(f"_{quantity}"):
-            platform = name.removesuffix(quantity).rstrip("_")
-            return variable, PLATFORMS.get(platform, platform.casefold())
+        platform = name.removesuffix(quantity).removesuffix("_")
+        if name.endswith(quantity) and platform in PLATFORMS:
+            return variable, PLATFORMS[platform]
     return None

@@ -20,9 +20,11 @@ The pure Python decoder reads the file: the compiled one ends the process on a d
 from __future__ import annotations
 
 import importlib
+import io
 import logging
+import struct
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import pandas as pd
@@ -73,6 +75,7 @@ _OBSERVATION_TYPES: Final = {
 _CODE_TYPES: Final = {21: "ship", 24: "ship", 34: "profiler", 140: "metar"}
 """Code types whose reports have a name of their own; they come before the observation type."""
 
+_FRAME_HEAD: Final = 5 + 4 + 8 + 4 + 32 + 4 + 8
 _FEW: Final = 10
 """Fewer places than this may well all be close to 0 N 0 E."""
 
@@ -145,6 +148,7 @@ def _decode(path: Path) -> pd.DataFrame:
         raise MissingExtraError("reading ODB", "odb") from None
     try:
         with path.open("rb") as stream:
+            _check_frames(stream)
             parts = []
             for frame in pyodc.Reader(stream).frames:
                 chosen = _choose([column.name for column in frame.columns])
@@ -156,6 +160,26 @@ def _decode(path: Path) -> pd.DataFrame:
         says = f"{type(error).__name__} {error}".strip()[:80]
         raise BadDataError(f"{path}: the ODB is damaged or cut off ({says}); fetch it again") from None
     return pd.concat(parts, ignore_index=True, sort=False) if parts else pd.DataFrame()
+
+
+def _check_frames(stream: BinaryIO) -> None:
+    """Raise EOFError unless frames fill the file; the decoder takes a header that is cut off for the end.
+
+    A frame: magic (5 bytes), byte order, version (2), digest (length, text), length of the rest of the header, of the
+    data (8 bytes), header, data.
+    """
+    size, at = stream.seek(0, io.SEEK_END), 0
+    while at < size:
+        stream.seek(at)
+        head = stream.read(_FRAME_HEAD)
+        if len(head) < _FRAME_HEAD:
+            raise EOFError(f"{size - at} bytes at the end")
+        order = "<" if head[5:9] == b"\x01\0\0\0" else ">"
+        header, data = struct.unpack_from(f"{order}iq", head, _FRAME_HEAD - 12)
+        at += _FRAME_HEAD - 8 + header + data
+        if header < 0 or data < 0 or at > size:
+            raise EOFError(f"{size} of {at} bytes")
+    stream.seek(0)
 
 
 def _choose(names: list[str]) -> dict[str, str]:
