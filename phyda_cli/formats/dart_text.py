@@ -53,10 +53,7 @@ class Records:
         """
         text = "\n".join(self.lines[at])
         try:
-            table = pd.read_csv(
-                io.StringIO(text), sep=r"\s+", header=None, dtype=np.float64, float_precision="round_trip",
-                skip_blank_lines=False,
-            )  # fmt: skip
+            table = pd.read_csv(io.StringIO(text), sep=r"\s+", header=None, dtype=np.float64, skip_blank_lines=False)
         except ValueError:
             return self._numbers_one_by_one(at, what, columns, missing)
         if table.shape == (at.size, columns) and bool(np.isfinite(table.to_numpy()).all()):
@@ -160,7 +157,7 @@ def _records(lines: Lines, first: int, header: Header, label: str) -> Records:
         raise BadDataError(
             f"{label}: holds {start.size} observations, its header says {header.n}; the DART file is cut off or damaged"
         )
-    stop = np.append(start[1:], lines.size).astype(np.int64)
+    stop = np.append(start, lines.size)[1:].astype(np.int64)
     short = stop - start < len(header.copies) + len(header.marks) + 9
     if short.any():
         raise BadDataError(f"{label}: OBS {int(np.argmax(short)) + 1} lacks lines; the DART file is cut off or damaged")
