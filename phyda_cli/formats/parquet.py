@@ -39,6 +39,7 @@ def read_parquet(path: Path, *, reference_time: np.datetime64 | None = None) -> 
         with path.open("rb") as stream:
             table = parquet.read_table(stream, page_checksum_verification=True)
             table.validate(full=True)
+            names = [str(name) for name in table.column_names]
     except arrow.ArrowException as error:
         raise BadDataError(
             f"{path}: the Parquet file is damaged or cut off ({_first_line(error)}); fetch it again"
@@ -49,7 +50,6 @@ def read_parquet(path: Path, *, reference_time: np.datetime64 | None = None) -> 
             says = _first_line(error)
             raise BadDataError(f"{path}: the Parquet file is damaged ({says}); fetch it again") from None
         raise InputMissingError(f"{path}: cannot be read: {error.strerror}") from None
-    names = [str(name) for name in table.column_names]
     texts = {
         index: _texts(arrow, column, f"{path}: column {name!r}")
         for index, (name, column) in enumerate(zip(names, table.columns, strict=True))
