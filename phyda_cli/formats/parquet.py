@@ -40,7 +40,7 @@ def read_parquet(path: Path, *, reference_time: np.datetime64 | None = None) -> 
             table = parquet.read_table(stream, page_checksum_verification=True)
             table.validate(full=True)
             names = [str(name) for name in table.column_names]
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, UnicodeDecodeError) as error:
         raise BadDataError(
             f"{path}: the Parquet file is damaged or cut off ({_first_line(error)}); fetch it again"
         ) from None

@@ -182,3 +182,10 @@ def test_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ConfigError, match=r"pip install 'phyda\[parquet\]'"):
         read_observations(tmp_path / "a")
+
+
+def test_a_column_name_that_is_no_text(tmp_path):
+    pq.write_table(pa.table(columns()), tmp_path / "a", store_schema=False)
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes().replace(b"station", b"st\xfftion"))
+    with pytest.raises(BadDataError, match="damaged or cut off"):
+        read_parquet(tmp_path / "a")
