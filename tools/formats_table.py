@@ -41,6 +41,10 @@ Verdicts of `tools/formats_table.py` on public sample files. "Refused" shows the
 """
 
 
+OBSERVATIONS = "# Observation formats"
+"""The heading of the part of the document that `tools/obs_formats_table.py` serves."""
+
+
 def verdict(path: Path) -> tuple[str, str]:
     """(choice, verdict) of one file, with the options that the messages themselves ask for."""
     choice: dict[str, str] = {}
@@ -86,7 +90,8 @@ def _describe(background: Background) -> str:
 
 
 def main(cases: Path, target: Path) -> None:
-    """Write the table of every file in `cases/grid_*` to `target`."""
+    """Write the table of every file in `cases/grid_*` to `target`; what stands there on observations stays."""
+    _, heading, observations = target.read_text().partition(OBSERVATIONS) if target.exists() else ("", "", "")
     lines = [HEAD]
     for folder in sorted(cases.glob("grid_*")):
         lines += [f"### {folder.name}", "", "| file | options | verdict |", "|---|---|---|"]
@@ -94,7 +99,7 @@ def main(cases: Path, target: Path) -> None:
             options, says = verdict(path)
             lines.append(f"| {path.name} | {f'`{options}`' if options else ''} | {says.replace('|', '/')} |")
         lines.append("")
-    target.write_text("\n".join(lines).replace("\n\n\n", "\n\n"))
+    target.write_text("\n".join(lines).replace("\n\n\n", "\n\n") + (f"\n{heading}{observations}" if heading else ""))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import gzip
 import io
 import logging
 import zlib
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TextIO
@@ -22,7 +21,6 @@ import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.formats.columns import normalise
 from phyda_cli.formats.entries import observations_from_table
 from phyda_cli.formats.metar import is_metar, metar_table
 from phyda_cli.formats.sounding_text import is_sounding, sounding_table
@@ -38,7 +36,7 @@ _MAGIC: Final = {
     b"CDF": "a NetCDF file",
     b"PK": "a zip archive",
     b"PAR1": "a Parquet file",
-    b"\xff\xff\xff\xffODA": "an ODB file",
+    b"\xff\xffODA": "an ODB file",
 }
 
 
@@ -130,9 +128,6 @@ def _parse(text: str, label: str) -> pd.DataFrame:
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise BadDataError(f"{label}: the table cannot be parsed ({reason}); is a quotation mark open?") from None
     names = [str(name).strip() for name in table.iloc[0]]
-    repeated = [name for name, count in Counter(normalise(name) for name in names).items() if count > 1]
-    if repeated:
-        raise BadDataError(f"{label}: the header names column {repeated[0]!r} more than once; keep one")
     table = table.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(names)
     return table

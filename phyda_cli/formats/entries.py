@@ -7,6 +7,7 @@ dropped, so every row of the file is found again in the result.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -65,11 +66,15 @@ def observations_from_table(table: pd.DataFrame, label: str, reference_time: np.
     label: the file's name for messages. reference_time: for tables with hours relative to the analysis.
     Raises BadDataError when columns that are needed are not there or are there twice.
     """
+    names = Counter(normalise(str(column)) for column in table.columns)
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise BadDataError(f"{label}: names column {repeated[0]!r} more than once; keep one")
     roles = _roles(table, label)
     long = "value" in roles and "variable" in roles
     cells = _long_cells(table, roles) if long else _wide_cells(table, roles, label)
     observations = _build(table, roles, cells, label, reference_time)
-    return convert(check_bounds(observations), _report_numbers(observations, cells, long=long))
+    return convert(check_bounds(observations), report_numbers(observations) if long else cells.row)
 
 
 def _roles(table: pd.DataFrame, label: str) -> dict[str, str]:
@@ -218,8 +223,9 @@ def _build(
             Flag.MISSING,
             lambda i: f"pressure {pressure_text[i]!r} is not a number",
         )
-    fill = np.isin(result.value, _FILL_VALUES) | (np.abs(result.value) >= _FILL_SIZE)
-    result = reject_rows(result, fill, Flag.MISSING, lambda i: f"value {cells.value[i]} is a fill value")
+    result = reject_rows(
+        result, is_fill(result.value), Flag.MISSING, lambda i: f"value {cells.value[i]} is a fill value"
+    )
     given = error_text != ""
     bad_error = given & ~(np.isfinite(result.error) & (result.error > 0))
     result = reject_rows(result, bad_error, Flag.BOUNDS, lambda i: f"error {error_text[i]!r} is not a positive number")
@@ -329,16 +335,19 @@ def _times(
     return moments[codes][rows], texts[rows]
 
 
-def _report_numbers(observations: Observations, cells: _Cells, *, long: bool) -> NDArray[np.int64]:
-    """A number for each report: the row of a wide table; in a long one station, place, time and pressure together."""
-    if not long:
-        return cells.row
+def report_numbers(observations: Observations) -> NDArray[np.int64]:
+    """(n,) a number for each report of a table with one value a row: station, place, time and pressure together."""
     o = observations
     keys = pd.DataFrame(
         {"station": o.station, "lat": o.latitude, "lon": o.longitude, "time": o.time, "pressure": o.pressure}
     )
     numbers = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     return np.asarray(numbers.to_numpy(dtype=np.int64), dtype=np.int64)
+
+
+def is_fill(values: Floats) -> NDArray[np.bool_]:
+    """Where numbers are what files write for a missing one."""
+    return np.asarray(np.isin(values, _FILL_VALUES) | (np.abs(values) >= _FILL_SIZE))
 
 
 def _texts(column: pd.Series[str]) -> Texts:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.observations.dart_flags import DartQC, dart_qc
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag, Observations
 
@@ -124,6 +125,16 @@ def _fill(dataset: Any, feedback: Feedback) -> None:
         }
     )
     flag[:] = o.flag
+    dart = dataset.createVariable("dart_qc", "i2", ("observation",), zlib=True, complevel=1, fill_value=False)
+    dart.setncatts(
+        {
+            "long_name": "quality control verdict (numbers of DART quality control)",
+            "flag_values": np.array([int(member) for member in DartQC], dtype=np.int16),
+            "flag_meanings": " ".join(member.name.lower() for member in DartQC),
+            "coordinates": "time latitude longitude pressure",
+        }
+    )
+    dart[:] = dart_qc(o.flag)
     for name, column, long_name in (
         ("source", o.source, "index into source_file, from 0"),
         ("row", o.row, "data row in the source, from 1, the header not counted"),

@@ -37,7 +37,19 @@ class ObservationFormat:
     reader: str
 
 
-FORMATS: Final[tuple[ObservationFormat, ...]] = (ObservationFormat("BUFR", is_bufr, "phyda_cli.formats.bufr:read"),)
+_OBS_SEQ: Final = ([b"obs_sequence"], [b"obs_type_definitions"], [b"obs_kind_definitions"])
+"""The first words of a DART file; a binary one has the length of its first record before them."""
+
+FORMATS: Final[tuple[ObservationFormat, ...]] = (
+    ObservationFormat("BUFR", is_bufr, "phyda_cli.formats.bufr:read"),
+    ObservationFormat("Parquet", lambda head: head.startswith(b"PAR1"), "phyda_cli.formats.parquet:read_parquet"),
+    ObservationFormat("ODB-2", lambda head: head.startswith(b"\xff\xffODA"), "phyda_cli.formats.odb:read_odb"),
+    ObservationFormat(
+        "DART obs_seq",
+        lambda head: head[4:16] == b"obs_sequence" or head.split(None, 1)[:1] in _OBS_SEQ,
+        "phyda_cli.formats.dart:read_dart",
+    ),
+)
 """In the order in which they are asked."""
 _HEAD: Final = 4096
 

@@ -2,10 +2,10 @@
 
     t2m:  H = H(t2m) − Γ δ,      sp:  H = H(sp) (1 − Γ δ / T_s)^(g / (R_d Γ)),      δ = h_station − h_s
 
-Γ is 6.5 K/km, h_s the height of the background's ground (its orography, or `fields/surface_height.py`) and T_s its t2m, or the standard
-atmosphere's temperature at h_s. Where either height is not known, t2m and
-sp are refused (H_FAILED), or taken as they are if the settings say so. Too large a δ is DOMAIN, for every variable
-measured at a station; so is a pressure reduced to sea level from high up.
+Γ is 6.5 K/km, h_s the height of the background's ground (its orography, or `fields/surface_height.py`) and T_s its t2m,
+or the standard atmosphere's temperature at h_s. Where either height is not known, t2m and sp are refused (H_FAILED), or
+taken as they are if the settings say so. Too large a δ is DOMAIN, for every variable measured at a station; so is a
+pressure reduced to sea level from high up.
 Source: UFO's surface operators, which bring pressure to the station in this way; ICAO (Doc 7488) for Γ.
 """
 

@@ -57,6 +57,7 @@ def test_what_the_file_holds(tmp_path):
         np.testing.assert_allclose(dataset["o_minus_a"][:2], [0.5, 725.0])
         assert dataset["units"][:].tolist() == ["K", "Pa", ""]
         assert dataset["flag"][:].tolist() == [0, 19, 15]
+        assert dataset["dart_qc"][:].tolist() == [0, 7, 4]
         meanings = dict(zip(dataset["flag"].flag_values.tolist(), dataset["flag"].flag_meanings.split(), strict=True))
         assert meanings == {member.value: member.name.lower() for member in Flag}
         assert dataset["station"].dtype is str
