@@ -51,6 +51,9 @@ def assimilate(
     feedback: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write what became of every observation, NetCDF.")
     ] = None,
+    feedback_format: Annotated[
+        Literal["phyda", "ioda"] | None, typer.Option(help="Layout of the feedback. [default: phyda]")
+    ] = None,
     increment: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write analysis minus background, NetCDF.")
     ] = None,
@@ -141,6 +144,7 @@ def assimilate(
         "output": output,
         "method": method,
         "feedback": feedback,
+        "feedback_format": feedback_format,
         "increment": increment,
         "time": time,
         "window": window,
@@ -266,6 +270,7 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
     """Write the outputs; the analysis last, since who sees it takes the others for there."""
     from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
     from phyda_cli.formats.feedback import write_feedback
+    from phyda_cli.formats.ioda_writer import write_ioda
     from phyda_cli.formats.provenance import provenance
 
     about = provenance(
@@ -275,7 +280,8 @@ def _write(settings: AssimilateConfig, background: Background, analysis: Analysi
         log=analysis.log,
     )
     if settings.feedback is not None:
-        write_feedback(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
+        write = write_ioda if settings.feedback_format == "ioda" else write_feedback
+        write(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
     if settings.increment is not None:
         write_increment(settings.increment, background, analysis.state, attributes=about, overwrite=settings.overwrite)
     if settings.members_out is not None and analysis.members is not None:

@@ -15,6 +15,7 @@ from typing import Final, Protocol, TextIO, cast
 import numpy as np
 
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.observations.table import Observations
 
 
@@ -35,7 +36,9 @@ class ObservationFormat:
     reader: str
 
 
-FORMATS: Final[tuple[ObservationFormat, ...]] = ()
+FORMATS: Final[tuple[ObservationFormat, ...]] = (
+    ObservationFormat("IODA", is_netcdf, "phyda_cli.formats.ioda:read_ioda"),
+)
 """In the order in which they are asked."""
 _HEAD: Final = 4096
 
