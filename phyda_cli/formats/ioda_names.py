@@ -82,16 +82,18 @@ def _file_name(name: str) -> str:
 
 
 _TYPES: Final[dict[str, tuple[int, ...]]] = {
-    "sonde": (120, 122, 132, 220, 221, 222, 232),
-    "profiler": (126, 223, 224, 227, 228, 229),
-    "aircraft": (*range(130, 136), *range(230, 236)),
-    "satwind": tuple(range(240, 261)),
-    "ship": (180, 182, 280, 282),
-    "surface": (181, 183, 187, 188, 281, 284, 287, 288, *(285, 286, 289, 290)),  # the last four: scatterometers
+    "sonde": (20, 21, 22, 32),
+    "profiler": (23, 24, 26, 27, 28, 29),
+    "aircraft": (30, 31, 33, 34, 35),
+    "satwind": tuple(range(40, 61)),
+    "ship": (80, 82),
+    "surface": (81, 83, 84, 87, 88, *(85, 86, 89, 90)),  # the last four: scatterometers
 }
 _BY_TYPE: Final = {number: name for name, numbers in _TYPES.items() for number in numbers}
+_WIND_ALONE: Final = "satwind"
 
 
 def report_type(number: int) -> str:
-    """The report type that an NCEP number stands for, or the number itself."""
-    return _BY_TYPE.get(number, str(number))
+    """The report type of an NCEP number, 100 + n for mass and 200 + n for wind; of another one the number itself."""
+    found = _BY_TYPE.get(number % 100, "") if number // 100 in (1, 2) else ""
+    return str(number) if not found or (found == _WIND_ALONE and number < 200) else found

@@ -368,6 +368,7 @@ def test_the_table_of_names():
             assert VARIABLES[entry.quantity].units == entry.units
             assert ioda_name(entry.quantity) == (entry.name, entry.units, 1.0)
     assert ioda_name("z") == ("geopotentialHeight", "m", 1.0 / GRAVITY)
-    assert [report_type(n) for n in (120, 187, 233, 245, 280, 42)] == [
-        "sonde", "surface", "aircraft", "satwind", "ship", "42"
+    numbers = (120, 187, 233, 245, 145, 280, 42, 387)
+    assert [report_type(number) for number in numbers] == [
+        "sonde", "surface", "aircraft", "satwind", "145", "ship", "42", "387"
     ]  # fmt: skip
