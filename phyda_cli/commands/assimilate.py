@@ -135,6 +135,7 @@ def assimilate(
     from phyda_cli.commands.methods import check_method
     from phyda_cli.commands.targets import check_inputs, check_outputs
     from phyda_cli.config import AssimilateConfig, merge_config, parse_choices
+    from phyda_cli.errors import UsageError
     from phyda_cli.formats.atomic import output_lock
 
     began = clock.monotonic()
@@ -168,6 +169,8 @@ def assimilate(
     }
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
+    if settings.feedback_format != "phyda" and settings.feedback is None:
+        raise UsageError(f"--feedback-format {settings.feedback_format}: there is no feedback; give --feedback FILE")
     inputs = [path for path in (*settings.background, *settings.observations) if path != STANDARD_INPUT]
     inputs += [path for path in (settings.weights, settings.background_error) if path is not None]
     outputs = {

@@ -46,7 +46,10 @@ _NO_NUMBER: Final = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class _Places:
-    """What the locations have in common, each (location,), SI. surface: whether at a station's surface."""
+    """What the locations have in common, each (location,), SI.
+
+    surface: whether at a station's surface. told: whether phyda wrote the file, so that its variables are those here.
+    """
 
     latitude: Floats
     longitude: Floats
@@ -56,6 +59,7 @@ class _Places:
     station: Texts
     report: Texts
     surface: Mask
+    told: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ def _read(file: IodaFile) -> Observations:
         reason=joined("reason"),
         sources=(file.label,),
     )
-    result = surface_humidity(dry_temperature(check_bounds(result), at), at)
+    result = dry_temperature(check_bounds(result), at)
+    result = result if places.told else surface_humidity(result, at)
     return convert(check_bounds(result), at)
 
 
@@ -160,6 +165,7 @@ def _places(file: IodaFile) -> _Places:
         station=text("stationIdentification", "station_id", "Station_ID"),
         report=report,
         surface=surface,
+        told=told,
     )
 
 

@@ -78,3 +78,9 @@ def test_a_file_of_a_converter_is_assimilated(run, tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert (document["observations"], document["used"]) == (3, 2)
     assert document["variables"][0]["rejected"] == {"pre_qc": 1}
+
+
+def test_a_layout_without_a_feedback_is_refused(tmp_path, capsys):
+    files = [f"--{option}={tmp_path / option}" for option in ("background", "obs", "out")]
+    assert main(["assimilate", *files, "--feedback-format", "ioda"]) == 2
+    assert "give --feedback FILE" in capsys.readouterr().err

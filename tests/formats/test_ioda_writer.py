@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
 
 import netCDF4
 import numpy as np
@@ -12,12 +14,14 @@ import pytest
 from phyda_cli.errors import CannotWriteError
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.formats.ioda_names import NAMES, VIRTUAL
 from phyda_cli.formats.ioda_writer import FILL, write_ioda
 from phyda_cli.formats.observations import read_observations
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag, Observations
 from tests.support.observations import TIME, observations
 
+DOCS = Path(__file__).parents[2] / "docs"
 GONE = np.nan
 TABLE = """\
 time,latitude,longitude,pressure_hPa,station,report,elevation,variable,value,error,quality,use
@@ -136,6 +140,16 @@ def test_rows_in_another_order_give_the_same_numbers(tmp_path):
     assert found[0] == found[1]
 
 
+def test_a_variable_that_phyda_wrote_stays_what_it_is(tmp_path):
+    """No guess at surface reports: a temperature without pressure stays unusable, a humidity keeps its level."""
+    table = observations(["t", "msl", "q"], [280.0, 101_000.0, 5e-3], pressure=[GONE, GONE, 99_000.0])
+    table = replace(table, report=np.array(["", "", "synop"], dtype=object))
+    write_ioda(tmp_path / "t.nc4", feedback_of(table), attributes={})
+    back = read_observations(tmp_path / "t.nc4")
+    assert back.variable.tolist() == ["t", "msl", "q"]
+    assert back.report.tolist() == ["", "", "synop"]
+
+
 def test_times_are_whole_seconds(tmp_path):
     moments = np.array([TIME + np.timedelta64(1_499, "ms"), TIME - np.timedelta64(501, "ms")])
     table = observations("t", [250.0, 251.0], time=moments)
@@ -176,3 +190,37 @@ def test_an_existing_file_is_kept_and_a_failure_leaves_nothing(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["feedback.nc4"]
     write_ioda(path, whole, attributes={}, overwrite=True)
     assert len(read_observations(path)) == 1
+
+
+def table_of(path, heading):
+    """The cells of the Markdown table that begins with a heading."""
+    lines = path.read_text(encoding="utf-8").split(heading + "\n", 1)[1].splitlines()[1:]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in takewhile(lambda x: x.startswith("|"), lines)
+    ]
+
+
+def test_the_documented_flags_are_those_there_are():
+    rows = table_of(DOCS / "ufo.md", "| number | phyda | UFO | when |")
+    assert {int(number): name for number, name, *_ in rows} == {int(flag): flag.name.lower() for flag in Flag}
+    assert [int(number) for number, *_ in rows] == sorted(int(flag) for flag in Flag)
+    assert [ufo for _, _, ufo, _ in rows] == [
+        "pass", "passive", "missing", "preQC", "bounds", "domain", "black", "Hfailed", "thinned", "fguess", "track",
+        "buddy", "profile", "history", "superob",
+    ]  # fmt: skip
+
+
+def test_the_documented_groups_are_those_written(tmp_path):
+    write_ioda(tmp_path / "t.nc4", feedback_of(observations("t", [250.0])), attributes={})
+    rows = table_of(DOCS / "ufo.md", "| group | what it holds | fill value where |")
+    with netCDF4.Dataset(tmp_path / "t.nc4") as dataset:
+        assert {group for groups, *_ in rows for group in groups.split(", ")} == set(dataset.groups)
+        assert set(rows[0][1].split(", ")) == set(dataset["MetaData"].variables)
+
+
+def test_the_documented_names_are_those_read():
+    rows = table_of(DOCS / "formats.md", "| phyda | IODA | unit | read as well |")
+    written = [(name, units, tuple(filter(None, old.split(", ")))) for _, name, units, old in rows]
+    assert written == [(entry.name, entry.units, entry.old) for entry in NAMES]
+    quantities = [quantity.replace(" ", "_") for quantity, *_ in rows]
+    assert quantities == ["t" if entry.quantity == VIRTUAL else entry.quantity for entry in NAMES]
