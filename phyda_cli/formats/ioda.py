@@ -172,8 +172,9 @@ def _places(file: IodaFile) -> _Places:
 def _surface(file: IodaFile, pressure: Floats, height: Floats, elevation: Floats) -> Mask:
     """(location,) whether at a station's surface, as far as no report type tells it.
 
-    Without a pressure: where the location gives the station's or the sea-level pressure, or no height, or one within
-    50 m of the station. With one: in a file where 9 of 10 locations give such a pressure.
+    Without a pressure: where the location gives the station's or the sea-level pressure, or a height within 50 m of the
+    station, or no height in a file without pressures. With one: in a file where 9 of 10 locations give the station's or
+    the sea-level pressure.
     """
     barometer = np.zeros(file.size, dtype=bool)
     for name in file.names("ObsValue"):
@@ -182,7 +183,9 @@ def _surface(file: IodaFile, pressure: Floats, height: Floats, elevation: Floats
             variable = file.find("ObsValue", name)
             barometer |= np.isfinite(_vector(file, variable, f"ObsValue/{name}"))
     with np.errstate(invalid="ignore"):
-        low = np.isnan(height) | (np.abs(height - elevation) <= _SURFACE_DEPTH)
+        low = np.abs(height - elevation) <= _SURFACE_DEPTH
+    if not np.isfinite(pressure).any():
+        low |= np.isnan(height)
     stations = barometer & (barometer.mean() >= _SURFACE_SHARE) if file.size else barometer
     return stations | (np.isnan(pressure) & (barometer | low))
 

@@ -209,6 +209,15 @@ def test_a_wind_at_height_without_pressure_is_no_surface_wind(tmp_path):
     assert rows(read(tmp_path, groups)) == [("u10", 0), ("u", 0)]
 
 
+def test_a_level_that_lacks_its_pressure_is_no_surface_report(tmp_path):
+    groups = {"MetaData": metadata(2, pressure=[50_000.0, GONE]), "ObsValue": {"airTemperature": [250.0, 260.0]}}
+    table = read(tmp_path, groups)
+    assert rows(table) == [("t", 0), ("t", 0)]
+    assert np.isnan(table.pressure[1])
+    groups["MetaData"] = metadata(2, pressure=None)
+    assert rows(read(tmp_path, groups)) == [("t2m", 0), ("t2m", 0)]
+
+
 def test_pressures_of_stations_make_surface_reports_but_a_sonde_stays_one(tmp_path):
     value = {"airTemperature": [280.0, 281.0], "stationPressure": [99_000.0, 98_000.0]}
     groups = {"MetaData": metadata(2, pressure=[99_000.0, 98_000.0]), "ObsValue": value}
