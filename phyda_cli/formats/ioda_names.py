@@ -7,6 +7,7 @@ underscores, are read as well. Report types are those of NCEP's PREPBUFR, which 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,8 +77,8 @@ def ioda_name(quantity: str) -> tuple[str, str, float]:
 
 
 def _file_name(name: str) -> str:
-    """A text as a name that NetCDF allows: no slash or control character, 256 bytes, a letter or digit first."""
-    name = re.sub(r"[/\x00-\x1f\x7f]", "_", name.strip())[:60].strip()
+    """A text as a name that NetCDF allows: no slash or control character, 256 bytes, a letter or digit first, NFC."""
+    name = re.sub(r"[/\x00-\x1f\x7f]", "_", unicodedata.normalize("NFC", name.strip()))[:60].strip()
     return name if re.match(r"\w", name) else f"unnamed{name}"
 
 

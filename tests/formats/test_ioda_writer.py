@@ -171,11 +171,11 @@ def test_no_observations(tmp_path):
 
 
 def test_names_that_netcdf_does_not_allow(tmp_path):
-    names = ["a/b", " ", "%", "x" * 300, "ü\n", "airTemperature"]
-    table = observations(names, np.arange(6.0), latitude=np.arange(6.0), flag=Flag.H_FAILED)
+    names = ["a/b", " ", "%", "x" * 300, "ü\n", "u\u0308\n", "\u2028a", "a\x00b", "٢", "airTemperature"]
+    table = observations(names, np.arange(10.0), latitude=np.arange(10.0), flag=Flag.H_FAILED)
     write_ioda(tmp_path / "t.nc4", feedback_of(table), attributes={})
     with netCDF4.Dataset(tmp_path / "t.nc4") as dataset:
-        assert verdicts(dataset) == Counter({int(Flag.H_FAILED): 6})
+        assert verdicts(dataset) == Counter({int(Flag.H_FAILED): 10})
 
 
 def test_an_existing_file_is_kept_and_a_failure_leaves_nothing(tmp_path):
