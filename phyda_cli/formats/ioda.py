@@ -42,6 +42,8 @@ _SURFACE_DEPTH: Final = 50.0
 _SURFACE_SHARE: Final = 0.9
 """A file whose locations give their station's pressure as often as this holds surface reports."""
 _NO_NUMBER: Final = np.iinfo(np.int64).min
+_LARGEST: Final = 2.0**31
+"""Marks and types beyond this are none."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,7 @@ def _integers(file: IodaFile, name: str, *groups: str) -> NDArray[np.int64]:
         variable = file.find(group, name)
         if variable is not None:
             values = _vector(file, variable, f"{group}/{name}")
-            known = np.isfinite(values)
+            known = np.abs(values) < _LARGEST
             return np.where(known, np.where(known, values, 0).astype(np.int64), _NO_NUMBER)
     return np.full(file.size, _NO_NUMBER)
 

@@ -354,6 +354,34 @@ def test_faults_of_the_whole_file(tmp_path):
         read_observations(tmp_path / "none.nc4")
 
 
+def test_damaged_bytes_give_a_table_or_one_line(tmp_path):
+    value = {"airTemperature": [250.0, GONE], "virtualTemperature": [250.0, 251.0], "specificHumidity": [1e-3, 2e-3]}
+    groups = {"MetaData": metadata(2), "ObsValue": value, "PreQC": {"airTemperature": [1, 9]}}
+    whole = write(tmp_path / "whole.nc4", groups).read_bytes()
+    generator = np.random.default_rng(3)
+    for trial in range(25):
+        damaged = bytearray(whole)
+        for place in generator.integers(16, len(whole), 6):
+            damaged[place] = generator.integers(256)
+        path = tmp_path / f"{trial}.nc4"
+        path.write_bytes(damaged)
+        rows_found, message = [], ""
+        try:
+            rows_found = read_observations(path).row.tolist()
+        except BadDataError as error:
+            message = str(error)
+        assert "\n" not in message
+        assert set(rows_found) == set(range(1, max(rows_found, default=0) + 1))
+
+
+def test_marks_that_are_no_numbers_of_a_table(tmp_path):
+    marks = {"airTemperature": [1e20, 2.0, GONE]}
+    groups = {"MetaData": metadata(3), "ObsValue": {"airTemperature": [250.0] * 3}, "PreQC": marks, "ObsType": marks}
+    table = read(tmp_path, groups)
+    assert table.flag.tolist() == [0, 0, 0]
+    assert table.report.tolist() == ["", "2", ""]
+
+
 @pytest.mark.parametrize("place", ["MetaData/pressure", "ObsValue/airTemperature", "ObsError/airTemperature"])
 def test_variables_of_the_wrong_length(tmp_path, place):
     path = write(tmp_path / "obs.nc4", {"MetaData": metadata(3, pressure=None), "ObsValue": {}, "ObsError": {}})
