@@ -39,16 +39,18 @@ def run(tmp_path):
     def assimilate(observations, output, *options):
         files = {"--background": "bg.nc", "--obs": observations, "--out": output, "--weights": "b.safetensors"}
         words = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
-        assert main(["assimilate", *words, "--method", "oi", "--background-error-scale", "1", *options]) == 0
+        assert main(["assimilate", *words, "--background-error-scale", "1", *options]) == 0
         return tmp_path / output
 
     return assimilate
 
 
-def test_the_analysis_of_a_table_and_of_its_ioda_file_are_the_same(run, tmp_path, capsys):
-    first = run("obs.csv", "a.nc", "--feedback", str(tmp_path / "f.nc4"), "--feedback-format", "ioda", "--json")
+@pytest.mark.parametrize("method", [("oi",), ("3dvar", "--members", "0")], ids=["oi", "3dvar"])
+def test_the_analysis_of_a_table_and_of_its_ioda_file_are_the_same(run, tmp_path, capsys, method):
+    words, ioda = ("--method", *method, "--json"), ("--feedback-format", "ioda")
+    first = run("obs.csv", "a.nc", *words, "--feedback", str(tmp_path / "f.nc4"), *ioda)
     counts = json.loads(capsys.readouterr().out)
-    second = run("f.nc4", "b.nc", "--feedback", str(tmp_path / "f.nc"), "--json")
+    second = run("f.nc4", "b.nc", *words, "--feedback", str(tmp_path / "f.nc"))
     again = json.loads(capsys.readouterr().out)
     assert (counts["observations"], counts["used"]) == (again["observations"], again["used"]) == (8, 5)
     with xr.open_dataset(first) as one, xr.open_dataset(second) as two, xr.open_dataset(tmp_path / "bg.nc") as before:
@@ -74,7 +76,7 @@ def test_a_file_of_a_converter_is_assimilated(run, tmp_path, capsys):
     value = {"airTemperature": [265.0, 262.0, np.nan], "windEastward": [np.nan, np.nan, 9.0]}
     groups = {"MetaData": place, "ObsValue": value, "PreQC": {"airTemperature": [2, 13, 2]}}
     write(tmp_path / "obs.nc4", groups)
-    run("obs.nc4", "a.nc", "--json")
+    run("obs.nc4", "a.nc", "--method", "oi", "--json")
     document = json.loads(capsys.readouterr().out)
     assert (document["observations"], document["used"]) == (3, 2)
     assert document["variables"][0]["rejected"] == {"pre_qc": 1}
