@@ -102,6 +102,9 @@ class AssimilateConfig(BaseModel):
     feedback: Path | None = None
     """Where to write what became of every observation (NetCDF)."""
 
+    feedback_format: Literal["phyda", "ioda"] = "phyda"
+    """Layout of the feedback: one row for each observation, or groups as JEDI's UFO writes them."""
+
     increment: Path | None = None
     """Where to write analysis minus background (NetCDF)."""
 

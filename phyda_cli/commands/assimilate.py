@@ -31,7 +31,7 @@ def assimilate(
             "--observations",
             "-y",
             metavar="FILE",
-            help="Table of observations, CSV; - reads stdin. Repeatable.",
+            help="Observations in any format that docs/formats.md lists; - reads CSV from stdin. Repeatable.",
         ),
     ] = None,
     stations: Annotated[
@@ -60,6 +60,9 @@ def assimilate(
     ] = None,
     feedback: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write what became of every observation, NetCDF.")
+    ] = None,
+    feedback_format: Annotated[
+        Literal["phyda", "ioda"] | None, typer.Option(help="Layout of the feedback. [default: phyda]")
     ] = None,
     increment: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write analysis minus background, NetCDF.")
@@ -184,6 +187,7 @@ def assimilate(
     from phyda_cli.commands.methods import check_method
     from phyda_cli.commands.targets import check_inputs, check_outputs
     from phyda_cli.config import AssimilateConfig, merge_config, parse_choices
+    from phyda_cli.errors import UsageError
     from phyda_cli.formats.atomic import output_lock
 
     began = clock.monotonic()
@@ -197,6 +201,7 @@ def assimilate(
         "output": output,
         "method": method,
         "feedback": feedback,
+        "feedback_format": feedback_format,
         "increment": increment,
         "time": time,
         "window": window,
@@ -228,6 +233,8 @@ def assimilate(
     }
     settings = merge_config(AssimilateConfig, config, flags)
     check_method(settings)
+    if settings.feedback_format != "phyda" and settings.feedback is None:
+        raise UsageError(f"--feedback-format {settings.feedback_format}: there is no feedback; give --feedback FILE")
     inputs = [path for path in (*settings.background, *settings.fgat, *settings.observations) if path != STANDARD_INPUT]
     others = (settings.weights, settings.background_error, settings.errors, settings.quality, settings.stations)
     inputs += [path for path in others if path is not None]

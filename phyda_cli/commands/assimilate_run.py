@@ -184,6 +184,7 @@ def _write(
     """Write the outputs, of a dry run the feedback alone; the analysis last: who sees it takes the others for there."""
     from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
     from phyda_cli.formats.feedback import write_feedback
+    from phyda_cli.formats.ioda_writer import write_ioda
     from phyda_cli.formats.provenance import provenance
 
     mean = background.ensemble_mean()
@@ -195,7 +196,8 @@ def _write(
         log=analysis.log,
     )
     if settings.feedback is not None:
-        write_feedback(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
+        write = write_ioda if settings.feedback_format == "ioda" else write_feedback
+        write(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)
     if settings.dry_run:
         return
     if settings.increment is not None:

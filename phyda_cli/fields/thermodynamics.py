@@ -99,3 +99,8 @@ def dewpoint_from_specific_humidity(specific_humidity: Any, pressure: Any) -> An
     e = vapour_pressure(specific_humidity, pressure).clip(_LEAST_VAPOUR_PRESSURE, None)
     x = _namespace(e).log(e / _REFERENCE_PRESSURE)
     return (slope * _TRIPLE_POINT - offset * x) / (slope - x)
+
+
+def temperature_from_virtual(virtual_temperature: Any, specific_humidity: Any) -> Any:
+    """T = T_v / (1 + (1/ε − 1) q) [K] from T_v [K] and q [kg kg-1]."""
+    return virtual_temperature / (1.0 + (1.0 / EPSILON - 1.0) * specific_humidity)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.formats.columns import normalise
 from phyda_cli.formats.entries import observations_from_table
 from phyda_cli.formats.metar import is_metar, metar_table
 from phyda_cli.formats.sounding_text import is_sounding, sounding_table

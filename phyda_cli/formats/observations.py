@@ -16,6 +16,7 @@ import numpy as np
 
 from phyda_cli.formats.bufr_messages import is_bufr
 from phyda_cli.formats.csv import read_csv
+from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.formats.stations import Stations
 from phyda_cli.observations.table import Observations
 
@@ -49,6 +50,7 @@ FORMATS: Final[tuple[ObservationFormat, ...]] = (
         lambda head: head[4:16] == b"obs_sequence" or head.split(None, 1)[:1] in _OBS_SEQ,
         "phyda_cli.formats.dart:read_dart",
     ),
+    ObservationFormat("IODA", is_netcdf, "phyda_cli.formats.ioda:read_ioda"),
 )
 """In the order in which they are asked."""
 _HEAD: Final = 4096

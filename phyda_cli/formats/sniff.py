@@ -70,6 +70,11 @@ def sniff(path: Path) -> FileFormat:
     return found
 
 
+def is_netcdf(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of NetCDF, classic or NetCDF-4 (HDF5)."""
+    return _by_magic(head) in (FileFormat.NETCDF_CLASSIC, FileFormat.HDF5)
+
+
 def _by_magic(head: bytes) -> FileFormat | None:
     if head.startswith(_CLASSIC_MAGIC):
         return FileFormat.NETCDF_CLASSIC

@@ -12,6 +12,7 @@ from phyda_cli.fields.thermodynamics import (
     saturation_vapour_pressure_water,
     specific_humidity_from_dewpoint,
     specific_humidity_from_relative_humidity,
+    temperature_from_virtual,
 )
 
 
@@ -73,3 +74,9 @@ def test_tensors_give_the_same_numbers_and_a_gradient():
     step = 1e-4
     shifted = specific_humidity_from_relative_humidity(humidity.numpy(), temperature.detach().numpy() + step, 70000.0)
     np.testing.assert_allclose(temperature.grad.numpy(), (shifted - expected) / step, rtol=1e-4)
+
+
+def test_virtual_temperature_is_that_of_lighter_moist_air():
+    # 1/ε = 461.5250/287.0597 = 1.607767
+    assert temperature_from_virtual(300.0, 0.02) == pytest.approx(300.0 / (1.0 + 0.607767 * 0.02), rel=1e-7)
+    assert temperature_from_virtual(300.0, 0.0) == 300.0
