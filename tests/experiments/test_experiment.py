@@ -136,7 +136,7 @@ def test_refusals_are_one_line(ground, finished, tmp_path, capsys):
     refused([*words, "--analysis", "a.nc"], 2, "--analysis: is for an analysis that is there")
     refused([*words, "--window", "3h"], 2, "--window: is for an analysis")
     refused(["evaluate", "--analysis", "a.nc", "--dates", "3"], 2, "--dates: is for experiments")
-    refused(["evaluate"], 2, "--analysis FILE, or --store DIRECTORY")
+    refused(["evaluate"], 2, "--analysis FILE, --feedback FILE, or --store DIRECTORY")
     refused([*words, "--methods", "letkf"], 2, "no such method; there are background, oi, 3dvar, phyda, unet")
     refused([*words, "--densities", "five"], 2, "give numbers with commas")
     refused([*words, "--densities", "200"], 78, "--densities")
