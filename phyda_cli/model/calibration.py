@@ -1,11 +1,11 @@
 """Calibration of the ensemble's spread: one inflation per density and channel, fitted on validation data.
 
-    a²(bin, channel) = ⟨(μ − δ)²⟩ / ⟨Σ_i (δ_i − δ̄)²/(M−1)⟩
+    a²(bin, channel) = ⟨(μ − δ)²⟩ / ( (N+1)/N ⟨Σ_i (δ_i − δ̄)²/(M−1)⟩ )
     δ_i ← δ̄ + a (δ_i − δ̄)                                       the mean is unchanged
 
-⟨·⟩ is over the area and the cases of the bin, μ the reconstruction, on which the members are centred: the truth is to
-lie about it as the members do. Bins are by ρ = (number of observations)/(number of grid values); the first holds no
-observation at all.
+⟨·⟩ is over the area and the cases of the bin, μ the reconstruction, on which the members are centred. The factor makes
+the usual measure of an ensemble, √((N+1)/N) spread / error, one for N = 16 members. Bins are by ρ = (number of
+observations)/(number of grid values); the first holds no observation at all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Final
 
 import torch
 
+SIZE: Final = 16
+"""N, the members that an analysis has."""
 EDGES: Final = (0.0, 0.002, 0.007, 0.015, 0.035, 0.07)
 """Upper ends of all bins but the last: ρ ≤ 0 is the first bin, 0 < ρ ≤ 0.002 the second, and so on."""
 LIMITS: Final = (0.5, 2.0)
@@ -71,5 +73,6 @@ class CalibrationSums:
 
     def fit(self) -> Calibration:
         """The inflation; 1 for a bin without cases."""
-        ratio = torch.where(self.variance > 0, self.squared_error / self.variance.clamp_min(1e-30), 1.0)
+        expected = (SIZE + 1) / SIZE * self.variance
+        ratio = torch.where(self.variance > 0, self.squared_error / expected.clamp_min(1e-30), 1.0)
         return Calibration(ratio.sqrt().clamp(*LIMITS).float())

@@ -27,22 +27,22 @@ def fitted(
 
 
 def test_the_factor_by_hand() -> None:
-    """Members 1 and 3: mean 2, variance 2. Truth 2 + 2.121: square error 4.5; a = 1.5."""
+    """Members 1 and 3: mean 2, variance 2, for 16 of them 2.125 expected. Square error 4.78125: a = 1.5."""
     members = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2)
-    truth = torch.full((1, 1, 2, 2), 2.0 + 4.5**0.5)
+    truth = torch.full((1, 1, 2, 2), 2.0 + 4.78125**0.5)
     density = torch.tensor([0.001])
     assert fitted(members, truth, density, EVEN)[1, 0].item() == pytest.approx(1.5)
     other = fitted(members, truth, density, EVEN, torch.full((1, 1, 2, 2), 2.5))
-    assert other[1, 0].item() == pytest.approx((4.5**0.5 - 0.5) / 2**0.5)
+    assert other[1, 0].item() == pytest.approx((4.78125**0.5 - 0.5) / 2.125**0.5)
 
 
 def test_rows_count_by_their_area() -> None:
-    """Square errors 12 and 0 in rows of weight 0.25 and 1.75: mean 1.5, the variance is 2."""
+    """Square errors 12 and 0 in rows of weight 0.25 and 1.75: mean 1.5, of 2.125 expected."""
     members = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2)
     truth = torch.full((1, 1, 2, 2), 2.0)
     truth[:, :, 0] += 12.0**0.5
     area = torch.tensor([[0.25], [1.75]])
-    assert fitted(members, truth, torch.tensor([0.001]), area)[1, 0].item() == pytest.approx(0.75**0.5)
+    assert fitted(members, truth, torch.tensor([0.001]), area)[1, 0].item() == pytest.approx((1.5 / 2.125) ** 0.5)
 
 
 def test_a_reliable_ensemble_of_any_size_needs_no_inflation_and_a_narrow_one_its_own() -> None:
@@ -53,7 +53,10 @@ def test_a_reliable_ensemble_of_any_size_needs_no_inflation_and_a_narrow_one_its
         truth = mean + noise[:, 0]
         for width in (1.0, 1.6):
             factor = fitted(mean[:, None] + noise[:, 1:] / width, truth, density, torch.ones(8, 1), mean)
-            assert torch.allclose(factor[3], torch.full((2,), width), atol=0.03 * width), (size, width)
+            assert torch.allclose(factor[3], torch.full((2,), width * (16 / 17) ** 0.5), atol=0.03 * width), (
+                size,
+                width,
+            )
 
 
 def test_cases_of_several_calls_add_up() -> None:
