@@ -10,13 +10,37 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from phyda_cli.errors import PhydaError
+from phyda_cli.formats.csv import read_stations
 from phyda_cli.formats.observations import FORMATS, read_observations
 from phyda_cli.observations.table import Flag, Observations, Use
+
+
+class Options(NamedTuple):
+    """What `phyda assimilate` needs to know of a table that does not say it. stations: a file of the same directory."""
+
+    units: Mapping[str, str] = {}
+    stations: str = ""
+
+    def words(self) -> str:
+        """As on the command line."""
+        units = [f"`--units {name}={unit}`" for name, unit in self.units.items()]
+        return " ".join([*units, *([f"`--stations {self.stations}`"] if self.stations else [])])
+
+
+OPTIONS: Final = {
+    "2020100106_metars.csv": Options({"temp": "degC", "dewp": "degC", "wspd": "kt"}),
+    "SFC_obs.csv": Options({"mslp": "hPa"}),
+    "UPA_obs.csv": Options({"temperature": "degC", "dewpoint": "degC", "speed": "kt"}),
+    "metar_20190701_1200.txt": Options(stations="2020100106_metars.csv"),
+}
+"""Of the sample files that need any."""
 
 
 def format_of(path: Path) -> str:
@@ -54,13 +78,21 @@ def _without_numbers(reason: str) -> str:
 
 def main(directory: Path, reference_time: np.datetime64) -> None:
     """Print the table of every file in a directory."""
-    print("| file | format | rows | variables | not used |\n|---|---|---|---|---|")
+    print("| file | options | format | rows | variables | not used |\n|---|---|---|---|---|---|")
     for path in sorted(path for path in directory.iterdir() if path.is_file()):
+        options = OPTIONS.get(path.name, Options())
+        stations = directory / options.stations if options.stations else None
         try:
-            cells = describe(read_observations(path, reference_time=reference_time))
+            observations = read_observations(
+                path,
+                reference_time=reference_time,
+                stations=read_stations(stations) if stations is not None and stations.is_file() else None,
+                units=options.units,
+            )
+            cells = describe(observations)
         except PhydaError as error:
-            cells = (f"not read: {str(error).replace(f'{path}: ', '').replace('|', '/')}", "", "")
-        print(f"| {path.name} | {format_of(path)} | {' | '.join(cells)} |")
+            cells = (f"not read: {str(error).removeprefix(f'{path}: ')}", "", "")
+        print("| " + " | ".join([path.name, options.words(), format_of(path), *cells]) + " |")
 
 
 if __name__ == "__main__":
