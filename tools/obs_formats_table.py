@@ -91,7 +91,7 @@ def main(directory: Path, reference_time: np.datetime64) -> None:
             )
             cells = describe(observations)
         except PhydaError as error:
-            cells = (f"not read: {str(error).removeprefix(f'{path}: ')}", "", "")
+            cells = (f"not read: {str(error).removeprefix(f'{path}: ').replace('|', '/')}", "", "")
         print("| " + " | ".join([path.name, options.words(), format_of(path), *cells]) + " |")
 
 

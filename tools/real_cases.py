@@ -1,8 +1,8 @@
-"""Write docs/real-cases.md: three analyses from real files, through the command line alone, and how good they are.
+"""Write docs/real-cases.md: analyses from real files, through the command line alone, and how good they are.
 
     python tools/real_cases.py CASES docs/real-cases.md [--store STORE]
 
-CASES holds `grid_netcdf`, `grid_grib` and `obs_csv` (`docs/formats.md` names the grid files). STORE is a training
+CASES holds `grid_netcdf`, `grid_grib`, `obs_csv` and `obs` (`docs/formats.md` names the grid files). STORE is a training
 store: case B takes its background error from it and is left out without one. The inputs are made in
 `real_cases_inputs.py`; the analyses and the scores at withheld stations by `phyda assimilate` and `phyda evaluate`.
 """
@@ -36,6 +36,7 @@ from real_cases_inputs import (
     store_error,
     write_state,
 )
+from real_cases_native import native
 from real_cases_text import HEAD, PREPBUFR, SONDES, TWIN, TWIN_TITLE, WEAKNESSES
 
 from phyda_cli.fields.constants import GRAVITY
@@ -96,9 +97,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         shop = Workshop(Path(name))
         lines = [HEAD]
-        for case in (sondes, lambda c, w: twin(c, w, options.store), prepbufr):
+        for case in (
+            sondes,
+            lambda c, w: twin(c, w, options.store),
+            prepbufr,
+            lambda c, w: native(c, w, _markdown, _counts),
+        ):
             lines += case(options.cases, shop)
-            options.output.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        lines.append(WEAKNESSES)
+        options.output.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
 def sondes(cases: Path, shop: Workshop) -> list[str]:
@@ -271,7 +278,6 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
         "Largest increments:",
         "",
         *_markdown(["", *next(iter(increments.values()))], [[n, *v.values()] for n, v in increments.items()]),
-        WEAKNESSES,
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 HEAD = """# Real cases
 
-Three analyses from real files, made by `tools/real_cases.py`. The background of A and C is a January mean: they show
+Analyses from real files, made by `tools/real_cases.py`. The background of A, C and D is a January mean: they show
 the way from real observations to a sensible analysis, not the skill of a forecast system. The script cuts and joins
 the files; the analyses come from the commands below.
 
