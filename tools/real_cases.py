@@ -2,7 +2,7 @@
 
     python tools/real_cases.py CASES docs/real-cases.md [--store STORE]
 
-CASES holds `grid_netcdf`, `grid_grib`, `obs_csv` and `obs` (`docs/formats.md` names the grid files). STORE is a training
+CASES holds `grid_netcdf`, `grid_grib`, `obs_csv` and `obs` (`docs/formats.md` names the files). STORE is a training
 store: case B takes its background error from it and is left out without one. The inputs are made in
 `real_cases_inputs.py`; the analyses and the scores at withheld stations by `phyda assimilate` and `phyda evaluate`.
 """
