@@ -1,8 +1,9 @@
 """Tables of the ablations from finished experiments: python tools/ablation_tables.py --help
 
-REGRESSIONS and PHYSICS are what `phyda evaluate --store … --out DIRECTORY` made of the weights of ablations.py: of the
-encoder's variants as regressions, `encoder` among them; and of score networks with the physics `none`, `hydrostatic`,
-`proxy` and `full`, and `state`. Ratios have 95 % intervals (paired bootstrap over dates).
+REGRESSIONS, PHYSICS and PRIOR are what `phyda evaluate --store … --out DIRECTORY` made of the weights of ablations.py: of
+the encoder's variants as regressions, `encoder` among them; of score networks with the physics `none`, `hydrostatic`,
+`proxy` and `full`, and `state`; and of `prior`. MAIN is the experiment of the shipped weights. Ratios have 95 %
+intervals (paired bootstrap over dates).
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--regressions", type=Path, required=True)
     parser.add_argument("--physics", type=Path, required=True)
+    parser.add_argument("--main", type=Path, required=True)
+    parser.add_argument("--prior", type=Path, required=True)
     arguments = parser.parse_args()
     store = open_store(arguments.store)
     regressions, physics = (_comparison(store, path) for path in (arguments.regressions, arguments.physics))
@@ -40,6 +43,9 @@ def main() -> int:
     lines += _regressions(regressions)
     lines += ["### Physics in the objective of the score network", ""]
     lines += ["Members at 2 %, to those without physics; the mean is the encoder's in all.", "", *_physics(physics)]
+    lines += ["### The prior alone, guided by the observations", ""]
+    lines += ["Unconditional latent diffusion with SDA guidance, 16 members, and the others on the same dates.", ""]
+    lines += _prior(_comparison(store, arguments.main), _comparison(store, arguments.prior))
     print("\n".join(lines).strip())
     return 0
 
@@ -78,6 +84,17 @@ def _physics(made: Comparison) -> list[str]:
         rows.append(cells)
     head = ["physics", "z500 RMSE", "RMSE", "z500 CRPS", "CRPS", "hydrostatic residual", "geostrophic residual"]
     return _markdown([*head, "spread/skill"], rows)
+
+
+def _prior(main: Comparison, prior: Comparison) -> list[str]:
+    rows = []
+    for density in prior.results.densities:
+        for made, method in ((main, "3dvar"), (main, "phyda"), (prior, "prior")):
+            scores = [made.results.pooled(method, density, find(name))[ALL] for name in ("nrmse", "ncrps")]
+            ratio = spread_skill(made.results, method, density).get(ALL)
+            shown = "" if ratio is None else f"{ratio:.2f}"
+            rows.append([f"{density:g}", method, *(f"{score:.4f}" for score in scores), shown])
+    return _markdown(["obs %", "method", "RMSE", "CRPS", "spread/skill"], rows)
 
 
 def _ratio(made: Comparison, method: str, other: str, density: float, score: str, channel: str) -> str:
