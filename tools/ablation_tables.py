@@ -1,9 +1,9 @@
 """Tables of the ablations from finished experiments: python tools/ablation_tables.py --help
 
-REGRESSIONS, PHYSICS and PRIOR are what `phyda evaluate --store … --out DIRECTORY` made of the weights of ablations.py: of
-the encoder's variants as regressions, `encoder` among them; of score networks with the physics `none`, `hydrostatic`,
-`proxy` and `full`, and `state`; and of `prior`. MAIN is the experiment of the shipped weights. Ratios have 95 %
-intervals (paired bootstrap over dates).
+REGRESSIONS, PHYSICS and PRIOR are what `phyda evaluate --store … --out DIRECTORY` made of the weights of ablations.py:
+of the encoder's variants as regressions, `encoder` among them; of score networks with the physics `none`,
+`hydrostatic`, `proxy` and `full`, and `state`; and of `prior`. MAIN is the experiment of the shipped weights. Ratios
+have 95 % intervals (paired bootstrap over dates).
 """
 
 from __future__ import annotations
