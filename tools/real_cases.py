@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,7 @@ class Workshop:
 
     def phyda(self, *arguments: str) -> dict[str, Any]:
         """Run a command in the folder; its JSON document."""
-        self.commands.append(" ".join(("phyda", *arguments)))
+        self.commands.append(shlex.join(("phyda", *arguments)))
         done = subprocess.run(
             [sys.executable, "-m", "phyda_cli", *arguments, "--json", "--quiet"],
             cwd=self.folder, capture_output=True, text=True, check=False,

@@ -22,8 +22,8 @@ METHODS: Final = ("phyda", "3dvar")
 SHOWN: Final = {"z": ("m", 1 / GRAVITY), "t": ("K", 1.0), "u": ("m s-1", 1.0), "v": ("m s-1", 1.0), "msl": ("Pa", 1.0)}
 TEXT: Final = f"""## D. Native BUFR and PREPBUFR on the January mean
 
-The files as they come, read by the command; every fifth station (`--withhold "{RULE}"`) is withheld by it as well. Wall
-time and peak memory are of the whole process, one thread; other work may have shared the machine.
+The files as they come, read by the command; every fifth station (`--withhold "{RULE}"`) is withheld by it as well.
+Wall time and peak memory are of the whole process, one thread; other work may have shared the machine.
 """
 
 
