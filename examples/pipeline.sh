@@ -9,7 +9,7 @@ out=${OUT:-out/pipeline}
 options=(--background examples/background.nc --obs examples/observations.csv --method 3dvar --members 0)
 mkdir -p "$out/published"
 
-# 1. Read and check everything, in the second that it takes, before the machine is asked for more.
+# 1. Read and check everything, in seconds, before the machine is asked for more.
 "$phyda" --quiet assimilate "${options[@]}" --out "$out/analysis.nc" --overwrite --dry-run --max-reject-fraction 0.2
 
 # 2. Assimilate. stdout has one JSON document; a file of it is the record of the run.

@@ -59,7 +59,7 @@ class AssimilationOptions:
     background_error_scale: factor on the method's σ_b; None estimates it from the innovations.
     usual_scale: what it is when they are too few for an estimate.
     update: False stops after H(x_b) and the quality control that needs no analysis (a dry run): the analysis is the
-        background.
+        background, and the feedback has no H(x_a).
     quality: settings of quality control, thinning and superobs.
     """
 
@@ -167,7 +167,8 @@ def assimilate(
         result = _no_increment(method, background)
     log |= result.log or {}
     if ensemble is not None:
-        return _of_members(background, ensemble, result, checked, guess, equivalent, log)
+        made = _of_members(background, ensemble, result, checked, guess, equivalent, log)
+        return made if options.update else replace(made, feedback=_without_analysis(made.feedback))
     increment = interpolate_increment(result.mean, background.channels, background.grid)
     limited = limit_humidity(background, background.values + increment.values)
     values, defined = limited.values, guess.operator.defined
@@ -189,9 +190,14 @@ def assimilate(
         increment=replace(background, values=values - background.values),
         spread=spread,
         members=None if result.members is None else replace(result.mean, values=result.members),
-        feedback=feedback,
+        feedback=feedback if options.update else _without_analysis(feedback),
         log=log,
     )
+
+
+def _without_analysis(feedback: Feedback) -> Feedback:
+    nothing = np.full(len(feedback.observations), np.nan)
+    return replace(feedback, analysis_equivalent=nothing, spread=nothing)
 
 
 def _check_reports(observations: Observations) -> Observations:

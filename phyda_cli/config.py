@@ -244,8 +244,13 @@ def merge_config(model: type[Model], file: Path | None, flags: Mapping[str, Any]
         if first["type"] == "missing":
             raise UsageError(f"{option} is missing; give it, or set {key} in a file given with --config") from error
         if key in given or file is None:
-            raise UsageError(f"{option}: {reason} (got {_shown(first['input'])})") from error
-        raise ConfigError(f"{file}: key {key!r}: {reason} (got {_shown(first['input'])})") from error
+            raise UsageError(f"{option}: {_with_value(reason, first['input'])}") from error
+        raise ConfigError(f"{file}: key {key!r}: {_with_value(reason, first['input'])}") from error
+
+
+def _with_value(reason: str, value: Any) -> str:
+    """A reason that says the value once."""
+    return reason if repr(value) in reason else f"{reason} (got {_shown(value)})"
 
 
 def _read(file: Path, known: tuple[str, ...]) -> dict[str, Any]:

@@ -236,7 +236,7 @@ def assimilate(
     if settings.feedback_format != "phyda" and settings.feedback is None:
         raise UsageError(f"--feedback-format {settings.feedback_format}: there is no feedback; give --feedback FILE")
     inputs = [path for path in (*settings.background, *settings.fgat, *settings.observations) if path != STANDARD_INPUT]
-    others = (settings.weights, settings.background_error, settings.errors, settings.quality, settings.stations)
+    others = (settings.weights, settings.background_error, settings.errors, settings.quality, settings.stations, config)
     inputs += [path for path in others if path is not None]
     outputs = {
         "--out": settings.output,

@@ -78,16 +78,24 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
     summary = summarise(analysis.feedback)
     reports = summarise_reports(analysis.feedback)
     console.table(format_summary(summary, reports))
-    _log.info("%s", ", ".join(f"{key} {value}" for key, value in analysis.log.items()))
+    said = (
+        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in analysis.log.items()
+    )
+    _log.info("%s", ", ".join(said))
+    outside = analysis.log.get("outside_first_guesses", 0)
+    if outside:
+        _log.warning(
+            "--fgat: %s of the used observations lie before or after all its times; the nearest counts", outside
+        )
     _check_use(settings, analysis)
     _write(settings, background, analysis, weights, carried)
     return {
         "status": "ok",
         "dry_run": settings.dry_run,
-        "output": settings.output,
+        "output": None if settings.dry_run else settings.output,
         "feedback": settings.feedback,
-        "increment": settings.increment,
-        "members_out": settings.members_out,
+        "increment": None if settings.dry_run else settings.increment,
+        "members_out": None if settings.dry_run else settings.members_out,
         "carry": settings.carry,
         "valid_time": f"{np.datetime_as_string(background.state.time, unit='s')}Z",
         "observations": len(analysis.feedback.observations),
@@ -163,15 +171,38 @@ def _check_use(settings: AssimilateConfig, analysis: Analysis) -> None:
     total, used = len(analysis.feedback.observations), int(analysis.feedback.observations.used.sum())
     files = ", ".join(str(path) for path in settings.observations)
     if used == 0 and settings.on_empty == "fail":
-        raise BadDataError(f"{files}: none of {total} observations can be used; --on-empty background would go on")
+        raise BadDataError(
+            f"{files}: none of {total} observations can be used ({_why(analysis)}); --on-empty background would go on"
+        )
     if used == 0:
-        _log.warning("none of %d observations can be used: THE ANALYSIS IS THE BACKGROUND", total)
+        _log.warning("none of %d observations can be used (%s): THE ANALYSIS IS THE BACKGROUND", total, _why(analysis))
     o = analysis.feedback.observations
-    spared = np.isin(o.flag, (Flag.PASS, Flag.THINNED, Flag.SUPEROB))  # fewer rows on purpose are no sign of bad data
+    # fewer rows on purpose, and rows of an earlier cycle, are no sign of bad data
+    spared = np.isin(o.flag, (Flag.PASS, Flag.THINNED, Flag.SUPEROB, Flag.HISTORY))
     rejected = int((~spared & ~is_set_aside(o, Use.WITHHOLD) & ~is_set_aside(o, Use.MONITOR)).sum())
     if rejected > settings.max_reject_fraction * total:
         limit = f"--max-reject-fraction {settings.max_reject_fraction:g}"
         raise BadDataError(f"{files}: {rejected} of {total} observations are rejected, more than {limit} allows")
+
+
+def _why(analysis: Analysis) -> str:
+    """The commonest verdicts, and when the observations and the background are."""
+    from collections import Counter
+
+    import numpy as np
+
+    from phyda_cli.observations.table import Flag
+
+    o = analysis.feedback.observations
+    verdicts = Counter(Flag(int(flag)).name.lower() for flag in o.flag)
+    listed = ", ".join(f"{name} {count}" for name, count in verdicts.most_common(3)) or "no rows"
+    times = o.time[~np.isnat(o.time)]
+    if not times.size:
+        return listed
+    first, last, own = (
+        f"{np.datetime_as_string(t, unit='m')}Z" for t in (times.min(), times.max(), analysis.background.time)
+    )
+    return f"{listed}; they are of {first} to {last}, the background of {own}"
 
 
 def _write(

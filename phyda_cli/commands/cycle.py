@@ -68,11 +68,13 @@ class CarriedState:
     def write(self, analysis: Analysis) -> None:
         """Write what the next cycle needs. Raises CannotWriteError."""
         from phyda_cli.formats.carry import Cycle, write_carry
-        from phyda_cli.observations.history import keys
+        from phyda_cli.observations.history import keys, was_used
 
         if self.path is None or self.before is None:
             return
-        used = analysis.feedback.observations.take(analysis.feedback.observations.used)
+        used = analysis.feedback.observations.take(was_used(analysis.feedback.observations))
+        if analysis.state.time in self.before.cycles:
+            _log.info("carry: this cycle was run before; its record is replaced")
         cycle = Cycle(float(analysis.log["background_error_scale"]), keys(used))
         write_carry(self.path, self.before.followed_by(analysis.state.time, cycle, window=self.window))
 

@@ -142,13 +142,19 @@ def _diagnose(paths: list[Path]) -> None:
     """Error sizes from feedback files."""
     import dataclasses
 
+    import numpy as np
+
     from phyda_cli.commands.targets import check_inputs
     from phyda_cli.errors import BadDataError
     from phyda_cli.formats.feedback import read_feedback
     from phyda_cli.verification.desroziers import FEWEST, estimate, format_estimates
 
     check_inputs(paths)
-    estimates = estimate([read_feedback(path) for path in paths])
+    feedbacks = [read_feedback(path) for path in paths]
+    for path, feedback in zip(paths, feedbacks, strict=True):
+        if not np.isfinite(feedback.analysis_equivalent).any():
+            raise BadDataError(f"{path}: holds no analysis: a dry run wrote it, or no observation has an equivalent")
+    estimates = estimate(feedbacks)
     if not estimates:
         raise BadDataError(f"{paths[0]}: fewer than {FEWEST} used rows of any variable: too few for an estimate")
     document = {"status": "ok", "estimates": [dataclasses.asdict(entry) for entry in estimates]}

@@ -35,7 +35,13 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a column is for → the names accepted. `p` is hPa, as in tables made from TEMP and PREPBUFR."""
 
-MARK_COLUMNS: Final = {"pqm": None, "zqm": ("z", "gh"), "qqm": ("q",), "tqm": ("t", "td"), "wqm": ("u", "v")}
+MARK_COLUMNS: Final = {
+    "pqm": None,
+    "zqm": ("z", "gh"),
+    "qqm": ("q", "r"),
+    "tqm": ("t", "td", "t2m", "d2m"),
+    "wqm": ("u", "v", "u10", "v10", "wind_speed", "wind_direction"),
+}
 """PREPBUFR quality marks of a wide table → the quantities they judge; None: all of the row."""
 
 WORST_USED_MARK: Final = 3

@@ -94,8 +94,8 @@ def read_dart(path: Path, *, reference_time: np.datetime64 | None = None) -> Obs
     result = numbered(
         label,
         variable=variable,
-        latitude=np.degrees(place[:, 1]),
-        longitude=np.degrees(place[:, 0]),
+        latitude=_degrees(place[:, 1]),
+        longitude=_degrees(place[:, 0]),
         pressure=np.where(which == _PRESSURE, vertical, np.nan),
         value=np.where(value == _MISSING, np.nan, value),
         error=np.sqrt(np.where(variance > 0, variance, np.nan)),
@@ -182,3 +182,8 @@ def _reject_marked(observations: Observations, name: str, mark: Floats) -> Obser
         Flag.PRE_QC,
         lambda i: f"{name} {mark[i]:g} in the file (0 to {WORST_USED_MARK} are used)",
     )
+
+
+def _degrees(radians: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To nine digits, so that a pole or a full turn in radians is 90° or 360° and no more."""
+    return np.asarray(np.round(np.degrees(radians), 9), dtype=np.float64)

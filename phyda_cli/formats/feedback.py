@@ -160,11 +160,13 @@ def read_feedback(path: Path) -> Feedback:
     try:
         with netCDF4.Dataset(path) as dataset:
             dataset.set_auto_mask(False)
+            if "ObsValue" in dataset.groups:
+                raise BadDataError(f"{path}: is in the layout of IODA; write it with --feedback-format phyda")
             return _read(dataset)
     except (OSError, RuntimeError):
         raise BadDataError(f"{path}: cannot be read as NetCDF; is it cut off?") from None
     except (KeyError, IndexError) as error:
-        raise BadDataError(f"{path}: is not a feedback file of phyda: {error}") from None
+        raise BadDataError(f"{path}: is not a feedback file of phyda: no variable {error}") from None
 
 
 def _read(dataset: Any) -> Feedback:

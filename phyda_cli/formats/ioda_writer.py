@@ -61,6 +61,10 @@ def write_ioda(
         _fill(dataset, feedback, attributes)
 
 
+_FINAL: Final = (Flag.PRE_QC, Flag.BOUNDS, Flag.BLACKLIST, Flag.HISTORY, Flag.SUPEROB)
+"""Verdicts that come with a row and would not be found anew."""
+
+
 def _fill(dataset: Any, feedback: Feedback, attributes: Mapping[str, str | int | float]) -> None:
     o = feedback.observations
     names = np.array([ioda_name(name)[0] for name in o.variable], dtype=object)
@@ -90,7 +94,7 @@ def _fill(dataset: Any, feedback: Feedback, attributes: Mapping[str, str | int |
         "EffectiveError0": kept,
     }
     codes = {
-        "PreQC": (np.where(np.isin(o.flag, (Flag.PRE_QC, Flag.BOUNDS)), PRE_REJECTED, 0), {}),
+        "PreQC": (np.where(np.isin(o.flag, _FINAL), PRE_REJECTED, 0), {}),
         "PreUseFlag": (_use_numbers(o), _meanings({int(number): use.value for use, number in _USES.items()})),
         "EffectiveQC0": (verdict, _meanings({int(flag): flag.name.lower() for flag in Flag})),
     }

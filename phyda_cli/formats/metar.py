@@ -1,4 +1,4 @@
-"""METAR and SPECI reports as they are sent: bulletins of text, each report ended by an equals sign.
+"""METAR and SPECI reports as they are sent: bulletins of text, each report ended by an equals sign or the next.
 
 Read are the wind, temperature and dew point (in tenths where the remarks give them: T00221006) and the sea-level
 pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the month is the one that lies
@@ -21,7 +21,9 @@ from phyda_cli.fields.constants import KNOT
 _BULLETIN: Final = re.compile(r"^(METAR|SPECI)\b", re.MULTILINE)
 _REPORT: Final = re.compile(
     r"(?P<kind>TAF(?:\s+(?:AMD|COR))?\s+)?(?<![A-Z0-9/])(?P<station>[A-Z][A-Z0-9]{3})\s+"
-    r"(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)Z\s*(?P<body>[^=\x03]*)"
+    r"(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)Z\s*(?P<body>.*?)"
+    r"(?=[=\x03]|^\s*(?:METAR|SPECI|TAF)\b|^\s*(?:COR\s+)?[A-Z][A-Z0-9]{3}\s+\d{6}Z|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
 _FORECAST: Final = re.compile(r"^\d{4}/\d{4}\b")
 _WIND: Final = re.compile(r"(?<!\S)(?P<direction>\d{3}|VRB)(?P<speed>\d{2,3})(?:G\d{2,3})?(?P<unit>KT|MPS|KMH)(?!\S)")

@@ -71,7 +71,8 @@ def fill_places(table: pd.DataFrame, stations: Stations) -> pd.DataFrame:
     without = (result[places["latitude"]].str.strip() == "") & (result[places["longitude"]].str.strip() == "")
     rows = without & known.notna()
     for number, column in enumerate(places.values()):
-        result.loc[rows, column] = [place[number] for place in known[rows]]
+        empty = rows & (result[column].str.strip() == "")
+        result.loc[empty, column] = [place[number] for place in known[empty]]
     return result
 
 

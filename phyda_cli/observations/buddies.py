@@ -21,6 +21,7 @@ interpolation scheme; Ingleby & Lorenc (1993), Bayesian quality control using mu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Final, NamedTuple
 
@@ -32,6 +33,7 @@ from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.groups import codes, content_rank, group
 from phyda_cli.observations.kinds import families
+from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.places import chord_distance, unit_vectors
 from phyda_cli.observations.settings import Buddy
 from phyda_cli.observations.table import Flag, Observations, Use
@@ -82,11 +84,32 @@ def check_buddies(
     table: ErrorTable,
     settings: Buddy,
 ) -> Observations:
-    """BUDDY: |d − d̂| > k s, the worst first.
+    """BUDDY: |d − d̂| > k s, the worst first; active rows among themselves, then the others among those that are left.
 
     background_equivalent, background_error (n,): H(x_b) and σ_b at the observations, SI; rows without σ_b are not
     judged.
     """
+    active = is_active(observations)
+    rows = np.flatnonzero(active)
+    alone = _judge(observations.take(rows), background_equivalent[rows], background_error[rows], table, settings)
+    if active.all():
+        return alone
+    flag, reason = observations.flag.copy(), observations.reason.copy()
+    flag[rows], reason[rows] = alone.flag, alone.reason
+    judged = replace(observations, flag=flag, reason=reason)
+    others = _judge(judged, background_equivalent, background_error, table, settings)
+    flag, reason = np.where(active, flag, others.flag), np.where(active, reason, others.reason)
+    return replace(observations, flag=flag.astype(np.int16), reason=reason)
+
+
+def _judge(
+    observations: Observations,
+    background_equivalent: Floats,
+    background_error: Floats,
+    table: ErrorTable,
+    settings: Buddy,
+) -> Observations:
+    """The check over all rows together; only active rows are buddies."""
     o = observations
     rows = np.flatnonzero(o.used & (background_error > 0) & np.isfinite(background_equivalent))
     if not settings.enabled or rows.size < 2:

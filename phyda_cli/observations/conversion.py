@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.kinds import FAMILIES
 from phyda_cli.observations.table import Flag, Observations
 
@@ -53,7 +54,14 @@ def convert(observations: Observations, report: NDArray[np.int64]) -> Observatio
     """
     result = _at_surface(_without_flight_levels(observations, report))
     result = _wind(result, report)
-    return _humidity(_height(result), report)
+    return _without_level(_humidity(_height(result), report))
+
+
+def _without_level(observations: Observations) -> Observations:
+    """No pressure for what lies on no level, whether a file gives one with it or not."""
+    single = [name for name, entry in VARIABLES.items() if not entry.pressure_level]
+    pressure = np.where(np.isin(observations.variable.astype(str), single), np.nan, observations.pressure)
+    return replace(observations, pressure=pressure)
 
 
 def _is_surface(observations: Observations) -> NDArray[np.bool_]:

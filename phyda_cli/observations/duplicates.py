@@ -25,6 +25,8 @@ from phyda_cli.observations.table import Flag, Observations
 
 Integers = NDArray[np.int64]
 
+DUPLICATE: Final = "duplicate"
+"""How the reasons of this check begin."""
 _SAME_VALUE: Final = 0.05
 _SAME_PRESSURE: Final = 0.002
 _SAME_TIME: Final = np.timedelta64(1, "m")
@@ -48,7 +50,7 @@ def check_duplicates(observations: Observations, time: np.datetime64, settings: 
 
     def describe(i: int) -> str:
         source = o.sources[int(o.source[kept[i]])] if len(o.sources) > 1 else ""
-        return f"duplicate of row {o.row[kept[i]]}" + (f" of {source}" if source else "")
+        return f"{DUPLICATE} of row {o.row[kept[i]]}" + (f" of {source}" if source else "")
 
     return reject_rows(o, mask, Flag.THINNED, describe)
 
@@ -67,6 +69,7 @@ def _preference(table: Observations, time: np.datetime64) -> Integers:
         table.longitude,
         codes(table.station),
         codes(table.report),
+        np.nan_to_num(table.elevation, nan=-1e9),
         table.source,
         table.row,
     )
@@ -81,7 +84,8 @@ def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integer
 
     Places are sorted into cells of twice the tolerance, in four layouts shifted by half a cell, so that any two rows
     within the tolerance share a cell in at least one. Within a cell and variable rows are ordered by pressure and time
-    and compared with the next, the next but one and so on, until none of them is near enough in pressure.
+    and compared with the next, the next but one and so on, until none of them is near enough in pressure or, at the
+    same pressure, in time.
     """
     variable = codes(table.variable)
     station = codes(table.station)
@@ -98,11 +102,11 @@ def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integer
         column = np.mod(np.floor(longitude / cell + west).astype(np.int64), around)
         bucket = (row * around + column) * (int(variable.max()) + 1) + variable
         order = np.lexsort((table.time.astype(np.int64), pressure, bucket))
-        bucket, sorted_pressure = bucket[order], pressure[order]
+        bucket, sorted_pressure, sorted_time = bucket[order], pressure[order], table.time[order]
         for step in range(1, order.size):
-            near = (bucket[step:] == bucket[:-step]) & (
-                sorted_pressure[step:] - sorted_pressure[:-step] <= 100.0 * settings.hpa + _ROUNDING
-            )
+            deeper = sorted_pressure[step:] - sorted_pressure[:-step]
+            near = (bucket[step:] == bucket[:-step]) & (deeper <= 100.0 * settings.hpa + _ROUNDING)
+            near &= (deeper > 0.0) | (sorted_time[step:] - sorted_time[:-step] <= reach)
             if not near.any():
                 break
             first, second = order[:-step][near], order[step:][near]

@@ -38,7 +38,7 @@ def content_rank(table: Observations) -> Integers:
     keys = (
         codes(table.variable), table.time.astype(np.int64), table.latitude, np.mod(table.longitude, 360.0),
         np.nan_to_num(table.pressure, nan=-1.0), table.value, np.nan_to_num(table.error, nan=-1.0),
-        codes(table.station), codes(table.report), table.source, table.row,
+        codes(table.station), codes(table.report), np.nan_to_num(table.elevation, nan=-1e9), table.source, table.row,
     )  # fmt: skip
     order = np.lexsort(keys[::-1])
     rank = np.empty_like(order)

@@ -13,6 +13,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.observations.duplicates import DUPLICATE
 from phyda_cli.observations.table import Flag, Observations
 
 
@@ -21,13 +22,21 @@ def keys(observations: Observations) -> NDArray[np.str_]:
     o = observations
     latitude, longitude = np.round(o.latitude, 4) + 0.0, np.mod(np.round(o.longitude, 4), 360.0)  # + 0: no minus zero
     pressure = np.round(o.pressure)
-    seconds = o.time.astype("datetime64[s]").astype(np.int64)
+    # to the nearest second; NaT stays what it is
+    seconds = (o.time + np.timedelta64(500, "ms")).astype("datetime64[s]").astype(np.int64)
     columns = zip(o.variable, o.station, latitude, longitude, pressure, seconds, strict=True)
     found = [
         blake2b(f"{name}|{station}|{lat:.4f}|{lon:.4f}|{p:.0f}|{time}".encode(), digest_size=8).hexdigest()
         for name, station, lat, lon, p, time in columns
     ]
     return np.array(found, dtype="U16")
+
+
+def was_used(observations: Observations) -> NDArray[np.bool_]:
+    """(n,) the rows that an analysis has heard: those used, what a superob stands for, what a used row repeats."""
+    o = observations
+    again = (o.flag == Flag.THINNED) & np.strings.startswith(o.reason.astype(str), DUPLICATE)
+    return np.asarray(o.used | (o.flag == Flag.SUPEROB) | again, dtype=bool)
 
 
 def check_history(observations: Observations, earlier: Mapping[np.datetime64, NDArray[np.str_]]) -> Observations:

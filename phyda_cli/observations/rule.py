@@ -154,7 +154,7 @@ class _Reader:
         if negated or (self._token.kind == "word" and self._token.text.casefold() == "in"):
             if not self._skip("in"):
                 raise self._error("in")
-            return self._among(values) ^ negated
+            return (self._among(values) ^ negated) & ~_missing(values)
         if self._token.text not in _COMPARISONS or self._token.kind != "sign":
             raise self._error("a comparison (== != < <= > >= in)")
         if values.dtype == object and self._token.text not in ("==", "!="):

@@ -141,7 +141,10 @@ def test_dry_run_writes_nothing_but_the_feedback_that_is_asked_for(words, tmp_pa
     assert capsys.readouterr().out == f"{tmp_path / 'f.nc'}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*held, "f.nc"])
     feedback = read_feedback(tmp_path / "f.nc")
-    np.testing.assert_array_equal(feedback.background_departure, feedback.analysis_departure)
+    assert np.isfinite(feedback.background_departure).all()
+    assert np.isnan(feedback.analysis_departure).all()
+    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 65
+    assert "holds no analysis" in capsys.readouterr().err
 
 
 def test_a_rule_withholds(words, tmp_path, capsys):

@@ -10,8 +10,10 @@ import xarray as xr
 
 from phyda_cli.cli import main
 from phyda_cli.formats.feedback import read_feedback
+from phyda_cli.observations.history import keys, was_used
 from phyda_cli.observations.table import Flag
 from tests.support.fields import dataset, save
+from tests.support.observations import observations
 
 HEADER = "time,latitude,longitude,pressure_hPa,variable,value,error,station\n"
 EARLY = ("2020-03-01T12:00:00Z,40,100,500,t,265,1,A\n", "2020-03-01T15:00:00Z,41,200,500,t,262,1,B\n")
@@ -171,3 +173,30 @@ def test_a_missing_file_and_a_new_one_are_told_apart(run, tmp_path, capsys):
 def test_the_carry_file_is_no_other_file_of_the_run(run, tmp_path, capsys):
     assert run(12, EARLY, "--carry", str(tmp_path / "a12.nc"), "--carry-new") == 2
     assert "is the file of --out too" in capsys.readouterr().err
+
+
+def test_what_a_superob_and_a_duplicate_stand_for_was_used():
+    table = observations("t", np.arange(5.0))
+    table = table.reject(np.arange(5) == 1, Flag.SUPEROB, "part of a superob")
+    table = table.reject(np.arange(5) == 2, Flag.THINNED, "duplicate of row 1")
+    table = table.reject(np.arange(5) == 3, Flag.THINNED, "not the nearest to the centre")
+    table = table.reject(np.arange(5) == 4, Flag.FIRST_GUESS, "far")
+    assert was_used(table).tolist() == [True, True, True, False, False]
+
+
+def test_the_key_of_a_time_is_that_of_the_nearest_second():
+    moments = np.array(["2020-01-01T12:00:00", "2020-01-01T11:59:59.999900"], dtype="datetime64[ns]")
+    first, second = keys(observations("t", [1.0, 2.0], time=moments))
+    assert first == second
+
+
+def test_the_configuration_is_an_input(tmp_path, capsys):
+    config = tmp_path / "run.toml"
+    names = {"background": tmp_path / "bg.nc", "observations": tmp_path / "o.csv"}
+    for path in names.values():
+        path.write_text("", encoding="utf-8")
+    content = "".join(f'{key} = "{path}"\n' for key, path in names.items())
+    config.write_text(content, encoding="utf-8")
+    assert main(["assimilate", "--config", str(config), "--out", str(config), "--overwrite"]) != 0
+    assert "run.toml: is an input" in capsys.readouterr().err
+    assert config.read_text(encoding="utf-8") == content

@@ -164,3 +164,41 @@ def test_units_given_for_columns(caplog):
     }
     assert set(o.time.tolist()) == {np.datetime64("2019-07-01T12:00", "ns").item()}
     assert "no column dewp, whose unit is given" in caplog.text
+
+
+def test_a_report_without_its_end_does_not_swallow_the_next(stations):
+    lines = [
+        "METAR KAAA 011155Z 27010KT 20/10",
+        "METAR KCCC 011150Z 36005KT 15/M01 RMK SLP500",
+        "KDDD 011151Z 00000KT 9/8",
+    ]
+    o = read_csv(io.StringIO("\n".join(lines)), reference_time=TIME, stations=stations)
+    assert values(o, "KAAA")["t2m"] == pytest.approx(293.15)
+    assert values(o, "KCCC")["d2m"] == pytest.approx(272.15)
+    assert values(o, "KCCC")["msl"] == pytest.approx(95_000.0)
+    assert (o.station == "KDDD").any()
+
+
+def test_an_elevation_of_its_own_stays(tmp_path):
+    (tmp_path / "s.csv").write_text("station,lat,lon,elev\nA,1,2,\nB,3,4,50\n", encoding="utf-8")
+    text = "station,time,lat,lon,elev,t2m\n" + "".join(f"{name},2019-07-01T12:00,,,350,290\n" for name in "AB")
+    o = read_csv(io.StringIO(text), stations=read_stations(tmp_path / "s.csv"))
+    assert o.elevation.tolist() == [350.0, 350.0]
+    assert o.latitude.tolist() == [1.0, 3.0]
+
+
+def test_what_lies_on_no_level_has_no_pressure():
+    text = "station,time,lat,lon,pressure,report,t,u\nA,2019-07-01T12:00,1,2,100800,synop,290,3\n"
+    o = read_csv(io.StringIO(text))
+    assert o.variable.tolist() == ["t2m", "u10"]
+    assert np.isnan(o.pressure).all()
+
+
+def test_a_mark_of_the_wind_judges_speed_and_direction():
+    text = "station,time,lat,lon,p,wind_speed,wind_direction,t,wqm,tqm\nA,2019-07-01T12:00,1,2,500,9,90,260,9,1\n"
+    o = read_csv(io.StringIO(text))
+    assert dict(zip(o.variable.tolist(), o.flag.tolist(), strict=True)) == {
+        "wind_speed": Flag.PRE_QC,
+        "wind_direction": Flag.PRE_QC,
+        "t": Flag.PASS,
+    }

@@ -73,3 +73,16 @@ def test_times_that_no_observation_needs_are_not_read():
 def test_a_time_that_does_not_fit_is_refused(other, words):
     with pytest.raises(BadDataError, match=words):
         first_guess(state(12, 270.0), table(60), others(other))
+
+
+def test_stations_are_raised_at_every_time():
+    """280 K at noon, 283 K at three, a ground at 200 m: an hour late and 100 m higher it is 281 − 0.65 K."""
+    noon, later = (state(hour, t, channels=(Channel("t2m"),)) for hour, t in ((12, 280.0), (15, 283.0)))
+    late = replace(table(60), variable=np.array(["t2m"], dtype=object), elevation=np.array([300.0]))
+    ground = torch.full(GRID.shape, 200.0, dtype=torch.float64)
+    guess = first_guess(noon, late, others(later), ground)
+    assert guess(noon.values).tolist() == [pytest.approx(280.35)]
+
+
+def test_an_observation_at_the_first_time_lies_within():
+    assert first_guess(state(12, 270.0), table(0, 180), others(state(15, 282.0))).outside.tolist() == [False, False]

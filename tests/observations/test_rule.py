@@ -94,3 +94,8 @@ def test_a_bad_rule_is_one_line_with_the_place(table, rule, words):
     with pytest.raises(UsageError, match="--withhold") as caught:
         matching(table, rule)
     assert words in str(caught.value)
+
+
+def test_a_row_without_a_number_fits_nothing(table):
+    assert chosen(table, "pressure not in (50000)") == [1]
+    assert chosen(table, "pressure in (50000, 85000)") == [0, 1]
