@@ -191,7 +191,7 @@ class _Reader:
         if name == "row":
             return np.asarray(np.mod(values.astype(np.float64), float(token.text)))
         stations, which = np.unique(values.astype(str), return_inverse=True)
-        numbers = [int(s) if s.isascii() and s.isdigit() else crc32(s.casefold().encode()) for s in map(str, stations)]
+        numbers = [int(s) if s.isascii() and s.isdigit() else crc32(s.encode()) for s in map(str, stations)]
         return np.array([number % int(float(token.text)) for number in numbers], dtype=np.float64)[which]
 
     def _column(self, name: str) -> Values:

@@ -87,6 +87,14 @@ def test_order_of_members_and_rows_does_not_matter_and_the_seed_does() -> None:
     assert float(((members(state, data, seed=1) - whole) / size).abs().max()) > 0.1
 
 
+def test_a_seed_and_a_member_are_two_numbers() -> None:
+    """Members 1 and 2 of seed 0 do not have the draws of members 0 and 1 of seed 1."""
+    state = State(random_errors(3, seed=1), CHANNELS, GRID, zero_time())
+    draws = [EnsembleThreeDVar(EXACT, state, (0, 1, 2), seed)._perturbations(50) for seed in (0, 1)]
+    # centred rows: differences of members are differences of their draws
+    assert not np.allclose(draws[0][2] - draws[0][1], draws[1][1] - draws[1][0])
+
+
 def test_one_member_and_missing_equivalents_are_refused() -> None:
     state = ensemble()
     with pytest.raises(BadDataError, match="at least two members"):
