@@ -255,11 +255,16 @@ def _observed(
 
 
 def _times(t: _Table) -> NDArray[np.datetime64]:
-    """Times of the levels; NaT without a whole date and hour. Minute and second count as 0 where they are missing."""
+    """Times of the levels; NaT without a whole date and hour, or for no day of the calendar.
+
+    Minute and second count as 0 where they are missing.
+    """
     year, month, day, hour, minute, second = (t.near(entry) for entry in _TIME)
     whole = (year >= 1678) & (year < 2262) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (hour < 25)
     filled = [np.where(whole, part, 1.0).astype(np.int64) for part in (year, month, day, hour)]
-    date = (12 * (filled[0] - 1970) + filled[1] - 1).astype("datetime64[M]").astype("datetime64[D]") + filled[2] - 1
+    months = (12 * (filled[0] - 1970) + filled[1] - 1).astype("datetime64[M]")
+    date = months.astype("datetime64[D]") + filled[2] - 1
+    whole &= date.astype("datetime64[M]") == months  # 31 February is no day
     seconds = 3600 * filled[3] + np.nan_to_num(60.0 * minute) + np.nan_to_num(second)
     time = date.astype("datetime64[s]") + seconds.astype("timedelta64[s]")
     return np.asarray(np.where(whole, time, np.datetime64("NaT", "s")))

@@ -102,6 +102,13 @@ def test_synoptic_reports_packed_either_way(tmp_path, compressed):
     assert np.isnan(o.pressure).all()
 
 
+def test_a_day_that_is_none_is_no_time(tmp_path):
+    bad = SYNOP | {"month": 2, "day": 31}
+    o = read(tmp_path, wmo_message([307080], [SYNOP, bad], category=0, replications=[0, 0] * 2))
+    assert not np.isnat(o.time[o.row == 1]).any()
+    assert np.isnat(o.time[o.row == 2]).all()
+
+
 def test_an_aerodrome_report_is_named_by_its_indicator(tmp_path):
     report = WHEN | PLACE | {
         "icaoLocationIndicator": "EGLL", "windDirection": 180.0, "windSpeed": 7.0, "airTemperature": 283.0,
