@@ -212,8 +212,8 @@ def _times(background: State, checked: Observations, guess: FirstGuess) -> Log:
     log: Log = {
         "early": int((checked.used & early).sum()),
         "late": int((checked.used & late).sum()),
-        "too_early": int((outside & np.strings.startswith(checked.reason.astype(str), EARLY)).sum()),
-        "too_late": int((outside & np.strings.startswith(checked.reason.astype(str), LATE)).sum()),
+        "too_early": int((outside & checked.reason_begins(EARLY)).sum()),
+        "too_late": int((outside & checked.reason_begins(LATE)).sum()),
     }
     if len(guess.times) > 1:
         log["first_guesses"] = ", ".join(f"{np.datetime_as_string(time, unit='m')}Z" for time in guess.times)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from markdown import markdown_table
 
 from phyda_cli.experiments.comparison import Comparison
 from phyda_cli.experiments.ensembles import spread_skill
@@ -78,7 +78,7 @@ def _regressions(made: Comparison) -> list[str]:
     for method in made.results.methods:
         if method != ENCODER:
             rows.append([method, *(_ratio(made, method, ENCODER, density, "nrmse", ALL) for density in densities)])
-    return _markdown(["", *(f"{density:g} %" for density in densities)], rows)
+    return markdown_table(["", *(f"{density:g} %" for density in densities)], rows)
 
 
 def _physics(made: Comparison) -> list[str]:
@@ -93,7 +93,7 @@ def _physics(made: Comparison) -> list[str]:
         cells.append(f"{spread_skill(made.results, method, density)[ALL]:.2f}")
         rows.append(cells)
     head = ["physics", "z500 RMSE", "RMSE", "z500 CRPS", "CRPS", "hydrostatic residual", "geostrophic residual"]
-    return _markdown([*head, "spread/skill"], rows)
+    return markdown_table([*head, "spread/skill"], rows)
 
 
 def _prior(main: Comparison, prior: Comparison) -> list[str]:
@@ -104,16 +104,12 @@ def _prior(main: Comparison, prior: Comparison) -> list[str]:
             ratio = spread_skill(made.results, method, density).get(ALL)
             shown = "" if ratio is None else f"{ratio:.2f}"
             rows.append([f"{density:g}", method, *(f"{score:.4f}" for score in scores), shown])
-    return _markdown(["obs %", "method", "RMSE", "CRPS", "spread/skill"], rows)
+    return markdown_table(["obs %", "method", "RMSE", "CRPS", "spread/skill"], rows)
 
 
 def _ratio(made: Comparison, method: str, other: str, density: float, score: str, channel: str) -> str:
     cell = made.find(method, other, density, score, channel)
     return "" if cell is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)] + [""]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from markdown import markdown_table
 from real_cases_inputs import (
     LEAD,
     SONDE_TIME,
@@ -102,7 +103,7 @@ def main() -> None:
             sondes,
             lambda c, w: twin(c, w, options.store),
             prepbufr,
-            lambda c, w: native(c, w, _markdown, _counts),
+            lambda c, w: native(c, w, _counts),
         ):
             lines += case(options.cases, shop)
         lines.append(WEAKNESSES)
@@ -148,11 +149,11 @@ def sondes(cases: Path, shop: Workshop) -> list[str]:
         f"The scale found is {scale:.2f}. RMS O−B → O−A at the withheld stations. The plain OI is a two-dimensional",
         "one with 800 km; its figures come from its own choice of rows.",
         "",
-        *_markdown(["", "plain OI", *METHODS, "O−A, phyda / 3dvar"], goals),
+        *markdown_table(["", "plain OI", *METHODS, "O−A, phyda / 3dvar"], goals),
         f"In {better} of {len(ratios)} cells phyda is at least as near to the withheld values as 3dvar; the geometric",
         f"mean of the ratios is {float(np.exp(np.mean(np.log(ratios)))):.3f}, the largest {max(ratios):.3f}.",
         "",
-        *_markdown(["field", "unit", "rows", *METHODS], rows),
+        *markdown_table(["field", "unit", "rows", *METHODS], rows),
         "Rows of the assimilated table (phyda):",
         "",
         *_counts(documents["phyda"]),
@@ -202,7 +203,7 @@ def twin(cases: Path, shop: Workshop, store: Path | None) -> list[str]:
         *shop.take_commands(),
         f"RMSE against the truth, area-weighted: background → {' · '.join(METHODS)}.",
         "",
-        *_markdown(["field", *REGIONS], rows),
+        *markdown_table(["field", *REGIONS], rows),
         *_counts(documents["phyda"]),
     ]
 
@@ -254,7 +255,7 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
         "(`h_failed`: the background has no such variable; `domain`: outside its levels; `pass`: used.) Those that the",
         "checks of value, departure and neighbours caught:",
         "",
-        *_markdown(["row", "variable", "hPa", "reason"], examples),
+        *markdown_table(["row", "variable", "hPa", "reason"], examples),
         "Largest |O−B| / √(σo² + s²σb²) among the rows used, where the limit is 5: "
         + ", ".join(f"{name} {value:.2f}" for name, value in largest.items())
         + ".",
@@ -265,20 +266,20 @@ def prepbufr(cases: Path, shop: Workshop) -> list[str]:
         f"Of the {len(used_bad)} marked values that are used without marks, {agreeing} lie within {AGREEING:g} σo",
         f"of the analysis that uses them, and {len(far)} more than {FAR:g} σo from the analysis with marks:",
         "",
-        *_markdown(
+        *markdown_table(
             ["station", "latitude", "longitude", "variable", "hPa", "distance [σo]"],
             far[["station", "latitude", "longitude", "variable", "hPa", "from_trusted"]].round(1).to_numpy(),
         ),
         f"{len(unmet)} of the {len(used)} values used lie more than {UNMET:g} σo from the analysis that uses them.",
         f"NCEP's marks reject {(unmet.mark > WORST_GOOD_MARK).sum()} of them. The farthest:",
         "",
-        *_markdown(
+        *markdown_table(
             ["station", "report", "latitude", "longitude", "variable", "hPa", "mark", "distance [σo]"],
             unmet[["station", "report", "latitude", "longitude", "variable", "hPa", "mark", "unmet"]][:8].to_numpy(),
         ),
         "Largest increments:",
         "",
-        *_markdown(["", *next(iter(increments.values()))], [[n, *v.values()] for n, v in increments.items()]),
+        *markdown_table(["", *next(iter(increments.values()))], [[n, *v.values()] for n, v in increments.items()]),
     ]
 
 
@@ -309,18 +310,13 @@ def _arrow(before: float, after: float) -> str:
     return f"{before:.1f} → {after:.1f}"
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
-    lines = [f"| {' | '.join(str(cell) for cell in cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-    return [*lines, ""]
-
-
 def _counts(document: Mapping[str, Any]) -> list[str]:
     """What became of the rows of an assimilation, by variable."""
     rows = []
     for entry in document["variables"]:
         rejected = ", ".join(f"{name} {count}" for name, count in entry["rejected"].items())
         rows.append([entry["variable"] or "unreadable", str(entry["total"]), str(entry["used"]), rejected])
-    return _markdown(["variable", "rows", "used", "not used, by reason"], rows)
+    return markdown_table(["variable", "rows", "used", "not used, by reason"], rows)
 
 
 if __name__ == "__main__":

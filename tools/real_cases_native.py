@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from markdown import markdown_table
 from real_cases_inputs import january_mean
 
 from phyda_cli.fields.constants import GRAVITY
@@ -41,11 +42,8 @@ class Shop(Protocol):
         ...
 
 
-Table = Callable[[Sequence[str], Iterable[Iterable[object]]], list[str]]
-
-
-def native(cases: Path, shop: Shop, table: Table, counts: Callable[[Mapping[str, Any]], list[str]]) -> list[str]:
-    """The section. table: makes Markdown. counts: of what became of the rows."""
+def native(cases: Path, shop: Shop, counts: Callable[[Mapping[str, Any]], list[str]]) -> list[str]:
+    """The section. counts: the lines on what became of the rows."""
     lines = [TEXT]
     for name, (time, what) in FILES.items():
         january_mean(cases, shop.folder / "january.nc", time)
@@ -60,9 +58,9 @@ def native(cases: Path, shop: Shop, table: Table, counts: Callable[[Mapping[str,
         first = documents[METHODS[0]]
         lines += [f"### {name}", "", f"{what}: {first['observations']} rows, {first['used']} used.", ""]
         lines += shop.take_commands()
-        lines += table(["", *METHODS], _costs(documents))
+        lines += markdown_table(["", *METHODS], _costs(documents))
         lines += ["Withheld rows, RMS O−B → O−A; J_o/n of the rows that are used.", ""]
-        lines += table(["variable", "unit", "withheld", *METHODS, "J_o/n, phyda"], _scores(documents))
+        lines += markdown_table(["variable", "unit", "withheld", *METHODS, "J_o/n, phyda"], _scores(documents))
         lines += counts(first)
     return lines
 

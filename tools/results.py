@@ -14,9 +14,10 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from markdown import markdown_table
 
 PICTURES: Final = {
     "scores over density": "results-curves.png",
@@ -129,7 +130,7 @@ def _sweep(document: dict[str, Any]) -> list[str]:
             ratio, low, high = (row[f"nrmse_{part}_{other}"] for part in ("ratio", "low", "high"))
             cells.append("" if ratio is None else f"{ratio:.3f} [{low:.3f}, {high:.3f}]")
         rows.append([*cells, f"{row['seconds']:.2f}"])
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def _goals(document: dict[str, Any]) -> list[str]:
@@ -141,7 +142,11 @@ def _goals(document: dict[str, Any]) -> list[str]:
          verdict[goal["met"]]]
         for goal in goals
     ]  # fmt: skip
-    return [f"{met} of {len(goals)} met.", "", *_markdown(["goal", "obs %", "channels", "value", "target", ""], rows)]
+    return [
+        f"{met} of {len(goals)} met.",
+        "",
+        *markdown_table(["goal", "obs %", "channels", "value", "target", ""], rows),
+    ]
 
 
 def _fields(document: dict[str, Any], scores: dict[tuple[str, str, str, str], str]) -> list[str]:
@@ -155,7 +160,7 @@ def _fields(document: dict[str, Any], scores: dict[tuple[str, str, str, str], st
                 value = scores.get((method, "2", channel, score), "")
                 cells.append(f"{float(value):.4g}" if value else "")
         rows.append(cells)
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def _balance(document: dict[str, Any]) -> list[str]:
@@ -164,7 +169,7 @@ def _balance(document: dict[str, Any]) -> list[str]:
         for row in document["summary"]
     ]
     note = "Root mean square of the difference of the residual to the truth's own, of the analysis (the members' mean)."
-    return [note, "", *_markdown(["obs %", "method", "hydrostatic [m² s⁻²]", "geostrophic [m s⁻²]"], rows)]
+    return [note, "", *markdown_table(["obs %", "method", "hydrostatic [m² s⁻²]", "geostrophic [m s⁻²]"], rows)]
 
 
 def _spread(document: dict[str, Any], scores: dict[tuple[str, str, str, str], str]) -> list[str]:
@@ -176,7 +181,7 @@ def _spread(document: dict[str, Any], scores: dict[tuple[str, str, str, str], st
             values = [scores.get((method, f"{density:g}", variable, "spread_skill"), "") for variable in variables]
             if any(values):
                 rows.append([f"{density:g}", method, *(f"{float(value):.2f}" if value else "" for value in values)])
-    return ["√((M+1)/M) spread / RMSE of the mean.", "", *_markdown(["obs %", "method", *variables], rows)]
+    return ["√((M+1)/M) spread / RMSE of the mean.", "", *markdown_table(["obs %", "method", *variables], rows)]
 
 
 def _tuning(document: dict[str, Any]) -> list[str]:
@@ -184,7 +189,7 @@ def _tuning(document: dict[str, Any]) -> list[str]:
         [density, f"{entry['sigma']:g}", f"{entry['length']:g}", f"{entry['score']:.4f}", f"{entry['untuned']:.4f}"]
         for density, entry in document["tuning"].items()
     ]
-    return _markdown(["obs %", "σ ×", "lengths ×", "MSE / σ² (validation)", "untuned"], rows)
+    return markdown_table(["obs %", "σ ×", "lengths ×", "MSE / σ² (validation)", "untuned"], rows)
 
 
 def _losing(document: dict[str, Any]) -> list[str]:
@@ -196,7 +201,7 @@ def _losing(document: dict[str, Any]) -> list[str]:
         f"Every cell (density × channel or group × score) in which `phyda` is worse than another method: {len(cells)},",
         f"all of them in [{LOSING}]({LOSING}) with their intervals. By method and score:",
         "",
-        *_markdown(["against", "score", "cells", "beyond chance"], rows),
+        *markdown_table(["against", "score", "cells", "beyond chance"], rows),
     ]
 
 
@@ -207,10 +212,6 @@ def _pictures(report: Path, out: Path) -> None:
         content = next((data for alt, data in found if alt == words), None)
         if content is not None:
             (out / name).write_bytes(base64.b64decode(content))
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)] + [""]
 
 
 def _short(value: float | None) -> str:

@@ -38,7 +38,7 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.commands.cycle import begin_cycle
     from phyda_cli.commands.methods import background_for, error_scale, make_method
     from phyda_cli.formats.background import describe, read_background
-    from phyda_cli.formats.orography import surface_height
+    from phyda_cli.formats.orography import orography
     from phyda_cli.formats.settings import read_errors, read_quality
     from phyda_cli.observations.errors import default_error_table
     from phyda_cli.observations.settings import Quality
@@ -73,7 +73,7 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
         table=table,
         options=options,
         first_guesses=_first_guesses(settings, background),
-        orography=surface_height(background),
+        orography=orography(background),
     )
     summary = summarise(analysis.feedback)
     reports = summarise_reports(analysis.feedback)

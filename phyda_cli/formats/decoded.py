@@ -17,7 +17,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.entries import is_fill, report_numbers
 from phyda_cli.observations.checks import QUANTITY_BOUNDS, check_bounds, reject_rows
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations, Use, turned
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -47,14 +47,13 @@ def numbered(
     monitored: records that are only looked at. Values that are missing or fill values are flagged MISSING.
     """
     n = variable.size
-    usual = (longitude >= -180.0) & (longitude <= 360.0)
     uses = np.full(n, Use.ASSIMILATE.value, dtype=object)
     if monitored is not None:
         uses[monitored] = Use.MONITOR.value
     result = Observations(
         variable=variable,
         latitude=latitude,
-        longitude=np.where(usual, np.mod(longitude, 360.0), longitude),
+        longitude=turned(longitude),
         pressure=pressure,
         value=value,
         error=error,

@@ -31,7 +31,7 @@ from phyda_cli.formats.columns import (
 )
 from phyda_cli.observations.checks import check_bounds, reject_rows
 from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations, Use, turned
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -178,7 +178,6 @@ def _build(
 
     latitude_text, longitude_text, error_text = text("latitude"), text("longitude"), cells.error
     longitude = _numbers(longitude_text)
-    usual = (longitude >= -180.0) & (longitude <= 360.0)
     pressure, pressure_text = _pressure(table, roles, rows)
     time, time_text = _times(table, roles, rows, label, reference_time)
     # A table without any pressure can only hold what is measured at the surface.
@@ -186,7 +185,7 @@ def _build(
     result = Observations(
         variable=cells.name.copy(),
         latitude=_numbers(latitude_text),
-        longitude=np.where(usual, np.mod(np.where(usual, longitude, 0.0), 360.0), longitude),
+        longitude=turned(longitude),
         pressure=pressure,
         value=_numbers(cells.value),
         error=_numbers(error_text),

@@ -29,7 +29,7 @@ from phyda_cli.formats.ioda_names import VIRTUAL, IodaName, find_ioda, report_ty
 from phyda_cli.formats.units import find_unit
 from phyda_cli.observations.checks import check_bounds
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations, Use, turned
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -110,11 +110,10 @@ def _read(file: IodaFile) -> Observations:
         return np.concatenate([getattr(column, field) for column in columns])[order]
 
     longitude = places.longitude[at]
-    usual = (longitude >= -180.0) & (longitude <= 360.0)
     result = Observations(
         variable=joined("variable"),
         latitude=places.latitude[at],
-        longitude=np.where(usual, np.mod(longitude, 360.0), longitude),
+        longitude=turned(longitude),
         pressure=places.pressure[at],
         value=joined("value"),
         error=joined("error"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.observations.checks import check_bounds
 from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations, Use, turned
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -85,12 +85,10 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
         return np.concatenate([*pieces, rest])[order]
 
     nothing = np.full(empty.size, np.nan)
-    longitude = levels.longitude[at]
-    usual = (longitude >= -180.0) & (longitude <= 360.0)
     observations = Observations(
         variable=joined([np.full(len(levels), q.name, object) for q in quantities], np.full(empty.size, "", object)),
         latitude=levels.latitude[at],
-        longitude=np.where(usual, np.mod(longitude, 360.0), longitude),
+        longitude=turned(levels.longitude[at]),
         pressure=levels.pressure[at],
         value=joined([q.value for q in quantities], nothing),
         error=joined([q.error for q in quantities], nothing),

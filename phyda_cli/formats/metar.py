@@ -22,7 +22,7 @@ _BULLETIN: Final = re.compile(r"^(METAR|SPECI)\b", re.MULTILINE)
 _REPORT: Final = re.compile(
     r"(?P<kind>TAF(?:\s+(?:AMD|COR))?\s+)?(?<![A-Z0-9/])(?P<station>[A-Z][A-Z0-9]{3})\s+"
     r"(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)Z\s*(?P<body>.*?)"
-    r"(?=[=\x03]|^\s*(?:METAR|SPECI|TAF)\b|^\s*(?:COR\s+)?[A-Z][A-Z0-9]{3}\s+\d{6}Z|\Z)",
+    r"(?=[=\x03]|^[ \t]*(?:METAR|SPECI|TAF)\b|^[ \t]*(?:COR[ \t]+)?[A-Z][A-Z0-9]{3}\s+\d{6}Z|\Z)",
     re.DOTALL | re.MULTILINE,
 )
 _FORECAST: Final = re.compile(r"^\d{4}/\d{4}\b")

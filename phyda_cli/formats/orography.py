@@ -29,7 +29,7 @@ _GRIB: Final = frozenset({"orog", "z", "gh", "h"})
 _CREDIBLE: Final = (-500.0, 9000.0)
 
 
-def surface_height(background: Background) -> torch.Tensor | None:
+def orography(background: Background) -> torch.Tensor | None:
     """The height (lat, lon) [m] of the background's surface on its canonical grid, or None where the file has none."""
     analysed = {place.name for place in background.layout.values()} | {p.name for _, p in background.companions}
     for name, variable in background.dataset.data_vars.items():

@@ -23,8 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.constants import EPSILON, ZERO_CELSIUS
-from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, saturation_specific_humidity
+from phyda_cli.fields.constants import ZERO_CELSIUS
+from phyda_cli.fields.thermodynamics import (
+    dewpoint_from_specific_humidity,
+    saturation_specific_humidity,
+    temperature_from_virtual,
+)
 from phyda_cli.formats.bufr_messages import Message
 from phyda_cli.formats.columns import WORST_USED_MARK
 from phyda_cli.formats.dx_decode import Decoder, Numbers
@@ -207,7 +211,7 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     pressure, humidity = 100.0 * t["POB"], 1e-6 * t["QOB"]
     temperature = t["TOB"] + ZERO_CELSIUS
     moist = t.virtual & np.isfinite(humidity)
-    temperature = np.where(moist, temperature / (1.0 + (1.0 / EPSILON - 1.0) * humidity), temperature)
+    temperature = np.where(moist, temperature_from_virtual(temperature, humidity), temperature)
     with np.errstate(invalid="ignore", divide="ignore"):
         humidity_error = 0.1 * t["QOE"] * saturation_specific_humidity(temperature, pressure)
         dew_point = np.where(humidity > 0, dewpoint_from_specific_humidity(np.abs(humidity), pressure), np.nan)

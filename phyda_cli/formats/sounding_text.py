@@ -18,7 +18,7 @@ from typing import Final
 import pandas as pd
 
 _HEADING: Final = re.compile(
-    r"^\s*(?P<station>\d{5})\s.*Observations at (?P<time>\d\dZ \d\d? [A-Za-z]{3} \d{4})\s*$", re.MULTILINE
+    r"^[ \t]*(?P<station>\d{5})[ \t].*Observations at (?P<time>\d\dZ \d\d? [A-Za-z]{3} \d{4})[ \t\r]*$", re.MULTILINE
 )
 _WIDTH: Final = 7
 _COLUMNS: Final = {

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
@@ -30,6 +29,7 @@ from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
 from phyda_cli.model.edm import Denoiser
 from phyda_cli.model.guidance import bounding_variance, guided
 from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.observations.places import unit_vectors
 
 COLUMN: Final = Channel("tcwv")
 """Total column water vapour."""
@@ -164,7 +164,6 @@ class GuidedAnalysis:
 
 def _taper(columns: Departures) -> torch.Tensor:
     """τ (n, n): 1 for observations at one place, linearly to 0 at _REACH."""
-    phi, lam = np.radians(columns.latitude), np.radians(columns.longitude)
-    places = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
-    apart = EARTH_RADIUS * torch.cdist(torch.from_numpy(places), torch.from_numpy(places))
+    places = torch.from_numpy(unit_vectors(columns.latitude, columns.longitude))
+    apart = EARTH_RADIUS * torch.cdist(places, places)
     return (1.0 - apart / _REACH).clamp_min(0.0)

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
+from phyda_cli.methods.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.threedvar import canonical_order
 
 RADIUS: Final = 1000e3
@@ -150,7 +150,7 @@ class LETKF:
         a column's list has depends on that column only, and with it every sum: the size of the blocks does not show.
         """
         width = self.background_members.grid.shape[1]
-        places = _grid_places(self.background_members.grid, self.device)
+        places = grid_unit_vectors(self.background_members.grid, self.device)
         members = self.background_members.values.shape[0]
         reach = float(np.degrees(self.radius / EARTH_RADIUS)) + 1e-9
         for row, latitude in enumerate(self.background_members.grid.latitudes):
@@ -226,7 +226,7 @@ class _Data:
 
         return cls(
             latitude=kept.latitude,
-            places=_unit_vectors(tensor(kept.latitude), tensor(kept.longitude)),
+            places=unit_vectors(tensor(kept.latitude), tensor(kept.longitude)),
             height=tensor(np.log(pressure)),
             departure=tensor(kept.departure),
             precision=tensor(kept.error**-2.0),
@@ -237,17 +237,3 @@ class _Data:
 def _heights(channels: tuple[Channel, ...]) -> NDArray[np.float64]:
     """ln p (channel,) of every channel."""
     return np.log([SEA_LEVEL_PRESSURE if c.level is None else c.level for c in channels])
-
-
-def _grid_places(grid: Grid, device: torch.device | str) -> torch.Tensor:
-    """(lat · lon, 3) unit vectors of the grid's columns."""
-    latitude = torch.tensor(grid.latitudes, dtype=torch.float64, device=device)
-    longitude = torch.tensor(grid.longitudes, dtype=torch.float64, device=device)
-    rows, columns = torch.meshgrid(latitude, longitude, indexing="ij")
-    return _unit_vectors(rows.reshape(-1), columns.reshape(-1))
-
-
-def _unit_vectors(latitude: torch.Tensor, longitude: torch.Tensor) -> torch.Tensor:
-    """(n, 3) of latitudes and longitudes [degree]."""
-    phi, lam = latitude.deg2rad(), longitude.deg2rad()
-    return torch.stack([phi.cos() * lam.cos(), phi.cos() * lam.sin(), phi.sin()], dim=-1)

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.methods.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.observations.operator import ObservationOperator
 
 _SMALLEST_RATIO: Final = 1e-8
@@ -108,7 +108,7 @@ class OptimalInterpolation:
 
     def _columns(self, levels: list[float | None], data: _Data) -> tuple[torch.Tensor, torch.Tensor]:
         """δ/σ_b and 1 − σ_a²/σ_b² (level, lat, lon) of one variable."""
-        columns = _grid_places(self.sigma_b.grid, self.device)
+        columns = EARTH_RADIUS * grid_unit_vectors(self.sigma_b.grid, self.device)
         heights = torch.tensor([0.0 if p is None else np.log(p) for p in levels], dtype=torch.float64).to(self.device)
         count = min(self.max_observations, len(data))
         block = max(1, _BLOCK // max(len(data), (count + len(levels) + 1) ** 2))
@@ -182,25 +182,11 @@ class _Data:
             return torch.as_tensor(np.ascontiguousarray(x[order]), dtype=torch.float64, device=device)
 
         return cls(
-            places=_places(column(latitude), column(longitude)),
+            places=EARTH_RADIUS * unit_vectors(column(latitude), column(longitude)),
             heights=column(pressure).log(),
             departure=column(departure) / column(sigma),
             ratio=(column(error) / column(sigma)).square().clamp_min(_SMALLEST_RATIO),
         )
-
-
-def _grid_places(grid: Grid, device: torch.device | str) -> torch.Tensor:
-    """(lat · lon, 3) places of the grid's columns [m]."""
-    latitude = torch.tensor(grid.latitudes, dtype=torch.float64, device=device)
-    longitude = torch.tensor(grid.longitudes, dtype=torch.float64, device=device)
-    rows, columns = torch.meshgrid(latitude, longitude, indexing="ij")
-    return _places(rows.reshape(-1), columns.reshape(-1))
-
-
-def _places(latitude: torch.Tensor, longitude: torch.Tensor) -> torch.Tensor:
-    """(n, 3) points on the sphere [m] of latitudes and longitudes [degree]."""
-    phi, lam = latitude.deg2rad(), longitude.deg2rad()
-    return EARTH_RADIUS * torch.stack([phi.cos() * lam.cos(), phi.cos() * lam.sin(), phi.sin()], dim=-1)
 
 
 def _gaussian(points: torch.Tensor) -> torch.Tensor:

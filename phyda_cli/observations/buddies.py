@@ -36,7 +36,7 @@ from phyda_cli.observations.kinds import families
 from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.places import chord_distance, unit_vectors
 from phyda_cli.observations.settings import Buddy
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -269,7 +269,7 @@ def find_buddies(observations: Observations, field: Field, settings: Buddy, rank
     relation = np.round((1.0 + reach) * np.exp(-reach - 0.5 * (depth**2 + lag**2)), 9)
     mine, other = np.append(first, second), np.append(second, first)
     order = np.lexsort((rank[other], -np.append(relation, relation), mine))
-    order = order[(o.use == Use.ASSIMILATE)[other[order]]]
+    order = order[is_active(o)[other[order]]]
     mine, other = mine[order], other[order]
     place = np.arange(mine.size) - np.searchsorted(mine, mine)
     result = np.full((n, settings.buddies), -1, dtype=np.int64)

@@ -35,7 +35,7 @@ def keys(observations: Observations) -> NDArray[np.str_]:
 def was_used(observations: Observations) -> NDArray[np.bool_]:
     """(n,) the rows that an analysis has heard: those used, what a superob stands for, what a used row repeats."""
     o = observations
-    again = (o.flag == Flag.THINNED) & np.strings.startswith(o.reason.astype(str), DUPLICATE)
+    again = (o.flag == Flag.THINNED) & o.reason_begins(DUPLICATE)
     return np.asarray(o.used | (o.flag == Flag.SUPEROB) | again, dtype=bool)
 
 

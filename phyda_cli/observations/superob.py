@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from phyda_cli.fields.constants import EARTH_RADIUS
 from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.groups import content_rank
+from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.places import unit_vectors
 from phyda_cli.observations.selection import select
 from phyda_cli.observations.settings import Superob
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.observations.thinning import place as place_in_cells
 
 Floats = NDArray[np.float64]
@@ -56,7 +57,7 @@ def superob(
     assimilated take part. time: of the analysis. window: half the length of the window.
     """
     result = observations
-    free = observations.used & (observations.use == Use.ASSIMILATE)
+    free = observations.used & is_active(observations)
     for rule in rules:
         mine = free & select(observations, rule)
         free = free & ~mine

@@ -91,6 +91,10 @@ class Observations:
         """(n,) True where the observation takes part in the analysis."""
         return np.asarray(self.flag == Flag.PASS)
 
+    def reason_begins(self, word: str) -> NDArray[np.bool_]:
+        """(n,) True where the reason begins so."""
+        return np.asarray(np.strings.startswith(self.reason.astype(str), word))
+
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Observations:
         """The rows of an index or mask, in that order."""
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
@@ -102,6 +106,12 @@ class Observations:
         flags[hit] = flag
         reasons[hit] = reason if isinstance(reason, str) else reason[hit]
         return replace(self, flag=flags, reason=reasons)
+
+
+def turned(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Longitudes from −180 to 360 as those in [0, 360); others as they are, for the check of bounds to find."""
+    usual = (longitude >= -180.0) & (longitude <= 360.0)
+    return np.where(usual, np.mod(np.where(usual, longitude, 0.0), 360.0), longitude)
 
 
 def concatenate(tables: Sequence[Observations]) -> Observations:

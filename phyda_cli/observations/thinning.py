@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.groups import codes, content_rank, group
+from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.places import cells, distance
 from phyda_cli.observations.selection import select
 from phyda_cli.observations.settings import Mesh
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -108,7 +109,7 @@ def thin(
     Only rows that are assimilated take part. time: of the analysis. window: half the length of the window.
     """
     result = observations
-    free = observations.used & (observations.use == Use.ASSIMILATE)
+    free = observations.used & is_active(observations)
     for mesh in meshes:
         mine = free & select(observations, mesh)
         free = free & ~mine

@@ -9,6 +9,7 @@ from phyda_cli.formats.bufr_messages import is_bufr
 from phyda_cli.formats.observations import read_observations
 from phyda_cli.observations.table import Flag
 from tests.support.bufr import raw_message, wmo_message
+from tests.support.damage import flipped_bits
 
 GRAVITY = 9.80665
 WHEN = {"year": 2024, "month": 2, "day": 29, "hour": 23, "minute": 30}
@@ -232,12 +233,9 @@ def test_every_cut_is_refused(tmp_path):
 
 def test_bit_flips_never_end_in_a_traceback(tmp_path):
     content = sonde([LOW, HIGH])
-    random = np.random.default_rng(0)
-    for _ in range(80):
-        flipped = bytearray(content)
-        flipped[random.integers(len(content))] ^= 1 << random.integers(8)
+    for damaged in flipped_bits(content, 80):
         try:
-            read_observations(write(tmp_path, bytes(flipped)))
+            read_observations(write(tmp_path, damaged))
         except BadDataError:
             continue
 

@@ -7,7 +7,7 @@ import pytest
 
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.formats.background import read_background
-from phyda_cli.formats.orography import surface_height
+from phyda_cli.formats.orography import orography
 from tests.support.fields import dataset, latitudes, longitudes, message, save, write_grib
 
 HEIGHT = 1000.0 * np.cos(np.radians(latitudes()))[:, None] + np.radians(longitudes())[None, :]
@@ -17,7 +17,7 @@ def found(tmp_path, name, factor=1.0, *, dims=("latitude", "longitude"), **attri
     data = dataset(["t"])
     values = HEIGHT * factor
     data[name] = (dims, values[None] if dims[0] == "time" else values, attributes)
-    height = surface_height(read_background([save(data.isel(latitude=slice(None, None, -1)), tmp_path / "bg.nc")]))
+    height = orography(read_background([save(data.isel(latitude=slice(None, None, -1)), tmp_path / "bg.nc")]))
     return None if height is None else height.numpy()
 
 
@@ -44,13 +44,13 @@ def test_with_a_time_axis(tmp_path):
 def test_what_is_no_surface(tmp_path):
     assert found(tmp_path, "ground", units="m") is None
     assert found(tmp_path, "orog", 100.0, units="m") is None  # higher than any mountain
-    assert surface_height(read_background([save(dataset(["t", "z"]), tmp_path / "z.nc")])) is None
+    assert orography(read_background([save(dataset(["t", "z"]), tmp_path / "z.nc")])) is None
 
 
 @pytest.mark.parametrize(("name", "factor"), [("orog", 1.0), ("z", GRAVITY)])
 def test_grib(tmp_path, name, factor):
     on_ground = {"typeOfLevel": "surface", "level": 0}
     handles = [message("t", 50000.0), message(name, values=(HEIGHT * factor)[::-1], keys=on_ground)]
-    height = surface_height(read_background([write_grib(handles, tmp_path / "bg.grib2")]))
+    height = orography(read_background([write_grib(handles, tmp_path / "bg.grib2")]))
     assert height is not None
     np.testing.assert_allclose(height.numpy(), HEIGHT, atol=1e-3)

@@ -7,6 +7,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.formats.observations import read_observations
 from phyda_cli.observations.table import Flag
 from tests.support.bufr import raw_message
+from tests.support.damage import flipped_bits
 from tests.support.prepbufr import reports, tables
 
 HEAD = {"SID": "01001", "XOB": -8.66667, "YOB": 70.93333, "DHR": -0.5, "ELV": 9, "TYP": 120}
@@ -212,12 +213,9 @@ def test_every_cut_is_refused_or_accounted_for(tmp_path):
 
 def test_bit_flips_never_end_in_a_traceback(tmp_path):
     content = tables() + reports("ADPUPA", [SONDE, WIND])
-    random = np.random.default_rng(0)
-    for _ in range(100):
-        flipped = bytearray(content)
-        flipped[random.integers(len(content))] ^= 1 << random.integers(8)
+    for damaged in flipped_bits(content, 100):
         try:
-            read_observations(write(tmp_path, bytes(flipped)))
+            read_observations(write(tmp_path, damaged))
         except BadDataError:
             continue
 
