@@ -17,12 +17,14 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.formats.atomic import LOCK_HINT, locks_work
+from phyda_cli.formats.cf_time import decode_times
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
 from phyda_cli.formats.members import MemberChoice, member_index
 from phyda_cli.formats.netcdf_fields import find_fields, pressures
-from phyda_cli.formats.netcdf_time import VALID_TIME, decode_times, select_indices, select_time, valid_times
+from phyda_cli.formats.netcdf_time import align_other_axes, select_indices, select_time
 from phyda_cli.formats.sniff import FileFormat
+from phyda_cli.formats.valid_time import VALID_TIME, valid_times
 
 _LATITUDE: Final = (frozenset({"latitude", "lat"}), "latitude", frozenset({"degrees_north", "degree_north", "degreen"}))
 _LONGITUDE: Final = (
@@ -49,6 +51,9 @@ def read_netcdf(
         dataset, selected = select_indices(opened, select, source)
         relabel = any(decode_times(opened[name].variable, name) is not None for name in selected if name in opened)
         dataset, valid = select_time(dataset, time, relabel, source)
+        if valid is not None and not relabel:
+            dataset, left_out = align_other_axes(dataset, valid, source)
+            notes += left_out
         dataset, member_dim = _choose_member(dataset, member, source)
         dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
         fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
@@ -80,7 +85,7 @@ def netcdf_times(path: Path, kind: FileFormat, select: Mapping[str, str]) -> lis
     """The valid times of a file, in order; none when it tells none."""
     with _open(path, kind, []) as opened:
         dataset, _ = select_indices(opened, select, str(path))
-        valid = valid_times(dataset)
+        valid = valid_times(dataset, str(path))
         return [] if valid is None else list(np.unique(valid.values.astype("datetime64[ns]")))
 
 

@@ -1,7 +1,6 @@
 """What times a user's files hold: the valid time and the start of every state in them, without reading the states.
 
-    valid = the variable `valid_time`, else the file's time (+ lead, where a lead axis stands beside it)
-    start = the forecast reference time; in a GRIB message dataDate and dataTime
+    valid, start = what `formats.valid_time` finds; in a GRIB message validityDate and -Time, dataDate and -Time
 
 A file that tells no start gives None there. Files of one state (one for each variable, say) are put together.
 """
@@ -11,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.netcdf_time import VALID_TIME, decode_times
+from phyda_cli.formats.cf_time import find_lead
 from phyda_cli.formats.sniff import FileFormat, sniff
-
-_LEADS: Final = ("step", "prediction_timedelta", "lead_time", "leadtime", "lead", "forecast_period")
-_STARTS: Final = ("forecast_reference_time", "init_time")
-_UNIT_SECONDS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "n": 1e-9}
-"""Seconds in a unit of lead time, by its first letter."""
+from phyda_cli.formats.valid_time import start_times, valid_times
 
 
 @dataclass(frozen=True)
@@ -103,42 +98,13 @@ def _netcdf(path: Path, kind: FileFormat) -> Iterator[Entry]:
 
 def _times(dataset: xr.Dataset, path: Path) -> tuple[xr.DataArray, xr.DataArray | None]:
     """Valid times over the time axis first and the lead axis second, and the starts."""
-    decoded = {
-        str(name): xr.DataArray(times, name=name)
-        for name, variable in dataset.variables.items()
-        if (times := decode_times(variable, str(name))) is not None and not str(name).endswith(("_bnds", "_bounds"))
-    }
-    starts = [name for name in decoded if dataset[name].attrs.get("standard_name") == "forecast_reference_time"]
-    starts += [name for name in _STARTS if name in decoded]
-    lead = _lead(dataset)
-    if VALID_TIME in decoded:
-        valid = decoded[VALID_TIME]
-        begun = [*starts, *(name for name in ("time",) if name in decoded)]
-        return _ordered(valid, lead), decoded[begun[0]] if begun else None
-    bases = [name for name in decoded if name not in starts and name.casefold().startswith("time")] or list(decoded)
-    if not bases:
+    valid = valid_times(dataset, str(path))
+    if valid is None:
         raise BadDataError(f"{path}: tells no valid time; a training store needs the date of every state")
-    base = decoded[bases[0]]
-    if lead is not None and (bases[0] in starts or not starts):
-        return _ordered(base + lead, lead), base
-    return base, decoded[starts[0]] if starts and starts[0] != bases[0] else None
-
-
-def _ordered(valid: xr.DataArray, lead: xr.DataArray | None) -> xr.DataArray:
-    """Lead axis last, so that it is what `select` names."""
-    last = [dim for dim in valid.dims if lead is not None and dim in lead.dims]
-    return valid.transpose(*(dim for dim in valid.dims if dim not in last), *last)
-
-
-def _lead(dataset: xr.Dataset) -> xr.DataArray | None:
-    name = next((n for n in _LEADS if n in dataset.variables), None)
-    if name is None:
-        return None
-    unit = str(dataset[name].attrs.get("units", "hours")).strip().casefold()
-    if dataset[name].dtype.kind == "m":
-        return dataset[name].astype("timedelta64[ns]")
-    seconds = np.round(np.asarray(dataset[name].values, dtype=np.float64) * _UNIT_SECONDS.get(unit[:1], 3600.0))
-    return xr.DataArray((seconds * 1e9).astype("timedelta64[ns]"), dims=dataset[name].dims)
+    lead = find_lead(dataset)
+    # The lead axis comes last, so that it is what `select` names.
+    last = [dim for dim in valid.dims if lead is not None and dim in dataset[lead].dims]
+    return valid.transpose(*(dim for dim in valid.dims if dim not in last), *last), start_times(dataset)
 
 
 def hours(time: np.datetime64) -> int:

@@ -141,7 +141,7 @@ def _begun(entry: Entry, lead_hours: int | None) -> Entry:
         return entry
     if lead_hours is None:
         raise BadDataError(
-            f"{entry.paths[0]}: tells no start of the forecast valid {entry.valid}Z; give its lead with --lead"
+            f"{entry.paths[0]}: tells no start of the forecast valid {entry.valid}Z; give its lead with --lead-hours"
         )
     return replace(entry, start=entry.valid - np.timedelta64(lead_hours, "h"))
 
