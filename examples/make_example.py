@@ -28,7 +28,7 @@ from phyda_cli.formats.background import read_background
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.simulation.chunks import read_forecasts, read_nature
-from phyda_cli.simulation.levels import PRESSURE_LEVELS
+from phyda_cli.simulation.config import SimulationConfig
 
 HERE = Path(__file__).resolve().parent
 SEED = 20_010_206
@@ -74,7 +74,7 @@ def write_fields(path: Path, fields: Fields, time: np.datetime64, attributes: di
         "time": ("time", [time.astype("datetime64[ns]")], {"standard_name": "time"}),
         "level": (
             "level",
-            np.array(PRESSURE_LEVELS, np.int32),
+            np.array(SimulationConfig().levels_hpa, np.int32),
             {"standard_name": "air_pressure", "units": "hPa", "positive": "down", "axis": "Z"},
         ),
         "latitude": (

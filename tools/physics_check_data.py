@@ -19,7 +19,7 @@ from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.simulation.chunks import RESTART_FILE, read_config
 from phyda_cli.simulation.config import HOURS_PER_DAY
 from phyda_cli.simulation.model import hour_of, nature_model
-from phyda_cli.simulation.nature import _frames, _load_restart
+from phyda_cli.simulation.nature import _load_restart
 from phyda_cli.simulation.regrid import Output
 
 SIX_HOURS = 6 * 3600.0
@@ -52,7 +52,7 @@ def continue_nature(directory: Path, days: int) -> Continued:
     """The nature run of a simulation's directory, `days` on; reads its configuration and restart and writes nothing."""
     config = read_config(directory)
     model = nature_model(config)
-    output = Output(model)
+    output = Output(model, config)
     restart = _load_restart(directory / RESTART_FILE, model)
     advance = model.stepper(HOURS_PER_DAY, config.nature_step_minutes / 60)
     seconds = 60.0 * config.nature_step_minutes
@@ -62,8 +62,8 @@ def continue_nature(directory: Path, days: int) -> Continued:
     state, carry, step = restart.state, restart.carry, restart.step
     found: list[tuple[torch.Tensor, ...]] = []
     for day in range(days):
-        state, carry, step, frames = advance(state, carry, hour + HOURS_PER_DAY * day, step)
-        fields = output.fields(_frames(frames, chosen))
+        state, carry, step, saved = advance(state, carry, hour + HOURS_PER_DAY * day, step)
+        fields = output.fields(saved.at(chosen))
         top_down = (torch.from_numpy(fields[name][:, ::-1].copy()).double() for name in VARIABLES)
         found.append(tuple(f.reshape(len(PLACES), 5, *f.shape[1:]) for f in top_down))
     x = [torch.cat(field) for field in zip(*found, strict=True)]

@@ -26,17 +26,17 @@ from phyda_cli.formats.background import read_background
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.catalogue import Entry, catalogue, hours
 from phyda_cli.preparation.split import GAP_HOURS, Splits, split_by_fraction, split_by_year
-from phyda_cli.simulation.chunks import FIELDS
-from phyda_cli.simulation.levels import PRESSURE_LEVELS
-from phyda_cli.simulation.regrid import COLUMNS, ROWS
+from phyda_cli.simulation.config import SimulationConfig
 
 Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
 
-STORE_GRID: Final = Grid.equiangular(ROWS, COLUMNS)
+_MODELS: Final = SimulationConfig()
+
+STORE_GRID: Final = Grid.equiangular(_MODELS.rows, 2 * _MODELS.rows)
 """The grid that the models of phyda live on."""
 
-STORE_LEVELS: Final = tuple(100.0 * level for level in PRESSURE_LEVELS)
+STORE_LEVELS: Final = tuple(100.0 * level for level in _MODELS.levels_hpa)
 """The levels that the models of phyda live on [Pa]."""
 
 
@@ -67,14 +67,14 @@ def files_material(
     held = set(_read(truths[0]).variables) & set(_read(paired[0]).variables)
     channels = tuple(
         channel
-        for name in FIELDS
+        for name in _MODELS.fields
         if name in held
         for channel in (
             [Channel(name, float(p)) for p in levels] if VARIABLES[name].pressure_level else [Channel(name)]
         )
     )
     if not channels:
-        raise BadDataError(f"{analyses[0]} and {forecasts[0]}: have none of {', '.join(FIELDS)} in common")
+        raise BadDataError(f"{analyses[0]} and {forecasts[0]}: have none of {', '.join(_MODELS.fields)} in common")
 
     def states() -> Iterator[tuple[Hours, Fields]]:
         for entry in truths:

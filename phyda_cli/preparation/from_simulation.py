@@ -20,8 +20,6 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.simulation import chunks
-from phyda_cli.simulation.levels import PRESSURE_LEVELS
-from phyda_cli.simulation.regrid import COLUMNS, ROWS
 
 Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
@@ -35,9 +33,9 @@ def simulation_material(directory: Path) -> Material:
     config = chunks.read_config(directory)
     channels = tuple(
         channel
-        for name in chunks.FIELDS
+        for name in config.fields
         for channel in (
-            [Channel(name, 100.0 * p) for p in PRESSURE_LEVELS] if VARIABLES[name].pressure_level else [Channel(name)]
+            [Channel(name, 100.0 * p) for p in config.levels_hpa] if VARIABLES[name].pressure_level else [Channel(name)]
         )
     )
     times = [hours for hours, _ in chunks.read_nature(directory)]
@@ -66,7 +64,7 @@ def simulation_material(directory: Path) -> Material:
         seed=config.seed,
         config=config.model_dump(mode="json"),
         channels=channels,
-        grid=Grid.equiangular(ROWS, COLUMNS),
+        grid=Grid.equiangular(config.rows, 2 * config.rows),
         splits=splits,
         states=states,
         forecasts=forecasts,
@@ -75,6 +73,6 @@ def simulation_material(directory: Path) -> Material:
 
 
 def stack(fields: dict[str, Fields]) -> Fields:
-    """(row, channel, lat, lon) of fields (row, (level,) lat, lon) in the order of `chunks.FIELDS`."""
-    parts = [fields[name] for name in chunks.FIELDS]
+    """(row, channel, lat, lon) of fields (row, (level,) lat, lon) in their order."""
+    parts = list(fields.values())
     return np.concatenate([part if part.ndim == 4 else part[:, None] for part in parts], axis=1)

@@ -5,7 +5,8 @@ A simulation's directory holds uncompressed .npz files (no pickle):
     nature-00000.npz       6-hourly states of the nature run, one piece each:
                            time [time] int64, hours since 1970-01-01 00 UTC;
                            u, v [m s-1], t [K], q [kg kg-1], z (geopotential, m2 s-2): [time, level, lat, lon] float32;
-                           msl [Pa]: [time, lat, lon] float32
+                           msl [Pa]: [time, lat, lon] float32; with the near-surface air also sp [Pa], t2m [K],
+                           u10, v10 [m s-1]
     forecasts-0-00000.npz  forecasts (pass, piece of the nature run they start in), one row for each start and lead:
                            init_time, lead_hours, valid_time [row] int64; the same fields with row in place of time
     starts-00000.npz       modal states from which forecasts start, cut to the forecast model's truncation:
@@ -14,9 +15,10 @@ A simulation's directory holds uncompressed .npz files (no pickle):
     restart.npz            the nature run's complete state after its last piece
     simulation.json        the configuration; a directory serves one configuration only
 
-Levels are PRESSURE_LEVELS of `levels` (925 first), latitudes run from −87.1875 to 87.1875 degrees and longitudes from
-0 to 354.375 in steps of 5.625. Every file appears complete (written aside, then renamed). A forecast's truth is the
-nature state at its valid_time, which may lie in the next piece or, at the very end, nowhere.
+Levels are the configuration's (the ground first); latitudes run from south to north in even steps without the poles,
+longitudes from 0 in the same steps: 5.625 degrees for 32 rows, 2.8125 for 64. Every file appears complete (written
+aside, then renamed). A forecast's truth is the nature state at its valid_time, which may lie in the next piece or, at
+the very end, nowhere.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from phyda_cli.simulation.config import SimulationConfig
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.int64]
 
-FIELDS: Final = ("u", "v", "t", "q", "z", "msl")
 CONFIG_FILE: Final = "simulation.json"
 RESTART_FILE: Final = "restart.npz"
 FORECASTS_LOCK: Final = "forecasts"
@@ -115,13 +116,15 @@ def read_config(directory: Path) -> SimulationConfig:
 
 def read_nature(directory: Path) -> Iterator[tuple[IntArray, dict[str, FloatArray]]]:
     """(times in hours since 1970, fields) of every piece of the nature run, in order of time."""
+    names = read_config(directory).fields
     for path in sorted(directory.glob("nature-*.npz")):
         arrays = load(path)
-        yield arrays["time"], {name: arrays[name] for name in FIELDS}
+        yield arrays["time"], {name: arrays[name] for name in names}
 
 
 def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:
     """Every piece of the forecasts, by piece of the nature run, then by pass."""
+    names = read_config(directory).fields
     files = [
         (int(match[2]), int(match[1]), path)
         for path in directory.glob("forecasts-*.npz")
@@ -133,7 +136,7 @@ def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:
             init_time=arrays["init_time"],
             lead_hours=arrays["lead_hours"],
             valid_time=arrays["valid_time"],
-            fields={name: arrays[name] for name in FIELDS},
+            fields={name: arrays[name] for name in names},
         )
 
 

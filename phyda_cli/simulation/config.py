@@ -8,12 +8,18 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Preset = Literal["tiny", "short", "default"]
+Preset = Literal["tiny", "short", "default", "core"]
 
 Progress = Callable[[str], None]
 """Takes one line that says how far the simulation is."""
 
 HOURS_PER_DAY: Final = 24
+LEVEL_FIELDS: Final = ("u", "v", "t", "q", "z")
+"""Fields of the output on pressure levels."""
+NEAR_SURFACE_FIELDS: Final = ("sp", "t2m", "u10", "v10")
+"""Further single-level fields of an output with the near-surface air."""
+STANDARD_LEVELS: Final = (1000, 925, 850, 700, 600, 500, 400, 300, 250, 200, 150, 100, 50)
+"""The thirteen pressure levels of most data sets for learning, from the ground up [hPa]."""
 OUTPUT_HOURS: Final = 6
 """Interval of the nature run's output, and of a forecast's possible leads [h]."""
 
@@ -43,6 +49,15 @@ class SimulationConfig(BaseModel):
 
     settling_days: int = Field(default=24, ge=1)
     """Days after that at the nature run's truncation, before the first output; whole pieces [d]."""
+
+    rows: Literal[32, 64] = 32
+    """Latitudes of the output grid, evenly spaced without the poles; there are twice as many longitudes [1]."""
+
+    levels_hpa: tuple[int, ...] = (925, 850, 700, 500, 300, 250, 200, 100)
+    """Pressure levels of the output, from the ground up [hPa]."""
+
+    near_surface: bool = False
+    """Whether t2m, u10, v10 (the surface scheme's air) and sp are part of the output."""
 
     days: int = Field(default=1096, ge=2)
     """Length of the nature run [d]."""
@@ -88,6 +103,9 @@ class SimulationConfig(BaseModel):
             raise ValueError("settling_days must be a multiple of chunk_days")
         if self.start_interval_hours % OUTPUT_HOURS or (HOURS_PER_DAY * self.chunk_days) % self.start_interval_hours:
             raise ValueError("start_interval_hours must be a multiple of 6 and divide a chunk")
+        levels = self.levels_hpa
+        if not levels or min(levels) <= 0 or list(levels) != sorted(set(levels), reverse=True):
+            raise ValueError("levels_hpa must be decreasing pressures")
         leads = self.leads_hours
         if not leads or any(lead <= 0 or lead % OUTPUT_HOURS for lead in leads) or list(leads) != sorted(set(leads)):
             raise ValueError("leads_hours must be increasing multiples of 6")
@@ -97,6 +115,16 @@ class SimulationConfig(BaseModel):
         if min(self.split_fractions) <= 0.0 or abs(sum(self.split_fractions) - 1.0) > 1e-6:
             raise ValueError("split_fractions must be positive and add up to 1")
         return self
+
+    @property
+    def output_truncation(self) -> int:
+        """Highest total wavenumber of the output: what the grid carries without aliasing [1]."""
+        return {32: 31, 64: 42}[self.rows]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the output's fields: those on pressure levels, then the single ones."""
+        return (*LEVEL_FIELDS, "msl", *(NEAR_SURFACE_FIELDS if self.near_surface else ()))
 
     @property
     def chunks(self) -> int:
@@ -123,9 +151,20 @@ PRESETS: Final[dict[Preset, SimulationConfig]] = {
     ),
     "short": SimulationConfig(days=728, leads_hours=(6, 12, 24, 36, 48, 72)),
     "default": SimulationConfig(),
+    "core": SimulationConfig(
+        nature_truncation=63,
+        nature_step_minutes=15,
+        forecast_truncation=42,
+        forecast_step_minutes=24,
+        rows=64,
+        levels_hpa=STANDARD_LEVELS,
+        near_surface=True,
+        days=480,
+    ),
 }
 """`tiny` runs in about two minutes and is no weather; `default` is three years at T42 with T31 forecasts; `short` is
-two years with forecasts to 72 h, so that the same time gives more starts that are independent of each other."""
+two years with forecasts to 72 h, so that the same time gives more starts that are independent of each other; `core` is
+a T63 nature run with T42 forecasts on 64 × 128 points, 13 levels and the near-surface air."""
 
 
 def preset(name: str) -> SimulationConfig:

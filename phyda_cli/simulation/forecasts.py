@@ -81,7 +81,7 @@ def run_forecasts(config: SimulationConfig, directory: Path, progress: Progress,
             continue
         if model is None:
             model = forecast_model(config)
-            advance, output = model.stepper(max(config.leads_hours), OUTPUT_HOURS), Output(model)
+            advance, output = model.stepper(max(config.leads_hours), OUTPUT_HOURS), Output(model, config)
         begun = time.monotonic()
         number, chunk = task
         rows = _forecast_rows(config, starts, model, advance, output, number, chunk, progress)
@@ -119,8 +119,8 @@ def _forecast_rows(
     for start in starts_of_pass(config, starts, number, chunk):
         hour = hour_of(config.start) + (start + 1) * config.start_interval_hours
         state = to_state(model, starts.perturbed(start, hour, config))
-        _, _, _, dynamics = advance(state, model.first_carry, hour, 0)
-        fields = output.fields(_select(dynamics, frames))
+        _, _, _, saved = advance(state, model.first_carry, hour, 0)
+        fields = output.fields(saved.at(frames))
         if not all(np.all(np.isfinite(values)) for values in fields.values()):
             progress(f"forecast from hour {hour} became unstable and is left out")
             continue
@@ -128,23 +128,10 @@ def _forecast_rows(
         made.append(fields)
     init_time = np.concatenate(inits) if inits else np.zeros(0, dtype=np.int64)
     lead_hours = np.tile(leads, len(made))
-    empty = _no_fields(output)
+    empty = output.empty()
     return {
         "init_time": init_time,
         "lead_hours": lead_hours,
         "valid_time": init_time + lead_hours,
-        **{name: np.concatenate([empty[name], *(fields[name] for fields in made)]) for name in chunks.FIELDS},
+        **{name: np.concatenate([empty[name], *(fields[name] for fields in made)]) for name in config.fields},
     }
-
-
-def _select(dynamics: Any, frames: NDArray[np.int64]) -> Any:
-    """Some of the saved times of a gridded trajectory."""
-    import jax
-
-    return jax.tree_util.tree_map(lambda a: np.asarray(a)[frames], dynamics)
-
-
-def _no_fields(output: Output) -> dict[str, FloatArray]:
-    """The fields of no forecast at all: arrays of the right shape without rows."""
-    shape = output.shape
-    return {name: np.zeros((0, *(shape if name != "msl" else shape[1:])), dtype=np.float32) for name in chunks.FIELDS}

@@ -21,9 +21,6 @@ from phyda_cli.fields.constants import EPSILON, GRAVITY, LAPSE_RATE, R_DRY
 
 FloatArray = NDArray[np.floating[Any]]
 
-PRESSURE_LEVELS: Final[tuple[int, ...]] = (925, 850, 700, 500, 300, 250, 200, 100)
-"""Output levels, from the ground up [hPa]."""
-
 KAPPA: Final = R_DRY * LAPSE_RATE / GRAVITY
 """Exponent of the standard lapse rate κ = R_d Γ / g [1]."""
 

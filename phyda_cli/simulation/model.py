@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,25 @@ START_MEAN_PRESSURE: Final = 98_500.0
 OROGRAPHY_DAMPING: Final = 2.3
 """Exponent of the smoothing exp(-2.3 (n/N)^2) that keeps the truncated orography from ringing over the sea [1]."""
 
-Stepper = Callable[[Any, Any, int, int], tuple[Any, Any, int, Any]]
+
+class Saved(NamedTuple):
+    """Gridded states at the saved times.
+
+    dynamics: fields [time, level, longitude, latitude]. surface: t2m [K], u10, v10 [m s-1] of the surface scheme,
+    [time, longitude, latitude]; it is computed at the start of a time step, so it is one step older than dynamics.
+    """
+
+    dynamics: Any
+    surface: dict[str, Any]
+
+    def at(self, chosen: Any) -> Saved:
+        """Some of the saved times, as NumPy arrays."""
+        import jax
+
+        return cast(Saved, jax.tree_util.tree_map(lambda a: np.asarray(a)[chosen], self))
+
+
+Stepper = Callable[[Any, Any, int, int], tuple[Any, Any, int, Saved]]
 """(state, carry, hour since 1970, step) → (state, carry, step, saved gridded states)."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,8 +152,8 @@ class SpectralModel:
     def stepper(self, hours: int, every: int) -> Stepper:
         """A compiled run of `hours` saved every `every` hours: one compilation serves all dates.
 
-        The returned function maps (state, carry, hour since 1970, step) to (state, carry, step, dynamics), where
-        dynamics holds the gridded states [time, level, longitude, latitude] at hour + every, hour + 2 every, ...
+        The returned function maps (state, carry, hour since 1970, step) to (state, carry, step, saved), where saved
+        holds the gridded states at hour + every, hour + 2 every, ...
         """
         if (hours, every) not in self._steppers:
             self._steppers[hours, every] = self._compile(hours, every)
@@ -155,7 +173,9 @@ class SpectralModel:
                 initial_time=time,
                 initial_step=step,
             )
-            return last.dynamics, last.physics, last.step, saved.dynamics
+            air = saved.physics["_surface_flux"]
+            near_surface = {"t2m": air.t0, "u10": air.u0, "v10": air.v0}
+            return last.dynamics, last.physics, last.step, Saved(saved.dynamics, near_surface)
 
         compiled = jax.jit(run)
 

@@ -45,27 +45,29 @@ def run_nature(config: SimulationConfig, directory: Path, progress: Progress) ->
     else:
         restart = _spin_up(config, nature, coarse, advance, progress)
         _save_restart(restart_path, restart)
-    output, transfer = Output(nature), Transfer(nature, coarse)
+    output, transfer = Output(nature, config), Transfer(nature, coarse)
     start = hour_of(config.start)
     while restart.chunk < config.chunks:
         begun = time.monotonic()
         hour = start + restart.chunk * config.chunk_hours
-        state, carry, step, dynamics = advance(restart.state, restart.carry, hour, restart.step)
+        state, carry, step, saved = advance(restart.state, restart.carry, hour, restart.step)
         times = hour + OUTPUT_HOURS * np.arange(1, config.chunk_hours // OUTPUT_HOURS + 1, dtype=np.int64)
-        fields = output.fields(dynamics)
+        fields = output.fields(saved)
         chunks.require_finite(fields, f"nature run, piece {restart.chunk}")
         chosen = np.flatnonzero((times - start) % config.start_interval_hours == 0)
-        parts = transfer.parts(_frames(dynamics, chosen))
+        parts = transfer.parts(saved.at(chosen).dynamics)
         chunks.require_finite(parts, f"nature run, piece {restart.chunk}")
         chunks.save(chunks.nature_file(directory, restart.chunk), {"time": times, **fields})
         chunks.save(chunks.starts_file(directory, restart.chunk), {"time": times[chosen], **parts})
         restart = Restart(restart.chunk + 1, state, carry, step)
         _save_restart(restart_path, restart)
         speed = config.chunk_days * 60.0 / (time.monotonic() - begun)
-        progress(f"nature run: {restart.chunk} of {config.chunks} pieces, {speed:.1f} days/min; {summary(fields)}")
+        progress(
+            f"nature run: {restart.chunk} of {config.chunks} pieces, {speed:.1f} days/min; {summary(fields, config)}"
+        )
 
 
-def summary(fields: dict[str, Any]) -> str:
+def summary(fields: dict[str, Any], config: SimulationConfig) -> str:
     """Numbers that show at a glance whether the weather is credible: means over the area, extremes over all."""
     rows = fields["msl"].shape[-2]
     weight = np.cos(np.radians(-90.0 + (np.arange(rows) + 0.5) * 180.0 / rows))[:, None]
@@ -74,8 +76,9 @@ def summary(fields: dict[str, Any]) -> str:
         return float((values.mean(axis=0) * weight).mean() / weight.mean())
 
     msl = fields["msl"] / 100.0
+    middle, low = config.levels_hpa.index(500), config.levels_hpa.index(850)
     return (
-        f"mean z500 {mean(fields['z'][:, 3]) / GRAVITY:.0f} m, t850 {mean(fields['t'][:, 1]):.1f} K, "
+        f"mean z500 {mean(fields['z'][:, middle]) / GRAVITY:.0f} m, t850 {mean(fields['t'][:, low]):.1f} K, "
         f"msl {mean(msl):.1f} hPa ({msl.min():.0f} to {msl.max():.0f}), "
         f"largest u {fields['u'].max():.0f} m/s"
     )
@@ -93,24 +96,17 @@ def _spin_up(
     )
     rush = coarse.stepper(spin_up_hours, spin_up_hours)
     state, carry, step = coarse.balanced_start(config.seed), coarse.first_carry, 0
-    state, carry, step, dynamics = rush(state, carry, settle - spin_up_hours, step)
+    state, carry, step, saved = rush(state, carry, settle - spin_up_hours, step)
     if nature is not coarse:
-        parts = Transfer(coarse, nature).parts(dynamics)
+        parts = Transfer(coarse, nature).parts(saved.dynamics)
         chunks.require_finite(parts, "spin-up")
         state, carry = to_state(nature, {name: values[-1] for name, values in parts.items()}), nature.first_carry
         step = 0
     for piece in range(pieces):
         progress(f"spin-up: settling, piece {piece + 1} of {pieces}")
-        state, carry, step, dynamics = advance(state, carry, settle + piece * config.chunk_hours, step)
-    chunks.require_finite({"temperature": dynamics.temperature}, "spin-up")
+        state, carry, step, saved = advance(state, carry, settle + piece * config.chunk_hours, step)
+    chunks.require_finite({"temperature": saved.dynamics.temperature}, "spin-up")
     return Restart(0, state, carry, step)
-
-
-def _frames(dynamics: Any, chosen: Any) -> Any:
-    """Some of the saved times of a gridded trajectory."""
-    import jax
-
-    return jax.tree_util.tree_map(lambda a: np.asarray(a)[chosen], dynamics)
 
 
 def _save_restart(path: Path, restart: Restart) -> None:

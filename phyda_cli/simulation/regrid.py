@@ -1,32 +1,24 @@
 """Horizontal steps, all spectral: Gaussian grid → output grid, and one truncation → a lower one.
 
-A field on the model's Gaussian grid is analysed into spherical harmonics, cut at n = 31 (the most that 64 × 32 points
-can carry, and what the forecast model holds) and evaluated at the output latitudes and longitudes. Nothing shorter than
-the grid can resolve is left to alias, which bilinear interpolation from the finer grid would not ensure. Winds go
-through vorticity and divergence, because u and v alone are not smooth at the poles. Humidity is clipped at zero
-afterwards. Nature and forecasts take the same path.
+A field on the model's Gaussian grid is analysed into spherical harmonics, cut at n = 31 (32 rows) or 42 (64 rows) and
+evaluated at the output latitudes and longitudes. Nothing shorter than the grid can resolve is left to alias, which
+bilinear interpolation from the finer grid would not ensure. Winds go through vorticity and divergence, because u and v
+alone are not smooth at the poles; surface pressure goes through its logarithm, as in the model. Humidity is clipped at
+zero afterwards. Nature and forecasts take the same path.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.simulation.levels import PRESSURE_LEVELS, to_pressure_levels
-from phyda_cli.simulation.model import REFERENCE_PRESSURE, SpectralModel
+from phyda_cli.simulation.config import LEVEL_FIELDS, SimulationConfig
+from phyda_cli.simulation.levels import to_pressure_levels
+from phyda_cli.simulation.model import REFERENCE_PRESSURE, Saved, SpectralModel
 
 FloatArray = NDArray[np.floating[Any]]
-
-ROWS: Final = 32
-"""Latitudes of the output grid, 5.625 degrees apart, without the poles."""
-
-COLUMNS: Final = 64
-"""Longitudes of the output grid."""
-
-TRUNCATION: Final = 31
-"""Highest total wavenumber kept on the output grid."""
 
 
 def truncate(modal: Any, truncation: int) -> Any:
@@ -45,40 +37,43 @@ def truncate(modal: Any, truncation: int) -> Any:
 class Output:
     """Turns the model's saved states into fields on pressure levels and the output grid."""
 
-    def __init__(self, model: SpectralModel) -> None:
+    def __init__(self, model: SpectralModel, config: SimulationConfig) -> None:
         import jax
         from dinosaur import spherical_harmonic as harmonics
 
         self.model = model
+        self.config = config
+        cut = config.output_truncation
         source: Any = model.grid
         self.target: Any = harmonics.Grid(
-            longitude_wavenumbers=TRUNCATION + 1,
-            total_wavenumbers=TRUNCATION + 2,
-            longitude_nodes=COLUMNS,
-            latitude_nodes=ROWS,
+            longitude_wavenumbers=cut + 1,
+            total_wavenumbers=cut + 2,
+            longitude_nodes=2 * config.rows,
+            latitude_nodes=config.rows,
             latitude_spacing="equiangular",
             radius=source.radius,
         )
 
         def scalars(fields: Any) -> Any:
-            return self.target.to_nodal(truncate(source.to_modal(fields), TRUNCATION))
+            return self.target.to_nodal(truncate(source.to_modal(fields), cut))
 
         def winds(u: Any, v: Any) -> Any:
             vorticity, divergence = harmonics.uv_nodal_to_vor_div_modal(source, u, v)
-            return harmonics.vor_div_to_uv_nodal(
-                self.target, truncate(vorticity, TRUNCATION), truncate(divergence, TRUNCATION)
-            )
+            return harmonics.vor_div_to_uv_nodal(self.target, truncate(vorticity, cut), truncate(divergence, cut))
 
         self._scalars = jax.jit(scalars)
         self._winds = jax.jit(winds)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(level, lat, lon) of a field on pressure levels."""
-        return len(PRESSURE_LEVELS), ROWS, COLUMNS
+    def empty(self) -> dict[str, FloatArray]:
+        """The fields of no time at all: arrays of the right shape without rows."""
+        grid = self.config.rows, 2 * self.config.rows
+        on_levels = len(self.config.levels_hpa), *grid
+        shapes = {name: on_levels if name in LEVEL_FIELDS else grid for name in self.config.fields}
+        return {name: np.zeros((0, *shape), dtype=np.float32) for name, shape in shapes.items()}
 
-    def fields(self, dynamics: Any) -> dict[str, FloatArray]:
-        """u, v, t, q, z [time, level, lat, lon] and msl [time, lat, lon], float32, of saved gridded states."""
+    def fields(self, saved: Saved) -> dict[str, FloatArray]:
+        """The output's fields of saved gridded states: [time, (level,) lat, lon], float32."""
+        dynamics = saved.dynamics
         native = {
             "u": np.asarray(dynamics.u_wind),
             "v": np.asarray(dynamics.v_wind),
@@ -87,7 +82,7 @@ class Output:
             "z": np.asarray(dynamics.geopotential),
         }
         pressure = REFERENCE_PRESSURE * np.asarray(dynamics.normalized_surface_pressure, dtype=np.float64)
-        on_levels = to_pressure_levels(native, self.model.sigma, pressure, PRESSURE_LEVELS)
+        on_levels = to_pressure_levels(native, self.model.sigma, pressure, self.config.levels_hpa)
         single = {name: values.astype(np.float32) for name, values in on_levels.items()}
         u, v = self._winds(single["u"], single["v"])
         out: dict[str, Any] = {"u": u, "v": v}
@@ -95,7 +90,13 @@ class Output:
             out[name] = self._scalars(single[name])
         out["msl"] = self._scalars(single["msl"][:, None])[:, 0]
         out["q"] = np.maximum(np.asarray(out["q"]), 0.0)
+        if self.config.near_surface:
+            air = {name: np.asarray(values)[:, None] for name, values in saved.surface.items()}
+            u, v = self._winds(air["u10"], air["v10"])
+            logarithm = np.log(pressure).astype(np.float32)[:, None]
+            out["sp"] = np.exp(np.asarray(self._scalars(logarithm)))[:, 0]
+            out["t2m"], out["u10"], out["v10"] = self._scalars(air["t2m"])[:, 0], u[:, 0], v[:, 0]
         return {
-            name: np.ascontiguousarray(np.swapaxes(np.asarray(values), -1, -2), dtype=np.float32)
-            for name, values in out.items()
+            name: np.ascontiguousarray(np.swapaxes(np.asarray(out[name]), -1, -2), dtype=np.float32)
+            for name in self.config.fields
         }

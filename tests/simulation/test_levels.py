@@ -8,12 +8,12 @@ import pytest
 from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.simulation.levels import (
     KAPPA,
-    PRESSURE_LEVELS,
     sea_level_pressure,
     surface_pressure_change,
     to_pressure_levels,
 )
 
+PRESSURE_LEVELS = (925, 850, 700, 500, 300, 250, 200, 100)
 SIGMA = np.array([0.025, 0.095, 0.2, 0.34, 0.51, 0.685, 0.835, 0.95])
 SEA_LEVEL = 101_300.0
 GROUND = np.array([[0.0, 500.0], [2000.0, 4500.0]])
