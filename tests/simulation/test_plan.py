@@ -58,9 +58,22 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path):
         chunks.read_config(tmp_path)
     with pytest.raises(InputMissingError, match="nature-00000"):
         chunks.load(chunks.nature_file(tmp_path, 0))
+    chunks.bind(tmp_path, preset("tiny"))
     chunks.nature_file(tmp_path, 0).write_bytes(b"no zip file")
     with pytest.raises(BadDataError, match="nature-00000"):
         next(chunks.read_nature(tmp_path))
+
+
+def test_core_has_the_thirteen_levels_and_the_near_surface_air():
+    config = preset("core")
+    assert config.fields == ("u", "v", "t", "q", "z", "msl", "sp", "t2m", "u10", "v10")
+    assert (config.rows, config.output_truncation, len(config.levels_hpa)) == (64, 42, 13)
+    assert (config.levels_hpa[0], config.levels_hpa[-1]) == (1000, 50)
+
+
+def test_levels_out_of_order_are_refused():
+    with pytest.raises(ValueError, match="levels_hpa"):
+        SimulationConfig(levels_hpa=(500, 850))
 
 
 def test_values_that_are_not_finite_are_refused():
