@@ -342,7 +342,11 @@ def _problem(channel: Channel, plane: Array, field: FoundField) -> str | None:
     if not field.correctable:
         return f"{says}: the field is damaged or no {variable.long_name.lower()}"
     stored = [(value - field.unit.offset) / field.unit.scale for value in (least, most)]
-    fitting = [u for u in candidates(variable.units) if all(low <= u.scale * x + u.offset <= high for x in stored)]
+    fitting = [
+        u
+        for u in candidates(variable.units, gridded=True)
+        if all(low <= u.scale * x + u.offset <= high for x in stored)
+    ]
     hint = f"its numbers fit {fitting[0].label}, so" if len(fitting) == 1 else f"if its unit is not {field.unit.label},"
     return f"{says}; {hint} correct the attribute, for example with ncatted -a units,{field.name},o,c,UNIT"
 

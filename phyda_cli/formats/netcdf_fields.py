@@ -16,7 +16,8 @@ import xarray as xr
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import VARIABLES, Variable, find_grib_variable, find_variable
 from phyda_cli.formats.contents import PASSIVE, FoundField
-from phyda_cli.formats.units import UnitConversion, candidates, find_unit, infer_unit
+from phyda_cli.formats.judgement import judge
+from phyda_cli.formats.units import UnitConversion, candidates, find_unit
 
 _LEVEL_NAMES: Final = re.compile(r"(lev|level|levels|plev|plevel|pressure|pressure_level|isobaric\d*|pres|p)", re.I)
 _NO_UNIT: Final = frozenset({"", "none", "unknown", "~", "-", "nan"})
@@ -159,18 +160,13 @@ def _unit(
             f"{source}: variable {name!r} has the unit {text!r}, which phyda cannot convert; use {allowed}"
         )
     values = variable.transpose(*((level_dim,) if level_dim else ()), ..., *horizontal).values.astype(np.float64)
-    finite = np.where(np.isfinite(values), values, np.nan)
-    if not level_dim:
-        finite = finite[None]
-    means = np.asarray(levels, np.float64)
-    fitting = [
-        (option, unit)
-        for option in options
-        if (unit := infer_unit(option, VARIABLES[option].units, finite, means)) is not None
-    ]
-    if len(fitting) == 1:
-        notes.append(f"{source}: variable {name!r} has no units and was taken as {fitting[0][1].label}")
-        return fitting[0]
+    pressures = (
+        np.asarray(levels, np.float64).reshape((-1,) + (1,) * (values.ndim - 1)) if level_dim else np.array(np.nan)
+    )
+    unit = judge(known.name, values, pressures, gridded=True).unit
+    if unit is not None:
+        notes.append(f"{source}: variable {name!r} has no units and was taken as {unit.label}")
+        return next(option for option in options if VARIABLES[option].units == unit.si), unit
     if known.name in PASSIVE:
         return known.name, None
     raise BadDataError(
@@ -180,7 +176,9 @@ def _unit(
 
 
 def _labels(options: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(unit.label for option in options for unit in candidates(VARIABLES[option].units)))
+    return list(
+        dict.fromkeys(unit.label for option in options for unit in candidates(VARIABLES[option].units, gridded=True))
+    )
 
 
 def _too_many_axes(dataset: xr.Dataset, name: str, dim: str, source: str) -> str:
