@@ -1,4 +1,4 @@
-"""Observations as text: tables (comma-, semicolon- or tab-separated), METAR bulletins, lists of soundings.
+"""Observations as text: tables (comma-, semicolon- or tab-separated), and what `text_formats.py` knows.
 
 UTF-8, plain or gzip, whatever the suffix.
 
@@ -23,9 +23,9 @@ import pandas as pd
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.formats.columns import normalise
 from phyda_cli.formats.entries import observations_from_table
-from phyda_cli.formats.metar import is_metar, metar_table
-from phyda_cli.formats.sounding_text import is_sounding, sounding_table
+from phyda_cli.formats.station_lists import station_list
 from phyda_cli.formats.stations import Stations, fill_places, stations_of
+from phyda_cli.formats.text_formats import find_text_format
 from phyda_cli.observations.table import Observations
 
 _logger = logging.getLogger(__name__)
@@ -61,19 +61,19 @@ def read_csv(
     text = _read_text(source, label) if isinstance(source, Path) else source.read()
     if not text.strip():
         raise BadDataError(f"{label}: is empty; expected a header line and one line for each observation")
-    if is_metar(text):
-        table = metar_table(text, label, reference_time)
-    elif is_sounding(text):
-        table = sounding_table(text)
-    else:
-        table = _with_units(_parse(text, label), units or {}, label)
+    known = find_text_format(text)
+    if known is not None:
+        return known.read(text, label=label, reference_time=reference_time, stations=stations or {})
+    table = _with_units(_parse(text, label), units or {}, label)
     return observations_from_table(fill_places(table, stations or {}), label, reference_time)
 
 
 def read_stations(path: Path) -> Stations:
     """Read a table of stations. Raises InputMissingError and BadDataError as `read_csv` does."""
     label = str(path)
-    return stations_of(_parse(_read_text(path, label), label), label)
+    text = _read_text(path, label)
+    table = station_list(text)
+    return stations_of(_parse(text, label) if table is None else table, label)
 
 
 def _with_units(table: pd.DataFrame, units: Mapping[str, str], label: str) -> pd.DataFrame:

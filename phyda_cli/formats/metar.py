@@ -1,31 +1,49 @@
-"""METAR and SPECI reports as they are sent: bulletins of text, each report ended by an equals sign or the next.
+"""METAR and SPECI reports as they are sent or archived: bulletins, plain lists of reports, hourly cycle files.
 
 Read are the wind, temperature and dew point (in tenths where the remarks give them: T00221006) and the sea-level
 pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the month is the one that lies
-nearest to the analysis. It gives no place: that is a matter of a table of stations (`stations.py`).
-Source: WMO-No. 306, FM 15 and FM 16; FMH-1 (1995) for the remarks.
+nearest to the analysis, or to the date line above the report where there is one (`2020/01/01 11:51`, as in the cycle
+files of the US National Weather Service). It gives no place: that is a matter of a table of stations (`stations.py`).
+
+Forecasts inside a report (TEMPO, BECMG, …) are not read. A corrected report (COR, CCA, CCB, …, in the report or in the
+heading of its bulletin) replaces the report of the same station and time whole; of equal rank the last one counts.
+Source: WMO-No. 306, FM 15 and FM 16; WMO-No. 386 for headings; FMH-1 (1995) for the remarks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.constants import KNOT
+from phyda_cli.formats.entries import observations_from_table
+from phyda_cli.formats.stations import Stations, fill_places
+from phyda_cli.observations.table import Flag, Observations
 
-_BULLETIN: Final = re.compile(r"^(METAR|SPECI)\b", re.MULTILINE)
+_BEGINNING: Final = re.compile(
+    r"^[ \t]*(?:(?:METAR|SPECI)\b|(?:COR[ \t]+)?[A-Z][A-Z0-9]{3}[ \t]+\d{6}Z\b)", re.MULTILINE
+)
 _REPORT: Final = re.compile(
-    r"(?P<kind>TAF(?:\s+(?:AMD|COR))?\s+)?(?<![A-Z0-9/])(?P<station>[A-Z][A-Z0-9]{3})\s+"
+    r"(?P<kind>TAF(?:\s+(?:AMD|COR))?\s+)?(?P<before>\bCOR\s+)?"
+    r"(?<![A-Z0-9/])(?P<station>[A-Z][A-Z0-9]{3})\s+"
     r"(?P<day>\d\d)(?P<hour>\d\d)(?P<minute>\d\d)Z\s*(?P<body>.*?)"
-    r"(?=[=\x03]|^[ \t]*(?:METAR|SPECI|TAF)\b|^[ \t]*(?:COR[ \t]+)?[A-Z][A-Z0-9]{3}\s+\d{6}Z|\Z)",
+    r"(?=[=\x03]|^[ \t]*(?:METAR|SPECI|TAF)\b|^[ \t]*(?:COR[ \t]+)?[A-Z][A-Z0-9]{3}\s+\d{6}Z"
+    r"|^[ \t]*\d{4}/\d\d/\d\d[ \t]+\d\d:\d\d|\Z)",
     re.DOTALL | re.MULTILINE,
 )
+_HEADING: Final = re.compile(
+    r"^[ \t]*[A-Z]{4}\d\d[ \t]+[A-Z]{4}[ \t]+\d{6}(?:[ \t]+(?P<group>[A-Z]{3}))?[ \t\r]*$", re.MULTILINE
+)
+"""The abbreviated heading of a bulletin; its group CCA, CCB, … says that all its reports are corrected."""
+_DATE_LINE: Final = re.compile(r"^[ \t]*(?P<date>\d{4}/\d\d/\d\d)[ \t]+(?P<time>\d\d:\d\d)[ \t\r]*$", re.MULTILINE)
 _FORECAST: Final = re.compile(r"^\d{4}/\d{4}\b")
+_TREND: Final = re.compile(r"(?<!\S)(?:TEMPO|BECMG|INTER|NOSIG|TREND|PROB\d\d|FM\d{4,6}|TTF)(?!\S)")
+_CORRECTED: Final = re.compile(r"(?:(?:AUTO|RTD)\s+)?(?P<group>COR|CC[A-Z])(?!\S)")
 _WIND: Final = re.compile(r"(?<!\S)(?P<direction>\d{3}|VRB)(?P<speed>\d{2,3})(?:G\d{2,3})?(?P<unit>KT|MPS|KMH)(?!\S)")
 _TEMPERATURE: Final = re.compile(r"(?<!\S)(?P<t>M?\d\d)/(?P<td>M?\d\d)?(?!\S)")
 _TENTHS: Final = re.compile(r"(?<!\S)T(?P<t>[01]\d{3})(?P<td>[01]\d{3})?(?!\S)")
@@ -36,31 +54,90 @@ _HALF: Final = 500
 _COLUMNS: Final = ("station", "time", "t [degC]", "td [degC]", "wind_direction", "wind_speed", "msl [hPa]")
 
 
+class _Report(NamedTuple):
+    """One report: its match, the moment near which its month lies, and the rank of its correction (0: none)."""
+
+    match: re.Match[str]
+    near: np.datetime64 | None
+    rank: int
+
+
 def is_metar(text: str) -> bool:
-    """Whether a text is bulletins of METAR: a line begins so, and a report follows."""
-    return _BULLETIN.search(text) is not None and next(_reports(text), None) is not None
+    """Whether a text is METAR: a line begins as a report does, and a report follows."""
+    return _BEGINNING.search(text) is not None and next(_matches(text), None) is not None
 
 
-def metar_table(text: str, label: str, reference_time: np.datetime64 | None) -> pd.DataFrame:
-    """One row for each report, all cells as text, for `observations_from_table`.
+def read_metar(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+    """The observations of a text of METAR, one row for each report; replaced reports are flagged PRE_QC.
 
-    Raises BadDataError without a reference time (UTC): a report has no month.
+    reference_time: UTC. Raises BadDataError without it where a report has no date line: it has no month.
     """
-    if reference_time is None:
+    reports = [report if report.near is not None else report._replace(near=reference_time) for report in _reports(text)]
+    if any(report.near is None for report in reports):
         raise BadDataError(f"{label}: METAR gives the day of the month alone; give the analysis's time")
-    rows = [_row(match, reference_time) for match in _reports(text)]
-    table = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
-    return table.assign(latitude="", longitude="", elevation="", report="metar")
+    table = pd.DataFrame([_row(report) for report in reports], columns=list(_COLUMNS), dtype=object)
+    replaced = _replaced(table, [report.rank for report in reports])
+    table = table.assign(latitude="", longitude="", elevation="", report="metar")
+    observations = observations_from_table(fill_places(table, stations), label, reference_time)
+    withdrawn = np.isin(observations.row, 1 + np.flatnonzero(replaced))
+    return observations.reject(withdrawn, Flag.PRE_QC, "replaced by a later or corrected report")
 
 
-def _reports(text: str) -> Iterator[re.Match[str]]:
+def _replaced(table: pd.DataFrame, ranks: list[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(report,) whether another one of the same station and time has a higher rank, or the same one and comes later.
+
+    Reports that say the same in full are no contradiction and stay, for the check of duplicates.
+    """
+    order = pd.DataFrame({"station": table["station"], "time": table["time"], "rank": ranks}).reset_index()
+    best = order.sort_values(["rank", "index"]).groupby(["station", "time"])["index"].last()
+    chosen = order.merge(best.rename("best"), on=["station", "time"], how="left").sort_values("index")["best"]
+    place = chosen.to_numpy(dtype=np.int64)
+    alike = (table.to_numpy(dtype=object)[place] == table.to_numpy(dtype=object)).all(axis=1)
+    return np.asarray((place != np.arange(len(table))) & ~alike)
+
+
+def _matches(text: str) -> Iterator[re.Match[str]]:
     for match in _REPORT.finditer(text):
         if match["kind"] is None and not _FORECAST.match(match["body"]):
             yield match
 
 
-def _row(match: re.Match[str], reference: np.datetime64) -> tuple[str, ...]:
+def _reports(text: str) -> Iterator[_Report]:
+    """The reports in order, with the date line and the bulletin's correction that stand above each."""
+    above = sorted([*_HEADING.finditer(text), *_DATE_LINE.finditer(text)], key=lambda found: found.start())
+    place, near, of_bulletin = 0, None, 0
+    for match in _matches(text):
+        while place < len(above) and above[place].start() <= match.start():
+            line = above[place]
+            if line.re is _HEADING:
+                of_bulletin = _rank(line["group"] or "")
+            else:
+                near = _moment(line)
+            place += 1
+        own = _CORRECTED.match(match["body"])
+        rank = _rank(own["group"]) if own is not None else int(match["before"] is not None)
+        yield _Report(match, near, max(rank, of_bulletin))
+
+
+def _rank(group: str) -> int:
+    """1 of COR and CCA, 2 of CCB, …; 0 of what is no correction."""
+    if group == "COR":
+        return 1
+    return ord(group[2]) - ord("A") + 1 if re.fullmatch(r"CC[A-Z]", group) else 0
+
+
+def _moment(line: re.Match[str]) -> np.datetime64 | None:
+    try:
+        return np.datetime64(f"{line['date'].replace('/', '-')}T{line['time']}", "m")
+    except ValueError:
+        return None
+
+
+def _row(report: _Report) -> tuple[str, ...]:
+    match = report.match
     body, _, remarks = match["body"].partition(" RMK")
+    trend = _TREND.search(body)
+    body = body if trend is None else body[: trend.start()]
     wind, coarse = _WIND.search(body), _TEMPERATURE.search(body)
     fine, sea_level = _TENTHS.search(remarks), _SEA_LEVEL.search(remarks)
     direction = speed = t = td = pressure = ""
@@ -74,17 +151,18 @@ def _row(match: re.Match[str], reference: np.datetime64) -> tuple[str, ...]:
     if sea_level is not None:
         tenths = int(sea_level["tenths"])
         pressure = repr((tenths + (9000 if tenths >= _HALF else 10000)) / 10)
-    return match["station"], _time(match, reference), t, td, direction, speed, pressure
+    assert report.near is not None
+    return match["station"], _time(match, report.near), t, td, direction, speed, pressure
 
 
 def _tenths(digits: str | None) -> str:
     return "" if digits is None else f"{'-' if digits[0] == '1' else ''}{digits[1:3]}.{digits[3]}"
 
 
-def _time(match: re.Match[str], reference: np.datetime64) -> str:
-    """ISO 8601, in the month where it is nearest to the analysis; what stands there when it is no time."""
+def _time(match: re.Match[str], near: np.datetime64) -> str:
+    """ISO 8601, in the month where it is nearest to a moment; what stands there when it is no time."""
     day, hour, minute = (int(match[name]) for name in ("day", "hour", "minute"))
-    month = reference.astype("datetime64[M]")
+    month = near.astype("datetime64[M]")
     moments = []
     for candidate in (month - 1, month, month + 1):
         moment = candidate.astype("datetime64[D]") + np.timedelta64(day - 1, "D")
@@ -92,4 +170,4 @@ def _time(match: re.Match[str], reference: np.datetime64) -> str:
             moments.append(moment.astype("datetime64[m]") + np.timedelta64(60 * hour + minute, "m"))
     if not moments or hour > 23 or minute > 59:
         return f"{match['day']}{match['hour']}{match['minute']}Z"
-    return str(min(moments, key=lambda moment: abs(moment - reference)))
+    return str(min(moments, key=lambda moment: abs(moment - near)))

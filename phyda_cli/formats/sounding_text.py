@@ -6,7 +6,8 @@
     Station latitude: 35.18                                    (where the list has it)
 
 Columns are seven characters wide. Read are pressure, height, temperature, dew point and wind; the rest follows from
-them. A list without the station's place needs a table of stations (`stations.py`).
+them. A list without the station's place (no line, stars, or a fill value) needs a table of stations (`stations.py`).
+The page may be saved as HTML.
 """
 
 from __future__ import annotations
@@ -15,26 +16,39 @@ import re
 from datetime import datetime
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
+from phyda_cli.formats.entries import observations_from_table
+from phyda_cli.formats.stations import Stations, fill_places
+from phyda_cli.observations.table import Observations
+
+_TAG: Final = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>")
 _HEADING: Final = re.compile(
     r"^[ \t]*(?P<station>\d{5})[ \t].*Observations at (?P<time>\d\dZ \d\d? [A-Za-z]{3} \d{4})[ \t\r]*$", re.MULTILINE
 )
+_FILL: Final = -999.0
+"""No latitude, longitude or elevation [m] is as low as this."""
 _WIDTH: Final = 7
 _COLUMNS: Final = {
     "PRES": "pressure [hPa]", "HGHT": "gh [m]", "TEMP": "t [degC]", "DWPT": "td [degC]", "DRCT": "wind_direction",
     "SKNT": "wind_speed [kt]", "SPED": "wind_speed [m/s]",
 }  # fmt: skip
 _PLACE: Final = {
-    "latitude": re.compile(r"Station latitude:\s*(\S+)"),
-    "longitude": re.compile(r"Station longitude:\s*(\S+)"),
-    "elevation": re.compile(r"Station elevation:\s*(\S+)"),
+    name: re.compile(rf"Station {name}:[ \t]*(-?\d+(?:\.\d*)?)[ \t\r]*$", re.MULTILINE)
+    for name in ("latitude", "longitude", "elevation")
 }
 
 
 def is_sounding(text: str) -> bool:
     """Whether a text has such a heading."""
-    return _HEADING.search(text) is not None
+    return _HEADING.search(_TAG.sub("", text)) is not None
+
+
+def read_soundings(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+    """The observations of lists of soundings, one row for each level."""
+    table = fill_places(sounding_table(_TAG.sub("", text)), stations)
+    return observations_from_table(table, label, reference_time)
 
 
 def sounding_table(text: str) -> pd.DataFrame:
@@ -55,8 +69,13 @@ def _sounding(heading: re.Match[str], body: str) -> pd.DataFrame:
         if cells and re.fullmatch(r"\d+\.\d+", cells[0]):
             rows.append({_COLUMNS[name]: cell for name, cell in zip(names, cells, strict=True) if name in _COLUMNS})
     table = pd.DataFrame(rows, columns=[_COLUMNS[name] for name in names if name in _COLUMNS], dtype=object)
-    place = {name: found[1] if (found := pattern.search(body)) else "" for name, pattern in _PLACE.items()}
+    place = {name: _number(pattern.search(body)) for name, pattern in _PLACE.items()}
     return table.assign(station=heading["station"], time=_time(heading["time"]), report="sonde", **place)
+
+
+def _number(found: re.Match[str] | None) -> str:
+    """The number of a place as it is written; nothing where there is none or a fill value."""
+    return "" if found is None or float(found[1]) <= _FILL else found[1]
 
 
 def _time(text: str) -> str:

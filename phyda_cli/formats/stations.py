@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.columns import ROLES, normalise
@@ -54,6 +55,22 @@ def stations_of(table: pd.DataFrame, label: str) -> Stations:
         if min(apart[1], abs(apart[1] - 360.0)) > APART or apart[0] > APART:
             raise BadDataError(f"{label}: row {row}: station {name} is at another place than in a row before; keep one")
     return places
+
+
+def places_of(names: NDArray[np.object_], stations: Stations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(latitude, longitude) [degree] of stations (n,) by their names; NaN for those that the table does not hold."""
+    return _looked_up(names, stations, "latitude"), _looked_up(names, stations, "longitude")
+
+
+def elevations_of(names: NDArray[np.object_], stations: Stations) -> NDArray[np.float64]:
+    """(n,) elevations [m] of stations by their names; NaN where the table has none."""
+    return _looked_up(names, stations, "elevation")
+
+
+def _looked_up(names: NDArray[np.object_], stations: Stations, field: str) -> NDArray[np.float64]:
+    known = {name: getattr(stations[name], field) for name in set(names.tolist()) & stations.keys()}
+    texts = pd.Series([known.get(name, "") for name in names.tolist()], dtype=object)
+    return np.asarray(pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64))
 
 
 def fill_places(table: pd.DataFrame, stations: Stations) -> pd.DataFrame:

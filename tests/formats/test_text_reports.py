@@ -10,6 +10,7 @@ import pytest
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.csv import read_csv, read_stations
 from phyda_cli.formats.observations import read_observations
+from phyda_cli.formats.stations import Place
 from phyda_cli.observations.table import Flag, Observations
 
 KNOT = 1852.0 / 3600.0
@@ -202,3 +203,97 @@ def test_a_mark_of_the_wind_judges_speed_and_direction():
         "wind_direction": Flag.PRE_QC,
         "t": Flag.PASS,
     }
+
+
+def of_metar(text: str, time: np.datetime64 | None = TIME) -> Observations:
+    return read_csv(
+        io.StringIO(text), name="metar", reference_time=time, stations={"KJFK": Place("40.6", "-73.8", "4")}
+    )
+
+
+@pytest.mark.parametrize(
+    "corrected",
+    [
+        "METAR KJFK 011151Z COR 27010KT 15/M02 A2992 RMK SLP152 T01501017=",
+        "METAR COR KJFK 011151Z 27010KT 15/M02 A2992 RMK SLP152 T01501017=",
+        "METAR KJFK 011151Z CCA 27010KT 15/M02 A2992 RMK SLP152 T01501017=",
+        "SAXX40 KWBC 011200 CCA\nMETAR KJFK 011151Z 27010KT 15/M02 A2992 RMK SLP152 T01501017=",
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_correction_replaces_the_report_whole(corrected, order):
+    first = "SAXX40 KWBC 011200\nMETAR KJFK 011151Z 09020KT 05/M02 A2992 RMK SLP132 T00501017="
+    text = "\n".join([first, corrected][::order]) + "\n"
+    o = of_metar(text)
+    assert values(o, "KJFK") == {
+        "t2m": pytest.approx(288.15),
+        "d2m": pytest.approx(271.45),
+        "u10": pytest.approx(10 * KNOT),
+        "v10": pytest.approx(0.0, abs=1e-12),
+        "msl": pytest.approx(101_520.0),
+    }
+    replaced = o.row == (1 if order == 1 else 2)
+    assert set(o.flag[replaced]) == {Flag.PRE_QC}
+    assert set(o.reason[replaced]) == {"replaced by a later or corrected report"}
+
+
+def test_of_two_corrections_the_second_counts_and_repeats_stay():
+    report = "METAR KJFK 011151Z {} 27010KT {}/M02 A2992=\n"
+    assert values(of_metar(report.format("CCB", 12) + report.format("CCA", 14)), "KJFK")["t2m"] == pytest.approx(285.15)
+    assert values(of_metar(report.format("", 12) + report.format("", 14)), "KJFK")["t2m"] == pytest.approx(287.15)
+    assert of_metar(report.format("", 12) * 2).used.all()
+
+
+@pytest.mark.parametrize("trend", ["TEMPO", "BECMG FM1300", "NOSIG RMK", "PROB30 TEMPO", "INTER 1215/1300"])
+def test_forecasts_in_a_report_are_not_read(trend):
+    o = of_metar(f"METAR KJFK 011151Z /////KT 9999 15/10 Q1015 {trend} 35030KT 02/01=\n")
+    assert values(o, "KJFK") == {"t2m": pytest.approx(288.15), "d2m": pytest.approx(283.15)}
+
+
+def test_cycle_files_have_no_word_metar_and_tell_the_date():
+    text = (
+        "2018/03/31 23:51\nKJFK 312351Z 27010KT 10SM FEW040 05/M02 A2992 RMK AO2 SLP132 T00501017\n\n"
+        "2018/03/31 23:58\nEDDF 312358Z 24008KT 9999 OVC012 04/03 Q1030\n\n"
+    )
+    o = of_metar(text, np.datetime64("2018-04-01T00:00"))
+    assert values(o, "KJFK")["msl"] == pytest.approx(101_320.0)
+    assert values(o, "KJFK")["t2m"] == pytest.approx(278.15)
+    assert list(dict.fromkeys(o.station.tolist())) == ["KJFK", "EDDF"]
+    # the date line tells the month and year, whatever the analysis
+    for time in (np.datetime64("2024-06-15T00:00"), None):
+        assert set(of_metar(text, time).time[o.station == "KJFK"]) == {np.datetime64("2018-03-31T23:51", "ns")}
+
+
+LOST = """82244 SBSN Santarem Observations at 12Z 01 Jan 2020
+   PRES   HGHT   TEMP   DWPT   RELH   MIXR   DRCT   SKNT   THTA   THTE   THTV
+  850.0   1500    5.0    1.0     75   4.85    270     20  291.4  305.6  292.3
+                           Station latitude: {}
+                          Station longitude: {}
+                          Station elevation: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "elevation"), [(("******", "", "-9999.0"), 72.0), (("-9999.0", "****", "12.0"), 12.0)]
+)
+def test_a_sounding_without_a_place_takes_that_of_the_table(place, elevation):
+    stations = {"82244": Place("-2.43", "-54.72", "72")}
+    o = read_csv(io.StringIO(LOST.format(*place)), name="list", stations=stations)
+    assert o.used.all()
+    np.testing.assert_allclose(o.latitude, -2.43)
+    np.testing.assert_allclose(o.longitude, 360 - 54.72)
+    assert set(o.elevation) == {elevation}
+    assert not read_csv(io.StringIO(LOST.format(*place)), name="list").used.any()
+
+
+def test_a_page_of_soundings_saved_as_html():
+    page = (
+        "<HTML>\n<BODY>\n<H2>"
+        + LOST.format(-2.43, -54.72, 72.0).replace("2020\n", "2020</H2>\n<PRE>\n")
+        + "</PRE></BODY>"
+    )
+    o = read_csv(io.StringIO(page), name="page")
+    mine = dict(zip(o.variable.tolist(), o.value.tolist(), strict=True))
+    assert mine["t"] == pytest.approx(278.15)
+    assert mine["u"] == pytest.approx(20 * KNOT)
+    assert o.used.all()
