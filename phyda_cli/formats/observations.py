@@ -50,7 +50,7 @@ FORMATS: Final[tuple[ObservationFormat, ...]] = (
         lambda head: head[4:16] == b"obs_sequence" or head.split(None, 1)[:1] in _OBS_SEQ,
         "phyda_cli.formats.dart:read_dart",
     ),
-    ObservationFormat("IODA", is_netcdf, "phyda_cli.formats.ioda:read_ioda"),
+    ObservationFormat("NetCDF", is_netcdf, "phyda_cli.formats.netcdf_observations:read"),
 )
 """In the order in which they are asked."""
 _HEAD: Final = 4096
