@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from phyda_cli.console import console
 from phyda_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from phyda_cli.observations.table import Observations
 
 
 def evaluate(
@@ -32,11 +37,26 @@ def evaluate(
     feedback: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Instead: error sizes that the departures of feedback files tell. Repeatable."
+            metavar="FILE",
+            help="Instead: error sizes from the departures of feedback files, and the scores of their withheld rows "
+            "by level. Repeatable.",
         ),
     ] = None,
     time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Valid time, ISO 8601 UTC, where a file holds several.")
+    ] = None,
+    withheld: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE", help="Of --obs only what this rule names, as assimilate --withhold did: station % 5 == 0."
+        ),
+    ] = None,
+    stations: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Places of stations for --obs, as in assimilate.")
+    ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=UNIT", help="Units of columns of --obs, as in assimilate. Repeatable."),
     ] = None,
     window: Annotated[
         str | None,
@@ -95,12 +115,13 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processor threads.")] = None,
 ) -> None:
     """RMSE, MAE and bias of an analysis, over the grid (--truth) or at observations (--obs); with --feedback the errors
-    of observations and background that its departures tell (Desroziers et al. 2005); or, with --store, twin experiments
-    that compare the methods at several densities of observations.
+    of observations and background from its departures (Desroziers et al. 2005) and the scores of its withheld rows; or,
+    with --store, twin experiments that compare the methods at several densities of observations.
     """
     judging = {
         "--analysis": analysis, "--background": background, "--truth": truth, "--obs": observations, "--time": time,
-        "--window": window, "--member": member, "--select": select,
+        "--withheld": withheld, "--stations": stations, "--units": units, "--window": window, "--member": member,
+        "--select": select,
     }  # fmt: skip
     options: dict[str, Any] = {
         "weights": weights, "methods": methods, "densities": densities, "part": part, "dates": dates, "leads": leads,
@@ -135,7 +156,20 @@ def evaluate(
         raise UsageError(
             "name what to evaluate: --analysis FILE, --feedback FILE, or --store DIRECTORY for experiments"
         )
-    _judge(analysis, background, truth, observations, time, window or "3h", member, select)
+    if truth and (withheld or stations or units):
+        raise UsageError("--withheld, --stations and --units are for --obs; leave them out with --truth")
+    scored = _Scored(observations or [], withheld, stations, units or [], window or "3h")
+    _judge(analysis, background, truth, scored, time, member, select)
+
+
+class _Scored(NamedTuple):
+    """What an analysis is scored at: files, the rule that names their rows, and how they are read."""
+
+    paths: list[Path]
+    withheld: str | None
+    stations: Path | None
+    units: list[str]
+    window: str
 
 
 def _diagnose(paths: list[Path]) -> None:
@@ -147,6 +181,7 @@ def _diagnose(paths: list[Path]) -> None:
     from phyda_cli.commands.targets import check_inputs
     from phyda_cli.errors import BadDataError
     from phyda_cli.formats.feedback import read_feedback
+    from phyda_cli.verification.compare import compare_withheld, format_comparison
     from phyda_cli.verification.desroziers import FEWEST, estimate, format_estimates
 
     check_inputs(paths)
@@ -154,20 +189,25 @@ def _diagnose(paths: list[Path]) -> None:
     for path, feedback in zip(paths, feedbacks, strict=True):
         if not np.isfinite(feedback.analysis_equivalent).any():
             raise BadDataError(f"{path}: holds no analysis: a dry run wrote it, or no observation has an equivalent")
-    estimates = estimate(feedbacks)
-    if not estimates:
+    estimates, withheld = estimate(feedbacks), compare_withheld(feedbacks)
+    if not estimates and not withheld:
         raise BadDataError(f"{paths[0]}: fewer than {FEWEST} used rows of any variable: too few for an estimate")
-    document = {"status": "ok", "estimates": [dataclasses.asdict(entry) for entry in estimates]}
-    console.result(format_estimates(estimates), document)
+    text = [format_estimates(estimates)] if estimates else []
+    text += ["withheld rows that passed every check", format_comparison(withheld)] if withheld else []
+    document = {
+        "status": "ok",
+        "estimates": [dataclasses.asdict(entry) for entry in estimates],
+        "withheld": [dataclasses.asdict(entry) for entry in withheld],
+    }
+    console.result("\n".join(text), document)
 
 
 def _judge(
     analysis: list[Path],
     background: list[Path] | None,
     truth: list[Path] | None,
-    observations: list[Path] | None,
+    scored: _Scored,
     time: str | None,
-    window: str,
     member: int | None,
     select: list[str] | None,
 ) -> None:
@@ -179,13 +219,11 @@ def _judge(
     from phyda_cli.commands.targets import check_inputs
     from phyda_cli.config import parse_choices, parse_duration, parse_time
     from phyda_cli.formats.background import read_background
-    from phyda_cli.formats.observations import read_observations
-    from phyda_cli.observations.table import concatenate
     from phyda_cli.verification.compare import compare_fields, compare_observations, format_comparison
 
-    if bool(truth) == bool(observations):
+    if bool(truth) == bool(scored.paths):
         raise UsageError("name either --truth or --obs to compare with")
-    check_inputs([*analysis, *(background or []), *(truth or []), *(observations or [])])
+    check_inputs([*analysis, *(background or []), *(truth or []), *scored.paths])
     moment = None if time is None else np.datetime64(parse_time(time), "ns")
     judged = read_background(analysis, time=moment, member=member).ensemble_mean().state
     states = {"analysis": judged}
@@ -197,8 +235,27 @@ def _judge(
         target = read_background(truth, time=judged.time, member=member).ensemble_mean().state
         entries = compare_fields(states, target)
     else:
-        tables = [read_observations(path, reference_time=judged.time) for path in observations or []]
-        width = np.timedelta64(parse_duration(window), "ns")
-        entries = compare_observations(states, concatenate(tables), window=width)
+        width = np.timedelta64(parse_duration(scored.window), "ns")
+        entries = compare_observations(states, _rows(scored, judged.time), window=width)
     document = {"status": "ok", "scores": [dataclasses.asdict(entry) for entry in entries]}
     console.result(format_comparison(entries), document)
+
+
+def _rows(scored: _Scored, time: np.datetime64) -> Observations:
+    """The observations to score at. Raises UsageError when the rule names none of them."""
+    from phyda_cli.config import parse_choices
+    from phyda_cli.formats.csv import read_stations
+    from phyda_cli.formats.observations import read_observations
+    from phyda_cli.observations.rule import matching
+    from phyda_cli.observations.table import concatenate
+
+    stations = None if scored.stations is None else read_stations(scored.stations)
+    units = parse_choices(scored.units, "--units", "temp=degC")
+    tables = [read_observations(p, reference_time=time, stations=stations, units=units) for p in scored.paths]
+    rows = concatenate(tables)
+    if scored.withheld is None:
+        return rows
+    named = matching(rows, scored.withheld, option="--withheld")
+    if not named.any():
+        raise UsageError(f"--withheld {scored.withheld!r} names none of {len(rows)} observations")
+    return rows.take(named)

@@ -15,7 +15,7 @@ would hide where it is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,10 +28,12 @@ from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.first_guess import first_guess
+from phyda_cli.observations.passive import is_set_aside
 from phyda_cli.observations.quality import screen
 from phyda_cli.observations.settings import Quality, Surface
-from phyda_cli.observations.table import Observations
+from phyda_cli.observations.table import Observations, Use, concatenate
 from phyda_cli.verification.scores import bias, mae, rmse
 
 STANDARD_LEVELS: Final = tuple(
@@ -116,19 +118,36 @@ def compare_observations(
             height_difference=guess.adjustment.difference,
             quality=_QUALITY,
         )
-    used = checked.used
-    if not used.any():
+    if not checked.used.any():
         reasons = sorted({str(reason) for reason in checked.reason if reason})[:3]
         raise BadDataError(f"none of {len(checked)} observations can be compared: {'; '.join(reasons) or 'no rows'}")
-    level = nearest_standard_level(checked.pressure)
-    found = dict.fromkeys(zip(checked.variable[used].tolist(), level[used].tolist(), strict=True))
+    return _by_level(checked.take(checked.used), {name: at[checked.used] for name, at in equivalents.items()})
+
+
+def compare_withheld(feedbacks: Sequence[Feedback]) -> tuple[Comparison, ...]:
+    """Errors of background and analysis at the withheld rows of feedbacks that passed every check; () without any."""
+    tables: list[Observations] = []
+    equivalents: dict[str, list[NDArray[np.float64]]] = {"background": [], "analysis": []}
+    for feedback in feedbacks:
+        rows = is_set_aside(feedback.observations, Use.WITHHOLD)
+        rows &= np.isfinite(feedback.background_equivalent) & np.isfinite(feedback.analysis_equivalent)
+        tables.append(feedback.observations.take(rows))
+        equivalents["background"].append(feedback.background_equivalent[rows])
+        equivalents["analysis"].append(feedback.analysis_equivalent[rows])
+    return _by_level(concatenate(tables), {name: np.concatenate(parts) for name, parts in equivalents.items()})
+
+
+def _by_level(observations: Observations, equivalents: Mapping[str, NDArray[np.float64]]) -> tuple[Comparison, ...]:
+    """Errors H(x) − y of states by variable and nearest standard level, from the ground up."""
+    o, level = observations, nearest_standard_level(observations.pressure)
+    found = dict.fromkeys(zip(o.variable.tolist(), level.tolist(), strict=True))
     entries = []
     for variable in dict.fromkeys(name for name, _ in found):
         own = sorted((p for name, p in found if name == variable), reverse=True)
         single = not VARIABLES[variable].pressure_level
         for p in [None] if single else own:
-            rows = used & (checked.variable == variable) & (True if p is None else level == p)
-            differences = {name: (at - checked.value)[rows] for name, at in equivalents.items()}
+            rows = (o.variable == variable) & (True if p is None else level == p)
+            differences = {name: (at - o.value)[rows] for name, at in equivalents.items()}
             errors = {
                 name: Errors(float(np.sqrt(np.mean(e**2))), float(np.mean(np.abs(e))), float(np.mean(e)))
                 for name, e in differences.items()

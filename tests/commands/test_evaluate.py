@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import xarray as xr
 
 from phyda_cli.cli import main
 from phyda_cli.formats.feedback import write_feedback
+from phyda_cli.observations.passive import set_aside
+from phyda_cli.observations.table import Flag
 from tests.verification.test_desroziers import feedback
 
 TIME = np.datetime64("2020-01-01T12", "ns")
@@ -105,3 +108,59 @@ def test_feedback_stands_alone_and_needs_rows(tmp_path, capsys):
     assert "--store: --feedback stands alone" in capsys.readouterr().err
     assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 65
     assert "too few for an estimate" in capsys.readouterr().err
+
+
+LONG = "station,time,latitude,longitude,variable,pressure_hpa,value\n"
+
+
+def test_only_the_rows_that_the_rule_names_are_scored(files, tmp_path, capsys):
+    """The analysis is 251 K at 500 hPa everywhere: station 10 is 2 K warmer, station 11, not withheld, 50 K."""
+    rows = "".join(f"{s},2020-01-01T12:00,{lat},30,t,500,{v}\n" for s, lat, v in ((10, 5, 253.0), (11, 9, 301.0)))
+    (tmp_path / "all.csv").write_text(LONG + rows)
+    words = ["evaluate", "-a", files["analysis"], "-y", str(tmp_path / "all.csv"), "--json"]
+    assert main([*words, "--withheld", "station % 5 == 0"]) == 0
+    (score,) = json.loads(capsys.readouterr().out)["scores"]
+    assert (score["variable"], score["level"], score["count"]) == ("t", 50_000.0, 1)
+    assert score["scores"]["analysis"] == pytest.approx({"rmse": 2.0, "mae": 2.0, "bias": -2.0})
+    assert main([*words, "--withheld", "station == 7"]) == 2
+    assert "names none of 2 observations" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_rule_needs_observations(files, capsys):
+    words = ["evaluate", "-a", files["analysis"], "--truth", files["truth"], "--withheld", "station == 1"]
+    assert main(words) == 2
+    assert "are for --obs" in capsys.readouterr().err
+
+
+def test_reports_are_scored_at_the_places_of_a_table_of_stations(files, tmp_path, capsys):
+    (tmp_path / "s.csv").write_text("station,latitude,longitude\n10,5,30\n")
+    (tmp_path / "o.csv").write_text(
+        "station,time,latitude,longitude,pressure_hpa,temp\n10,2020-01-01T12:00,,,500,-20.15\n"
+    )
+    words = ["evaluate", "-a", files["analysis"], "-y", str(tmp_path / "o.csv"), "--json"]
+    assert main([*words, "--stations", str(tmp_path / "s.csv"), "--units", "temp=degC"]) == 0
+    (score,) = json.loads(capsys.readouterr().out)["scores"]
+    assert score["scores"]["analysis"]["bias"] == pytest.approx(-2.0, abs=1e-6)
+
+
+def test_feedback_gives_the_scores_of_its_withheld_rows(tmp_path, capsys):
+    """Two withheld rows of 250 K at 500 hPa: background 248 and 254, analysis 249 and 253; a third row is rejected."""
+    made = feedback(1.5, 2.0, count=4)
+    table = made.observations
+    table = replace(table, use=np.array(["assimilate", "withhold", "withhold", "withhold"], object))
+    table = replace(table, pressure=np.full(4, 50_500.0), value=np.full(4, 250.0))
+    table = set_aside(table.reject(np.arange(4) == 3, Flag.BOUNDS, "far"))
+    made = replace(
+        made,
+        observations=table,
+        background_equivalent=np.array([250.0, 248.0, 254.0, 0.0]),
+        analysis_equivalent=np.array([250.0, 249.0, 253.0, 0.0]),
+    )
+    write_feedback(tmp_path / "f.nc", made, attributes={})
+    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["estimates"] == []
+    (score,) = document["withheld"]
+    assert (score["variable"], score["level"], score["count"]) == ("t", 50_000.0, 2)
+    assert score["scores"]["background"] == pytest.approx({"rmse": np.sqrt(10.0), "mae": 3.0, "bias": 1.0})
+    assert score["scores"]["analysis"] == pytest.approx({"rmse": np.sqrt(5.0), "mae": 2.0, "bias": 1.0})
