@@ -2,13 +2,14 @@
 
 Superadiabatic: of two neighbouring levels l below u the upper is colder than dry adiabatic ascent makes it,
 
-    T_u < T_l (p_u / p_l)^κ − τ,      κ = R_d / c_p
+    T_u < T_l (p_u / p_l)^κ − max(τ, k s),      κ = R_d / c_p
 
 Hydrostatic: the thickness between two levels with height and temperature is not that of the temperature between,
 
-    |z_u − z_l − (R_d / g) Σ ½ (T_v,k + T_v,k+1) ln(p_k / p_k+1)| > ε_z + ε_T (R_d / g) ln(p_l / p_u)
+    |z_u − z_l − (R_d / g) Σ ½ (T_v,k + T_v,k+1) ln(p_k / p_k+1)| > max(ε_z + ε_T (R_d / g) ln(p_l / p_u), k s)
 
-with the sum over all temperature levels between and T_v = T (1 + (R_v/R_d − 1) q) where q is reported. Of a level
+where s is the standard deviation that the observation errors σ_o, independent of each other, give the left side, so
+that errors as large as those assumed fail neither check; and with the sum over all temperature levels between and T_v = T (1 + (R_v/R_d − 1) q) where q is reported. Of a level
 between two layers that fail the height is at fault where the residuals have opposite signs, the temperature where they
 have the same. A layer that fails alone condemns the heights at both its ends, and the temperatures unless their error
 would have to be more than 30 K. Temperatures of superadiabatic layers take no part in the sums, and a layer with too
@@ -58,6 +59,8 @@ class _Levels(NamedTuple):
     t: Floats
     q: Floats
     height: Floats
+    t_error: Floats
+    height_error: Floats
 
 
 def check_profile(observations: Observations, settings: Profile) -> Observations:
@@ -112,6 +115,13 @@ def _levels(observations: Observations) -> _Levels:
         np.maximum.at(high, level[mine], table.value[mine])
         return np.where(low == high, low, np.nan)
 
+    def largest_error(name: str) -> Floats:
+        """The largest σ_o at each level; 0 where none is assigned."""
+        mine = names[rows] == name
+        errors = np.zeros(size)
+        np.maximum.at(errors, level[mine], np.nan_to_num(table.error[mine]))
+        return errors
+
     _, first = np.unique(level, return_index=True)
     pressure, latitude, longitude = table.pressure[first], table.latitude[first], longitude[first]
     seconds = table.time[first].astype(np.int64) / 1e9
@@ -120,16 +130,21 @@ def _levels(observations: Observations) -> _Levels:
     joined = (np.diff(platform[first]) == 0) & (np.diff(pressure) < 0) & (np.diff(seconds) <= _LONGEST_GAP)
     joined &= (way == 0.0) | (way <= _DRIFT * rise + _ROUNDING)
     chain = np.append(0, np.cumsum(~joined)) if size else np.empty(0, dtype=np.int64)
-    return _Levels(row_level, chain, pressure, column("t"), column("q"), column("z") / GRAVITY)
+    return _Levels(
+        row_level, chain, pressure, column("t"), column("q"), column("z") / GRAVITY, largest_error("t"),
+        largest_error("z") / GRAVITY,
+    )  # fmt: skip
 
 
 def _superadiabatic(levels: _Levels, settings: Profile) -> tuple[Mask, Floats]:
     """Levels (m,) of superadiabatic layers, and by how much."""
     at = np.flatnonzero(np.isfinite(levels.t))
     lower, upper = at[:-1], at[1:]
-    adiabatic = levels.t[lower] * (levels.pressure[upper] / levels.pressure[lower]) ** _KAPPA
-    drop = adiabatic - levels.t[upper]
-    bad = (levels.chain[lower] == levels.chain[upper]) & (drop > settings.superadiabatic_k)
+    cooling = (levels.pressure[upper] / levels.pressure[lower]) ** _KAPPA
+    drop = levels.t[lower] * cooling - levels.t[upper]
+    expected = np.hypot(levels.t_error[lower] * cooling, levels.t_error[upper])
+    limit = np.maximum(settings.superadiabatic_k, settings.errors * expected)
+    bad = (levels.chain[lower] == levels.chain[upper]) & (drop > limit)
     mask, excess = np.zeros(levels.t.size, dtype=bool), np.zeros(levels.t.size)
     for end in (lower, upper):
         mask[end[bad]] = True
@@ -144,6 +159,12 @@ def _unbalanced(levels: _Levels, settings: Profile) -> tuple[Mask, Mask, Floats]
     virtual, log_pressure = (levels.t * moisture)[at], np.log(levels.pressure[at])
     layer = -R_DRY / GRAVITY * 0.5 * (virtual[1:] + virtual[:-1]) * np.diff(log_pressure)
     hydrostatic = np.append(0.0, np.cumsum(layer)) if at.size else np.empty(0)
+    # A temperature enters the layers on both sides of it; between two heights the sum's variance is a difference.
+    t_error = R_DRY / GRAVITY * (levels.t_error * moisture)[at]
+    own = (0.5 * t_error[1:] * np.diff(log_pressure)) ** 2 + (0.5 * t_error[:-1] * np.diff(log_pressure)) ** 2
+    shared = 0.5 * t_error[1:-1] ** 2 * np.diff(log_pressure)[1:] * np.diff(log_pressure)[:-1]
+    variance = np.append(0.0, np.cumsum(own)) if at.size else np.empty(0)
+    joint = np.append([0.0, 0.0], np.cumsum(shared)) if at.size > 1 else np.zeros(at.size)
 
     both = np.flatnonzero(np.isfinite(levels.height[at]))
     if both.size == 0:
@@ -152,6 +173,11 @@ def _unbalanced(levels: _Levels, settings: Profile) -> tuple[Mask, Mask, Floats]
     chain, height, sums, logs = levels.chain[at][both], levels.height[at][both], hydrostatic[both], log_pressure[both]
     residual = np.diff(height) - np.diff(sums)
     limit = settings.thickness_m - settings.thickness_k * R_DRY / GRAVITY * np.diff(logs)
+    lower, upper = both[:-1], both[1:]
+    within = joint[upper] - joint[np.minimum(lower + 1, joint.size - 1)]
+    expected = levels.height_error[at][lower] ** 2 + levels.height_error[at][upper] ** 2
+    expected += variance[upper] - variance[lower] + within
+    limit = np.maximum(limit, settings.errors * np.sqrt(expected))
     far = np.append(0, np.cumsum(-np.diff(log_pressure) > _LARGEST_STEP))[both]
     bad = (np.diff(chain) == 0) & (np.diff(far) == 0) & (np.abs(residual) > limit)
 

@@ -134,6 +134,8 @@ class Profile(_Table):
     thickness_m: NotNegative = 40.0
     thickness_k: NotNegative = 6.0
     """Credible thickness residual: metres, and the layer's mean temperature it may amount to besides."""
+    errors: Positive = 4.5
+    """Multiple of what the observation errors make of either difference; no smaller one is rejected."""
 
 
 class Buddy(_Table):

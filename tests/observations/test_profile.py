@@ -148,3 +148,43 @@ def test_one_row_and_none():
     for n in (0, 1):
         assert check_profile(observations("t", [250.0] * n), Profile()).used.sum() == n
     assert check_profile(observations("msl", [1e5] * 3, pressure=np.nan), Profile()).used.all()
+
+
+def test_a_layer_may_differ_by_what_the_errors_make_of_it():
+    """By hand, 850–700 hPa alone: s² = 2 σ_z²/g² + (R/g)² (½ ln(850/700))² 2 σ_t², limit 4.5 s."""
+    layer = np.array([85_000.0, 70_000.0])
+    expected = np.sqrt(2 * 20.0**2 + 2 * (R_DRY / GRAVITY * 0.5 * np.log(85 / 70) * 3.0) ** 2)
+    for excess, rejected in ((-0.1, []), (0.1, [0, 1])):
+        gh = R_DRY * COLD / GRAVITY * np.log(layer[0] / layer) + [0.0, 4.5 * expected + excess]
+        table = sounding(gh=gh, levels=layer)
+        table = replace(table, error=np.where(table.variable == "z", 20.0 * GRAVITY, 3.0))
+        assert flagged(table)[1] == rejected
+
+
+def test_temperatures_between_two_heights_share_their_errors():
+    """Heights at 850 and 500 hPa, a temperature at 700 between: its coefficient is half the whole layer's depth."""
+    levels = np.array([85_000.0, 70_000.0, 50_000.0])
+    logs = np.log(levels[:-1] / levels[1:])
+    weight = R_DRY / GRAVITY * np.array([0.5 * logs[0], 0.5 * logs.sum(), 0.5 * logs[1]])
+    limit = 4.5 * np.sqrt(np.sum((weight * 6.0) ** 2) + 2 * 1.0**2)
+    for excess, rejected in ((-0.1, []), (0.1, [0, 1])):
+        gh = R_DRY * COLD / GRAVITY * np.log(levels[0] / levels) + [0.0, np.nan, limit + excess]
+        table = sounding(gh=gh, levels=levels)
+        table = replace(table, error=np.where(table.variable == "z", GRAVITY, 6.0))
+        assert flagged(table)[1] == rejected
+
+
+@pytest.mark.parametrize("lapse", [0.0, 9.5e-3])
+def test_errors_as_large_as_those_assumed_are_not_rejected(lapse):
+    """200 soundings of 60 levels, isothermal or nearly adiabatic, with independent errors of exactly σ_o."""
+    levels = np.exp(np.linspace(np.log(1e5), np.log(3e4), 60))
+    balanced = 300.0 * (levels / 1e5) ** (R_DRY * lapse / GRAVITY)
+    depth = 0.5 * (balanced[1:] + balanced[:-1]) * np.log(levels[:-1] / levels[1:])
+    gh = np.append(0.0, np.cumsum(R_DRY / GRAVITY * depth))
+    table = concatenate([sounding(balanced, gh, levels, station=f"S{number}") for number in range(200)])
+    table = replace(table, error=np.where(table.variable == "z", 10.0 * GRAVITY, 1.5))
+    noise = np.random.default_rng(5).standard_normal(len(table))
+    judged = check_profile(replace(table, value=table.value + table.error * noise), Profile())
+    assert (~judged.used).sum() <= 2
+    wrong = replace(table, value=np.where(table.row == 30, table.value + 25.0, table.value))
+    assert not check_profile(wrong, Profile()).used.all()
