@@ -27,12 +27,13 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.humidity import Limited, limit_humidity
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.moments import Moments
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
-from phyda_cli.methods.scale import consistent_scale
+from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.buddies import check_buddies
 from phyda_cli.observations.checks import EARLY, LATE, check_background
 from phyda_cli.observations.equivalent import operator_at, surface_pressure_at
@@ -138,25 +139,28 @@ def assimilate(
         )  # fmt: skip
 
     checked = apart(assign_errors(observations, table), screened)
-    scale = options.background_error_scale
-    if scale is None:
+    if options.background_error_scale is None:
         usable = checked.used & is_active(checked) & (sigma > 0)
-        departure = (checked.value - equivalent)[usable]
-        scale = consistent_scale(departure, sigma[usable], checked.error[usable], otherwise=options.usual_scale)
-    method = method.scaled(scale)
+        departure = checked.value - equivalent
+        innovations = Innovations(checked.variable, checked.latitude, departure, sigma, checked.error)
+        scale = estimated_scale(innovations.take(usable), otherwise=options.usual_scale, uniform=ensemble is not None)
+    else:
+        scale = ErrorScale.uniform(options.background_error_scale)
+    method, own_sigma = method.scaled(scale), scale.at(checked.variable, checked.latitude) * sigma
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
-    checked = check_background(checked, equivalent, scale * sigma, table)
-    if scale <= WORTHWHILE_SCALE:
-        checked = check_buddies(checked, equivalent, scale * sigma, table, quality.buddy)
+    checked = check_background(checked, equivalent, own_sigma, table)
+    if scale.typical <= WORTHWHILE_SCALE:
+        checked = check_buddies(checked, equivalent, own_sigma, table, quality.buddy)
     checked = _check_reports(checked)
     trials = 0
-    if options.update and scale > WORTHWHILE_SCALE:
+    if options.update and scale.typical > WORTHWHILE_SCALE:
         checked, trials = _ask_neighbours(method, background, checked, equivalent, equivalents, sigma, table)
     checked = set_aside(reduce(checked, equivalent, time=time, window=window, quality=quality))
 
     log: Log = {
         "method": method.name,
-        "background_error_scale": scale,
+        "background_error_scale": scale.typical,
+        **_parts(scale),
         "trials": trials,
         "used": int(checked.used.sum()),
         **_times(background, checked, guess),
@@ -193,6 +197,19 @@ def assimilate(
         feedback=feedback if options.update else _without_analysis(feedback),
         log=log,
     )
+
+
+def _parts(scale: ErrorScale) -> Log:
+    """The factors of a scale that is not one number for all."""
+    if scale.is_uniform:
+        return {}
+    kinds = (("", scale.dynamics), ("humidity_", scale.humidity))
+    bands = ("south", "tropics", "north")
+    return {
+        f"background_error_scale_{kind}{band}": round(factor, 3)
+        for kind, factors in kinds
+        for band, factor in zip(bands, factors, strict=True)
+    }
 
 
 def _without_analysis(feedback: Feedback) -> Feedback:

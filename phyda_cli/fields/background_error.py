@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
 
@@ -69,13 +70,16 @@ class BackgroundError:
         """L, the number of wind levels."""
         return sum(channel.variable == "u" for channel in self.channels)
 
-    def scaled(self, factor: float) -> BackgroundError:
-        """The statistics of errors `factor` times as large, with the same structure."""
+    def scaled(self, scale: ErrorScale | float) -> BackgroundError:
+        """The statistics of errors that are larger by these factors, with the same structure."""
+        factors = scale if isinstance(scale, ErrorScale) else ErrorScale.uniform(scale)
+        names = [channel.variable for channel in self.channels]
+        rows = torch.from_numpy(factors.rows(names, self.grid.latitudes)).to(self.sigma)
         return replace(
             self,
-            sigma_psi=self.sigma_psi * factor,
-            sigma_unbalanced=self.sigma_unbalanced * factor,
-            sigma=self.sigma * factor,
+            sigma_psi=self.sigma_psi * rows[: self.wind_levels],
+            sigma_unbalanced=self.sigma_unbalanced * rows[self.wind_levels :],
+            sigma=self.sigma * rows,
         )
 
     def stretched(self, factor: float) -> BackgroundError:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 
 
@@ -67,8 +68,8 @@ class Method(Protocol):
         """The channels that the method can update."""
         ...
 
-    def scaled(self, factor: float) -> Method:
-        """The same method for background errors `factor` times as large."""
+    def scaled(self, scale: ErrorScale) -> Method:
+        """The same method for background errors that are larger by these factors."""
         ...
 
     def without_members(self) -> Method:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
@@ -44,9 +45,9 @@ class EnsembleThreeDVar:
         """The channels that 3D-Var updates."""
         return self.method.channels()
 
-    def scaled(self, factor: float) -> EnsembleThreeDVar:
-        """The same method for background errors `factor` times as large."""
-        return replace(self, method=self.method.scaled(factor))
+    def scaled(self, scale: ErrorScale) -> EnsembleThreeDVar:
+        """The same method for background errors that are larger by these factors."""
+        return replace(self, method=self.method.scaled(scale))
 
     def without_members(self) -> ThreeDVar:
         """The analysis of the mean alone."""

@@ -21,6 +21,7 @@ import torch
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.column import column_weights
 from phyda_cli.fields.constants import EARTH_RADIUS
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
@@ -62,9 +63,9 @@ class GuidedAnalysis:
         """The model's channels and the column."""
         return (*self.learned.channels(), COLUMN)
 
-    def scaled(self, factor: float) -> GuidedAnalysis:
+    def scaled(self, scale: ErrorScale) -> GuidedAnalysis:
         """The same method for background errors `factor` times as large."""
-        return replace(self, learned=self.learned.scaled(factor))
+        return replace(self, learned=self.learned.scaled(scale))
 
     def without_members(self) -> ThreeDVar:
         """The first guess's method, which does not know the column."""

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.constants import EARTH_RADIUS
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
@@ -76,9 +77,9 @@ class LETKF:
         """All channels of the background."""
         return self.background_members.channels
 
-    def scaled(self, factor: float) -> LETKF:
-        """The same method with background perturbations `factor` times as large: multiplicative inflation."""
-        return replace(self, inflation=self.inflation * factor)
+    def scaled(self, scale: ErrorScale) -> LETKF:
+        """The same method with larger background perturbations: multiplicative inflation by the typical factor."""
+        return replace(self, inflation=self.inflation * scale.typical)
 
     def without_members(self) -> LETKF:
         """The members are the method: itself."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.constants import EARTH_RADIUS
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.sphere import grid_unit_vectors, unit_vectors
@@ -71,9 +72,11 @@ class OptimalInterpolation:
         """The channels that OI updates: those of σ_b."""
         return self.sigma_b.channels
 
-    def scaled(self, factor: float) -> OptimalInterpolation:
-        """The same method for background errors `factor` times as large."""
-        return replace(self, sigma_b=replace(self.sigma_b, values=self.sigma_b.values * factor))
+    def scaled(self, scale: ErrorScale) -> OptimalInterpolation:
+        """The same method for background errors that are larger by these factors."""
+        names = [channel.variable for channel in self.sigma_b.channels]
+        rows = torch.from_numpy(scale.rows(names, self.sigma_b.grid.latitudes)).to(self.sigma_b.values)
+        return replace(self, sigma_b=replace(self.sigma_b, values=self.sigma_b.values * rows[:, :, None]))
 
     def without_members(self) -> OptimalInterpolation:
         """OI has a spread in closed form and no members."""

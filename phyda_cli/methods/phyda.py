@@ -17,7 +17,7 @@ Source: paper, section 3; design, section 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
@@ -80,7 +81,7 @@ class LearnedAnalysis:
     evaluations: int = EVALUATIONS
     seed: int = 0
     churn: float = 0.0
-    scale: float = 1.0
+    scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
     judged: bool = True
     device: torch.device | str = "cpu"
     name: str = "phyda"
@@ -101,9 +102,9 @@ class LearnedAnalysis:
         """The model's channels."""
         return self.checkpoint.statistics.channels
 
-    def scaled(self, factor: float) -> LearnedAnalysis:
-        """The same method for background errors `factor` times as large."""
-        return replace(self, scale=self.scale * factor)
+    def scaled(self, scale: ErrorScale) -> LearnedAnalysis:
+        """The same method for background errors that are larger by these factors."""
+        return replace(self, scale=self.scale.times(scale))
 
     def without_members(self) -> ThreeDVar:
         """The first guess's method: what a trial analysis needs."""
@@ -112,7 +113,7 @@ class LearnedAnalysis:
     def background_error(self) -> State:
         """s σ_b [SI] on the model's grid."""
         statistics = self.checkpoint.statistics
-        sigma = statistics.sigma(torch.tensor([self.scale], dtype=torch.float64))[0]
+        sigma = statistics.sigma(self._factors([self.scale]))[0]
         return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT"))
 
     def prior_members(self) -> torch.Tensor | None:
@@ -134,8 +135,7 @@ class LearnedAnalysis:
     def ensemble(self, background: State, departures: Departures, *, guide: Guide | None = None) -> Ensemble:
         """The ensemble of one case, also for no departures at all. guide: see `PhyDA.members`."""
         anomaly, times = self.anomaly(background)[None], np.array([background.time])
-        cases, scale = [canonical_order(departures)], torch.tensor([self.scale])
-        return self.analyse(anomaly, times, cases, scale, seeds=[self.seed], guide=guide)
+        return self.analyse(anomaly, times, [canonical_order(departures)], [self.scale], seeds=[self.seed], guide=guide)
 
     def summarise(self, ensemble: Ensemble, time: np.datetime64) -> Increment:
         """Mean and spread of an ensemble of one case."""
@@ -152,14 +152,14 @@ class LearnedAnalysis:
         anomaly: torch.Tensor,
         times: NDArray[np.datetime64],
         cases: Sequence[Departures],
-        scale: torch.Tensor,
+        scale: Sequence[ErrorScale],
         *,
         seeds: Sequence[int],
         guide: Guide | None = None,
     ) -> Ensemble:
-        """Many cases at once. anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale (case,): s."""
+        """Many cases at once. anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale: s of each case."""
         statistics, model = self.checkpoint.statistics, self.checkpoint.model.to(self.device)
-        sigma = statistics.sigma(scale.float())
+        sigma = statistics.sigma(self._factors(scale).float())
         guess = self._guess(cases, scale) / sigma
         observations = self._gridded(cases, sigma)
         here = self.device
@@ -191,7 +191,7 @@ class LearnedAnalysis:
     def _trust(
         self,
         cases: Sequence[Departures],
-        scale: torch.Tensor,
+        scale: Sequence[ErrorScale],
         sigma: torch.Tensor,
         seen: torch.Tensor,
         static: torch.Tensor,
@@ -238,15 +238,30 @@ class LearnedAnalysis:
         """Where the model's channels stand among the first guess's."""
         return [self.first_guess.channels().index(channel) for channel in self.checkpoint.statistics.channels]
 
-    def _guess(self, cases: Sequence[Departures], scale: torch.Tensor) -> torch.Tensor:
-        """First guesses (case, C, H, W) [SI]: B scaled by s² is the same as d and σ_o divided by s."""
+    def _factors(self, scale: Sequence[ErrorScale]) -> torch.Tensor:
+        """(case, C, H) factors on the model's channels and rows, double precision."""
+        statistics = self.checkpoint.statistics
+        names = [channel.variable for channel in statistics.channels]
+        return torch.from_numpy(np.stack([one.rows(names, statistics.grid.latitudes) for one in scale]))
+
+    def _guess(self, cases: Sequence[Departures], scale: Sequence[ErrorScale]) -> torch.Tensor:
+        """First guesses (case, C, H, W) [SI].
+
+        B scaled by one s² is the same as d and σ_o divided by s, so that cases of different sizes make one batch;
+        factors that differ within a case need a B of their own.
+        """
         statistics = self.checkpoint.statistics
         guess = torch.zeros(len(cases), len(statistics.channels), *statistics.grid.shape)
         observed = [number for number, case in enumerate(cases) if len(case)]
-        if observed:
-            scaled = [_divided(cases[number], float(scale[number])) for number in observed]
+        alike = [number for number in observed if scale[number].is_uniform]
+        if alike:
+            sizes = [scale[number].typical for number in alike]
+            scaled = [_divided(cases[number], size) for number, size in zip(alike, sizes, strict=True)]
             increments = self.first_guess.increments(scaled).cpu().float()[:, self._order]
-            guess[observed] = increments * scale.float()[observed][:, None, None, None]
+            guess[alike] = increments * torch.tensor(sizes)[:, None, None, None]
+        for number in set(observed) - set(alike):
+            own = self.first_guess.scaled(scale[number]).increments([cases[number]])
+            guess[number] = own[0].cpu().float()[self._order]
         return guess
 
     def _operator(self, case: Departures) -> ObservationOperator:

@@ -6,15 +6,24 @@ squares their expected median,
     median_k [ d_k² / (s² σ_b,k² + σ_o,k²) ] = χ²_1 median = 0.4549,
 
 which gross errors in fewer than half of the observations cannot carry away (a mean would follow one of them). It falls
-as s grows, so bisection finds it. Source: the innovation consistency test (Dee 1995), with a robust statistic.
+as s grows, so bisection finds it. Dynamics and humidity, and within each the three bands of latitude, have scales of
+their own, drawn towards that of the whole they belong to while their innovations are few:
+
+    ln s_part ← (n ln s_part + n_0 ln s_whole) / (n + n_0),      n innovations of the part
+
+The largest scales keep the variance of the background error within about twice that of the weather's own variations,
+which a short forecast's errors are a ninth (wind, mass) or a third (humidity) of, as standard deviations of the
+simulated atmosphere. Source: the innovation consistency test (Dee 1995), with a robust statistic.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phyda_cli.fields.error_scale import HUMIDITY, Bands, ErrorScale, band_weights
 
 CHI_SQUARE_MEDIAN: Final = 0.454936423119573
 """Median of χ² with one degree of freedom."""
@@ -22,8 +31,46 @@ SMALLEST_SAMPLE: Final = 50
 """Fewer innovations than this say too little: the scale is 1, or that of the cycle before."""
 SCALE_RANGE: Final = (0.1, 20.0)
 """Where the scale is looked for."""
+LARGEST: Final = {"dynamics": 9.0, "humidity": 3.0}
+"""The largest scale of each kind."""
+PRIOR: Final = 200
+"""n_0: innovations that the scale of the whole is worth."""
 
 Array = NDArray[np.float64]
+
+
+class Innovations(NamedTuple):
+    """variable, latitude [degree], departure, σ_b and σ_o at the observations in the same units: (n,) each."""
+
+    variable: NDArray[np.object_]
+    latitude: Array
+    departure: Array
+    background_error: Array
+    observation_error: Array
+
+    def take(self, mask: NDArray[np.bool_]) -> Innovations:
+        """The rows of a mask."""
+        return Innovations(
+            self.variable[mask], self.latitude[mask], self.departure[mask], self.background_error[mask],
+            self.observation_error[mask],
+        )  # fmt: skip
+
+
+def estimated_scale(innovations: Innovations, *, otherwise: float = 1.0, uniform: bool = False) -> ErrorScale:
+    """The background-error scale of innovations, `otherwise` where they are too few for any estimate.
+
+    uniform: one factor for all, as an ensemble's inflation is.
+    """
+    whole = _scale_of(innovations, otherwise)
+    if uniform:
+        return ErrorScale.uniform(whole)
+    if innovations.departure.size < SMALLEST_SAMPLE:
+        return ErrorScale((whole,) * 3, (min(whole, LARGEST["humidity"]),) * 3)
+    is_humidity = np.isin(innovations.variable.astype(str), list(HUMIDITY))
+    return ErrorScale(
+        _bands(innovations.take(~is_humidity), whole, LARGEST["dynamics"]),
+        _bands(innovations.take(is_humidity), min(whole, LARGEST["humidity"]), LARGEST["humidity"]),
+    )
 
 
 def consistent_scale(
@@ -50,3 +97,24 @@ def consistent_scale(
         middle = float(np.sqrt(low * high))
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
     return float(np.sqrt(low * high))
+
+
+def _scale_of(innovations: Innovations, otherwise: float) -> float:
+    return consistent_scale(
+        innovations.departure, innovations.background_error, innovations.observation_error, otherwise=otherwise
+    )
+
+
+def _bands(innovations: Innovations, whole: float, largest: float) -> Bands:
+    """The factors of one kind of variables, south, tropics and north."""
+    kind = _drawn(innovations, whole)
+    band = np.argmax(band_weights(innovations.latitude), axis=1)
+    south, tropics, north = (min(_drawn(innovations.take(band == b), kind), largest) for b in range(3))
+    return south, tropics, north
+
+
+def _drawn(innovations: Innovations, towards: float) -> float:
+    """The scale of a part, drawn towards that of the whole."""
+    count = innovations.departure.size
+    own = _scale_of(innovations, towards)
+    return float(np.exp((count * np.log(own) + PRIOR * np.log(towards)) / (count + PRIOR)))

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
@@ -56,9 +57,9 @@ class ThreeDVar:
         """The channels that 3D-Var updates."""
         return self.statistics.channels
 
-    def scaled(self, factor: float) -> ThreeDVar:
-        """The same method for background errors `factor` times as large."""
-        return replace(self, statistics=self.statistics.scaled(factor))
+    def scaled(self, scale: ErrorScale) -> ThreeDVar:
+        """The same method for background errors that are larger by these factors."""
+        return replace(self, statistics=self.statistics.scaled(scale))
 
     def without_members(self) -> ThreeDVar:
         """The same method without a spread."""

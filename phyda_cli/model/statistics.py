@@ -60,10 +60,10 @@ class Statistics:
         return weights / weights.mean()
 
     def sigma(self, scale: torch.Tensor) -> torch.Tensor:
-        """s σ_b as (batch, C, H, W), for scales (batch,)."""
-        rows, columns = self.grid.shape
-        sigma = self.sigma_b.to(scale)[None, :, :, None] * scale[:, None, None, None]
-        return sigma.expand(-1, -1, rows, columns).contiguous()
+        """s σ_b as (batch, C, H, W), for scales (batch,) or (batch, C, H)."""
+        factors = scale[:, None, None] if scale.dim() == 1 else scale
+        sigma = (self.sigma_b.to(scale) * factors)[..., None]
+        return sigma.expand(-1, -1, -1, self.grid.shape[1]).contiguous()
 
     def anomaly(self, background: torch.Tensor) -> torch.Tensor:
         """Of backgrounds (batch, C, H, W) [SI], in climatological standard deviations."""

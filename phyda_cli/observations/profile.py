@@ -8,8 +8,9 @@ Hydrostatic: the thickness between two levels with height and temperature is not
 
     |z_u − z_l − (R_d / g) Σ ½ (T_v,k + T_v,k+1) ln(p_k / p_k+1)| > max(ε_z + ε_T (R_d / g) ln(p_l / p_u), k s)
 
-where s is the standard deviation that the observation errors σ_o, independent of each other, give the left side, so
-that errors as large as those assumed fail neither check; and with the sum over all temperature levels between and T_v = T (1 + (R_v/R_d − 1) q) where q is reported. Of a level
+where s is the standard deviation that observation errors σ_o, independent of each other, give the left side: errors as
+large as those assumed fail neither check. The sum is over all temperature levels between, and
+T_v = T (1 + (R_v/R_d − 1) q) where q is reported. Of a level
 between two layers that fail the height is at fault where the residuals have opposite signs, the temperature where they
 have the same. A layer that fails alone condemns the heights at both its ends, and the temperatures unless their error
 would have to be more than 30 K. Temperatures of superadiabatic layers take no part in the sums, and a layer with too

@@ -12,6 +12,7 @@ from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.column import column_weights
 from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.guided import COLUMN, GuidedAnalysis
 from phyda_cli.methods.phyda import LearnedAnalysis
@@ -122,7 +123,7 @@ def test_the_column_s_background_error_and_prior_members_scale() -> None:
     method = GuidedAnalysis(learned())
     sigma = method.background_error().values[-1]
     assert float(sigma.min()) > 0
-    assert torch.allclose(method.scaled(3.0).background_error().values[-1], 3.0 * sigma)
+    assert torch.allclose(method.scaled(ErrorScale.uniform(3.0)).background_error().values[-1], 3.0 * sigma)
     draws = method.prior_members()
     weights = column_weights(LEVELS, torch.tensor(101_325.0).double())
     moist = [i for i, channel in enumerate(CHANNELS) if channel.variable == "q"]

@@ -11,6 +11,7 @@ import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.constants import EARTH_RADIUS
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
@@ -235,7 +236,7 @@ def test_what_stands_still_in_every_member_stays() -> None:
 
 def test_sigma_b_is_the_inflated_spread() -> None:
     state = ensemble()
-    sigma = LETKF(state, inflation=1.5).scaled(2.0).background_error()
+    sigma = LETKF(state, inflation=1.5).scaled(ErrorScale.uniform(2.0)).background_error()
     torch.testing.assert_close(sigma.values, 3.0 * state.values.std(0))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.constants import EARTH_RADIUS
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
@@ -227,7 +228,7 @@ def test_coincident_observations_without_error_are_survived():
 def test_scaling_the_background_error():
     sigma = sigma_b()
     data = make_departures([("t", 50_000.0, GRID.latitudes[5], 0.0, 2.0, 0.7)])
-    method = OptimalInterpolation(sigma).scaled(2.0)
+    method = OptimalInterpolation(sigma).scaled(ErrorScale.uniform(2.0))
     assert torch.equal(method.background_error().values, 2 * sigma.values)
     at = 2 * sigma.values[1, 5, 0].item()
     increment = method.increment(sigma, data).mean.values[1, 5, 0].item()

@@ -10,6 +10,7 @@ import torch
 
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures
@@ -79,8 +80,8 @@ def relative(first: torch.Tensor, second: torch.Tensor) -> float:
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 def test_before_training_the_analysis_is_3dvar_with_the_scaled_background_error(members, scale):
     departures = make_departures(network(80, seed=1))
-    found = learned(untrained(), members=members).scaled(scale).increment(climate(), departures)
-    expected = threedvar().scaled(scale).increment(climate(), departures)
+    found = learned(untrained(), members=members).scaled(ErrorScale.uniform(scale)).increment(climate(), departures)
+    expected = threedvar().scaled(ErrorScale.uniform(scale)).increment(climate(), departures)
     assert relative(expected.mean.values, torch.zeros(1)) > 1.0
     assert relative(found.mean.values, expected.mean.values) < 1e-3
     assert (found.spread is None) == (members == 0)
@@ -88,7 +89,10 @@ def test_before_training_the_analysis_is_3dvar_with_the_scaled_background_error(
 
 def test_scales_compose():
     departures = make_departures(network(40, seed=2))
-    twice, once = learned().scaled(2.0).scaled(3.0), learned().scaled(6.0)
+    twice, once = (
+        learned().scaled(ErrorScale.uniform(2.0)).scaled(ErrorScale.uniform(3.0)),
+        learned().scaled(ErrorScale.uniform(6.0)),
+    )
     assert torch.equal(
         twice.increment(climate(), departures).mean.values, once.increment(climate(), departures).mean.values
     )
@@ -97,7 +101,7 @@ def test_scales_compose():
 
 
 def test_without_members_it_is_the_first_guess_with_the_same_scale():
-    method = learned().scaled(2.0).without_members()
+    method = learned().scaled(ErrorScale.uniform(2.0)).without_members()
     assert (method.name, method.members) == ("3dvar", 0)
     assert torch.allclose(method.background_error().values, 2.0 * threedvar().background_error().values)
 

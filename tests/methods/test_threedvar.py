@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.control import ControlTransform
@@ -204,7 +205,7 @@ def test_scaling_the_background_error(background: State) -> None:
     d = make_departures([("u", 25_000.0, lat, lon, 5.0, 1.0)])
     channel = CHANNELS.index(Channel("u", 25_000.0))
     method = ThreeDVar(small_statistics(), tolerance=1e-9)
-    near = float(method.scaled(20.0).increment(background, d).mean.values[channel, 4, 3])
-    far = float(method.scaled(0.01).increment(background, d).mean.values[channel, 4, 3])
+    near = float(method.scaled(ErrorScale.uniform(20.0)).increment(background, d).mean.values[channel, 4, 3])
+    far = float(method.scaled(ErrorScale.uniform(0.01)).increment(background, d).mean.values[channel, 4, 3])
     assert near == pytest.approx(5.0, rel=1e-3)
     assert far == pytest.approx(0.0, abs=0.01)

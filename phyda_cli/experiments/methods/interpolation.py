@@ -10,6 +10,7 @@ import torch
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses
 from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.methods.threedvar import ThreeDVar
@@ -28,7 +29,7 @@ class InterpolationMethod:
         order = [self.statistics.channels.index(channel) for channel in batch.withheld[0].channels]
         means = []
         for number, case in enumerate(batch.departures):
-            method = self._method.scaled(float(batch.scale[number]))
+            method = self._method.scaled(ErrorScale.uniform(float(batch.scale[number])))
             background = State(
                 batch.background[number], batch.withheld[0].channels, self.statistics.grid, batch.times[number]
             )

@@ -17,6 +17,7 @@ from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses, ExperimentMethod
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
 from phyda_cli.experiments.methods.variational import RememberedThreeDVar, increments
+from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.model.checkpoint import Checkpoint
 from phyda_cli.preparation.store import TrainingStore
@@ -47,7 +48,7 @@ class LearnedMethod:
                 anomaly[own],
                 batch.times[own],
                 batch.departures[own],
-                batch.scale[own],
+                [ErrorScale.uniform(scale) for scale in batch.scale[own].tolist()],
                 seeds=[self.seed + pair for pair in batch.pairs[own]],
             )
             means.append(result.mean)
