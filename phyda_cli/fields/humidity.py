@@ -1,10 +1,15 @@
-"""Specific humidity within its limits: never negative, and not above saturation where the background is not.
+"""Specific humidity within its limits: positive where the background is, and below saturation where the background is.
 
-    q ← max( min(q, c), min(q_b, 0) ),    c = q_s(T, p)               where q_b ≤ q_s(T_b, p)
-                                          c = max(q_s(T, p), q_b)     where the background is supersaturated
+An increment moves q freely up to half way between the background and a limit; beyond that it is bent, with slope 1
+where that begins, so that no increment reaches zero or saturation and fields stay smooth:
 
-T is the analysed temperature, q_s the saturation over water and ice of `thermodynamics`. A negative background stays as
-it is, a supersaturated one may stay so; what equals the background (q and T alike) is never touched.
+    q ← h / (1 + (h − y) / h)                      y = q_b + δ < h = q_b / 2
+    q ← c − r / (1 + (y − c + r) / r)              y > c − r,   r = (c − q_b) / 2,   c = q_s(T, p)
+
+T is the analysed temperature, q_s the saturation over water and ice of `thermodynamics`. Where cooling brings c below
+q_b, q is at most c. A negative background goes no lower and a supersaturated one, q_b > q_s(T_b, p), no higher than it
+is, or than c where that is more; what equals the background (q and T alike) is never touched.
+A Gaussian in q knows no limits. Hólm (2002) changes the variable before the analysis, this bends what comes after.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from phyda_cli.fields.thermodynamics import saturation_specific_humidity
 
 
 class Limited(NamedTuple):
-    """values: (…, channel, lat, lon). negative, supersaturated: how many values of q were moved to which limit."""
+    """values: (…, channel, lat, lon). negative, supersaturated: how many values of q were beyond which limit."""
 
     values: torch.Tensor
     negative: int
@@ -36,10 +41,8 @@ def limit_humidity(background: State, values: torch.Tensor) -> Limited:
         if channel.variable != "q":
             continue
         before, humidity = background.values[index], values[index]
-        floor = before.clamp_max(0.0)
-        low = humidity < floor
-        result[index] = torch.where(low, floor, humidity)
-        negative += int(low.sum())
+        negative += int((humidity < before.clamp_max(0.0)).sum())
+        result[index] = _above_zero(before, humidity)
         temperature = Channel("t", channel.level)
         if channel.level is None or temperature not in background.channels:
             continue
@@ -47,7 +50,22 @@ def limit_humidity(background: State, values: torch.Tensor) -> Limited:
         cap = saturation_specific_humidity(values[place], channel.level)
         wet = before > saturation_specific_humidity(background.values[place], channel.level)
         cap = torch.where(wet, torch.maximum(cap, before), cap)
-        high = humidity > cap
-        result[index] = torch.where(high, cap, result[index])
-        supersaturated += int(high.sum())
+        supersaturated += int((humidity > cap).sum())
+        result[index] = _below(cap, before, result[index])
     return Limited(result, negative, supersaturated)
+
+
+def _above_zero(before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:
+    """The lower limit: never below zero, nor below a negative background."""
+    half = 0.5 * before
+    near = (humidity < half) & (before > 0)
+    soft = half / (1.0 + (half - humidity).clamp_min(0.0) / torch.where(near, half, 1.0))
+    return torch.where(near, soft, torch.maximum(humidity, before.clamp_max(0.0)))
+
+
+def _below(cap: torch.Tensor, before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:
+    """The upper limit: never above the cap, approached from a background below it."""
+    room = 0.5 * (cap - before)
+    near = (humidity > cap - room) & (room > 0)
+    soft = cap - room / (1.0 + (humidity - cap + room).clamp_min(0.0) / torch.where(near, room, 1.0))
+    return torch.where(near, soft, torch.minimum(humidity, cap))

@@ -39,19 +39,41 @@ def limited(before: State, q: float, t: float, aloft: float = 1e-4) -> tuple[flo
     return float(values[0, 0, 0]), negative, supersaturated
 
 
-def test_within_the_limits_nothing_changes():
+def test_half_way_to_a_limit_nothing_changes():
     assert limited(background(5e-3, 285.0), 6e-3, 284.0) == (6e-3, 0, 0)
+    assert limited(background(5e-3, 285.0), 2.5e-3, 285.0) == (2.5e-3, 0, 0)
 
 
-def test_negative_humidity_becomes_zero_and_a_negative_background_stays():
-    assert limited(background(5e-3, 285.0), -1e-3, 285.0) == (0.0, 8, 0)
+def test_drying_never_reaches_zero():
+    """From 5 g/kg: 1 g/kg and −1 g/kg become 2.5/1.6 and 2.5/2.4 g/kg."""
+    assert limited(background(5e-3, 285.0), 1e-3, 285.0) == (pytest.approx(2.5e-3 / 1.6), 0, 0)
+    assert limited(background(5e-3, 285.0), -1e-3, 285.0) == (pytest.approx(2.5e-3 / 2.4), 8, 0)
+    # the slope is 1 where the limit begins to be felt
+    q, _, _ = limited(background(5e-3, 285.0), 2.5e-3 - 1e-8, 285.0)
+    assert q == pytest.approx(2.5e-3 - 1e-8, abs=1e-13)
+
+
+def test_a_negative_background_goes_no_lower():
     assert limited(background(-1e-5, 285.0), -1e-3, 285.0) == (-1e-5, 8, 0)
     assert limited(background(-1e-5, 285.0), -1e-6, 285.0) == (-1e-6, 0, 0)
+    assert limited(background(0.0, 285.0), -1e-3, 285.0) == (0.0, 8, 0)
+
+
+def test_moistening_never_reaches_saturation():
+    """With room r = (c − q_b)/2, an increment of 3 r becomes c − r/3."""
+    cap = saturation_at(285.0)
+    room = 0.5 * (cap - 5e-3)
+    q, negative, supersaturated = limited(background(5e-3, 285.0), 5e-3 + 3 * room, 285.0)
+    assert q == pytest.approx(cap - room / 3.0, rel=1e-4)
+    assert (negative, supersaturated) == (0, 8)
+    assert limited(background(5e-3, 285.0), 5e-3 + 0.9 * room, 285.0)[0] == 5e-3 + 0.9 * room
 
 
 def test_the_cap_is_saturation_at_the_analysed_temperature():
-    q, negative, supersaturated = limited(background(5e-3, 285.0), 20e-3, 280.0)
-    assert q == pytest.approx(saturation_at(280.0), rel=1e-4)
+    q, negative, supersaturated = limited(background(5e-3, 285.0), 50e-3, 280.0)
+    room = 0.5 * (saturation_at(280.0) - 5e-3)
+    assert q == pytest.approx(saturation_at(280.0) - room**2 / (50e-3 - 5e-3), rel=1e-4)
+    assert q < saturation_at(280.0)
     assert (negative, supersaturated) == (0, 8)
 
 
@@ -67,8 +89,8 @@ def test_where_the_background_is_supersaturated_the_cap_is_the_background():
     assert limited(background(wet, 280.0), wet + 1e-3, 280.0) == (wet, 0, 8)
     assert limited(background(wet, 280.0), wet - 1e-4, 280.0) == (wet - 1e-4, 0, 0)
     # or saturation, where the analysis is warmer and that is more
-    q, _, _ = limited(background(wet, 280.0), 30e-3, 290.0)
-    assert q == pytest.approx(saturation_at(290.0), rel=1e-4)
+    q, _, _ = limited(background(wet, 280.0), 90e-3, 290.0)
+    assert 0.9 * saturation_at(290.0) < q < saturation_at(290.0)
 
 
 def test_what_equals_the_background_is_never_touched():
@@ -82,8 +104,8 @@ def test_without_a_temperature_there_is_only_the_lower_limit():
     values, negative, supersaturated = limit_humidity(before, fields(5e-3, 285.0, aloft=0.5))
     assert float(values[2, 0, 0]) == 0.5
     assert (negative, supersaturated) == (0, 0)
-    values, negative, _ = limit_humidity(before, fields(5e-3, 285.0, aloft=-0.5))
-    assert float(values[2, 0, 0]) == 0.0
+    values, negative, _ = limit_humidity(before, fields(5e-3, 285.0, aloft=-1e-5))
+    assert float(values[2, 0, 0]) == pytest.approx(5e-5 / 2.2)
     assert negative == 8
 
 
