@@ -205,7 +205,7 @@ def test_members_on_the_background_s_grid_have_their_mean_and_no_negative_humidi
     rows = [row for row in network(60, seed=7) if row[0] != "q"]
     result = run(learned(scrambled()), dry, observe(climate(), rows))
     members = torch.stack([result.member(number).values for number in range(4)])
-    assert float(members[:, q].min()) == 0.0
+    assert 0.0 < float(members[:, q].min()) < 5e-6
     rest = [i for i in range(len(CHANNELS)) if i not in q]
     assert torch.allclose(members.mean(0)[rest], result.state.values[rest], rtol=1e-5, atol=1e-6)
     assert int(result.log["humidity_clipped"]) > 0
