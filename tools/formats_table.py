@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from phyda_cli.errors import PhydaError
-from phyda_cli.formats.background import Background, read_background
+from phyda_cli.formats.background import read_background
+from phyda_cli.formats.layout import Background
 
 HEAD = """# Background formats
 

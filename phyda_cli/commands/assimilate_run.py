@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from phyda_cli.commands.cycle import CarriedState
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.fields.state import State
-    from phyda_cli.formats.background import Background
+    from phyda_cli.formats.layout import Background
     from phyda_cli.observations.first_guess import BackgroundTimes
     from phyda_cli.observations.table import Observations
 
@@ -37,7 +37,8 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.assimilation import assimilate as analyse
     from phyda_cli.commands.cycle import begin_cycle
     from phyda_cli.commands.methods import background_for, error_scale, make_method
-    from phyda_cli.formats.background import describe, read_background
+    from phyda_cli.formats.background import read_background
+    from phyda_cli.formats.layout import describe
     from phyda_cli.formats.orography import orography
     from phyda_cli.formats.settings import read_errors, read_quality
     from phyda_cli.observations.errors import default_error_table
@@ -97,6 +98,7 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
         "increment": None if settings.dry_run else settings.increment,
         "members_out": None if settings.dry_run else settings.members_out,
         "carry": settings.carry,
+        "background": {"notes": background.notes, **background.counts},
         "valid_time": f"{np.datetime_as_string(background.state.time, unit='s')}Z",
         "observations": len(analysis.feedback.observations),
         "used": int(analysis.feedback.observations.used.sum()),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.fields.background_error import BackgroundError
     from phyda_cli.fields.state import State
-    from phyda_cli.formats.background import Background
+    from phyda_cli.formats.layout import Background
     from phyda_cli.methods.base import Method
     from phyda_cli.model.checkpoint import Checkpoint
 

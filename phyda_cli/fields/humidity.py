@@ -7,19 +7,28 @@ where that begins, so that no increment reaches zero or saturation and fields st
     q ← c − r / (1 + (y − c + r) / r)              y > c − r,   r = (c − q_b) / 2,   c = q_s(T, p)
 
 T is the analysed temperature, q_s the saturation over water and ice of `thermodynamics`. Where cooling brings c below
-q_b, q is at most c. A negative background goes no lower and a supersaturated one, q_b > q_s(T_b, p), no higher than it
-is, or than c where that is more; what equals the background (q and T alike) is never touched.
+q_b, q is at most c. A negative background goes no lower. A supersaturated one, q_b > q_s(T_b, p), goes no higher than
+it is, or than c where that is more, and where it cools its relative humidity grows no more: just 100 % would otherwise
+become twice what the air can hold. No q is above what a background may hold (`variables`), however hot the air. What
+equals the background (q and T alike) is never touched.
 A Gaussian in q knows no limits. Hólm (2002) changes the variable before the analysis, this bends what comes after.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.fields.thermodynamics import saturation_specific_humidity
+from phyda_cli.fields.thermodynamics import (
+    relative_humidity_from_specific_humidity,
+    saturation_specific_humidity,
+    specific_humidity_from_relative_humidity,
+)
+from phyda_cli.fields.variables import VARIABLES
+
+_MOST: Final = VARIABLES["q"].bounds[1]
 
 
 class Limited(NamedTuple):
@@ -33,7 +42,7 @@ class Limited(NamedTuple):
 def limit_humidity(background: State, values: torch.Tensor) -> Limited:
     """Values (channel, lat, lon) [SI] on the background's grid and channels, with q [kg kg-1] within its limits.
 
-    Levels of q without a temperature have the lower limit alone.
+    Levels of q without a temperature know no saturation.
     """
     result = values.clone()
     negative = supersaturated = 0
@@ -45,11 +54,15 @@ def limit_humidity(background: State, values: torch.Tensor) -> Limited:
         result[index] = _above_zero(before, humidity)
         temperature = Channel("t", channel.level)
         if channel.level is None or temperature not in background.channels:
+            result[index] = torch.minimum(result[index], before.clamp_min(_MOST))
             continue
         place = background.index(temperature)
-        cap = saturation_specific_humidity(values[place], channel.level)
-        wet = before > saturation_specific_humidity(background.values[place], channel.level)
-        cap = torch.where(wet, torch.maximum(cap, before), cap)
+        own, analysed = background.values[place], values[place]
+        relative = relative_humidity_from_specific_humidity(before, own, channel.level).clamp_min(1.0)
+        kept = torch.minimum(before, specific_humidity_from_relative_humidity(relative, analysed, channel.level))
+        cap = torch.maximum(saturation_specific_humidity(analysed, channel.level), kept).clamp_max(_MOST)
+        # What rounding makes of an untouched background is no change.
+        cap = torch.where(analysed == own, torch.maximum(cap, before), cap)
         supersaturated += int((humidity > cap).sum())
         result[index] = _below(cap, before, result[index])
     return Limited(result, negative, supersaturated)

@@ -1,6 +1,6 @@
 """The analysis as a CF-1.11, ACDD-1.3 NetCDF file, on the background's own grid, orientation, levels and units.
 
-What the analysis did not change stays bit for bit (`background.restore`). Analysed fields are never NaN: such an
+What the analysis did not change stays bit for bit (`formats.restore`). Analysed fields are never NaN: such an
 analysis is refused. The same inputs, seed and SOURCE_DATE_EPOCH give the same bytes.
 """
 
@@ -21,15 +21,14 @@ from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.atomic import atomic_path
-from phyda_cli.formats.background import Background, Conversion, FieldLayout, file_index, horizontal_view, restore
 from phyda_cli.formats.contents import MEMBER_NAMES
-from phyda_cli.formats.units import candidates
+from phyda_cli.formats.layout import Background, Conversion, FieldLayout, file_index, horizontal_view
+from phyda_cli.formats.restore import missing, restore
+from phyda_cli.formats.units import candidates, udunits
 
 MEMBER: Final = "number"
 """The axis of members in a file."""
 _TIME_ENCODING: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64"}
-_UDUNITS: Final = {"°C": "degC", "kt": "knot", "gpm": "m"}
-"""Spellings that UDUNITS does not know, or takes for something else."""
 _QUANTITY: Final = {Conversion.HEIGHT: "gh", Conversion.RELATIVE_HUMIDITY: "r", Conversion.DEWPOINT: "td"}
 _KEPT: Final = ("long_name", "cell_methods", "grid_mapping")
 """Attributes of an analysed field that stay as the background has them; ranges and the like are no longer true."""
@@ -131,7 +130,7 @@ def _units(variable: Variable, place: FieldLayout) -> str:
     """The unit of a field as UDUNITS reads it; the table's conversion decides, whatever spelling the file had."""
     for unit in candidates(variable.units):
         if np.isclose(1.0 / unit.scale, place.scale) and np.isclose(-unit.offset / unit.scale, place.offset):
-            return _UDUNITS.get(unit.label, unit.label)
+            return udunits(unit.label)
     return variable.units
 
 
@@ -145,7 +144,7 @@ def _describe(dataset: xr.Dataset, background: Background) -> xr.Dataset:
     for name in dataset.variables:
         kept = {key: value for key, value in dataset[name].attrs.items() if not str(key).startswith("GRIB_")}
         if "units" in kept:
-            kept["units"] = _UDUNITS.get(str(kept["units"]), kept["units"])
+            kept["units"] = udunits(str(kept["units"]))
             kept = _temperature(str(kept["units"]), "unknown") | kept
         about = {"coverage_content_type": "modelResult"} if name in dataset.data_vars else {}
         dataset[name].attrs = {"long_name": str(name)} | about | kept
@@ -189,6 +188,7 @@ def _spread_fields(background: Background, spread: State) -> dict[str, xr.Variab
         scale = place.scale / (GRAVITY if place.conversion is Conversion.HEIGHT else 1.0)
         target = horizontal_view(fields[name].values, original.dims, background, place)
         target[...] = plane.numpy()[..., rows, columns] * abs(scale)
+        target[missing(horizontal_view(original.values, original.dims, background, place))] = np.nan
     return fields
 
 

@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 
 from phyda_cli.fields.constants import GRAVITY
-from phyda_cli.formats.background import Background
+from phyda_cli.formats.layout import Background
 from phyda_cli.formats.units import find_unit
 
 _NAMES: Final = frozenset(

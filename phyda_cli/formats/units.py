@@ -88,6 +88,14 @@ def find_unit(text: str, si: str) -> UnitConversion | None:
     return _BY_KEY.get((si, _key(text)))
 
 
+_UDUNITS: Final = {"°C": "degC", "°F": "degF", "kt": "knot", "gpm": "m", "°": "degree"}
+
+
+def udunits(label: str) -> str:
+    """A unit as UDUNITS spells it, which does not know some labels, or takes them for something else."""
+    return _UDUNITS.get(label, label)
+
+
 def candidates(si: str, *, gridded: bool = False) -> tuple[UnitConversion, ...]:
     """Every unit of the table that measures the same quantity as `si`; gridded: of those that gridded products have."""
     return tuple(entry for entry, _ in _TABLE if entry.si == si and not (gridded and entry == _FAHRENHEIT))

@@ -11,6 +11,7 @@ import torch
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.humidity import limit_humidity
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.thermodynamics import saturation_specific_humidity
 
 GRID = Grid.equiangular(2, 4)
 P = 85_000.0
@@ -93,16 +94,36 @@ def test_where_the_background_is_supersaturated_the_cap_is_the_background():
     assert 0.9 * saturation_at(290.0) < q < saturation_at(290.0)
 
 
+def test_a_background_of_just_above_saturation_that_cools_keeps_no_more_than_saturation():
+    wet = (1.0 + 1e-12) * saturation_specific_humidity(torch.tensor(280.0).double(), P).item()
+    q, _, supersaturated = limited(background(wet, 280.0), wet, 273.0)
+    assert q == pytest.approx(saturation_at(273.16), rel=2e-2)
+    assert supersaturated == 8
+
+
+def test_a_supersaturated_background_that_cools_keeps_its_relative_humidity():
+    wet = saturation_specific_humidity(torch.tensor(280.0).double(), P).item() * 1.2
+    q, _, _ = limited(background(wet, 280.0), wet, 276.0)
+    # e/e_s stays: q is nearly in proportion to it
+    assert q / saturation_at(276.0) == pytest.approx(wet / saturation_at(280.0), rel=2e-3)
+
+
+def test_hot_air_holds_no_more_than_a_background_may():
+    q, _, _ = limited(background(0.02, 320.0), 0.5, 340.0)
+    # bent by the hyperbola with room (0.06 - 0.02)/2: 0.06 - 0.02/(1 + 0.46/0.02)
+    assert q == pytest.approx(0.06 - 0.02 / 24)
+
+
 def test_what_equals_the_background_is_never_touched():
     for q in (-1e-4, 0.0, 5e-3, 30e-3):
         before = background(q, 275.0)
         assert torch.equal(limit_humidity(before, before.values.clone()).values, before.values)
 
 
-def test_without_a_temperature_there_is_only_the_lower_limit():
+def test_without_a_temperature_there_is_no_saturation():
     before = background(5e-3, 285.0)
-    values, negative, supersaturated = limit_humidity(before, fields(5e-3, 285.0, aloft=0.5))
-    assert float(values[2, 0, 0]) == 0.5
+    values, negative, supersaturated = limit_humidity(before, fields(5e-3, 285.0, aloft=0.05))
+    assert float(values[2, 0, 0]) == 0.05
     assert (negative, supersaturated) == (0, 0)
     values, negative, _ = limit_humidity(before, fields(5e-3, 285.0, aloft=-1e-5))
     assert float(values[2, 0, 0]) == pytest.approx(5e-5 / 2.2)

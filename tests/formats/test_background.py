@@ -11,7 +11,9 @@ import xarray as xr
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.thermodynamics import relative_humidity_from_specific_humidity
-from phyda_cli.formats.background import Conversion, read_background, restore
+from phyda_cli.formats.background import read_background
+from phyda_cli.formats.layout import Conversion
+from phyda_cli.formats.restore import restore
 from tests.formats.test_netcdf import LAYOUTS
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
 

@@ -7,8 +7,9 @@ import pytest
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.background import Background, read_background
-from phyda_cli.formats.background import restore as put_back
+from phyda_cli.formats.background import read_background
+from phyda_cli.formats.layout import Background
+from phyda_cli.formats.restore import restore as put_back
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
 
 
