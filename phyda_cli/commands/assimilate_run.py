@@ -236,8 +236,11 @@ def _write(
     if settings.increment is not None:
         write_increment(settings.increment, mean, analysis.state, attributes=about, overwrite=settings.overwrite)
     if settings.members_out is not None and analysis.members is not None:
-        members = map(analysis.member, range(analysis.members.values.shape[0]))
-        write_members(settings.members_out, background, members, attributes=about, overwrite=settings.overwrite)
+        count = analysis.members.values.shape[0]
+        members = map(analysis.member, range(count))
+        write_members(
+            settings.members_out, background, members, count=count, attributes=about, overwrite=settings.overwrite
+        )
     carried.write(analysis)
     write_analysis(
         settings.output,

@@ -1,7 +1,8 @@
 """The analysis as a CF-1.11, ACDD-1.3 NetCDF file, on the background's own grid, orientation, levels and units.
 
-What the analysis did not change stays bit for bit (`formats.restore`). Analysed fields are never NaN: such an
-analysis is refused. The same inputs, seed and SOURCE_DATE_EPOCH give the same bytes.
+Every gridded field gets an axis of time of length one, so that files can be joined along it; of the background's own
+times none but the valid one is kept. What the analysis did not change stays bit for bit (`formats.restore`). Analysed
+fields are NaN only where the background is. The same inputs, seed and SOURCE_DATE_EPOCH give the same bytes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from phyda_cli.formats.contents import MEMBER_NAMES
 from phyda_cli.formats.layout import Background, Conversion, FieldLayout, file_index, horizontal_view
 from phyda_cli.formats.restore import missing, restore
 from phyda_cli.formats.units import candidates, udunits
+from phyda_cli.formats.valid_time import VALID_TIME, times_beside
 
 MEMBER: Final = "number"
 """The axis of members in a file."""
@@ -81,35 +83,55 @@ def write_members(
     background: Background,
     members: Iterable[State],
     *,
+    count: int,
     attributes: Mapping[str, str],
     overwrite: bool = False,
 ) -> None:
-    """Write the members of an analysis: the known fields along a first axis `number`, in the file's units.
+    """Write the members of an analysis: the known fields along the axes `time` and `number`, in the file's units.
 
-    members: at least one, each on the background's grid [SI]; one at a time is in memory. Of a background with members
-    each belongs to the one at its place, whose number it gets; of another they are numbered from 0. Raises as
+    members: `count` of them, each on the background's grid [SI]; one at a time is in memory. Of a background with
+    members each belongs to the one at its place, whose number it gets; of another they are numbered from 0. Raises as
     `write_analysis`.
     """
-    labels = background.member_numbers
+    labels = background.member_numbers[:count] or tuple(range(count))
     names = list(_places(background))
     title = "Analysis members: samples of the state of the atmosphere, given background and observations"
     with atomic_path(path, overwrite=overwrite) as temporary:
         for number, member in enumerate(members):
             _require_finite(path, member, f"member {number}")
-            own = background.one_member(number) if labels else background
+            own = background if background.member is None else background.one_member(number)
             fields = restore(own, member)[names]
             if number == 0:
                 one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), own)
                 about = {"standard_name": "realization", "long_name": "member", "units": "1"}
-                one = one.assign({name: one[name].expand_dims(MEMBER) for name in names})
-                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.array(labels[:1] or (0,), np.int32), about)})
-                one = _finish(one, own, title, attributes)
-                one.to_netcdf(temporary, engine="netcdf4", encoding=_encoding(one), unlimited_dims=[MEMBER])
-                continue
+                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.array(labels, np.int32), about)})
+                _create_members(temporary, _finish(one, own, title, attributes), names)
             with netCDF4.Dataset(temporary, "a") as file:
-                file[MEMBER][number] = labels[number] if labels else number
                 for name in names:
-                    file[name][number] = fields[name].values
+                    file[name][0, number] = fields[name].values
+
+
+def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
+    """A file of members with everything but the members' values; `one` has coordinates and the fields of one member."""
+    coordinates = one.drop_vars(names)
+    coordinates.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=_encoding(coordinates))
+    scalars = " ".join(str(name) for name, coordinate in one.coords.items() if coordinate.ndim == 0)
+    with netCDF4.Dataset(path, "a") as file:
+        for name in names:
+            field = one[name]
+            time, *dims = map(str, field.dims)
+            options = _encoding(one[[name]])[name]
+            made = file.createVariable(
+                name,
+                field.dtype,
+                (time, MEMBER, *dims),
+                zlib=True,
+                complevel=options["complevel"],
+                shuffle=True,
+                fill_value=options["_FillValue"],
+                chunksizes=[1] * (field.ndim - 1) + list(field.shape[-2:]),
+            )
+            made.setncatts(field.attrs | ({"coordinates": scalars} if scalars else {}))
 
 
 def _require_finite(path: Path, state: State, what: str) -> None:
@@ -216,12 +238,12 @@ def _finish(dataset: xr.Dataset, background: Background, title: str, attributes:
 def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset:
     """Latitude, longitude, pressure, member and the one valid time, described as CF wants them."""
     time = _time_name(dataset)
-    leftover = [n for n, c in dataset.coords.items() if c.ndim == 0 and c.dtype.kind in "mM" and n != time]
-    dataset = dataset.drop_vars(leftover)
-    dims = dataset[time].dims if time in dataset.dims else ()
-    valid = np.full([1] * len(dims), background.state.time)
+    dataset = dataset.drop_vars([name for name in times_beside(dataset) if name not in dataset.dims])
     about = {"standard_name": "time", "long_name": "valid time", "axis": "T", "units_metadata": "leap_seconds: none"}
-    dataset = dataset.assign_coords({time: xr.Variable(dims, valid, about)})
+    horizontal = {background.latitude, background.longitude}
+    gridded = {n: v.expand_dims(time) for n, v in dataset.data_vars.items() if horizontal <= set(v.dims)}
+    dataset = dataset.assign(gridded)
+    dataset = dataset.assign_coords({time: xr.Variable((time,), [background.state.time], about)})
     names = {
         background.latitude: ("latitude", "degrees_north", "Y"),
         background.longitude: ("longitude", "degrees_east", "X"),
@@ -241,9 +263,9 @@ def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset
 
 
 def _time_name(dataset: xr.Dataset) -> str:
-    """The file's own time dimension where it has one, else `time`."""
-    held = [name for name in dataset.dims if name in dataset.coords and dataset[name].dtype.kind == "M"]
-    return str(held[0]) if held else "time"
+    """The name of the axis of time: that of the file's own valid time, `time` or, as in new CDS files, the other."""
+    taken = "time" in dataset.dims or ("time" not in dataset.variables and VALID_TIME in dataset.variables)
+    return VALID_TIME if taken else "time"
 
 
 def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.cf_time import decode_lead, decode_times, find_lead
+from phyda_cli.formats.cf_time import LEAD_NAMES, decode_lead, decode_times, find_lead
 from phyda_cli.formats.contents import format_time
 
 VALID_TIME: Final = "valid_time"
@@ -80,6 +80,17 @@ def _times(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
         for name, variable in dataset.variables.items()
         if not str(name).endswith(("_bnds", "_bounds")) and (decoded := decode_times(variable, str(name))) is not None
     }
+
+
+def times_beside(dataset: xr.Dataset) -> list[str]:
+    """Names of all times, bounds of times and lead times: what is no longer true of a state of another time."""
+    times = [str(name) for name, variable in dataset.variables.items() if decode_times(variable, str(name)) is not None]
+    bounds = [
+        str(name) for name in dataset.variables if str(name).removesuffix("_bnds").removesuffix("_bounds") in times
+    ]
+    leads = [str(name) for name, v in dataset.variables.items() if v.attrs.get("standard_name") == "forecast_period"]
+    leads += [name for name in LEAD_NAMES if name in dataset.variables]
+    return list(dict.fromkeys((*times, *bounds, *leads)))
 
 
 def is_start(dataset: xr.Dataset, name: str) -> bool:

@@ -110,7 +110,7 @@ def test_sixteen_members_unless_told_otherwise(ready, tmp_path, capsys):
     with xr.open_dataset(tmp_path / "m.nc") as members:
         assert members.sizes["number"] == 16
         assert members["number"].attrs["standard_name"] == "realization"
-        assert members["t"].dims == ("number", "level", "latitude", "longitude")
+        assert members["t"].dims == ("time", "number", "level", "latitude", "longitude")
 
 
 def test_members_are_backgrounds_again_and_their_mean_is_the_analysis(ready, tmp_path):
@@ -138,7 +138,7 @@ def test_nothing_observed_still_gives_members(ready, tmp_path, capsys):
     (tmp_path / "obs.csv").write_text(HEADER)
     assert main([*ready, "--members-out", str(tmp_path / "m.nc")]) == 0
     assert "THE ANALYSIS IS THE BACKGROUND" in capsys.readouterr().err
-    np.testing.assert_array_equal(fields(tmp_path / "a.nc")["t"], fields(tmp_path / "bg.nc")["t"][0])
+    np.testing.assert_array_equal(fields(tmp_path / "a.nc")["t"], fields(tmp_path / "bg.nc")["t"])
     assert fields(tmp_path / "m.nc")["t"].std(0).min() > 0
 
 

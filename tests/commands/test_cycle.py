@@ -49,7 +49,7 @@ def test_an_analysis_is_the_next_background_without_its_spread(run, tmp_path, ca
         assert "t_spread" in first
         assert float(first["t_spread"].max()) > 0
         first = first.load()
-    moved = first.assign_coords(time=np.datetime64("2020-03-01T18:00", "ns"))
+    moved = first.assign_coords(time=[np.datetime64("2020-03-01T18:00", "ns")])
     moved.to_netcdf(tmp_path / "forecast.nc")
     capsys.readouterr()
     assert run(18, LATE[1:], "--members", "0", background=tmp_path / "forecast.nc") == 0

@@ -49,9 +49,9 @@ def test_values_are_on_the_background_s_axes_in_its_units(tmp_path, background):
     with write(tmp_path / "a.nc", background) as analysis, xr.open_dataset(tmp_path / "bg.nc") as before:
         for axis in ("latitude", "longitude", "level"):
             np.testing.assert_array_equal(analysis[axis], before[axis])
-        np.testing.assert_allclose(analysis["t"], before["t"].squeeze("time") + 1.0, rtol=1e-12)
-        np.testing.assert_allclose(analysis["gh"], before["gh"].squeeze("time") + 1.0 / GRAVITY, rtol=1e-12)
-        np.testing.assert_array_equal(analysis["soil"], before["soil"])
+        np.testing.assert_allclose(analysis["t"], before["t"] + 1.0, rtol=1e-12)
+        np.testing.assert_allclose(analysis["gh"], before["gh"] + 1.0 / GRAVITY, rtol=1e-12)
+        np.testing.assert_array_equal(analysis["soil"].isel(time=0), before["soil"])
         assert analysis["time"].values.ravel() == [np.datetime64("2020-03-01T12", "ns")]
         assert analysis["t"].attrs["units_metadata"] == "temperature: on_scale"
         assert "valid_range" not in analysis["t"].attrs
@@ -140,7 +140,9 @@ def test_from_grib_no_grib_attributes_are_left(tmp_path):
         attributes = [name for variable in analysis.variables.values() for name in variable.attrs]
         assert not [name for name in attributes if name.startswith("GRIB_")]
         assert "forecast_reference_time" not in analysis.coords
-        np.testing.assert_allclose(analysis["t"].sel(isobaricInhPa=500.0), wave("t", 50000.0)[::-1] + 1.0, rtol=1e-5)
+        np.testing.assert_allclose(
+            analysis["t"].isel(time=0).sel(isobaricInhPa=500.0), wave("t", 50000.0)[::-1] + 1.0, rtol=1e-5
+        )
 
 
 def test_members_of_a_background_that_was_a_member_itself(tmp_path):
@@ -148,18 +150,19 @@ def test_members_of_a_background_that_was_a_member_itself(tmp_path):
     background = read_background([path], member=7)
     members = [shifted(background, by) for by in (0.0, 1.0, 2.5)]
     for name in ("m.nc", "n.nc"):
-        write_members(tmp_path / name, background, iter(members), attributes=ABOUT)
+        write_members(tmp_path / name, background, iter(members), count=3, attributes=ABOUT)
     assert (tmp_path / "m.nc").read_bytes() == (tmp_path / "n.nc").read_bytes()
     with xr.open_dataset(tmp_path / "m.nc") as file:
         assert file["number"].values.tolist() == [0, 1, 2]
         assert file["number"].attrs["standard_name"] == "realization"
-        assert file["t"].dims[0] == "number"
+        assert file["t"].dims[:2] == ("time", "number")
+        assert "number" not in file.encoding["unlimited_dims"]
     for number, member in enumerate(members):
         again = read_background([tmp_path / "m.nc"], member=number)
         np.testing.assert_allclose(again.state.values, member.values, rtol=1e-6)
     spoiled = shifted(background, float("nan"))
     with pytest.raises(BadDataError, match="of the member 1 of t"):
-        write_members(tmp_path / "o.nc", background, [members[0], spoiled], attributes=ABOUT)
+        write_members(tmp_path / "o.nc", background, [members[0], spoiled], count=2, attributes=ABOUT)
     assert not (tmp_path / "o.nc").exists()
 
 

@@ -58,7 +58,7 @@ def test_every_output_misses_what_the_background_misses(tmp_path):
     spread = replace(background.state, values=torch.ones_like(background.state.values))
     write_analysis(tmp_path / "a.nc", background, state, spread=spread, attributes={})
     write_increment(tmp_path / "i.nc", background, state, attributes={})
-    write_members(tmp_path / "m.nc", background, [state, state], attributes={})
+    write_members(tmp_path / "m.nc", background, [state, state], count=2, attributes={})
     for file, names in (
         ("a.nc", (*NAMES, "r", "t_spread", "z_spread", "q_spread")),
         ("i.nc", (*NAMES, "r")),
