@@ -46,7 +46,9 @@ def test_every_field_has_an_axis_of_the_valid_time_whatever_the_background_had(t
         assert set(gridded) >= {"t"}
         assert all(file[name].dimensions[0] == axis and file[name].shape[0] == 1 for name in gridded)
         assert not any(dimension.isunlimited() for dimension in file.dimensions.values())
-        assert not {"step", "lead_time", "forecast_period", "init_time", "forecast_reference_time"} & set(file.variables)
+        assert not {"step", "lead_time", "forecast_period", "init_time", "forecast_reference_time"} & set(
+            file.variables
+        )
     if output == "analysis":
         assert "soil" in gridded
     if output != "increment":
