@@ -41,8 +41,8 @@ _HEADING: Final = re.compile(
     re.MULTILINE,
 )
 _MISSING: Final = (-9999.0, -8888.0)
-_UNPLACED: Final = (-998_888.0, -9_998_888.0, -999_999.0, -9_999_999.0)
-"""Latitudes and longitudes [1e-4 degree] of a moving or unknown station."""
+_UNPLACED: Final = (-988_888.0, -9_988_888.0, -999_999.0, -9_999_999.0)
+"""Latitudes and longitudes [1e-4 degree] of a moving station, -98.8888 and -998.8888, or an unknown one."""
 _NO_HOUR: Final = 99
 _NO_RELEASE: Final = 9999
 _HALF_DAY: Final = np.timedelta64(12, "h")

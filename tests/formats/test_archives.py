@@ -88,6 +88,13 @@ def test_soundings_far_from_the_analysis_are_not_read_and_counted(caplog):
     assert values(read(IGRA, np.datetime64("2020-01-05T06:00")), 1)["t"] == pytest.approx(253.15)
 
 
+def test_a_moving_station_has_no_place():
+    moving = IGRA.replace(" 351811  -974378", "-988888 -9988888")
+    o = check_missing(read(moving))
+    assert not o.used.any()
+    assert "place is missing or not finite" in set(o.reason)
+
+
 def test_a_sounding_that_is_cut_off_is_refused():
     with pytest.raises(BadDataError, match=r"2020-01-05 12 UTC has 0 levels, its heading says 1"):
         read(IGRA[: IGRA.rindex("10 -9999")], None)
