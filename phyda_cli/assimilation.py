@@ -152,9 +152,9 @@ def assimilate(
     if scale.typical <= WORTHWHILE_SCALE:
         checked = check_buddies(checked, equivalent, own_sigma, table, quality.buddy)
     checked = _check_reports(checked)
-    trials = 0
+    trials, settled = 0, True
     if options.update and scale.typical > WORTHWHILE_SCALE:
-        checked, trials = _ask_neighbours(method, background, checked, equivalent, equivalents, sigma, table)
+        checked, trials, settled = _ask_neighbours(method, background, checked, equivalent, equivalents, sigma, table)
     checked = set_aside(reduce(checked, equivalent, time=time, window=window, quality=quality))
 
     log: Log = {
@@ -162,6 +162,7 @@ def assimilate(
         "background_error_scale": scale.typical,
         **_parts(scale),
         "trials": trials,
+        **({} if settled else {"trials_converged": False}),
         "used": int(checked.used.sum()),
         **_times(background, checked, guess),
     }
@@ -246,22 +247,23 @@ def _ask_neighbours(
     equivalents: NDArray[np.float64] | None,
     sigma: NDArray[np.float64],
     table: ErrorTable,
-) -> tuple[Observations, int]:
-    """The candidates, judged by trial analyses until nothing changes; and how many of these it took.
+) -> tuple[Observations, int, bool]:
+    """The candidates, judged by trial analyses until nothing changes; how many these were, and whether all converged.
 
     equivalent: H(x_b), equivalents: H(x_i) of an ensemble. sigma: σ_b of a short forecast at the observations.
     """
-    method, checked, trials = method.without_members(), candidates, 0
+    method, checked, trials, settled = method.without_members(), candidates, 0, True
     active = is_active(candidates)
     reach = operator_at(method.background_error(), candidates, extend="increment")
     sigma = np.where(reach.defined, sigma, _UNJUDGED)
     while trials < ROUNDS and bool((candidates.used & active).any()):
-        trial = _analyse(method, background, set_aside(checked), equivalent, equivalents).mean
-        judged = check_neighbours(candidates, equivalent + reach(trial.values).numpy(), sigma, table)
+        trial = _analyse(method, background, set_aside(checked), equivalent, equivalents)
+        settled &= bool((trial.log or {}).get("converged", True))
+        judged = check_neighbours(candidates, equivalent + reach(trial.mean.values).numpy(), sigma, table)
         before, checked, trials = checked.used, _check_reports(judged), trials + 1
         if np.array_equal(checked.used[active], before[active]):
             break
-    return checked, trials
+    return checked, trials, settled
 
 
 def _of_members(

@@ -206,3 +206,20 @@ def test_members_and_nan_backgrounds_are_refused() -> None:
     spoiled[0, 0, 0] = float("nan")
     with pytest.raises(BadDataError, match="not finite"):
         run(replace(background, values=spoiled), nothing)
+
+
+def test_a_minimisation_that_did_not_converge_is_in_the_log() -> None:
+    truth, background = truth_and_background()
+    observations = observe(truth, 300, seed=4, noise=1.0)
+    options = replace(OPTIONS, background_error_scale=4.0)
+
+    def log(method: ThreeDVar) -> dict[str, object]:
+        made = assimilate(background, observations, method=method, table=default_error_table(), options=options)
+        return dict(made.log)
+
+    hasty = log(ThreeDVar(small_statistics(), max_iterations=1, tolerance=1e-9))
+    assert hasty["converged"] is False
+    assert hasty["trials_converged"] is False
+    done = log(ThreeDVar(small_statistics()))
+    assert done["converged"] is True
+    assert "trials_converged" not in done

@@ -88,6 +88,14 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
         _log.warning(
             "--fgat: %s of the used observations lie before or after all its times; the nearest counts", outside
         )
+    if analysis.log.get("converged") is False or analysis.log.get("trials_converged") is False:
+        _log.warning(
+            "3D-Var did not converge: after %s iterations its gradient is %.2g of the first one, so the analysis draws "
+            "less to the observations than it should; lower --background-error-scale or give larger observation "
+            "errors",
+            analysis.log.get("iterations", "all"),
+            float(analysis.log.get("gradient_reduction", float("nan"))),
+        )
     _check_use(settings, analysis)
     _write(settings, background, analysis, weights, carried)
     return {

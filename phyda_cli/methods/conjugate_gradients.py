@@ -19,11 +19,25 @@ _PART: Final = 1024
 
 
 class Solution(NamedTuple):
-    """x: (size, case) the solution. iterations: how many were made. residual: (case,) |b − A x| / |b| at the end."""
+    """x: (size, case) the solution. iterations: how many were made. residual: (case,) |b − A x| / |b| at the end.
+
+    tolerance: what was asked of the residual.
+    """
 
     x: torch.Tensor
     iterations: int
     residual: torch.Tensor
+    tolerance: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every case stayed finite; one that did not has no solution."""
+        return bool(torch.isfinite(self.residual).all())
+
+    @property
+    def converged(self) -> bool:
+        """Whether every case reached the tolerance."""
+        return bool((self.residual <= self.tolerance).all())
 
 
 def conjugate_gradients(
@@ -50,7 +64,9 @@ def conjugate_gradients(
         beta = torch.where(active, rr / previous.clamp_min(smallest), 0.0)
         p.mul_(beta.to(b.dtype)).add_(r)
         iterations += 1
-    return Solution(x, iterations, torch.sqrt(rr / start.clamp_min(smallest)))
+    residual = torch.sqrt(rr / start.clamp_min(smallest))
+    broken = ~torch.isfinite(start) | ~torch.isfinite(x).all(0)
+    return Solution(x, iterations, torch.where(broken, torch.nan, residual), tolerance)
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

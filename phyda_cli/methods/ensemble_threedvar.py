@@ -72,10 +72,14 @@ class EnsembleThreeDVar:
         assert ordered.equivalents is not None
         own = ordered.equivalents.mean(0) - ordered.equivalents
         perturbed = ordered.departure + own + ordered.error * self._perturbations(len(ordered))
-        members = self.method.increments([replace(ordered, departure=d, equivalents=None) for d in perturbed])
+        members, minimisation = self.method.minimise(
+            [replace(ordered, departure=d, equivalents=None) for d in perturbed]
+        )
         values = members.cpu().double()
         labels = (self.method.statistics.channels, self.method.statistics.grid, background.time)
-        return Increment(State(values.mean(0), *labels), None, values, {"ensemble": len(self.numbers)})
+        return Increment(
+            State(values.mean(0), *labels), None, values, {"ensemble": len(self.numbers), **minimisation.log()}
+        )
 
     def _perturbations(self, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """ε/σ_o (member, observation)."""

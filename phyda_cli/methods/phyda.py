@@ -31,7 +31,7 @@ from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.methods.base import Departures, Increment
-from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
+from phyda_cli.methods.threedvar import Minimisation, ThreeDVar, canonical_order
 from phyda_cli.methods.trust import halves, nearest_channels, trust
 from phyda_cli.model.band_limit import BandLimit
 from phyda_cli.model.checkpoint import Checkpoint
@@ -55,13 +55,15 @@ _GRID_TOLERANCE: Final = 1e-4
 class Ensemble:
     """mean: (case, C, H, W) of δ. members: (case, M, C, H, W). first_guess: of 3D-Var. All SI, on the model's grid.
 
-    trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var.
+    trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var. minimisation: of the
+    first guesses, None without observations.
     """
 
     mean: torch.Tensor
     members: torch.Tensor
     first_guess: torch.Tensor
     trust: torch.Tensor
+    minimisation: Minimisation | None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,8 @@ class LearnedAnalysis:
         labels = (self.checkpoint.statistics.channels, self.checkpoint.statistics.grid, time)
         mean = State(ensemble.mean[0].double(), *labels)
         log: dict[str, float | int | str] = {"members": self.members, "trust": round(float(ensemble.trust.mean()), 3)}
+        if ensemble.minimisation is not None:
+            log |= ensemble.minimisation.log()
         if self.members == 0:
             return Increment(mean, log=log)
         members = ensemble.members[0].double()
@@ -160,7 +164,8 @@ class LearnedAnalysis:
         """Many cases at once. anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale: s of each case."""
         statistics, model = self.checkpoint.statistics, self.checkpoint.model.to(self.device)
         sigma = statistics.sigma(self._factors(scale).float())
-        guess = self._guess(cases, scale) / sigma
+        solved, minimisation = self._guess(cases, scale)
+        guess = solved / sigma
         observations = self._gridded(cases, sigma)
         here = self.device
         moved = GriddedObservations(
@@ -176,7 +181,7 @@ class LearnedAnalysis:
             mean = guess + tau.float()[:, :, None, None] * correction
             smooth = guess * sigma + self._band_limit((mean - guess) * sigma)
             if self.members == 0:
-                return Ensemble(smooth, smooth[:, None][:, :0], guess * sigma, tau)
+                return Ensemble(smooth, smooth[:, None][:, :0], guess * sigma, tau, minimisation)
             members = model.members(
                 reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
                 seeds=seeds, churn=self.churn, guide=guide,
@@ -186,7 +191,7 @@ class LearnedAnalysis:
         members = self.checkpoint.calibration.apply(members, density)
         centre = members.mean(1) if guide is None else reconstruction.mean.cpu()
         members = smooth[:, None] + self._band_limit((members - centre[:, None]) * sigma[:, None])
-        return Ensemble(smooth if guide is None else members.mean(1), members, guess * sigma, tau)
+        return Ensemble(smooth if guide is None else members.mean(1), members, guess * sigma, tau, minimisation)
 
     def _trust(
         self,
@@ -200,7 +205,7 @@ class LearnedAnalysis:
         model, channels = self.checkpoint.model, self.checkpoint.statistics.channels
         first = [halves(case) for case in cases]
         used = [case.take(chosen) for case, chosen in zip(cases, first, strict=True)]
-        guess = self._guess(used, scale) / sigma
+        guess = self._guess(used, scale)[0] / sigma
         gridded = self._gridded(used, sigma)
         moved = GriddedObservations(*(x.to(seen) for x in (gridded.signal, gridded.noise, gridded.density)))
         mean = model.encoder(moved, guess.to(seen), seen, static).mean.cpu()
@@ -244,8 +249,10 @@ class LearnedAnalysis:
         names = [channel.variable for channel in statistics.channels]
         return torch.from_numpy(np.stack([one.rows(names, statistics.grid.latitudes) for one in scale]))
 
-    def _guess(self, cases: Sequence[Departures], scale: Sequence[ErrorScale]) -> torch.Tensor:
-        """First guesses (case, C, H, W) [SI].
+    def _guess(
+        self, cases: Sequence[Departures], scale: Sequence[ErrorScale]
+    ) -> tuple[torch.Tensor, Minimisation | None]:
+        """First guesses (case, C, H, W) [SI], and how the slowest of their minimisations went.
 
         B scaled by one s² is the same as d and σ_o divided by s, so that cases of different sizes make one batch;
         factors that differ within a case need a B of their own.
@@ -254,15 +261,18 @@ class LearnedAnalysis:
         guess = torch.zeros(len(cases), len(statistics.channels), *statistics.grid.shape)
         observed = [number for number, case in enumerate(cases) if len(case)]
         alike = [number for number in observed if scale[number].is_uniform]
+        minimisations: list[Minimisation] = []
         if alike:
             sizes = [scale[number].typical for number in alike]
             scaled = [_divided(cases[number], size) for number, size in zip(alike, sizes, strict=True)]
-            increments = self.first_guess.increments(scaled).cpu().float()[:, self._order]
-            guess[alike] = increments * torch.tensor(sizes)[:, None, None, None]
-        for number in set(observed) - set(alike):
-            own = self.first_guess.scaled(scale[number]).increments([cases[number]])
+            increments, made = self.first_guess.minimise(scaled)
+            guess[alike] = increments.cpu().float()[:, self._order] * torch.tensor(sizes)[:, None, None, None]
+            minimisations.append(made)
+        for number in sorted(set(observed) - set(alike)):
+            own, made = self.first_guess.scaled(scale[number]).minimise([cases[number]])
             guess[number] = own[0].cpu().float()[self._order]
-        return guess
+            minimisations.append(made)
+        return guess, max(minimisations, key=lambda one: one.gradient_reduction, default=None)
 
     def _operator(self, case: Departures) -> ObservationOperator:
         grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels

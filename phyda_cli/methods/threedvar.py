@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 
+from phyda_cli.errors import BadDataError
 from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
@@ -34,6 +35,23 @@ from phyda_cli.methods.weighted_operator import WeightedOperator
 
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
+
+
+class Minimisation(NamedTuple):
+    """How a minimisation went: iterations, |∇J| relative to its start, and whether that is as small as was asked."""
+
+    iterations: int
+    gradient_reduction: float
+    converged: bool
+
+    @classmethod
+    def of(cls, solution: Solution) -> Minimisation:
+        """That of a solution, of its slowest case."""
+        return cls(solution.iterations, float(solution.residual.max()), solution.converged)
+
+    def log(self) -> dict[str, float | int | str]:
+        """The entries for the log of an analysis."""
+        return dict(self._asdict())
 
 
 @dataclass(frozen=True)
@@ -48,7 +66,7 @@ class ThreeDVar:
     members: int = 0
     seed: int = 0
     tolerance: float = 1e-3
-    max_iterations: int = 200
+    max_iterations: int = 1000
     dtype: torch.dtype = torch.float64
     device: torch.device | str = "cpu"
     name: str = "3dvar"
@@ -82,12 +100,7 @@ class ThreeDVar:
         problem = _Problem(self, [ordered])
         values, solution = problem.solve(tolerance=self.tolerance)
         cost_before, cost_after = problem.cost(solution.x)
-        log: dict[str, float | int | str] = {
-            "iterations": solution.iterations,
-            "gradient_reduction": float(solution.residual.max()),
-            "cost_before": cost_before,
-            "cost_after": cost_after,
-        }
+        log = {**Minimisation.of(solution).log(), "cost_before": cost_before, "cost_after": cost_after}
         labels = (self.statistics.channels, self.statistics.grid, background.time)
         mean = State(values[0].cpu().double(), *labels)
         if self.members == 0:
@@ -116,8 +129,13 @@ class ThreeDVar:
 
     def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
         """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""
+        return self.minimise(cases)[0]
+
+    def minimise(self, cases: Sequence[Departures]) -> tuple[torch.Tensor, Minimisation]:
+        """The same, and how the minimisation went. Raises BadDataError when it does not stay finite."""
         problem = _Problem(self, [canonical_order(case) for case in cases])
-        return problem.solve(tolerance=self.tolerance)[0]
+        values, solution = problem.solve(tolerance=self.tolerance)
+        return values, Minimisation.of(solution)
 
     @cached_property
     def _transform(self) -> ControlTransform:
@@ -130,7 +148,7 @@ class _Problem:
     def __init__(self, method: ThreeDVar, cases: Sequence[Departures]) -> None:
         self.method = method
         self.transform = method._transform
-        self.count = len(cases)
+        self.cases = cases
         self.observe = WeightedOperator(
             method.statistics.grid, method.statistics.channels, cases, dtype=method.dtype, device=method.device
         )
@@ -153,6 +171,8 @@ class _Problem:
 
         start = self._gradient(target)
         solution = conjugate_gradients(hessian, start, tolerance=tolerance, max_iterations=self.method.max_iterations)
+        if not solution.is_finite:
+            raise BadDataError(self._why_not_finite())
         return self.fields(solution.x if zeta is None else solution.x + zeta), solution
 
     @torch.no_grad()
@@ -167,6 +187,18 @@ class _Problem:
         misfit = self.observe(self.transform.forward(v)) - departure
         before = 0.5 * departure.double().square().sum()
         return float(before), float(0.5 * v.double().square().sum() + 0.5 * misfit.double().square().sum())
+
+    def _why_not_finite(self) -> str:
+        """What a person can change: the extremes that the minimisation had to weigh against each other."""
+        smallest = min((case for case in self.cases if len(case)), key=lambda case: float(case.error.min()))
+        row = int(np.argmin(smallest.error))
+        sigma = float(self.method.statistics.sigma.max())
+        return (
+            f"3D-Var cannot be solved: the smallest observation error is {smallest.error[row]:.3g} (of "
+            f"{smallest.variable[row]}), the largest background error {sigma:.3g}; give observation errors that the "
+            "instruments have (the column error, or --errors where there is none), or another background error "
+            "(--background-error-scale, --background-error)"
+        )
 
     def _gradient(self, y: torch.Tensor) -> torch.Tensor:
         """Lᵀ Hᵀ R^{-1/2} y."""

@@ -11,7 +11,7 @@ network and noise from the generator of [seed, k]: a shard has the same content 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields
@@ -110,6 +110,14 @@ def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int 
             raise
 
 
+def _require_finite(tensors: Mapping[str, torch.Tensor], source: CaseSource) -> None:
+    for name, values in tensors.items():
+        if not bool(torch.isfinite(values).all()):
+            raise BadDataError(
+                f"{source.store}: NaN or absurd values in the {source.part} part ({name}); prepare it anew"
+            )
+
+
 def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     """Make one shard. Raises BadDataError when the store holds NaN, or errors of absurd size."""
     store = open_store(source.store)
@@ -124,6 +132,7 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     background = background_of(pairs, chosen, monthly(store, "monthly_mean"))
     errors = torch.from_numpy(pairs.truth) - background
     scale = torch.tensor([b.scale for b in chosen])
+    _require_finite({"increment": errors, "background": background}, source)
     increment = errors / statistics.sigma(scale)
     first_guess = torch.zeros_like(increment)
     gridded: dict[int, GriddedObservations] = {}
@@ -145,11 +154,8 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
         torch.tensor([network.density for network in networks]), torch.from_numpy(pairs.valid_time),
         *_sparse([gridded[k] for k in range(size)]),
     )  # fmt: skip
-    for name in ("increment", "first_guess", "background", "signal", "noise"):
-        if not bool(torch.isfinite(getattr(cases, name)).all()):
-            raise BadDataError(
-                f"{source.store}: NaN or absurd values in the {source.part} part ({name}); prepare it anew"
-            )
+    names = ("increment", "first_guess", "background", "signal", "noise")
+    _require_finite({name: getattr(cases, name) for name in names}, source)
     path = shard_path(directory, number)
     with atomic_path(path, overwrite=True) as temporary:
         mode = temporary.stat().st_mode

@@ -85,7 +85,8 @@ class CaseMaker:
     def __init__(self, store: TrainingStore, background_error: BackgroundError, table: ErrorTable) -> None:
         self.store, self.table = store, table
         self.sigma_b = torch.as_tensor(store.sigma_b(), dtype=torch.float32)
-        self.method = ThreeDVar(background_error, tolerance=TOLERANCE, dtype=torch.float32)
+        # what needs more iterations than this is unlike the case of an analysis, and would hold up its whole batch
+        self.method = ThreeDVar(background_error, tolerance=TOLERANCE, max_iterations=200, dtype=torch.float32)
         self.order = [background_error.channels.index(channel) for channel in store.channels]
 
     def make(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.errors import BadDataError
 from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures
@@ -209,3 +210,23 @@ def test_scaling_the_background_error(background: State) -> None:
     far = float(method.scaled(ErrorScale.uniform(0.01)).increment(background, d).mean.values[channel, 4, 3])
     assert near == pytest.approx(5.0, rel=1e-3)
     assert far == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_minimisation_that_does_not_stay_finite_is_an_error(background):
+    d = random_network(40, seed=2)
+    tiny = replace(d, error=np.where(np.arange(40) == 7, 1e-200, d.error))
+    with pytest.raises(BadDataError, match=rf"smallest observation error is 1e-200 \(of {d.variable[7]}\)"):
+        ThreeDVar(small_statistics()).increment(background, tiny)
+    with pytest.raises(BadDataError, match="largest background error"):
+        ThreeDVar(small_statistics().scaled(1e200)).increments([d])
+
+
+def test_a_minimisation_that_has_not_converged_says_so(background):
+    d = random_network(300, seed=3)
+    found = ThreeDVar(small_statistics(), max_iterations=3).increment(background, d).log
+    assert found["iterations"] == 3
+    assert found["converged"] is False
+    assert found["gradient_reduction"] > 1e-3
+    done = ThreeDVar(small_statistics()).increment(background, d).log
+    assert done["converged"] is True
+    assert done["gradient_reduction"] <= 1e-3

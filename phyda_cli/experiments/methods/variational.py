@@ -19,7 +19,7 @@ from phyda_cli.experiments.methods.base import Analyses
 from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.fields.state import Channel
 from phyda_cli.methods.base import Departures
-from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
 
 TOLERANCE: Final = 3e-3
 """Of the gradient norm: the increment then differs from the minimum by less than 1 % of σ_b."""
@@ -58,17 +58,18 @@ class VariationalMethod:
 class RememberedThreeDVar(ThreeDVar):
     """3D-Var that remembers its last cases: several learned methods ask for the same first guesses."""
 
-    def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
-        """As 3D-Var's; those cases that it does not remember are solved together."""
+    def minimise(self, cases: Sequence[Departures]) -> tuple[torch.Tensor, Minimisation]:
+        """As 3D-Var's; those cases that it does not remember are solved together, all others count as converged."""
+        minimisation = Minimisation(0, 0.0, True)
         keys = [_key(case) for case in cases]
         missing = [number for number, key in enumerate(keys) if key not in self._held]
         if missing:
-            solved = super().increments([cases[number] for number in missing])
+            solved, minimisation = super().minimise([cases[number] for number in missing])
             self._held.update(zip((keys[number] for number in missing), solved, strict=True))
         result = torch.stack([self._held[key] for key in keys])
         while len(self._held) > _REMEMBERED:
             self._held.pop(next(iter(self._held)))
-        return result
+        return result, minimisation
 
     @cached_property
     def _held(self) -> dict[bytes, torch.Tensor]:
