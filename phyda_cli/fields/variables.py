@@ -19,6 +19,7 @@ class Variable:
     bounds: lowest and highest credible value [units].
     pressure_level: True for a field on pressure levels, False for a single-level field.
     grib: GRIB short names (eccodes `shortName`) of the same quantity in the same unit.
+    gridded: further names in gridded files; in tables they would mean something else, or nothing.
     aliases: names found in NetCDF, Zarr and tables for the same quantity (any unit; the unit attribute decides).
     """
 
@@ -30,6 +31,7 @@ class Variable:
     pressure_level: bool
     grib: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    gridded: tuple[str, ...] = ()
 
     @property
     def is_wind_component(self) -> bool:
@@ -47,6 +49,7 @@ _TABLE: Final = (
         True,
         ("u",),
         ("u_component_of_wind", "ugrd", "ua", "uwnd", "eastward_wind"),
+        gridded=("uu", "ugrdprs"),
     ),
     Variable(
         "v",
@@ -57,6 +60,7 @@ _TABLE: Final = (
         True,
         ("v",),
         ("v_component_of_wind", "vgrd", "va", "vwnd", "northward_wind"),
+        gridded=("vv", "vgrdprs"),
     ),
     Variable(
         "t",
@@ -67,6 +71,7 @@ _TABLE: Final = (
         True,
         ("t",),
         ("temperature", "tmp", "ta", "air", "air_temperature"),
+        gridded=("tt", "temp", "tmpprs"),
     ),
     Variable(
         "q",
@@ -77,6 +82,7 @@ _TABLE: Final = (
         True,
         ("q",),
         ("specific_humidity", "spfh", "hus", "shum"),
+        gridded=("qv", "spfhprs"),
     ),
     Variable("z", "Geopotential", "geopotential", "m2 s-2", (-2.0e4, 6.0e5), True, ("z",), ("geopotential", "phi")),
     Variable(
@@ -88,6 +94,7 @@ _TABLE: Final = (
         True,
         ("gh",),
         ("geopotential_height", "hgt", "zg", "height", "hgtprs", "geopotential height"),
+        gridded=("z3", "h", "ght"),
     ),
     Variable(
         "r",
@@ -98,6 +105,7 @@ _TABLE: Final = (
         True,
         ("r",),
         ("relative_humidity", "rh", "hur", "relhum"),
+        gridded=("rhprs", "rhum"),
     ),
     Variable(
         "td",
@@ -118,6 +126,7 @@ _TABLE: Final = (
         True,
         ("w",),
         ("vertical_velocity", "omega", "wap"),
+        gridded=("vvelprs", "vvel", "vertical_velocity_pressure"),
     ),
     Variable(
         "vo",
@@ -139,6 +148,15 @@ _TABLE: Final = (
         False,
         ("msl", "prmsl", "mslet"),
         ("mean_sea_level_pressure", "mslp", "slp", "psl", "prmsl", "pmsl"),
+        gridded=(
+            "prmslmsl",
+            "prmsl_msl",
+            "prmsl_meansealevel",
+            "mslet_meansealevel",
+            "pressure_reduced_to_msl",
+            "pressure_reduced_to_msl_msl",
+            "mslp_eta_model_reduction_msl",
+        ),
     ),
     Variable(
         "sp",
@@ -149,6 +167,7 @@ _TABLE: Final = (
         False,
         ("sp",),
         ("surface_pressure", "ps", "pressfc", "pres_sfc", "psfc", "stnp", "station_pressure"),
+        gridded=("pressure_surface", "pres_surface", "surface_air_pressure"),
     ),
     Variable(
         "t2m",
@@ -159,6 +178,7 @@ _TABLE: Final = (
         False,
         ("2t",),
         ("2t", "2m_temperature", "tas", "t2", "temperature_2m"),
+        gridded=("trefht", "tmp2m", "tmp_2maboveground"),
     ),
     Variable(
         "d2m",
@@ -169,6 +189,7 @@ _TABLE: Final = (
         False,
         ("2d",),
         ("2d", "2m_dewpoint_temperature", "td2m"),
+        gridded=("dpt2m", "dpt_2maboveground"),
     ),
     Variable(
         "u10",
@@ -179,6 +200,7 @@ _TABLE: Final = (
         False,
         ("10u",),
         ("10u", "10m_u_component_of_wind", "uas", "u10m"),
+        gridded=("ugrd10m", "ugrd_10maboveground"),
     ),
     Variable(
         "v10",
@@ -189,6 +211,7 @@ _TABLE: Final = (
         False,
         ("10v",),
         ("10v", "10m_v_component_of_wind", "vas", "v10m"),
+        gridded=("vgrd10m", "vgrd_10maboveground"),
     ),
     Variable(
         "tcwv",
@@ -199,6 +222,13 @@ _TABLE: Final = (
         False,
         ("tcwv", "pwat"),
         ("total_column_water_vapour", "pwat", "tpw"),
+        gridded=(
+            "prw",
+            "tqv",
+            "tmq",
+            "pwat_entireatmosphere_consideredasasinglelayer_",
+            "precipitable_water_entire_atmosphere_single_layer",
+        ),
     ),
 )
 
@@ -206,6 +236,7 @@ VARIABLES: Final[dict[str, Variable]] = {entry.name: entry for entry in _TABLE}
 """Every known variable by its short name."""
 
 _BY_ALIAS: Final = {alias.casefold(): entry.name for entry in _TABLE for alias in (entry.name, *entry.aliases)}
+_BY_GRIDDED_NAME: Final = {name: entry.name for entry in _TABLE for name in entry.gridded}
 _BY_GRIB: Final = {short: entry.name for entry in _TABLE for short in entry.grib}
 
 
@@ -213,6 +244,12 @@ def find_variable(name: str) -> Variable | None:
     """The variable that a NetCDF, Zarr or table name means, or None when the name is not known (case is ignored)."""
     key = _BY_ALIAS.get(name.strip().casefold())
     return None if key is None else VARIABLES[key]
+
+
+def find_gridded_variable(name: str) -> Variable | None:
+    """The variable that a name means in a gridded file, or None when the name is not known (case is ignored)."""
+    key = _BY_GRIDDED_NAME.get(name.strip().casefold())
+    return find_variable(name) if key is None else VARIABLES[key]
 
 
 def find_grib_variable(short_name: str) -> Variable | None:

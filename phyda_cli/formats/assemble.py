@@ -40,6 +40,7 @@ _CONVERSIONS: Final = {
 }
 _LEAST: Final = {"q": -1e-3, "r": -0.05}
 """Humidity down to this [kg kg-1, 1] is zero with the ripples of a spectral model or of an interpolation around it."""
+_NAMED: Final = 8
 _MODEL_TOP: Final = 100.0
 """Above this pressure [Pa] the table's bounds, made for the troposphere and stratosphere, are not checked."""
 
@@ -62,6 +63,7 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
         raise BadDataError(f"{contents.source}: holds no field that phyda knows; see docs/formats.md")
     planes.counts[MISSING_BELOW_GROUND] = sum(int(np.isnan(plane).sum()) for plane in planes.values.values())
     filled = extend_downwards(planes.values)
+    unread = _unread(contents, planes)
     return Background(
         State(
             torch.from_numpy(np.stack(list(filled.values()), axis=-3)),
@@ -77,9 +79,20 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
         contents.longitude,
         contents.member,
         sources,
-        (*contents.notes, *planes.notes, *planes.counted()),
+        (*contents.notes, *planes.notes, *planes.counted(), *unread),
         {key: planes.counts[key] for key in (NEGATIVE_HUMIDITY, MISSING_BELOW_GROUND)},
     )
+
+
+def _unread(contents: Contents, planes: _Planes) -> tuple[str, ...]:
+    """A sentence that names the gridded fields that were not read, a few of them."""
+    read = {place.name for place in (*planes.layout.values(), *(place for _, place in planes.companions))}
+    horizontal = {contents.latitude, contents.longitude}
+    others = [str(n) for n, v in contents.dataset.data_vars.items() if n not in read and horizontal <= set(v.dims)]
+    if not others:
+        return ()
+    listed = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED} more" if len(others) > _NAMED else "")
+    return (f"{contents.source}: not read, only passed through: {listed}",)
 
 
 class _Planes:

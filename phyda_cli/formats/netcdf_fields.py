@@ -1,7 +1,7 @@
 """Which variables of a NetCDF or Zarr dataset phyda knows: names, units and pressure levels.
 
-A variable is known by its name or alias in the variables table, by its GRIB short name or, on pressure levels, by its
-CF standard name. The unit attribute decides the unit; the level axis is the one with a pressure unit.
+`field_names` says what a name means. The unit attribute decides the unit; the level axis is the one with a pressure
+unit.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.variables import VARIABLES, Variable, find_grib_variable, find_variable
+from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.contents import PASSIVE, FoundField
+from phyda_cli.formats.field_names import levels_in_names, look_up
 from phyda_cli.formats.judgement import judge
 from phyda_cli.formats.units import UnitConversion, candidates, find_unit
 
 _LEVEL_NAMES: Final = re.compile(r"(lev|level|levels|plev|plevel|pressure|pressure_level|isobaric\d*|pres|p)", re.I)
+_MODEL_LEVELS: Final = re.compile(r"hybrid|sigma|\beta\b|model", re.I)
+"""Axes of model levels may carry nominal pressures."""
 _NO_UNIT: Final = frozenset({"", "none", "unknown", "~", "-", "nan"})
 _TWINS: Final = {"z": "gh", "gh": "z"}
 """Geopotential and geopotential height go by each other's names; the unit tells which it is."""
@@ -36,6 +39,9 @@ def find_fields(
     notes: list[str] = []
     ranked: dict[tuple[str, tuple[float, ...]], tuple[int, FoundField]] = {}
     off_levels: list[str] = []
+    named = levels_in_names(
+        str(name) for name, variable in dataset.data_vars.items() if set(variable.dims) - {member} == set(horizontal)
+    )
     for key, variable in dataset.data_vars.items():
         name = str(key)
         if not set(horizontal) <= set(variable.dims):
@@ -44,7 +50,13 @@ def find_fields(
         axes = {dim: pressures(dataset, dim, source, notes) for dim in extra}
         level_dim = next((dim for dim, found in axes.items() if found is not None), None)
         levels = axes[level_dim] if level_dim is not None else _scalar_pressure(variable, source, notes)
-        known, rank = _lookup(name, variable.attrs, on_levels=bool(levels))
+        known, rank = look_up(name, variable.attrs, on_levels=bool(levels))
+        if name in named:
+            known, rank, levels = named[name][0], 0, (named[name][1],)
+        elif levels and level_dim is None and (known is None or not known.pressure_level):
+            # A scalar level stands beside the fields of the whole file, those at the surface too.
+            known, rank = look_up(name, variable.attrs, on_levels=False)
+            levels = None
         if known is None or variable.dtype.kind not in "iuf":
             continue
         others = [dim for dim in extra if dim != level_dim]
@@ -56,7 +68,9 @@ def find_fields(
             if bool(levels) == known.pressure_level:
                 raise BadDataError(_too_many_axes(dataset, name, others[0], source))
             continue
-        quantity, unit = _unit(known, variable, levels or (), level_dim, horizontal, source, notes)
+        quantity, unit = _unit(
+            known, variable, levels or (), level_dim, horizontal, source, notes, si_by_convention=bool(named)
+        )
         if unit is None:
             continue
         field = FoundField(name, quantity, unit, level_dim, tuple(levels or ()))
@@ -82,6 +96,8 @@ def _pressures(axis: xr.DataArray, name: str, source: str, notes: list[str]) -> 
     if axis.dtype.kind not in "iuf" or axis.size == 0:
         return None
     values = np.asarray(axis.values, np.float64).ravel()
+    if _MODEL_LEVELS.search(" ".join(str(axis.attrs.get(key, "")) for key in ("standard_name", "long_name"))):
+        return None
     text = str(axis.attrs.get("units", "")).strip()
     unit = find_unit(text, "Pa")
     if unit is None:
@@ -117,24 +133,6 @@ def _scalar_pressure(variable: xr.DataArray, source: str, notes: list[str]) -> t
     return None
 
 
-def _lookup(name: str, attributes: dict[Any, Any], *, on_levels: bool) -> tuple[Variable | None, int]:
-    """The table's variable and how sure it is: 0 by name, 1 by GRIB short name, 2 by standard name."""
-    plain = re.sub(r"_(isobaric|pressure|pl|plev)+$", "", name.casefold().replace("-", "_"))
-    plain = re.sub(r"_pressure$", "", plain) if on_levels else plain
-    known = find_variable(name) or find_variable(plain)
-    if known is not None:
-        return known, 0
-    known = find_grib_variable(str(attributes.get("GRIB_shortName", "")))
-    if known is not None:
-        return known, 1
-    standard = attributes.get("standard_name")
-    for entry in VARIABLES.values():
-        alike = entry.pressure_level == on_levels and (on_levels or entry.name in ("msl", "sp"))
-        if alike and standard == entry.standard_name:
-            return entry, 2
-    return None, 3
-
-
 def _unit(
     known: Variable,
     variable: xr.DataArray,
@@ -143,8 +141,13 @@ def _unit(
     horizontal: tuple[str, str],
     source: str,
     notes: list[str],
+    *,
+    si_by_convention: bool,
 ) -> tuple[str, UnitConversion | None]:
-    """The quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another quantity."""
+    """The quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another quantity.
+
+    si_by_convention: whether a field without a unit is in SI units where its numbers do not tell.
+    """
     options = [known.name, _TWINS[known.name]] if known.name in _TWINS else [known.name]
     text = str(variable.attrs.get("units", "")).strip()
     name = variable.name
@@ -160,15 +163,18 @@ def _unit(
             f"{source}: variable {name!r} has the unit {text!r}, which phyda cannot convert; use {allowed}"
         )
     values = variable.transpose(*((level_dim,) if level_dim else ()), ..., *horizontal).values.astype(np.float64)
-    pressures = (
-        np.asarray(levels, np.float64).reshape((-1,) + (1,) * (values.ndim - 1)) if level_dim else np.array(np.nan)
-    )
+    pressures = np.asarray(levels, np.float64).reshape((-1,) + (1,) * (values.ndim - 1)) if levels else np.array(np.nan)
     unit = judge(known.name, values, pressures, gridded=True).unit
     if unit is not None:
         notes.append(f"{source}: variable {name!r} has no units and was taken as {unit.label}")
         return next(option for option in options if VARIABLES[option].units == unit.si), unit
     if known.name in PASSIVE:
         return known.name, None
+    if si_by_convention:
+        notes.append(
+            f"{source}: fields without units were taken in SI units, as all files with levels in names have them"
+        )
+        return known.name, find_unit(VARIABLES[known.name].units, VARIABLES[known.name].units)
     raise BadDataError(
         f"{source}: variable {name!r} has no units and its values do not tell them; "
         f"set them with ncatted -a units,{name},o,c,'{VARIABLES[known.name].units}'"
