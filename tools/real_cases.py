@@ -287,7 +287,7 @@ def learned_sigma_b(scale: float) -> State:
     """s σ_b of the shipped weights."""
     statistics = read_checkpoint(weights_path(LEARNED_MODEL)).statistics
     sigma = statistics.sigma(torch.tensor([scale], dtype=torch.float64))[0]
-    return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT"))
+    return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT", "ns"))
 
 
 def _rms(scores: Iterable[Mapping[str, Any]], name: str, level: float) -> tuple[float, float]:

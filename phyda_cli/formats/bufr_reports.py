@@ -263,7 +263,7 @@ def _times(t: _Table) -> NDArray[np.datetime64]:
     whole = (year >= 1678) & (year < 2262) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (hour < 25)
     filled = [np.where(whole, part, 1.0).astype(np.int64) for part in (year, month, day, hour)]
     months = (12 * (filled[0] - 1970) + filled[1] - 1).astype("datetime64[M]")
-    date = months.astype("datetime64[D]") + filled[2] - 1
+    date = months.astype("datetime64[D]") + (filled[2] - 1).astype("timedelta64[D]")
     whole &= date.astype("datetime64[M]") == months  # 31 February is no day
     seconds = 3600 * filled[3] + np.nan_to_num(60.0 * minute) + np.nan_to_num(second)
     time = date.astype("datetime64[s]") + seconds.astype("timedelta64[s]")

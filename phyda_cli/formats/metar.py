@@ -51,6 +51,7 @@ _SEA_LEVEL: Final = re.compile(r"(?<!\S)SLP(?P<tenths>\d{3})(?!\S)")
 _SPEEDS: Final = {"KT": KNOT, "MPS": 1.0, "KMH": 1.0 / 3.6}
 _HALF: Final = 500
 """Tenths of hPa: SLP500 and more is 950.0 hPa and more, below it is 1000.0 hPa and more."""
+_MONTH: Final = np.timedelta64(1, "M")
 _COLUMNS: Final = ("station", "time", "t [degC]", "td [degC]", "wind_direction", "wind_speed", "msl [hPa]")
 
 
@@ -164,7 +165,7 @@ def _time(match: re.Match[str], near: np.datetime64) -> str:
     day, hour, minute = (int(match[name]) for name in ("day", "hour", "minute"))
     month = near.astype("datetime64[M]")
     moments = []
-    for candidate in (month - 1, month, month + 1):
+    for candidate in (month - _MONTH, month, month + _MONTH):
         moment = candidate.astype("datetime64[D]") + np.timedelta64(day - 1, "D")
         if day >= 1 and moment.astype("datetime64[M]") == candidate:
             moments.append(moment.astype("datetime64[m]") + np.timedelta64(60 * hour + minute, "m"))

@@ -116,7 +116,7 @@ class LearnedAnalysis:
         """s σ_b [SI] on the model's grid."""
         statistics = self.checkpoint.statistics
         sigma = statistics.sigma(self._factors([self.scale]))[0]
-        return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT"))
+        return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT", "ns"))
 
     def prior_members(self) -> torch.Tensor | None:
         """Draws of the first guess's background error, brought to this method's σ_b; None without members."""

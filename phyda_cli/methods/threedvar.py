@@ -86,7 +86,7 @@ class ThreeDVar:
     def background_error(self) -> State:
         """σ_b on the method's grid [SI]."""
         sigma = self.statistics.sigma[:, :, None].expand(-1, -1, self.statistics.grid.shape[1])
-        return State(sigma, self.statistics.channels, self.statistics.grid, np.datetime64("NaT"))
+        return State(sigma, self.statistics.channels, self.statistics.grid, np.datetime64("NaT", "ns"))
 
     def prior_members(self) -> torch.Tensor | None:
         """Draws L ζ of the background error (member, channel, lat, lon); None without members."""

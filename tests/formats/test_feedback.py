@@ -21,7 +21,7 @@ def feedback():
         [250.5, 101_325.0, np.nan],
         pressure=[50_000.0, np.nan, np.nan],
         error=[1.2, 100.0, np.nan],
-        time=np.array([TIME, TIME + np.timedelta64(1_500_000, "us"), np.datetime64("NaT")]),
+        time=np.array([TIME, TIME + np.timedelta64(1_500_000, "us"), np.datetime64("NaT", "ns")]),
         station=np.array(["10393", "Zürich", ""], dtype=object),
         flag=[Flag.PASS, Flag.FIRST_GUESS, Flag.H_FAILED],
     )

@@ -59,7 +59,7 @@ def test_what_the_groups_hold(tmp_path):
         pressure=[50_000.0, 50_000.0, GONE, 50_000.0, GONE, GONE],
         latitude=[50.0, 50.0, 50.0, 50.0, GONE, 50.0],
         error=[1.2, 8.0 * GRAVITY, 100.0, 1.0, GONE, GONE],
-        time=np.array([TIME] * 4 + [np.datetime64("NaT")] * 2),
+        time=np.array([TIME] * 4 + [np.datetime64("NaT", "ns")] * 2),
         flag=[Flag.PASS, Flag.PASS, Flag.FIRST_GUESS, Flag.THINNED, Flag.H_FAILED, Flag.MISSING],
         use=["assimilate", "monitor", "assimilate", "assimilate", "assimilate", "assimilate"],
     )

@@ -26,7 +26,7 @@ def state(hour: int, t: float, u: float = 0.0, channels=CHANNELS) -> State:
 
 def table(*minutes):
     """Temperatures at minutes from noon; None is no time."""
-    times = [np.datetime64("NaT") if m is None else NOON + np.timedelta64(m, "m") for m in minutes]
+    times = [np.datetime64("NaT", "ns") if m is None else NOON + np.timedelta64(m, "m") for m in minutes]
     return observations("t", np.zeros(len(minutes)), time=np.array(times, dtype="datetime64[ns]"))
 
 

@@ -54,7 +54,7 @@ def test_missing_place_time_and_pressure():
         ["t", "t", "t", "msl"],
         [250.0, 250.0, 250.0, 101_000.0],
         latitude=[np.nan, 0, 0, 0],
-        time=np.array([TIME, np.datetime64("NaT"), TIME, TIME]),
+        time=np.array([TIME, np.datetime64("NaT", "ns"), TIME, TIME]),
         pressure=[5e4, 5e4, np.nan, np.nan],
     )
     assert check_missing(table).flag.tolist() == [Flag.MISSING, Flag.MISSING, Flag.MISSING, Flag.PASS]
