@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 PASSIVE = frozenset({"w", "vo", "d"})
 """Variables that no method analyses: what would refuse another variable lets these pass through unread."""
 
+_FEWEST = (5, 6)
+"""Fewer rows and columns hold nothing of the weather."""
+
 MEMBER_NAMES = ("number", "member", "members", "ensemble", "realization", "ens", "sample")
 """Names of ensemble dimensions; the first is the one that GRIB fields get."""
 
@@ -93,6 +96,11 @@ def global_orientation(latitudes: Array, longitudes: Array, source: str) -> Orie
     if rows[0] + 90 > 1.5 * step or 90 - rows[-1] > 1.5 * step or np.max(gaps) > 1.5 * np.median(gaps):
         raise BadDataError(
             f"{source}: not global: {_span(latitudes, longitudes)}; a background must cover the whole globe"
+        )
+    if latitudes.size < _FEWEST[0] or longitudes.size < _FEWEST[1]:
+        raise BadDataError(
+            f"{source}: a grid of {latitudes.size} × {longitudes.size} points is too coarse to be a background: it "
+            f"needs {_FEWEST[0]} × {_FEWEST[1]} at least"
         )
     try:
         return orient(latitudes, longitudes)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.observations.dart_flags import DartQC, dart_qc
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag, Observations
@@ -157,6 +158,7 @@ def read_feedback(path: Path) -> Feedback:
     """Read a feedback file that phyda wrote. Raises InputMissingError (no file) or BadDataError (not one)."""
     if not path.is_file():
         raise InputMissingError(f"{path}: no such file")
+    check_hdf5(path)
     try:
         with netCDF4.Dataset(path) as dataset:
             dataset.set_auto_mask(False)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.columns import WORST_USED_MARK, conversion
+from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.ioda_file import IodaFile
 from phyda_cli.formats.ioda_moisture import dry_temperature, surface_humidity
 from phyda_cli.formats.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
@@ -87,6 +88,7 @@ def read_ioda(path: Path, *, reference_time: np.datetime64 | None = None) -> Obs
     label = str(path)
     if not path.is_file():
         raise InputMissingError(f"{label}: no such file")
+    check_hdf5(path)
     try:
         with netCDF4.Dataset(path) as dataset:
             dataset.set_auto_mask(False)

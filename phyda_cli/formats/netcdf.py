@@ -7,6 +7,7 @@ time axes only: `netcdf_time` chooses the time, `netcdf_fields` finds the variab
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +21,18 @@ from phyda_cli.formats.atomic import LOCK_HINT, locks_work
 from phyda_cli.formats.cf_time import decode_times
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
+from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.members import MemberChoice, member_index
 from phyda_cli.formats.netcdf_fields import find_fields, pressures
 from phyda_cli.formats.netcdf_time import align_other_axes, select_indices, select_time
 from phyda_cli.formats.sniff import FileFormat
 from phyda_cli.formats.valid_time import VALID_TIME, valid_times
 
+_UNREADABLE: Final = (
+    OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError,
+)  # fmt: skip
+"""What the libraries raise for damaged files and for types that they cannot decode."""
+_LONGEST: Final = 100_000_000
 _LATITUDE: Final = (frozenset({"latitude", "lat"}), "latitude", frozenset({"degrees_north", "degree_north", "degreen"}))
 _LONGITUDE: Final = (
     frozenset({"longitude", "lon"}),
@@ -57,9 +64,10 @@ def read_netcdf(
         dataset, member_dim = _choose_member(dataset, member, source)
         dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
         fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
+        _check_memory(dataset, source)
         try:
             dataset = dataset.load()
-        except (OSError, RuntimeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise BadDataError(f"{source}: cannot be read ({error}); the file is damaged, fetch it again") from None
     for name in dataset.variables:
         dataset[name].attrs.pop("coordinates", None)
@@ -93,6 +101,8 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
     """Open lazily, times undecoded. What xarray warns about the file's encoding becomes a note."""
     if kind is FileFormat.NETCDF_CLASSIC:
         _check_size(path)
+    if kind is FileFormat.HDF5:
+        check_hdf5(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -100,7 +110,7 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
                 dataset = _open_zarr(path)
             else:
                 dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, decode_timedelta=False)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             reason = str(error).split("\n")[0].replace(f": '{path}'", "")
             remedy = "fetch the file again" if path.is_dir() or locks_work(path) else LOCK_HINT
             raise BadDataError(f"{path}: cannot be opened as {kind.value} ({reason}); {remedy}") from None
@@ -109,7 +119,25 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
             notes.append(f"{path}: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    for dim, size in dataset.sizes.items():
+        if size > _LONGEST:
+            raise BadDataError(
+                f"{path}: its dimension {str(dim)!r} has {size} entries, far more than a background has: the header is "
+                f"damaged or the file no background; leave out what is on it, with ncks -x -v NAME"
+            )
     return dataset
+
+
+def _check_memory(dataset: xr.Dataset, source: str) -> None:
+    """Raises BadDataError, naming the largest variable, when the fields cannot fit into this machine's memory."""
+    size, memory = dataset.nbytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        name, largest = max(dataset.variables.items(), key=lambda item: item[1].nbytes)
+        shape = " × ".join(f"{length} {dim}" for dim, length in largest.sizes.items())
+        raise BadDataError(
+            f"{source}: its fields take {size / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB; the largest is "
+            f"{str(name)!r} ({shape}): leave out what is not needed, with ncks -x -v {name}, or choose with --select"
+        )
 
 
 def _without_spreads(dataset: xr.Dataset, source: str, notes: list[str]) -> xr.Dataset:
@@ -165,6 +193,8 @@ def _horizontal(dataset: xr.Dataset, source: str) -> tuple[str, str]:
                 f"{source}: has no {standard} axis (dimensions: {', '.join(map(str, dataset.dims)) or 'none'}); "
                 "a background needs fields on a global latitude-longitude grid"
             )
+        if dataset[axis].dtype.kind not in "iuf":
+            raise BadDataError(f"{source}: its {standard} {str(axis)!r} holds no numbers; the file is damaged")
         found.append(str(axis))
     return found[0], found[1]
 

@@ -14,6 +14,7 @@ import netCDF4
 import numpy as np
 
 from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.ioda import read_ioda
 from phyda_cli.formats.madis import is_madis, read_madis
 from phyda_cli.observations.table import Observations
@@ -32,6 +33,7 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
     label = str(path)
     if not path.is_file():
         raise InputMissingError(f"{label}: no such file")
+    check_hdf5(path)
     try:
         with netCDF4.Dataset(path) as dataset:
             for claims, reader in _LAYOUTS:

@@ -17,6 +17,7 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.cf_time import find_lead
+from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.sniff import FileFormat, sniff
 from phyda_cli.formats.valid_time import start_times, valid_times
 
@@ -81,6 +82,8 @@ def _date(day: int, clock: int) -> np.datetime64:
 
 
 def _netcdf(path: Path, kind: FileFormat) -> Iterator[Entry]:
+    if kind is FileFormat.HDF5:
+        check_hdf5(path)
     engine: Any = "zarr" if kind is FileFormat.ZARR else "netcdf4"
     try:
         with xr.open_dataset(path, engine=engine, decode_times=False, decode_timedelta=False, cache=False) as dataset:

@@ -59,12 +59,12 @@ def make_inputs(place: Path) -> Inputs:
 
 
 def nan_field(place: Path) -> None:
-    """Put NaN into the backgrounds: one value of the NetCDF file, one of the GRIB file."""
+    """Put NaN into the backgrounds: one value of the NetCDF file, one of the GRIB file, at the upper level."""
     data = dataset(NAMES)
-    data["t"].values[0, 0, 3, 4] = np.nan
+    data["t"].values[0, 1, 3, 4] = np.nan
     save(data, place / "bg.nc")
     values = np.full((7, 12), 260.0)
     values[3, 4] = 9999.0
     keys = {"bitmapPresent": 1, "missingValue": 9999.0}
     rest = [message(name, level) for name in NAMES[1:] for level in LEVELS]
-    write_grib([message("t", LEVELS[0], values=values, keys=keys), message("t", LEVELS[1]), *rest], place / "bg.grib")
+    write_grib([message("t", LEVELS[1], values=values, keys=keys), message("t", LEVELS[0]), *rest], place / "bg.grib")
