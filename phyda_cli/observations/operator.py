@@ -145,9 +145,8 @@ def _horizontal(grid: Grid, latitude: Floats, longitude: Floats) -> _Corners:
 
 def _bracket(meridians: Floats, longitude: Floats) -> tuple[Integers, Integers, Floats]:
     """The columns west and east of each longitude, and the weight of the eastern one."""
+    # np.mod of a tiny negative number rounds to 360 itself, which lies west of the first meridian as 0 does
     wrapped = np.mod(longitude, 360.0)
-    # np.mod of a tiny negative number rounds to 360 itself
-    wrapped = np.where(wrapped >= 360.0, 0.0, wrapped)
     west = np.mod(np.searchsorted(meridians, wrapped, side="right") - 1, meridians.size)
     east = np.mod(west + 1, meridians.size)
     width = np.mod(meridians[east] - meridians[west], 360.0)

@@ -51,3 +51,20 @@ def test_statistics_are_scaled_field_by_field_and_row_by_row():
             torch.testing.assert_close(own, before.sigma_unbalanced[index - wind] * factor)
     assert torch.equal(after.covariance_psi, before.covariance_psi)
     assert torch.equal(before.scaled(3.0).sigma, 3.0 * before.sigma)
+
+
+def test_stretching_keeps_variances_and_symmetry():
+    """Σ (2n + 1) C(n) keeps its diagonal, C stays symmetric, and C'(n) ∝ C(2 n) as a correlation between fields."""
+    before = small_statistics()
+    after = before.stretched(2.0)
+    weight = (2 * torch.arange(before.truncation + 1, dtype=torch.float64) + 1)[:, None]
+    for name in ("covariance_psi", "covariance_unbalanced"):
+        old, new = getattr(before, name), getattr(after, name)
+        torch.testing.assert_close(new, new.mT)
+        torch.testing.assert_close(
+            (weight * new.diagonal(dim1=1, dim2=2)).sum(0), (weight * old.diagonal(dim1=1, dim2=2)).sum(0)
+        )
+        for n in (1, 3):
+            size = old[2 * n].diagonal().sqrt()
+            own = new[n].diagonal().sqrt()
+            torch.testing.assert_close(new[n] / (own[:, None] * own), old[2 * n] / (size[:, None] * size))

@@ -17,6 +17,7 @@ from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf import LETKF
+from phyda_cli.methods.letkf_core import gaspari_cohn
 from phyda_cli.observations.operator import ObservationOperator
 from tests.support.background_error import zero_time
 
@@ -252,3 +253,23 @@ def test_what_cannot_be_is_refused() -> None:
         LETKF(state, relaxation=1.1)
     with pytest.raises(BadDataError, match="members at the observations"):
         analyse(state, replace(single(0.0, 0.0), equivalents=None))
+
+
+def test_surface_observations_stand_at_the_pressure_of_the_sea() -> None:
+    """One observation y of msl: δx_k = ρ_k cov(x_k, y) d / (ρ_k var(y) + σ_o²), ρ_k at |ln p_k − ln 101 325 Pa|."""
+    state = ensemble()
+    place = {"latitude": 20.0, "longitude": 40.0, "pressure": np.nan}
+    columns = {name: np.array([value]) for name, value in place.items()}
+    data = departures(state, 1, variable=np.array(["msl"], dtype=object), **columns)
+    data = replace(data, departure=np.array([1.5]), error=np.array([0.7]))
+    mean = analyse(state, data, radius=EVERYWHERE, vertical_radius=2.0, taper=gaspari_cohn).mean.values
+    y = data.equivalents[:, 0] - data.equivalents.mean()
+    x = (state.values - state.values.mean(0)).numpy()
+    for index, channel in enumerate(state.channels):
+        p = 101_325.0 if channel.level is None else channel.level
+        height = abs(np.log(p / 101_325.0))
+        rho = float(gaspari_cohn(torch.tensor(height * 2.0 / 2.0, dtype=torch.float64)))
+        covariance = np.tensordot(y, x[:, index], 1) / (MEMBERS - 1)
+        variance = y @ y / (MEMBERS - 1)
+        expected = rho * covariance * 1.5 / (rho * variance + 0.7**2)
+        np.testing.assert_allclose(mean[index].numpy(), expected, rtol=1e-3, atol=1e-6)

@@ -80,3 +80,13 @@ def test_relaxation_is_its_closed_form() -> None:
     assert torch.equal(relaxation(prior, posterior, 0.0), torch.ones(3))
     assert torch.equal(relaxation(prior, posterior, 1.0) * posterior, prior)
     assert torch.equal(relaxation(prior, posterior, 0.5), torch.tensor([1.5, 1.0, 1.0]))
+
+
+def test_precisions_of_any_size_leave_the_transform_finite() -> None:
+    """Rounding makes an eigenvalue of Yᵀ R⁻¹ Y negative, by as much as its size is large."""
+    y = random(1, 6, 40, seed=3)
+    y -= y.mean(1, keepdim=True)
+    precision = torch.full((1, 1, 40), 1e24, dtype=torch.float64)
+    mean, root = ensemble_transform(y, random(1, 40, seed=4), precision)
+    assert torch.isfinite(mean).all()
+    assert torch.isfinite(root).all()

@@ -86,3 +86,8 @@ def test_no_scale_is_larger_than_the_weather_itself() -> None:
 def test_an_ensemble_has_one_scale() -> None:
     found = estimated_scale(made(ErrorScale((6.0, 1.5, 4.0), (1.0, 2.0, 0.7)), 3000), uniform=True)
     assert found.is_uniform
+
+
+def test_fifty_innovations_are_enough() -> None:
+    found = consistent_scale(np.full(50, 9.0), np.ones(50), np.ones(50))
+    assert found == pytest.approx((81.0 / CHI_SQUARE_MEDIAN - 1.0) ** 0.5, rel=1e-5)

@@ -73,3 +73,12 @@ def test_the_nearest_level_is_that_in_log_pressure() -> None:
     case = replace(case, pressure=np.array([64_000.0, 66_000.0, 1_000.0, 100_000.0, 5e4, 5e4, 5e4, np.nan]))
     case = replace(case, variable=np.array(["t", "t", "t", "t", "u", "v", "t", "msl"], dtype=object))
     assert nearest_channels(case, CHANNELS).tolist() == [1, 0, 1, 0, 2, -1, 1, 3]
+
+
+def test_the_weight_of_what_is_believed_before() -> None:
+    """With κ = 10: Σ r c/v = 20, Σ c²/v = 40; (20 + 10)/(40 + 10) = 0.6, then (20 + 6)/(40 + 10) = 0.52."""
+    n = 40
+    r, c, v = torch.full((n,), 1.0), torch.full((n,), 2.0), torch.full((n,), 4.0)
+    factors = trust(r, c, v, np.zeros(n, dtype=np.int64), CHANNELS)
+    assert factors[0].item() == pytest.approx(0.52)
+    assert factors[1].item() == pytest.approx(0.6)

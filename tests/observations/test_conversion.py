@@ -142,3 +142,10 @@ def test_heights_of_wind_reports_without_temperature_are_judged_apart():
     assert set(flag[12:24].tolist()) == {Flag.BLACKLIST}
     assert not flag[:12].any()
     assert not flag[24:].any()
+
+
+@pytest.mark.parametrize(("metres", "flag"), [(25.0, Flag.BLACKLIST), (35.0, Flag.PASS)])
+def test_heights_within_thirty_metres_of_the_standard_ones_are_flight_levels(metres, flag):
+    pressure = np.linspace(20_000, 60_000, 20)
+    table = observations("gh", standard_height(pressure) + metres, pressure=pressure)
+    assert set(convert(table, np.arange(20)).flag.tolist()) == {flag}

@@ -195,3 +195,31 @@ def test_no_observations():
     h = operator(GRIDS["equiangular"], "t", [], [], np.nan)
     assert h(torch.zeros(4, len(CHANNELS), 12, 24)).shape == (4, 0)
     assert torch.count_nonzero(h.adjoint(torch.zeros(4, 0))) == 0
+
+
+@pytest.mark.parametrize("first", [0.0, 2.5])
+def test_a_longitude_next_to_the_first_meridian_is_between_its_neighbours(first):
+    """T = longitude index; −1e-14 degrees is 360 after the modulus: the first meridian's value, or just west of it."""
+    grid = Grid((-45.0, 45.0), tuple(first + 30.0 * k for k in range(12)))
+    values = torch.arange(12.0, dtype=torch.float64).expand(1, 2, 12)
+    expected = 0.0 if first == 0.0 else (2.5 / 30.0) * 11.0
+    for longitude in (-1e-14, 0.0, 360.0):
+        found = ObservationOperator(
+            grid,
+            (Channel("t2m"),),
+            np.array(["t2m"], object),
+            np.array([0.0]),
+            np.array([longitude]),
+            np.array([np.nan]),
+        )
+        assert found(values).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
+    channels = (Channel("t", 50_000.0), Channel("t", 25_000.0))
+    pressure = np.array([25_000.0 * (1 - 5e-7), 25_000.0 * (1 - 2e-6), 50_000.0 * (1 + 5e-7), 50_000.0 * (1 + 2e-6)])
+    values = torch.tensor([1.0, 2.0], dtype=torch.float64)[:, None, None].expand(2, 2, 12)
+    grid = Grid((-45.0, 45.0), tuple(30.0 * k for k in range(12)))
+    found = ObservationOperator(grid, channels, np.array(["t"] * 4, object), np.zeros(4), np.zeros(4), pressure)
+    assert found.defined.tolist() == [True, False, True, False]
+    np.testing.assert_allclose(found(values).numpy()[[0, 2]], [2.0, 1.0], atol=1e-12)

@@ -99,3 +99,11 @@ def test_a_bad_rule_is_one_line_with_the_place(table, rule, words):
 def test_a_row_without_a_number_fits_nothing(table):
     assert chosen(table, "pressure not in (50000)") == [1]
     assert chosen(table, "pressure in (50000, 85000)") == [0, 1]
+
+
+def test_digits_of_other_scripts_are_a_name(table):
+    """Python reads ٣٠ as thirty; as a station it counts by its checksum, like every name."""
+    arabic = replace(table, station=np.array(["٣٠", "30", "x"], dtype=object))
+    assert crc32("٣٠".encode()) % 1000 != 30
+    assert 0 not in chosen(arabic, "station % 1000 == 30")
+    assert 0 in chosen(arabic, f"station % 1000 == {crc32('٣٠'.encode()) % 1000}")

@@ -118,3 +118,11 @@ def test_the_order_of_rows_and_the_longitude_convention_do_not_matter(seed):
 def test_one_row_and_none():
     for n in (0, 1):
         assert thin(observations("t", [250.0] * n), [Mesh(horizontal_km=1)], time=TIME, window=WINDOW).used.sum() == n
+
+
+def test_distances_that_differ_by_rounding_are_equal():
+    """Of two rows at one distance but for 1e-12 the one with the smaller error is kept; 1e-6 nearer is nearer."""
+    table = observations("t", [1.0, 2.0], error=[2.0, 1.0])
+    cell = np.zeros(2, dtype=np.int64)
+    assert nearest(Placed(cell, np.array([0.25, 0.25 + 1e-12])), table).tolist() == [1, 1]
+    assert nearest(Placed(cell, np.array([0.25, 0.25 + 1e-6])), table).tolist() == [0, 0]

@@ -113,3 +113,11 @@ def test_date_line_pole_order_and_longitude_convention():
 def test_one_row_and_none():
     for n in (0, 1):
         assert rejected(moving([0] * n, [0] * n, [0] * n)) == []
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(2.0, []), (1.0, [2])])
+def test_the_slack_in_time_is_that_of_the_settings(minutes, expected):
+    """By hand: reports of one moment; the last is 0.24° = 26.7 km off: 107 s at 250 m/s, within 2 minutes, not 1."""
+    settings = {"speed": {"aircraft": 250.0}, "kilometres": 0.0, "minutes": minutes, "neighbours": 1}
+    assert rejected(moving([0, 0, 0], [10, 10.01, 10.25], [0, 0, 0]), **settings) == expected
+    assert Track().minutes == 2.0
