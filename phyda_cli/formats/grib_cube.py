@@ -26,7 +26,17 @@ from phyda_cli.formats.units import UnitConversion, find_unit
 
 MEMBER: Final = MEMBER_NAMES[0]
 _SCANNING: Final = ("Ni", "Nj", "jPointsAreConsecutive", "alternativeRowScanning")
-_DISTINGUISHING: Final = ("dataType", "stream", "stepRange", "dataDate", "dataTime", "stepType", "centre", "edition")
+_DISTINGUISHING: Final = (
+    "dataType",
+    "stream",
+    "stepRange",
+    "dataDate",
+    "dataTime",
+    "stepType",
+    "expver",
+    "centre",
+    "edition",
+)
 """Keys that may tell apart two fields of the same quantity, level, member and valid time."""
 
 

@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 _CORNER_TOLERANCE: Final = 2e-3
 """GRIB 1 writes corners in thousandths of a degree [degree]."""
 
+_MOST: Final = 65_535
+"""No row or column has as many points, which is how GRIB 1 writes that their number is missing."""
+
 _REMEDIES: Final = {
     "reduced_gg": "a reduced Gaussian grid: make it regular first, for example with cdo -setgridtype,regular",
     "reduced_ll": "a reduced latitude-longitude grid: make it regular first, for example with cdo -setgridtype,regular",
@@ -37,6 +40,13 @@ def refuse_grid(where: str, header: Mapping[str, Any]) -> None:
     if kind not in ("regular_ll", "regular_gg"):
         says = _REMEDIES.get(kind, f"on a grid of type {kind}: interpolate it first, for example with cdo remapbil")
         raise BadDataError(f"{where} is {says}")
+    corners = [header[key] for key in header if key.endswith("GridPointInDegrees")]
+    sizes = [int(header[key] or 0) for key in ("Nj", "Ni")]
+    if not all(0 < size < _MOST for size in sizes) or None in (header["numberOfDataPoints"], *corners):
+        raise BadDataError(
+            f"{where} has a grid of {sizes[0]} × {sizes[1]} points, or none at known places: its grid "
+            "description is damaged; fetch the file again, or repair it, for example with grib_set"
+        )
     points, rows, columns = (int(header[key]) for key in ("numberOfDataPoints", "Nj", "Ni"))
     if rows * columns != points:
         raise BadDataError(

@@ -24,9 +24,11 @@ KEYS: Final = (  # noqa: SIM905
     "longitudeOfFirstGridPointInDegrees longitudeOfLastGridPointInDegrees iScansNegatively jScansPositively "
     "jPointsAreConsecutive alternativeRowScanning shortName cfVarName cfName name units paramId "
     "typeOfLevel stepType stepRange dataType stream dataDate dataTime validityDate validityTime number edition centre "
-    "discipline parameterCategory parameterNumber"
+    "expver discipline parameterCategory parameterNumber"
 ).split()
 _LEVEL_KEYS: Final = ("level", "topLevel", "bottomLevel")
+
+_SCALED: Final = ("scaleFactorOfFirstFixedSurface", "scaledValueOfFirstFixedSurface")
 
 _ISOBARIC: Final = {"isobaricInhPa": 100.0, "isobaricInPa": 1.0}
 _SINGLE_LEVELS: Final = frozenset(
@@ -83,7 +85,7 @@ def grib_messages(path: Path) -> Iterator[messages.Message]:
         for _, message in messages.FileStream(str(path), errors="raise").items():
             count += 1
             yield message
-    except (eccodes.CodesInternalError, EOFError, KeyError) as error:
+    except (eccodes.CodesInternalError, EOFError, KeyError, ZeroDivisionError) as error:
         raise BadDataError(f"{path}: field {count + 1} cannot be decoded ({error}); fetch the file again") from None
     if count != promised:
         raise BadDataError(
@@ -96,8 +98,13 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
     for index, message in enumerate(grib_messages(path)):
         if not all(_matches(message.message_get(key, str, default=None), value) for key, value in select.items()):
             continue
-        keys = {key: message.message_get(key, default=None) for key in KEYS}
-        level = tuple(float(message.message_get(key, float, default=0.0)) for key in _LEVEL_KEYS)
+        try:
+            keys = {key: message.message_get(key, default=None) for key in KEYS}
+            level = _level(message, keys)
+        except (eccodes.CodesInternalError, ValueError, OverflowError) as error:
+            raise BadDataError(
+                f"{path}: message {index + 1} has a header that cannot be read ({error}); fetch the file again"
+            ) from None
         try:
             day, clock = f"{keys['validityDate']:08d}", f"{keys['validityTime']:04d}"
             text = f"{day[:4]}-{day[4:6]}-{day[6:]}T{clock[:2]}:{clock[2:]}"
@@ -106,7 +113,18 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
             raise BadDataError(
                 f"{path}: message {index + 1} has no valid date ({keys['validityDate']}); set it with grib_set"
             ) from None
-        yield Header(path, index, keys, valid, (level[0], level[1], level[2]))
+        yield Header(path, index, keys, valid, level)
+
+
+def _level(message: messages.Message, keys: Mapping[str, Any]) -> tuple[float, float, float]:
+    """The level, its top and bottom. eccodes rounds pressures to whole hPa; GRIB 2 holds them with their digits."""
+    level, top, bottom = (float(message.message_get(key, float, default=0.0)) for key in _LEVEL_KEYS)
+    factor = _ISOBARIC.get(str(keys["typeOfLevel"]))
+    if factor is not None and keys["edition"] == 2:
+        scale, value = (message.message_get(key, int, default=None) for key in _SCALED)
+        if scale is not None and value is not None:
+            level = round(value * 10.0**-scale, 6) / factor
+    return level, top, bottom
 
 
 def _matches(found: str | None, wanted: str) -> bool:

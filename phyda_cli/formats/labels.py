@@ -6,6 +6,8 @@ there the parameter fixes the unit.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,9 @@ from phyda_cli.formats.judgement import FEWEST, Verdict, judge
 from phyda_cli.formats.units import UnitConversion, find_unit, udunits
 
 Array = NDArray[np.float64]
+
+_MESOSPHERE: Final = 100.0
+"""Levels that are all above this pressure [Pa] are not judged without heights."""
 
 
 def check_labels(contents: Contents) -> dict[str, Verdict]:
@@ -52,6 +57,8 @@ def _check_levels(contents: Contents, name: str, fields: list[FoundField]) -> No
         if field.variable in ("z", "gh"):
             means = np.array([_mean(plane) for plane in _by_level(contents, field)])
             heights = (means * field.unit.scale + field.unit.offset) / (GRAVITY if field.variable == "z" else 1.0)
+    if not np.isfinite(heights).any() and unit.scale * stored.max() < _MESOSPHERE:
+        return
     # Each level stands for a whole field of values.
     verdict = judge("pressure", np.repeat(stored, FEWEST), np.array(np.nan), unit, heights=np.repeat(heights, FEWEST))
     if verdict.credible is False and verdict.unit is not None:
