@@ -115,6 +115,8 @@ def _cycle(entry: Mapping[str, Any]) -> Cycle:
 
 
 def _time(text: str) -> np.datetime64:
+    if not text[:4].isdigit():  # NumPy takes words such as `now` for the wall clock
+        raise ValueError(f"{text!r} is no time")
     return np.datetime64(text.removesuffix("Z"), "ns")
 
 

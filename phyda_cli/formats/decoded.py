@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.entries import is_fill, report_numbers
+from phyda_cli.formats.cells import is_fill
+from phyda_cli.formats.entries import report_numbers
 from phyda_cli.observations.checks import QUANTITY_BOUNDS, check_bounds, reject_rows
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
 from phyda_cli.observations.table import Flag, Observations, Use, turned

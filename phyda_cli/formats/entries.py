@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
+from phyda_cli.formats.cells import Floats, Texts, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.columns import (
     MARK_COLUMNS,
     ODB_NUMBERS,
@@ -29,22 +30,15 @@ from phyda_cli.formats.columns import (
     pressure_scale,
     split_unit,
 )
+from phyda_cli.formats.table_times import times_of
 from phyda_cli.observations.checks import check_bounds, reject_rows
 from phyda_cli.observations.conversion import convert
 from phyda_cli.observations.table import Flag, Observations, Use, turned
-
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
 
 _logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\x1f"
 """Between a variable's name and its unit where both make one key; pandas may cut a text off at a NUL."""
-_EMPTY: Final = ("", "na", "n/a", "nan", "null", "none", "-", "m", "missing", "nat")
-_FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0)
-_FILL_SIZE: Final = 1e15
-_MOST_HOURS: Final = 1e5
-"""No observation is farther from its analysis [h]; greater numbers are no hours."""
 _CLEAR_HEIGHT: Final = 3000.0
 _HEIGHT_RATIO: Final = 0.4
 
@@ -97,7 +91,7 @@ def _roles(table: pd.DataFrame, label: str) -> dict[str, str]:
     for needed in ("latitude", "longitude"):
         if needed not in roles:
             raise BadDataError(f"{label}: no {needed} column (one of {', '.join(ROLES[needed])}); there are: {present}")
-    if not {"time", "date", "relative_hours"} & roles.keys():
+    if not ({"time", "date", "relative_hours"} & roles.keys() or {"year", "month", "day"} <= roles.keys()):
         raise BadDataError(f"{label}: no time column (one of {', '.join(ROLES['time'])}, date); there are: {present}")
     return roles
 
@@ -106,7 +100,7 @@ def _long_cells(table: pd.DataFrame, roles: dict[str, str]) -> _Cells:
     n = len(table)
 
     def column(role: str) -> Texts:
-        return _texts(table[roles[role]]) if role in roles else np.full(n, "", dtype=object)
+        return texts_of(table[roles[role]]) if role in roles else np.full(n, "", dtype=object)
 
     name = column("variable")
     if normalise(roles["variable"]) == "varno":
@@ -132,18 +126,18 @@ def _wide_cells(table: pd.DataFrame, roles: dict[str, str], label: str) -> _Cell
     columns = {normalise(str(column)): str(column) for column in table.columns}
     n = len(table)
     nothing = np.full(n, "", dtype=object)
-    marks = {name: _texts(table[columns[name]]) for name in MARK_COLUMNS if name in columns}
+    marks = {name: texts_of(table[columns[name]]) for name in MARK_COLUMNS if name in columns}
     parts: list[_Cells] = []
     filled = np.zeros(n, dtype=bool)
     for column, quantity in held.items():
-        value = _texts(table[column])
-        rows = np.flatnonzero(~_is_empty(value))
+        value = texts_of(table[column])
+        rows = np.flatnonzero(~is_empty(value))
         filled[rows] = True
-        error = _texts(table[columns[key]]) if (key := normalise(f"{column}_error")) in columns else nothing
+        error = texts_of(table[columns[key]]) if (key := normalise(f"{column}_error")) in columns else nothing
         judged = [mark for name, mark in marks.items() if quantity in (MARK_COLUMNS[name] or (quantity,))]
-        mark = _texts(table[roles["quality"]]) if "quality" in roles else nothing
+        mark = texts_of(table[roles["quality"]]) if "quality" in roles else nothing
         for other in judged:
-            mark = np.where(_numbers(other) > np.nan_to_num(_numbers(mark), nan=-1.0), other, mark)
+            mark = np.where(numbers(other) > np.nan_to_num(numbers(mark), nan=-1.0), other, mark)
         parts.append(
             _Cells(
                 rows,
@@ -174,25 +168,27 @@ def _build(
     n = rows.size
 
     def text(role: str) -> Texts:
-        return _texts(table[roles[role]])[rows] if role in roles else np.full(n, "", dtype=object)
+        return texts_of(table[roles[role]])[rows] if role in roles else np.full(n, "", dtype=object)
 
     latitude_text, longitude_text, error_text = text("latitude"), text("longitude"), cells.error
-    longitude = _numbers(longitude_text)
+    longitude = numbers(longitude_text)
     pressure, pressure_text = _pressure(table, roles, rows)
-    time, time_text = _times(table, roles, rows, label, reference_time)
+    unix = normalise(roles.get("time", "")) == UNIX_TIME
+    times, time_texts = times_of(table, roles, label, reference_time, unix=unix)
+    time, time_text = times[rows], time_texts[rows]
     # A table without any pressure can only hold what is measured at the surface.
     report = text("report") if "report" in roles or pressure_text is not None else np.full(n, "surface", dtype=object)
     result = Observations(
         variable=cells.name.copy(),
-        latitude=_numbers(latitude_text),
+        latitude=numbers(latitude_text),
         longitude=turned(longitude),
         pressure=pressure,
-        value=_numbers(cells.value),
-        error=_numbers(error_text),
+        value=numbers(cells.value),
+        error=numbers(error_text),
         time=time,
         station=text("station"),
         report=report,
-        elevation=_numbers(text("elevation")),
+        elevation=numbers(text("elevation")),
         use=_uses(text("use")),
         source=np.zeros(n, dtype=np.int64),
         row=rows + 1,
@@ -213,9 +209,9 @@ def _build(
         ("longitude", longitude_text, longitude),
     ):
         result = _reject_unread(result, name, texts, values, "a number")
-    result = _reject_unread(result, "time", time_text, np.where(np.isnat(time), np.nan, 0.0), "an ISO 8601 time")
+    result = _reject_unread(result, "time", time_text, np.where(np.isnat(time), np.nan, 0.0), "a time (ISO 8601)")
     if pressure_text is not None:
-        filled = ~_is_empty(pressure_text)
+        filled = ~is_empty(pressure_text)
         result = reject_rows(
             result,
             filled & ~np.isfinite(pressure),
@@ -228,7 +224,7 @@ def _build(
     given = error_text != ""
     bad_error = given & ~(np.isfinite(result.error) & (result.error > 0))
     result = reject_rows(result, bad_error, Flag.BOUNDS, lambda i: f"error {error_text[i]!r} is not a positive number")
-    marked = _numbers(cells.mark) > WORST_USED_MARK
+    marked = numbers(cells.mark) > WORST_USED_MARK
     result = reject_rows(
         result,
         marked,
@@ -240,7 +236,7 @@ def _build(
 
 def _reject_unread(observations: Observations, name: str, texts: Texts, values: Floats, kind: str) -> Observations:
     def describe(i: int) -> str:
-        return f"{name} is missing" if _is_empty(texts[i : i + 1])[0] else f"{name} {texts[i]!r} is not {kind}"
+        return f"{name} is missing" if is_empty(texts[i : i + 1])[0] else f"{name} {texts[i]!r} is not {kind}"
 
     return reject_rows(observations, ~np.isfinite(values), Flag.MISSING, describe)
 
@@ -292,46 +288,10 @@ def _pressure(table: pd.DataFrame, roles: dict[str, str], rows: NDArray[np.int64
     """Pressure [Pa] and its text; no text when the table has no such column."""
     for role, factor in (("pressure_pa", 1.0), ("pressure_hpa", 100.0), ("pressure", None)):
         if role in roles:
-            texts = _texts(table[roles[role]])[rows]
+            texts = texts_of(table[roles[role]])[rows]
             named = pressure_scale(roles[role])
-            return _numbers(texts) * (factor if factor is not None else named[1] if named else 1.0), texts
+            return numbers(texts) * (factor if factor is not None else named[1] if named else 1.0), texts
     return np.full(rows.size, np.nan), None
-
-
-def _times(
-    table: pd.DataFrame,
-    roles: dict[str, str],
-    rows: NDArray[np.int64],
-    label: str,
-    reference_time: np.datetime64 | None,
-) -> tuple[NDArray[np.datetime64], Texts]:
-    """Times (UTC) and their text. `date` and `time` together are YYYYMMDD (or ISO) and HHMMSS, as in ODB."""
-    if "time" in roles and "date" in roles:
-        day, clock = (pd.Series(_texts(table[roles[role]]), dtype=object) for role in ("date", "time"))
-        day = day.str.replace(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", regex=True)
-        clock = clock.where(~clock.str.fullmatch(r"\d+"), clock.str.zfill(6))
-        clock = clock.str.replace(r"^(\d\d)(\d\d)(\d\d)$", r"\1:\2:\3", regex=True)
-        texts = (day + "T" + clock).to_numpy(dtype=object)
-    elif "time" in roles or "date" in roles:
-        texts = _texts(table[roles.get("time") or roles["date"]])
-    else:
-        if reference_time is None:
-            raise BadDataError(f"{label}: {roles['relative_hours']} gives hours from the analysis; give its time")
-        texts = _texts(table[roles["relative_hours"]])[rows]
-        hours = _numbers(texts)
-        known = np.abs(hours) < _MOST_HOURS
-        nanoseconds = (np.where(known, hours, 0.0) * 3.6e12).round().astype("timedelta64[ns]")
-        moments = reference_time.astype("datetime64[ns]") + nanoseconds
-        return np.where(known, moments, np.datetime64("NaT", "ns")), texts
-    codes, distinct = pd.factorize(texts)
-    if normalise(roles.get("time", "")) == UNIX_TIME:
-        distinct = pd.to_datetime(pd.Series(_numbers(distinct)), unit="s", errors="coerce").astype(str).to_numpy()
-    parsed = pd.to_datetime(pd.Series(distinct, dtype=object), format="ISO8601", utc=True, errors="coerce")
-    seconds = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    # Nanoseconds hold the years 1678 to 2261; others would wrap around.
-    inside = (seconds > np.datetime64("1678-01-01")) & (seconds < np.datetime64("2262-01-01"))
-    moments = np.where(inside, seconds, np.datetime64("NaT", "us")).astype("datetime64[ns]")
-    return moments[codes][rows], texts[rows]
 
 
 def report_numbers(observations: Observations) -> NDArray[np.int64]:
@@ -344,30 +304,8 @@ def report_numbers(observations: Observations) -> NDArray[np.int64]:
     return np.asarray(numbers.to_numpy(dtype=np.int64), dtype=np.int64)
 
 
-def is_fill(values: Floats) -> NDArray[np.bool_]:
-    """Where numbers are what files write for a missing one."""
-    return np.asarray(np.isin(values, _FILL_VALUES) | (np.abs(values) >= _FILL_SIZE))
-
-
-def _texts(column: pd.Series[str]) -> Texts:
-    return np.asarray(column.str.strip().to_numpy(dtype=object))
-
-
 def _uses(texts: Texts) -> Texts:
     """Uses in lower case; a cell without one is to be assimilated."""
     codes, distinct = pd.factorize(texts)
     meant = np.array([str(text).casefold() or Use.ASSIMILATE.value for text in distinct], dtype=object)
     return meant[codes] if distinct.size else np.asarray(texts)
-
-
-def _numbers(texts: Texts) -> Floats:
-    """Numbers of texts; NaN where there is no number."""
-    if not np.any(texts != ""):
-        return np.full(texts.shape, np.nan)
-    return np.asarray(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64))
-
-
-def _is_empty(texts: Texts) -> NDArray[np.bool_]:
-    codes, distinct = pd.factorize(texts)
-    empty = np.array([str(text).casefold() in _EMPTY for text in distinct], dtype=bool)
-    return empty[codes] if distinct.size else np.zeros(texts.shape, dtype=bool)

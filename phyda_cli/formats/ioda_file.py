@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.table_times import moments
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -141,16 +142,15 @@ class IodaFile:
     def _moments(self, variable: Any, name: str) -> NDArray[np.datetime64]:
         if self.is_text(variable):
             codes, distinct = pd.factorize(self.texts(variable, name))
-            parsed = pd.to_datetime(pd.Series(distinct, dtype=object), format="ISO8601", utc=True, errors="coerce")
-            return _in_range(parsed.dt.tz_localize(None).to_numpy().astype("datetime64[us]"))[codes]
+            return moments(np.asarray(distinct, dtype=object))[codes]
         units = self.units(variable)
         match = _SINCE.fullmatch(units)
         unit = match["unit"].casefold() if match else ""
         length = _SECONDS_OF_DAY if unit in ("day", "days", "d") else _SECONDS.get(unit, _SECONDS.get(unit.rstrip("s")))
-        epoch = pd.to_datetime(match["moment"], utc=True, errors="coerce") if match else pd.NaT
-        if length is None or pd.isna(epoch):
+        epoch = moments(np.array([match["moment"] if match else ""], dtype=object))[0]
+        if length is None or np.isnat(epoch):
             raise BadDataError(f"{self.label}: {name} has units {units!r}, expected seconds since a moment")
-        return self._after(epoch.tz_localize(None).to_datetime64(), length, *self.numbers(variable, name))
+        return self._after(epoch, length, *self.numbers(variable, name))
 
     def _from_reference(self, variable: Any, name: str) -> NDArray[np.datetime64]:
         stamp = str(getattr(self._dataset, "date_time", ""))
@@ -168,9 +168,9 @@ class IodaFile:
         return _in_range(np.where(known, epoch.astype("datetime64[us]") + age, np.datetime64("NaT", "us")))
 
 
-def _in_range(moments: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
-    inside = (moments > _FIRST) & (moments < _LAST)
-    return np.where(inside, moments, np.datetime64("NaT", "us")).astype("datetime64[ns]")
+def _in_range(times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    inside = (times > _FIRST) & (times < _LAST)
+    return np.where(inside, times, np.datetime64("NaT", "us")).astype("datetime64[ns]")
 
 
 def _missing(values: NDArray[Any], variable: Any) -> Mask:

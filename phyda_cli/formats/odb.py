@@ -31,9 +31,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
+from phyda_cli.formats.cells import is_fill
 from phyda_cli.formats.columns import ODB_NUMBERS
 from phyda_cli.formats.decoded import finished, numbered, reject_unplaced
-from phyda_cli.formats.entries import is_fill
 from phyda_cli.observations.checks import reject_rows
 from phyda_cli.observations.table import Flag, Observations
 

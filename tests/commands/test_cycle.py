@@ -9,6 +9,8 @@ import pytest
 import xarray as xr
 
 from phyda_cli.cli import main
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.carry import FORMAT, VERSION, read_carry
 from phyda_cli.formats.feedback import read_feedback
 from phyda_cli.observations.history import keys, was_used
 from phyda_cli.observations.table import Flag
@@ -200,3 +202,11 @@ def test_the_configuration_is_an_input(tmp_path, capsys):
     assert main(["assimilate", "--config", str(config), "--out", str(config), "--overwrite"]) != 0
     assert "run.toml: is an input" in capsys.readouterr().err
     assert config.read_text(encoding="utf-8") == content
+
+
+def test_a_word_in_a_carry_file_is_no_time(tmp_path):
+    path = tmp_path / "carry.json"
+    cycle = {"valid_time": "now", "background_error_scale": 1.0, "used": []}
+    path.write_text(json.dumps({"format": FORMAT, "version": VERSION, "method": "oi", "cycles": [cycle]}))
+    with pytest.raises(BadDataError, match="'now' is no time"):
+        read_carry(path, method="oi", time=np.datetime64("2030-01-01"))

@@ -105,6 +105,27 @@ def test_times(tmp_path, values, units, expected):
     assert table.time.astype("datetime64[s]").astype(str).tolist() == expected
 
 
+@pytest.mark.parametrize("hours", [1.13, 2.01])
+def test_fractions_of_hours_are_rounded_to_microseconds(tmp_path, hours):
+    """In floating point 1.13 h and 2.01 h are just under 4068 s and 7236 s."""
+    given = {"MetaData": metadata(1, dateTime=None), "ObsValue": {"airTemperature": [250.0]}}
+    path = write(tmp_path / "obs.nc4", given, attributes={"date_time": "2020030100"})
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset["MetaData"].createVariable("time", "f8", ("Location",))[:] = hours
+    expected = {1.13: "2020-03-01T01:07:48.000000000", 2.01: "2020-03-01T02:00:36.000000000"}[hours]
+    assert str(read_observations(path).time[0]) == expected
+
+
+def test_words_are_no_times(tmp_path):
+    given = metadata(2, dateTime=np.array(["2020-03-01T12:00:00Z", "now"], dtype=object))
+    table = read(tmp_path, {"MetaData": given, "ObsValue": {"airTemperature": [250.0, 251.0]}})
+    assert np.isnat(table.time).tolist() == [False, True]
+    given = metadata(1, dateTime=np.array([60.0]))
+    about = {"MetaData/dateTime": "seconds since today"}
+    with pytest.raises(BadDataError, match="seconds since a moment"):
+        read(tmp_path, {"MetaData": given, "ObsValue": {"airTemperature": [250.0]}}, units=about)
+
+
 def test_the_old_name_of_a_time_in_text(tmp_path):
     given = metadata(1, dateTime=None, datetime=np.array(["2020-03-01T12:00:00Z"], dtype=object))
     table = read(tmp_path, {"MetaData": given, "ObsValue": {"air_temperature": [250.0]}})

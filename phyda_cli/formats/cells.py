@@ -1,0 +1,43 @@
+"""Cells of text: which are empty, and which are numbers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Texts = NDArray[np.object_]
+Mask = NDArray[np.bool_]
+
+_EMPTY: Final = frozenset(
+    ("", "na", "n/a", "nan", "null", "none", "-", "--", "---", "m", "mm", "missing", "nat", "<na>", "#n/a", "?", ".")
+)
+_FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0)
+_FILL_SIZE: Final = 1e15
+
+
+def texts_of(column: pd.Series[str]) -> Texts:
+    """A column's cells without the blanks around them."""
+    return np.asarray(column.str.strip().to_numpy(dtype=object))
+
+
+def numbers(texts: Texts) -> Floats:
+    """Numbers of texts; NaN where there is no number."""
+    if not np.any(texts != ""):
+        return np.full(texts.shape, np.nan)
+    return np.asarray(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64))
+
+
+def is_empty(texts: Texts) -> Mask:
+    """Where cells are empty, or say with a word that there is nothing."""
+    codes, distinct = pd.factorize(texts)
+    empty = np.array([str(text).casefold() in _EMPTY for text in distinct], dtype=bool)
+    return empty[codes] if distinct.size else np.zeros(texts.shape, dtype=bool)
+
+
+def is_fill(values: Floats) -> Mask:
+    """Where numbers are what files write for a missing one."""
+    return np.asarray(np.isin(values, _FILL_VALUES) | (np.abs(values) >= _FILL_SIZE))
