@@ -209,7 +209,7 @@ def _build(
         ("longitude", longitude_text, longitude),
     ):
         result = _reject_unread(result, name, texts, values, "a number")
-    result = _reject_unread(result, "time", time_text, np.where(np.isnat(time), np.nan, 0.0), "a time (ISO 8601)")
+    result = _reject_unread(result, "time", time_text, np.where(np.isnat(time), np.nan, 0.0), "an ISO 8601 time")
     if pressure_text is not None:
         filled = ~is_empty(pressure_text)
         result = reject_rows(
