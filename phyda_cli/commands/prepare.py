@@ -60,7 +60,7 @@ def prepare(
 
     Its material is either --analysis and --forecast files or a simulation (--simulate).
     """
-    from phyda_cli.commands.targets import check_inputs, check_outputs
+    from phyda_cli.commands.targets import check_inputs, check_not_inside, check_outputs
     from phyda_cli.errors import CannotWriteError, UsageError
     from phyda_cli.preparation.build import build_store
 
@@ -70,6 +70,7 @@ def prepare(
     if (validation_year is None) != (test_year is None):
         raise UsageError("give --validation-year and --test-year together, or neither")
     check_inputs(files)
+    check_not_inside(files, output, "--out")
     if background_error is not None:
         check_outputs({"--background-error": background_error}, files, overwrite=overwrite)
     if output.exists() and not overwrite:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import glob
 import logging
 import os
+import re
 import secrets
 import stat
 import time
@@ -34,6 +34,11 @@ _LONGEST_PAUSE: Final = 1.0
 """Between two looks at a lock that is waited for [s]."""
 LOCK_HINT: Final = "this file system gives no locks (NFS without lockd?): set HDF5_USE_FILE_LOCKING=FALSE"
 
+_TEMPORARY: Final = re.compile(rb"\..+\.partial-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
+"""The names of temporaries, as `_temporary` makes them."""
+_RESERVED: Final = re.compile(rb"\..+\.(partial-.*|lock)", re.DOTALL)
+"""Names that are phyda's own: temporaries, locks, and whatever may be taken for one."""
+
 _unfinished: Final[set[Path]] = set()
 """What this process has made and must not leave behind: a signal may come between two statements."""
 
@@ -47,6 +52,8 @@ def check_target(path: Path, *, overwrite: bool) -> Path:
     not writable. Call it before any expensive work; `atomic_path` calls it again.
     """
     target = Path(os.path.realpath(path))
+    if is_reserved(path):
+        raise CannotWriteError(f"{path}: names of this form are those of phyda's own temporaries; choose another name")
     if target.is_dir():
         raise CannotWriteError(f"{path}: is a directory; name a file")
     if target.exists() and not target.is_file():
@@ -57,7 +64,20 @@ def check_target(path: Path, *, overwrite: bool) -> Path:
         raise CannotWriteError(f"{path}: the directory {target.parent} does not exist; create it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise CannotWriteError(f"{path}: no permission to write in {target.parent}")
+    if target.exists() and not _may_replace(target):
+        raise CannotWriteError(f"{path}: belongs to another user, whose files in {target.parent} only they may replace")
     return target
+
+
+def _may_replace(target: Path) -> bool:
+    """Whether the sticky bit of the directory (as that of /tmp) lets this user replace the file."""
+    place = target.parent.stat()
+    return not place.st_mode & stat.S_ISVTX or os.geteuid() in (0, place.st_uid, target.stat().st_uid)
+
+
+def is_reserved(path: Path) -> bool:
+    """Whether a path, or the file that it links to, has a name of phyda's temporaries and locks (`.NAME.lock`, …)."""
+    return any(_RESERVED.fullmatch(os.fsencode(name.name)) for name in (path, Path(os.path.realpath(path))))
 
 
 @contextlib.contextmanager
@@ -68,7 +88,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     that it replaces. Raises CannotWriteError as `check_target` does, and when the storage gives out.
     """
     target = check_target(path, overwrite=overwrite)
-    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{target.suffix}")
+    temporary = _temporary(target)
     _unfinished.add(temporary)
     try:
         _create(temporary, like=target)
@@ -114,12 +134,12 @@ def output_lock(path: Path, *, until: float | None = None) -> Iterator[None]:
         pause = min(2 * pause, _LONGEST_PAUSE)
     try:
         if locks_work(lock):
-            for stale in target.parent.glob(glob.escape(_prefix(target)) + "*"):
-                stale.unlink(missing_ok=True)
+            _remove_leftovers(target)
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # that of another user, who may remove it
+                lock.unlink(missing_ok=True)
             _unfinished.discard(lock)
     finally:
         os.close(descriptor)
@@ -147,17 +167,46 @@ def locks_work(path: Path) -> bool:
     return True
 
 
+def _temporary(target: Path) -> Path:
+    """A new name beside the target, with its suffix."""
+    return target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}{target.suffix}")
+
+
 def _prefix(target: Path) -> str:
     return f".{target.name}.partial-"
 
 
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed runs for this target have left: regular files of this user, of one name, that name theirs.
+
+    What cannot be removed stays; it harms nobody.
+    """
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            if not entry.name.startswith(_prefix(target)) or not _TEMPORARY.fullmatch(os.fsencode(entry.name)):
+                continue
+            about = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and about.st_nlink == 1:
+                Path(entry.path).unlink(missing_ok=True)
+
+
 def _try(lock: Path, path: Path) -> int | None:
     """Try the lock: its descriptor, or None while another process holds it."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        try:
+            descriptor = os.open(lock, flags | os.O_CREAT | os.O_RDWR, 0o666)
+        except PermissionError:  # that of another user: it can be held all the same
+            descriptor = os.open(lock, flags | os.O_RDONLY)
     except OSError as error:
+        if os.path.lexists(lock):
+            remedy = "have its owner remove it, or choose another place"
+            raise CannotWriteError(f"{path}: {lock} is in the way ({error.strerror}); {remedy}") from error
         raise CannotWriteError(f"{path}: {error.strerror}; free space or choose another place") from error
     try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_size:
+            raise CannotWriteError(f"{path}: {lock} is in the way: not a lock of phyda, which is empty; move it away")
         if _take(descriptor, lock):
             _unfinished.add(lock)
             taken, descriptor = descriptor, -1
