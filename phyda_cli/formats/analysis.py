@@ -96,6 +96,9 @@ def write_members(
     labels = background.member_numbers[:count] or tuple(range(count))
     names = list(_places(background))
     title = "Analysis members: samples of the state of the atmosphere, given background and observations"
+    if background.folding is not None:
+        _write_folded_members(path, background, members, labels, title, attributes, overwrite=overwrite)
+        return
     with atomic_path(path, overwrite=overwrite) as temporary:
         for number, member in enumerate(members):
             _require_finite(path, member, f"member {number}")
@@ -109,6 +112,30 @@ def write_members(
             with netCDF4.Dataset(temporary, "a") as file:
                 for name in names:
                     file[name][0, number] = fields[name].values
+
+
+def _write_folded_members(
+    path: Path,
+    background: Background,
+    members: Iterable[State],
+    labels: tuple[int, ...],
+    title: str,
+    attributes: Mapping[str, str],
+    *,
+    overwrite: bool,
+) -> None:
+    """Members of a background that folds its fields, all of them in memory."""
+    fields = []
+    own = background
+    for number, member in enumerate(members):
+        _require_finite(path, member, f"member {number}")
+        own = background if background.member is None else background.one_member(number)
+        names = list(_places(background))
+        fields.append(_describe(restore(own, member)[names].drop_vars(MEMBER_NAMES, errors="ignore"), own))
+    about = {"standard_name": "realization", "long_name": "member", "units": "1"}
+    axis = xr.Variable(MEMBER, np.array(labels, np.int32), about)
+    dataset = xr.concat(fields, dim=MEMBER, coords="minimal", compat="override", combine_attrs="override")
+    _write(path, dataset.assign_coords({MEMBER: axis}), own, title, attributes, overwrite=overwrite)
 
 
 def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
@@ -232,7 +259,7 @@ def _finish(dataset: xr.Dataset, background: Background, title: str, attributes:
     """The dataset with its coordinates and global attributes."""
     dataset = _with_coordinates(dataset, background)
     dataset.attrs = _global_attributes(dataset, background, title, attributes)
-    return dataset
+    return dataset if background.folding is None else background.folding.fold(dataset)
 
 
 def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset:

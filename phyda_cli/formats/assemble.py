@@ -81,6 +81,7 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
         sources,
         (*contents.notes, *planes.notes, *planes.counted(), *unread),
         {key: planes.counts[key] for key in (NEGATIVE_HUMIDITY, MISSING_BELOW_GROUND)},
+        contents.folding,
     )
 
 

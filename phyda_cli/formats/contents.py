@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.grid import Orientation, orient
+from phyda_cli.formats.folding import Folding
 from phyda_cli.formats.units import UnitConversion
 
 Array = NDArray[np.float64]
@@ -53,7 +54,7 @@ class Contents:
 
     dataset: every variable, in the file's own axes and units, decoded, in memory.
     time: valid time, None when the file does not tell. selected: the keys of `select` that the file knew.
-    notes: what was inferred or left out, one sentence each, for the log.
+    notes: what was inferred or left out, one sentence each, for the log. folding: how the file folds its fields.
     """
 
     dataset: xr.Dataset
@@ -65,6 +66,7 @@ class Contents:
     source: str
     selected: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    folding: Folding | None = None
 
 
 def format_time(time: np.datetime64) -> str:

@@ -17,6 +17,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.grid import Orientation
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.formats.contents import format_time
+from phyda_cli.formats.folding import Folding
 
 
 class Conversion(Enum):
@@ -53,6 +54,7 @@ class Background:
     orientation: from the dataset's axes to the canonical grid.
     layout: for every channel its field. companions: further fields of the same quantity (r beside q), kept consistent.
     latitude, longitude, member: names of dimensions. sources: the files. notes: what the log should say.
+    folding: how the file folds plain fields into its own layout; None when it does not.
     counts: how many values were changed on the way in, by kind. Where the dataset has NaN, below the ground, the state
         is extended from above (`fields.below_ground`).
     """
@@ -68,6 +70,7 @@ class Background:
     sources: tuple[str, ...]
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    folding: Folding | None = None
 
     @property
     def member_numbers(self) -> tuple[int, ...]:

@@ -35,6 +35,10 @@ def _join(first: Contents, second: Contents) -> Contents:
             f"{both}: valid at different times, {format_time(first.time)} and {format_time(second.time)}; "
             "choose one with --time"
         )
+    if first.folding is not None or second.folding is not None:
+        raise BadDataError(
+            f"{both}: fields along an axis of points or names cannot be merged with others; give one file"
+        )
     incoming = _turn(_rename(first, second), first, both)
     for name in sorted(set(incoming.dataset.variables) & set(first.dataset.variables), key=str):
         known = name in {field.name for field in (*incoming.fields, *first.fields)}

@@ -21,6 +21,7 @@ from phyda_cli.formats.atomic import LOCK_HINT, locks_work
 from phyda_cli.formats.cf_time import decode_times
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
+from phyda_cli.formats.folding import unfold
 from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.members import MemberChoice, member_index
 from phyda_cli.formats.netcdf_fields import find_fields, pressures
@@ -53,6 +54,7 @@ def read_netcdf(
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
         opened = _without_spreads(opened, source, notes)
+        opened, folding = unfold(opened, source)
         latitude, longitude = _horizontal(opened, source)
         global_orientation(opened[latitude].values, opened[longitude].values, source)
         dataset, selected = select_indices(opened, select, source)
@@ -80,7 +82,10 @@ def read_netcdf(
             raise BadDataError(
                 f"{source}: variable {field.name!r} has no axis {member_dim!r}, others have; choose one with --member"
             )
-    return Contents(dataset, latitude, longitude, member_dim, valid, fields, source, selected, (*notes, *found))
+    notes += found
+    return Contents(
+        dataset, latitude, longitude, member_dim, valid, fields, source, selected, tuple(notes), folding=folding
+    )
 
 
 def netcdf_fields(path: Path, kind: FileFormat) -> frozenset[object]:
