@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.observations.checks import reject_rows
+from phyda_cli.observations.crowded_duplicates import Rows, Tolerances, greedy
 from phyda_cli.observations.groups import codes
 from phyda_cli.observations.settings import Duplicates
 from phyda_cli.observations.table import Flag, Observations
@@ -31,6 +32,8 @@ _SAME_VALUE: Final = 0.05
 _SAME_PRESSURE: Final = 0.002
 _SAME_TIME: Final = np.timedelta64(1, "m")
 _ROUNDING: Final = 1e-9
+_LONGEST: Final = 24
+"""Rows near in pressure and time that each is compared with; a place with more is crowded."""
 _DEFAULT: Final = Duplicates()
 
 
@@ -41,7 +44,11 @@ def check_duplicates(observations: Observations, time: np.datetime64, settings: 
         return observations
     table = observations.take(rows)
     preference = _preference(table, time)
-    better = _resolve(*_pairs(table, settings), preference)
+    first, second, crowded = _pairs(table, settings)
+    better = _resolve(first, second, preference)
+    if crowded.size:
+        own = greedy(_compared(table.take(crowded), preference[crowded]), _tolerances(settings))
+        better[crowded] = np.where(own >= 0, crowded[own], -1)
     mask = np.zeros(len(observations), dtype=bool)
     mask[rows[better >= 0]] = True
     kept = np.full(len(observations), -1, dtype=np.int64)
@@ -79,28 +86,57 @@ def _preference(table: Observations, time: np.datetime64) -> Integers:
     return rank
 
 
-def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integers]:
-    """All pairs of duplicates.
+def _compared(table: Observations, preference: Integers) -> Rows:
+    """The columns by which rows are compared."""
+    return Rows(
+        variable=codes(table.variable),
+        station=codes(table.station),
+        named=table.station.astype(str) != "",
+        latitude=table.latitude,
+        longitude=np.mod(table.longitude, 360.0),
+        pressure=np.nan_to_num(table.pressure, nan=-1.0),
+        time=table.time.astype("datetime64[ns]").astype(np.int64),
+        value=table.value,
+        error=np.nan_to_num(table.error),
+        rank=preference,
+    )
+
+
+def _tolerances(settings: Duplicates) -> Tolerances:
+    return Tolerances(
+        degrees=settings.degrees,
+        pressure=100.0 * settings.hpa,
+        pressure_part=_SAME_PRESSURE,
+        time=round(60e9 * settings.minutes),
+        unnamed_time=int(_SAME_TIME / np.timedelta64(1, "ns")),
+        value_part=_SAME_VALUE,
+        rounding=_ROUNDING,
+    )
+
+
+def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integers, Integers]:
+    """All pairs of duplicates, but for those among crowded rows; and these.
 
     Places are sorted into cells of twice the tolerance, in four layouts shifted by half a cell, so that any two rows
     within the tolerance share a cell in at least one. Within a cell and variable rows are ordered by pressure and time
     and compared with the next, the next but one and so on, until none of them is near enough in pressure or, at the
-    same pressure, in time.
+    same pressure, in time. Rows that still have company after `_LONGEST` steps are crowded, and so are all that share
+    a cell with a crowded row in any layout: no pair joins a crowded row and another one.
     """
-    variable = codes(table.variable)
-    station = codes(table.station)
-    named = table.station.astype(str) != ""
-    pressure = np.nan_to_num(table.pressure, nan=-1.0)
-    longitude = np.mod(table.longitude, 360.0)
-    value, error = table.value, np.nan_to_num(table.error)
+    variable, station, named, latitude, longitude, pressure, _, value, error, _ = _compared(
+        table, np.arange(len(table))
+    )
     reach = np.timedelta64(round(60e9 * settings.minutes), "ns")
     around = max(1, int(180.0 / settings.degrees))
     cell = 360.0 / around
     found: list[Integers] = []
+    layouts: list[Integers] = []
+    crowded = np.zeros(len(table), dtype=bool)
     for south, west in product((0.0, 0.5), repeat=2):
-        row = np.floor((table.latitude + 90.0) / cell + south).astype(np.int64)
+        row = np.floor((latitude + 90.0) / cell + south).astype(np.int64)
         column = np.mod(np.floor(longitude / cell + west).astype(np.int64), around)
         bucket = (row * around + column) * (int(variable.max()) + 1) + variable
+        layouts.append(bucket)
         order = np.lexsort((table.time.astype(np.int64), pressure, bucket))
         bucket, sorted_pressure, sorted_time = bucket[order], pressure[order], table.time[order]
         for step in range(1, order.size):
@@ -110,10 +146,14 @@ def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integer
             if not near.any():
                 break
             first, second = order[:-step][near], order[step:][near]
+            if step > _LONGEST:
+                crowded[first] = True
+                crowded[second] = True
+                break
             gap = np.abs(longitude[first] - longitude[second])
             apart = np.abs(table.time[first] - table.time[second])
             same = (
-                (np.abs(table.latitude[first] - table.latitude[second]) <= settings.degrees + _ROUNDING)
+                (np.abs(latitude[first] - latitude[second]) <= settings.degrees + _ROUNDING)
                 & (np.minimum(gap, 360.0 - gap) <= settings.degrees + _ROUNDING)
                 & (apart <= reach)
                 & (np.abs(pressure[first] - pressure[second]) <= _SAME_PRESSURE * np.abs(pressure[first]) + _ROUNDING)
@@ -125,7 +165,21 @@ def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integer
             )
             found.append(np.stack([first[same], second[same]]))
     pairs = np.concatenate(found, axis=1) if found else np.empty((2, 0), dtype=np.int64)
-    return pairs[0], pairs[1]
+    crowded = _with_neighbours(crowded, layouts)
+    apart_from_crowds = ~crowded[pairs[0]]
+    return pairs[0][apart_from_crowds], pairs[1][apart_from_crowds], np.flatnonzero(crowded)
+
+
+def _with_neighbours(mask: NDArray[np.bool_], layouts: list[Integers]) -> NDArray[np.bool_]:
+    """The rows of a mask, and all that are joined to them by shared cells in any of the layouts."""
+    while mask.any():
+        wider = mask
+        for bucket in layouts:
+            wider = wider | np.isin(bucket, np.unique(bucket[wider]))
+        if np.array_equal(wider, mask):
+            break
+        mask = wider
+    return mask
 
 
 def _resolve(first: Integers, second: Integers, preference: Integers) -> Integers:
