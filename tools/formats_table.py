@@ -1,4 +1,4 @@
-"""Write docs/formats.md: what phyda makes of every grid file under a directory of cases.
+"""Write the tables of docs/formats.md: what phyda makes of every grid file under a directory of cases.
 
     python tools/formats_table.py CASES docs/formats.md
 
@@ -17,30 +17,8 @@ from phyda_cli.errors import PhydaError
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.layout import Background
 
-HEAD = """# Background formats
-
-`phyda` reads backgrounds from GRIB 1 and 2, NetCDF (classic and NetCDF-4) and, with the extra `store`, Zarr. The
-format is told by the first bytes, never by the suffix. What is read:
-
-- **Grid**: global regular latitude-longitude and regular Gaussian grids, in any orientation, 0…360 or −180…180, with
-  or without poles and duplicate meridian. Regional, projected, reduced and spectral grids are refused, with the reason.
-- **Levels**: pressure levels, in hPa or Pa (by the unit attribute; without one by size, and the log says so), in any
-  order, also as a scalar coordinate; and the single-level variables of the table in `phyda_cli/fields/variables.py`.
-- **Humidity and height**: relative humidity and dew point become specific humidity, and geopotential height becomes
-  geopotential; the analysis is written back in the file's own quantities (`phyda_cli/fields/thermodynamics.py`).
-- **Units**: the closed table in `phyda_cli/formats/units.py`. A missing unit is inferred only when exactly one makes
-  the numbers credible; an unknown one, or one that makes them incredible, is refused.
-- **Time and member**: `--time` and `--member` choose; without a choice a single valid time is needed, and all members
-  are kept. `--select NAME=VALUE` chooses by a NetCDF dimension (`month=1`) or a GRIB key (`dataType=an`). In a file
-  that tells no valid time, or whose time axis `--select` indexes, `--time` says what the field stands for.
-- **Everything else** in the file is passed through unchanged.
-
-## Real files
-
-Verdicts of `tools/formats_table.py` on public sample files. "Refused" shows the message that the command prints.
-
-"""
-
+HEADING = "## Real files\n"
+"""The heading under which the tables stand."""
 
 OBSERVATIONS = "# Observation formats"
 """The heading of the part of the document that `tools/obs_formats_table.py` serves."""
@@ -56,7 +34,7 @@ def verdict(path: Path) -> tuple[str, str]:
         except PhydaError as error:
             message = str(error).replace(f"{path}: ", "").replace(str(path), path.name)
             several = re.search(r"choose one with --time: (\S+)Z", message)
-            axis = re.search(r"choose one with --select (\w+)=(\w+)", message)
+            axis = re.search(r"choose one with --select (\w+)=([\w.]+)", message)
             if several and time is None:
                 time = np.datetime64(several[1])
             elif axis and axis[1] not in choice:
@@ -91,9 +69,12 @@ def _describe(background: Background) -> str:
 
 
 def main(cases: Path, target: Path) -> None:
-    """Write the table of every file in `cases/grid_*` to `target`; what stands there on observations stays."""
-    _, heading, observations = target.read_text().partition(OBSERVATIONS) if target.exists() else ("", "", "")
-    lines = [HEAD]
+    """Write the table of every file in `cases/grid_*` into `target`; what stands there before and after them stays."""
+    text = target.read_text()
+    before, _, after = text.partition(HEADING)
+    says, _, _ = after.partition("### ")
+    _, heading, observations = text.partition(OBSERVATIONS)
+    lines = [before + HEADING + says.rstrip("\n"), ""]
     for folder in sorted(cases.glob("grid_*")):
         lines += [f"### {folder.name}", "", "| file | options | verdict |", "|---|---|---|"]
         for path in sorted(folder.iterdir()):
