@@ -195,22 +195,21 @@ def test_no_room(inputs, capsys, option, room):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert code == 73, line
-    after = inputs.listing()
-    after.pop("extra", None)  # an output that was done before the disk was full may stay
-    assert after == before
+    assert inputs.listing() == before
 
 
 FULL = """
 set -eu
 mount -t tmpfs -o size=256k tmpfs "$1"
 printf old > "$1/a.nc"
-head -c 200k /dev/zero > "$1/filler"
+printf "old feedback" > "$1/f.nc"
+head -c ${FILL}k /dev/zero > "$1/filler"
 shift
 set +e
 "$@"
 echo "code $?"
 ls -A "$0"
-cat "$0/a.nc"
+cat "$0/a.nc" "$0/f.nc"
 """
 READ_ONLY = FULL.replace("shift\n", 'mount -o remount,ro "$1"\nshift\n')
 
@@ -223,21 +222,29 @@ def can_mount() -> bool:
 
 
 @pytest.mark.parametrize(
-    ("script", "message"), [(FULL, "is the disk full?|No space left"), (READ_ONLY, "no permission")]
+    ("script", "fill", "message"),
+    [
+        (FULL, 200, "is the disk full?|No space left"),
+        (FULL, 120, "is the disk full?|No space left"),
+        (READ_ONLY, 0, "no permission"),
+    ],
 )
-def test_a_disk_that_is_full_or_read_only(inputs, script, message):
+def test_a_disk_that_is_full_or_read_only(inputs, script, fill, message):
+    """With room for the feedback and not for the analysis, neither is replaced, and no carry file begins."""
     if not can_mount():
         pytest.skip("needs to mount a small disk")
     disk = inputs.place / "disk"
     disk.mkdir()
-    words = [sys.executable, "-m", "phyda_cli", *inputs.words(out=disk / "a.nc", members=8)]
+    outputs = {"out": disk / "a.nc", "feedback": disk / "f.nc", "carry": disk / "carry.json"}
+    words = [sys.executable, "-m", "phyda_cli", *inputs.words(**outputs, members=8), "--carry-new"]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script, str(disk), str(disk), *words],
-        capture_output=True, text=True, check=False, cwd=ROOT, env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "FILL": str(fill)},
     )  # fmt: skip
     if "code" not in done.stdout:
         pytest.skip(f"cannot mount: {done.stderr}")
-    assert done.stdout == "code 73\na.nc\nfiller\nold"
+    assert done.stdout == "code 73\na.nc\nf.nc\nfiller\noldold feedback"
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
     assert len(errors) == 1
     assert any(part in errors[0] for part in message.split("|"))

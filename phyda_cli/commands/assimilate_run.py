@@ -37,6 +37,7 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
     from phyda_cli.assimilation import assimilate as analyse
     from phyda_cli.commands.cycle import begin_cycle
     from phyda_cli.commands.methods import background_for, error_scale, make_method
+    from phyda_cli.formats.atomic import together
     from phyda_cli.formats.background import read_background
     from phyda_cli.formats.layout import describe
     from phyda_cli.formats.orography import orography
@@ -97,7 +98,8 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
             float(analysis.log.get("gradient_reduction", float("nan"))),
         )
     _check_use(settings, analysis)
-    _write(settings, background, analysis, weights, carried)
+    with together():
+        _write(settings, background, analysis, weights, carried)
     return {
         "status": "ok",
         "dry_run": settings.dry_run,

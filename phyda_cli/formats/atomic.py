@@ -2,7 +2,8 @@
 
 The bytes go to a hidden temporary in the directory of the target, are made durable (fsync of the file), take the
 target's name in one step (`os.replace`) and the name is made durable (fsync of the directory). Whatever ends the
-process before that step leaves the old file as it was. SIGINT and SIGTERM reach this code as exceptions.
+process before that step leaves the old file as it was. SIGINT and SIGTERM reach this code as exceptions. Several
+outputs of one run take their names together, as its last step, or none does (`together`).
 
 One run holds an output at a time (`output_lock`); a file system without locks is said, once, and gone on with, since
 the replacement is safe without them.
@@ -20,6 +21,8 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +33,8 @@ _STORAGE_ERRORS: Final = frozenset(
 )
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 """What flock gives where the file system, such as NFS without its lock service, has no locks."""
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
+"""What link gives on file systems without hard links, such as exFAT."""
 _LONGEST_PAUSE: Final = 1.0
 """Between two looks at a lock that is waited for [s]."""
 LOCK_HINT: Final = "this file system gives no locks (NFS without lockd?): set HDF5_USE_FILE_LOCKING=FALSE"
@@ -84,19 +89,121 @@ def is_reserved(path: Path) -> bool:
 def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a temporary path to write to; on a clean end it becomes `path`, on any exception it is removed.
 
-    The temporary exists (empty) and keeps the suffix; the result has mode 0666 less the umask, or the mode of the file
-    that it replaces. Raises CannotWriteError as `check_target` does, and when the storage gives out.
+    Inside `together` it becomes `path` at the end of that. The temporary exists (empty) and keeps the suffix; the
+    result has mode 0666 less the umask, or the mode of the file that it replaces. Raises CannotWriteError as
+    `check_target` does, and when the storage gives out.
     """
     target = check_target(path, overwrite=overwrite)
     temporary = _temporary(target)
+    group = _group.get()
     _unfinished.add(temporary)
+    kept = False
     try:
-        _create(temporary, like=target)
-        yield temporary
-        _sync(temporary)
-        check_target(path, overwrite=overwrite)
-        os.replace(temporary, target)
-        _sync(target.parent)
+        with _storage_errors(path, temporary, target):
+            _create(temporary, like=target)
+            yield temporary
+            _sync(temporary)
+        written = _Written(path, target, temporary, overwrite)
+        if group is None:
+            _put_in_place([written])
+        else:
+            group.append(written)
+            kept = True
+    finally:
+        if not kept:
+            _discard(temporary)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Make all outputs written inside take their names at the end, in their order; on any exception none does.
+
+    When one cannot be given its name, those before it are taken back: the old files are as they were. Only an end
+    without warning (`kill -9`, a power cut) between two of the names can leave some old beside some new.
+    """
+    written: list[_Written] = []
+    token = _group.set(written)
+    try:
+        yield
+        _put_in_place(written)
+    finally:
+        _group.reset(token)
+        for output in written:
+            _discard(output.temporary)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """An output that is durable under the name of its temporary. path: as the user names it."""
+
+    path: Path
+    target: Path
+    temporary: Path
+    overwrite: bool
+
+
+_group: Final[ContextVar[list[_Written] | None]] = ContextVar("outputs that stand or fall together", default=None)
+
+
+def _put_in_place(written: list[_Written]) -> None:
+    """Give the outputs their names, all or none."""
+    for output in written:
+        check_target(output.path, overwrite=output.overwrite)
+    old: dict[Path, Path | None] = {}
+    """Target → the old file under another name; None where there was none."""
+    try:
+        for output in written:
+            with _storage_errors(output.path, output.temporary, output.target):
+                if len(written) > 1:  # of one alone the replacement is all or nothing by itself
+                    old[output.target] = aside = _temporary(output.target) if output.target.exists() else None
+                    if aside is not None:
+                        _set_aside(output.target, aside)
+                os.replace(output.temporary, output.target)
+        for output in written:
+            with _storage_errors(output.path, output.temporary, output.target):
+                _sync(output.target.parent)
+    except BaseException:
+        for output in reversed(written):
+            if output.target in old:
+                _take_back(output, old[output.target])
+        raise
+    for aside in old.values():
+        if aside is not None:
+            _discard(aside)
+
+
+def _set_aside(target: Path, aside: Path) -> None:
+    """Give an existing file a second name, so that it can come back; a file system without links moves it."""
+    try:
+        os.link(target, aside)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.rename(target, aside)
+
+
+def _take_back(output: _Written, aside: Path | None) -> None:
+    """Undo the naming of an output, as far as it came. aside: the old file's other name; None where there was none."""
+    with contextlib.suppress(OSError):
+        if aside is None:
+            if not output.temporary.exists():
+                output.target.unlink(missing_ok=True)
+        elif aside.exists():
+            os.replace(aside, output.target)
+            aside.unlink(missing_ok=True)  # two names of one file are left as they are by replace
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+    _unfinished.discard(temporary)
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path, temporary: Path, target: Path) -> Iterator[None]:
+    """Make CannotWriteError of what the storage of an output raises."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _STORAGE_ERRORS or error.filename in (str(temporary), str(target)):
             remedy = LOCK_HINT if error.errno == errno.ENOLCK else "free space or choose another place"
@@ -107,9 +214,6 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
             remedy = "is the disk full?" if locks_work(temporary) else LOCK_HINT
             raise CannotWriteError(f"{path}: cannot be written ({error}); {remedy}") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
-        _unfinished.discard(temporary)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import logging
 import os
 import resource
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from phyda_cli.errors import CannotWriteError, LockedError
-from phyda_cli.formats.atomic import LOCK_HINT, atomic_path, check_target, locks_work, output_lock
+from phyda_cli.formats.atomic import LOCK_HINT, atomic_path, check_target, locks_work, output_lock, together
 
 
 def _mode(path: Path) -> int:
@@ -289,3 +290,88 @@ def test_storage_that_gives_out_at_the_last_step_keeps_the_old_file(tmp_path, mo
     with pytest.raises(CannotWriteError, match=os.strerror(number)):
         write()
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def content(place: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in place.iterdir()}
+
+
+def write_three(place: Path) -> None:
+    """Outputs that stand or fall together: two that replace a file and one that is new."""
+    with together():
+        for name in ("a", "b", "c"):
+            with atomic_path(place / name, overwrite=True) as temporary:
+                temporary.write_bytes(b"new")
+
+
+def no_links(*arguments: object, **options: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize(
+    ("fault", "late"),
+    [(OSError(errno.ENOSPC, "No space left on device"), False), (KeyboardInterrupt(), False), (SystemExit(143), True)],
+)
+@pytest.mark.parametrize(
+    ("step", "links", "least"),
+    [
+        ("open", True, 6), ("close", True, 6), ("fsync", True, 6), ("link", True, 2), ("replace", True, 3),
+        ("replace", False, 3), ("rename", False, 2), ("fsync", False, 6),
+    ],
+)  # fmt: skip
+def test_several_outputs_stand_or_fall_together(tmp_path, monkeypatch, step, links, least, fault, late):
+    """The failure of any call, after which calls work again, leaves every file as it was. late: just after it."""
+    if late and step in ("open", "close"):
+        pytest.skip("a descriptor without an owner")
+    old = {"a": b"old a", "c": b"old c"}
+    for name, text in old.items():
+        (tmp_path / name).write_bytes(text)
+    real = getattr(os, step)
+    for failing in itertools.count():
+        calls = iter(range(10_000))
+
+        def call(*arguments: object, **options: object) -> object:
+            if next(calls) == failing:  # noqa: B023 - called within this turn of the loop
+                if late:
+                    real(*arguments, **options)
+                raise fault
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            if not links:
+                patched.setattr(os, "link", no_links)
+            patched.setattr(os, step, call)
+            try:
+                write_three(tmp_path)
+            except (CannotWriteError, KeyboardInterrupt, SystemExit):
+                assert content(tmp_path) == old
+            else:
+                break
+    assert failing >= least
+    assert content(tmp_path) == dict.fromkeys("abc", b"new")
+
+
+def test_nothing_has_its_name_before_all_are_written(tmp_path):
+    def write() -> None:
+        with together():
+            with atomic_path(tmp_path / "a", overwrite=False) as temporary:
+                temporary.write_bytes(b"new")
+            assert not (tmp_path / "a").exists()
+            raise ValueError("later")
+
+    with pytest.raises(ValueError, match="later"):
+        write()
+    assert content(tmp_path) == {}
+
+
+def test_an_output_that_appears_meanwhile_keeps_all_from_their_names(tmp_path):
+    def write() -> None:
+        with together():
+            for name in ("a", "b"):
+                with atomic_path(tmp_path / name, overwrite=False) as temporary:
+                    temporary.write_bytes(b"new")
+            (tmp_path / "b").write_bytes(b"theirs")
+
+    with pytest.raises(CannotWriteError, match="exists already"):
+        write()
+    assert content(tmp_path) == {"b": b"theirs"}
