@@ -43,6 +43,16 @@ _OPERATORS: Final = {
     **dict.fromkeys((22, 23, 24, 25, 32, 35, 36, 37, 41, 42, 43), _ONE),
 }
 """X of the operators 2 X Y → the Y that they can have; ecCodes does not survive numbers of more than 64 bits."""
+_TABLES: Final = 31
+"""Version of the master tables that sequences are looked up in."""
+_MOST_ELEMENTS: Final = 200_000
+"""Elements of a report; a spectrum of a sounder has some 20 000."""
+_MOST_NUMBERS: Final = 3_000_000
+"""Numbers of a message."""
+_MOST_COUNTED: Final = 6_000_000
+"""The same where only decoding tells how many they are, and mostly they are far fewer."""
+_FEW: Final = 1000
+"""So few elements cost nothing, whatever the data; operators may leave elements without any bits."""
 ASIDE: Final = -1
 """The level of elements after such an operator."""
 
@@ -70,8 +80,9 @@ class _Loop:
 def decode(message: Message) -> Elements:
     """The elements of a message. Raises BadDataError when ecCodes or the walk finds it unreadable."""
     _check(message.descriptors)
+    _check_size(message)
     try:
-        values, template, texts = _numbers(_without_remarks(message))
+        values, template, texts = _numbers(_without_remarks(message), message.subsets)
     except eccodes.CodesInternalError as error:
         raise BadDataError(f"ecCodes cannot decode it: {error}") from None
     if not message.subsets:
@@ -120,6 +131,57 @@ def _check(descriptors: tuple[int, ...]) -> None:
             raise BadDataError(f"there is no operator {descriptor:06d}")
 
 
+def _check_size(message: Message) -> None:
+    """Raise BadDataError for a template that makes more numbers than its data can hold or a machine should.
+
+    A few bytes of template can ask for billions of elements, and ecCodes makes them all before it looks at the data.
+    """
+    elements = _least_elements(message.descriptors)
+    numbers = elements * message.subsets
+    if elements > _MOST_ELEMENTS or numbers > _MOST_NUMBERS:
+        raise BadDataError(f"its template asks for {numbers} numbers, more than any report holds")
+    bits = 8 * len(message.data)
+    if not message.compressed and numbers > max(bits, _FEW):
+        raise BadDataError(f"its template asks for {numbers} numbers, its data have {bits} bits")
+    # A compressed element has its lowest value, of one bit at least, and a width of six; its counts are in the data.
+    counted = any(entry in _COUNTS for entry in message.descriptors) or any(e >= 300_000 for e in message.descriptors)
+    if message.compressed and counted and bits // 7 * message.subsets > _MOST_COUNTED:
+        raise BadDataError(
+            f"{message.subsets} compressed reports with counts of levels in {len(message.data)} bytes of data may hold "
+            "more numbers than phyda makes room for; uncompress them, for example with bufr_filter"
+        )
+
+
+def _least_elements(descriptors: tuple[int, ...]) -> int:
+    """How many elements a report has at least: sequences and fixed replications written out, counted ones as one."""
+    total, at = 0, 0
+    while at < len(descriptors):
+        kind, x, y = descriptors[at] // 100_000, descriptors[at] // 1000 % 100, descriptors[at] % 1000
+        if kind == 1:
+            counted = y == 0
+            body = descriptors[at + 1 + counted : at + 1 + counted + x]
+            total += 1 if counted else y * _least_elements(body)
+            at += 1 + counted + x
+        else:
+            total += _elements_of_sequence(descriptors[at]) if kind == 3 else int(kind == 0)
+            at += 1
+    return total
+
+
+@lru_cache(maxsize=512)
+def _elements_of_sequence(descriptor: int) -> int:
+    """How many descriptors a sequence of WMO's table D expands to; 1 for one that ecCodes does not know."""
+    handle = eccodes.codes_bufr_new_from_samples("BUFR4")
+    try:
+        eccodes.codes_set(handle, "masterTablesVersionNumber", _TABLES)
+        eccodes.codes_set_array(handle, "unexpandedDescriptors", [descriptor])
+        return int(eccodes.codes_get_size(handle, "expandedDescriptors"))
+    except eccodes.CodesInternalError:
+        return 1
+    finally:
+        eccodes.codes_release(handle)
+
+
 def _without_remarks(message: Message) -> bytes:
     """The message without what it says about its own data at its end, where that can be told from the data.
 
@@ -151,10 +213,13 @@ def quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _numbers(raw: bytes) -> tuple[NDArray[np.float64], tuple[int, ...], tuple[str, ...]]:
-    """All numbers of a message, its template and its texts. Raises CodesInternalError."""
+def _numbers(raw: bytes, subsets: int) -> tuple[NDArray[np.float64], tuple[int, ...], tuple[str, ...]]:
+    """All numbers of a message, its template and its texts. Raises CodesInternalError, BadDataError for too many."""
     handle = eccodes.codes_new_from_message(raw)
     try:
+        numbers = subsets * int(eccodes.codes_get_size(handle, "expandedDescriptors"))
+        if numbers > _MOST_NUMBERS:
+            raise BadDataError(f"its template asks for {numbers} numbers, more than any report holds")
         eccodes.codes_set(handle, "skipExtraKeyAttributes", 1)
         eccodes.codes_set(handle, "unpack", 1)
         values = np.asarray(eccodes.codes_get_array(handle, "numericValues"), np.float64)

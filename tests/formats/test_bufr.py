@@ -252,3 +252,32 @@ def test_standard_pressure_is_the_inverse_of_standard_height():
     heights = np.array([-300.0, 0.0, 5000.0, 10999.0, 11001.0, 18000.0])
     np.testing.assert_allclose(standard_height(standard_pressure(heights)), heights, atol=1e-2)
     assert standard_pressure(0.0) == pytest.approx(101_325.0)
+
+
+@pytest.mark.parametrize(
+    ("template", "data", "subsets", "compressed", "words"),
+    [
+        ([103255, 102255, 101255, 12101], 40, 1, False, "asks for 16581375 numbers"),  # 255³
+        ([102255, 101255, 309052], 65_000, 1, False, "asks for 3186225 numbers"),  # 255² sequences of 49
+        ([101200, 12101], 40, 60, False, "asks for 12000 numbers, its data have 320 bits"),
+        ([101250, 12101], 60_000, 65_535, True, "asks for 16383750 numbers"),
+        ([103000, 31001, 101000, 31001, 31031], 60_000, 65_535, True, "65535 compressed reports with counts"),
+    ],
+)
+def test_templates_that_ask_for_more_than_their_data_hold_are_refused(
+    tmp_path, template, data, subsets, compressed, words
+):
+    raw = raw_message(template, b"\0" * data, category=2, subsets=subsets, compressed=compressed)
+    with pytest.raises(BadDataError, match=words):
+        read(tmp_path, raw)
+
+
+def test_a_bomb_costs_its_neighbours_nothing(tmp_path):
+    bomb = raw_message([103255, 102255, 101255, 12101], b"\0" * 40, category=2)
+    report = WHEN | PLACE | {
+        "aircraftFlightNumber": "EU1234", "height": 5000, "airTemperature": 255.7, "windDirection": 360.0,
+        "windSpeed": 30.0,
+    }  # fmt: skip
+    o = read(tmp_path, bomb + wmo_message([311001], [report], category=4))
+    assert o.flag[o.row == 1].tolist() == [Flag.PRE_QC]
+    assert rows(o, 2)["t"] == pytest.approx(255.7)
