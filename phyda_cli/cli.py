@@ -36,7 +36,7 @@ _MEANINGS: Final = {
     ExitCode.NO_DEVICE: "the device asked for is not there",
     ExitCode.BUG: "a bug in phyda",
     ExitCode.CANNOT_WRITE: "an output exists already or cannot be written",
-    ExitCode.LOCKED: "another run holds the output, or memory is short: try again later",
+    ExitCode.LOCKED: "another run holds the output, an input changed meanwhile, or memory is short: try again later",
     ExitCode.BAD_CONFIG: "a configuration file, a setting or the installation is wrong",
 }
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(

@@ -63,6 +63,12 @@ class CannotWriteError(PhydaError):
     exit_code = ExitCode.CANNOT_WRITE
 
 
+class ChangedInputError(PhydaError):
+    """An input changed while the run read it; the same command may do now."""
+
+    exit_code = ExitCode.LOCKED
+
+
 class LockedError(PhydaError):
     """Another run holds the output; try again later."""
 

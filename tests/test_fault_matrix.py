@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from phyda_cli.cli import main
+from phyda_cli.formats import feedback
 from tests.support.runs import OLD, TABLE, Inputs, make_inputs, nan_field
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +155,70 @@ def test_without_a_fault_the_run_ends_well(inputs, capsys, stage):
     assert_reconciled(json.loads(out), 5)
     assert inputs.listing().keys() == before.keys()
     assert (inputs.place / "a.nc").read_bytes()[:4] == b"\x89HDF"
+
+
+def replaced(path: Path) -> None:
+    """As `mv new old`: the same content in another file."""
+    other = path.with_name("other")
+    shutil.copyfile(path, other)
+    other.rename(path)
+
+
+def rewritten(path: Path) -> None:
+    """One byte changed in place, with the times of before."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "replaced": replaced,
+    "rewritten": rewritten,
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"\n"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:40]),
+}
+
+
+@pytest.mark.parametrize("moment", ["while it is read", "while the outputs are written"])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["bg.nc", "obs.csv", "b.safetensors"])
+def test_an_input_that_changes_during_the_run(inputs, capsys, monkeypatch, name, change, moment):
+    """The digest in an output is that of the bytes that were read, or there is no output."""
+    if moment == "while it is read":
+        place, function = "phyda_cli.formats.background", "read_background"
+    else:
+        place, function = "phyda_cli.formats.feedback", "write_feedback"
+    real = getattr(sys.modules[place], function)
+
+    def changing(*arguments: object, **options: object) -> object:
+        CHANGES[change](inputs.place / name)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(f"{place}.{function}", changing)
+    before = inputs.listing()
+    words = inputs.words(feedback=inputs.place / "f.nc", carry=inputs.place / "c.json")
+    code, line, _ = run([*words, "--carry-new"], capsys)
+    assert code == 75
+    assert name in line
+    assert "run again" in line
+    after = inputs.listing()
+    before.pop(name)
+    after.pop(name, None)
+    assert after == before
+
+
+def test_a_new_link_or_mode_of_an_input_is_no_change(inputs, capsys, monkeypatch):
+    def linking(*arguments: object, **options: object) -> object:
+        os.link(inputs.place / "obs.csv", inputs.place / "copy.csv")
+        (inputs.place / "bg.nc").chmod(0o600)
+        return real(*arguments, **options)
+
+    real = feedback.write_feedback
+    monkeypatch.setattr(feedback, "write_feedback", linking)
+    assert run(inputs.words(feedback=inputs.place / "f.nc"), capsys)[0] == 0
 
 
 OUTPUT_FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from phyda_cli.config import AssimilateConfig
     from phyda_cli.fields.state import State
     from phyda_cli.formats.layout import Background
+    from phyda_cli.formats.provenance import InputRecord
     from phyda_cli.observations.first_guess import BackgroundTimes
     from phyda_cli.observations.table import Observations
 
@@ -28,7 +29,23 @@ _log = logging.getLogger(__name__)
 
 
 def run(settings: AssimilateConfig) -> dict[str, Any]:
-    """Read, assimilate, write; the document of the result. Raises what readers, methods and writers raise."""
+    """Read, assimilate, write; the document of the result. Raises what readers, methods and writers raise.
+
+    When an input changed meanwhile that is the error, whatever else followed from it.
+    """
+    from phyda_cli.formats.provenance import InputRecord
+
+    record = InputRecord()
+    try:
+        record.add(_inputs(settings))
+        return _run(settings, record)
+    except Exception:
+        record.confirm()
+        raise
+
+
+def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
+    """The work of `run`. record: digests of the inputs."""
     import dataclasses
 
     import numpy as np
@@ -60,6 +77,7 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
     carried = begin_cycle(settings, background.state.time)
     observations = carried.flag(observations)
     method, weights = make_method(settings, background)
+    record.add(weights)  # those that ship
     options = AssimilationOptions(
         window=np.timedelta64(settings.window, "ns"),
         background_error_scale=error_scale(settings),
@@ -99,7 +117,8 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
         )
     _check_use(settings, analysis)
     with together():
-        _write(settings, background, analysis, weights, carried)
+        _write(settings, background, analysis, _about(settings, analysis, record, weights), carried)
+        record.confirm()
     return {
         "status": "ok",
         "dry_run": settings.dry_run,
@@ -217,27 +236,41 @@ def _why(analysis: Analysis) -> str:
     return f"{listed}; they are of {first} to {last}, the background of {own}"
 
 
+def _inputs(settings: AssimilateConfig) -> list[Path]:
+    """Every file that the settings name to read."""
+    further = (settings.stations, settings.errors, settings.quality, settings.carry)
+    named = [*settings.background, *settings.fgat, *settings.observations, *further]
+    return [path for path in (*named, settings.weights, settings.background_error) if path is not None]
+
+
+def _about(
+    settings: AssimilateConfig, analysis: Analysis, record: InputRecord, weights: tuple[Path, ...]
+) -> dict[str, str]:
+    """Where the outputs come from, as global attributes."""
+    from phyda_cli.formats.provenance import provenance
+
+    return provenance(
+        record,
+        [path for path in _inputs(settings) if path not in weights],
+        weights=weights,
+        settings=settings.model_dump(mode="json", exclude={"overwrite", "threads", "wait", "carry_new"}),
+        log=analysis.log,
+    )
+
+
 def _write(
     settings: AssimilateConfig,
     background: Background,
     analysis: Analysis,
-    weights: tuple[Path, ...],
+    about: dict[str, str],
     carried: CarriedState,
 ) -> None:
     """Write the outputs, of a dry run the feedback alone; the analysis last: who sees it takes the others for there."""
     from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
     from phyda_cli.formats.feedback import write_feedback
     from phyda_cli.formats.ioda_writer import write_ioda
-    from phyda_cli.formats.provenance import provenance
 
     mean = background.ensemble_mean()
-    further = (settings.stations, settings.errors, settings.quality, settings.carry)
-    about = provenance(
-        [*settings.background, *settings.fgat, *settings.observations, *(path for path in further if path is not None)],
-        weights=weights,
-        settings=settings.model_dump(mode="json", exclude={"overwrite", "threads", "wait", "carry_new"}),
-        log=analysis.log,
-    )
     if settings.feedback is not None:
         write = write_ioda if settings.feedback_format == "ioda" else write_feedback
         write(settings.feedback, analysis.feedback, attributes=about, overwrite=settings.overwrite)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from phyda_cli import __version__
-from phyda_cli.errors import ConfigError
+from phyda_cli.errors import ChangedInputError, ConfigError, InputMissingError
 from phyda_cli.resources import sha256
 
 _LIBRARIES: Final = ("torch", "numpy", "xarray", "netCDF4", "eccodes")
@@ -32,7 +33,67 @@ def creation_time() -> datetime:
         ) from None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A file as it was when its digest was taken. identity: device, inode, size, time of change of the content [ns]."""
+
+    identity: tuple[int, int, int, int]
+    changed: int
+    """Time of the last change of content or attributes [ns]."""
+    digest: str
+
+
+class InputRecord:
+    """The digests of a run's input files, taken before they are read and confirmed when all has been read.
+
+    Pipes and directories (Zarr stores) have none.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, _Seen] = {}
+
+    def add(self, paths: Iterable[Path]) -> None:
+        """Take the digests of files that are about to be read. Raises InputMissingError, ChangedInputError."""
+        for path in paths:
+            if path not in self._seen and path.is_file():
+                self._seen[path] = _look(path)
+
+    def digest(self, path: Path) -> str | None:
+        """The SHA-256 digest of a file; None where it has none."""
+        return self._seen[path].digest if path in self._seen else None
+
+    def confirm(self) -> None:
+        """Raise ChangedInputError when a file is no longer the one whose digest was taken."""
+        for path, seen in self._seen.items():
+            try:
+                identity, changed = _identity(path.stat())
+            except OSError as error:
+                raise ChangedInputError(
+                    f"{path}: {error.strerror} after it was read; bring it back, run again"
+                ) from None
+            if identity == seen.identity and (changed == seen.changed or sha256(path) == seen.digest):
+                continue  # a new link or mode is no new content
+            raise ChangedInputError(f"{path}: changed while it was read; run again")
+
+
+def _look(path: Path) -> _Seen:
+    try:
+        before = _identity(path.stat())
+        digest = sha256(path)
+        after = _identity(path.stat())
+    except OSError as error:
+        raise InputMissingError(f"{path}: {error.strerror}") from error
+    if before != after:
+        raise ChangedInputError(f"{path}: changed while it was read; run again")
+    return _Seen(*after, digest)
+
+
+def _identity(about: os.stat_result) -> tuple[tuple[int, int, int, int], int]:
+    return (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns), about.st_ctime_ns
+
+
 def provenance(
+    record: InputRecord,
     inputs: Sequence[Path],
     *,
     weights: Sequence[Path],
@@ -41,12 +102,11 @@ def provenance(
 ) -> dict[str, str]:
     """Global attributes that say how an output was made.
 
-    inputs: files read. weights: files of weights and statistics used. settings: the run's configuration. log: what the
-    run decided.
-    Raises InputMissingError when a file cannot be read.
+    record: digests of the files read. inputs: files read. weights: files of weights and statistics used. settings: the
+    run's configuration. log: what the run decided.
     """
     created = f"{creation_time():%Y-%m-%dT%H:%M:%SZ}"
-    digests = {str(path): sha256(path) for path in inputs if path.is_file()}
+    digests = {str(path): digest for path in inputs if (digest := record.digest(path)) is not None}
     attributes = {
         "date_created": created,
         "history": f"{created} phyda {__version__}",
@@ -58,7 +118,7 @@ def provenance(
         "phyda_settings": _json(settings),
         "phyda_log": _json(log),
     }
-    used = ", ".join(f"{sha256(path)}  {path.name}" for path in weights)
+    used = ", ".join(f"{record.digest(path)}  {path.name}" for path in weights)
     return attributes | ({"phyda_weights_sha256": used} if used else {})
 
 

@@ -17,7 +17,7 @@ from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.state import Channel
 from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
 from phyda_cli.formats.background import read_background
-from phyda_cli.formats.provenance import provenance
+from phyda_cli.formats.provenance import InputRecord, provenance
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
 
 ABOUT = {"history": "2020-01-01T00:00:00Z phyda", "date_created": "2020-01-01T00:00:00Z"}
@@ -123,7 +123,9 @@ def test_existing_file_is_kept(tmp_path, background):
 def test_same_run_same_bytes(tmp_path, background, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1583064000")
     for name in ("a.nc", "b.nc"):
-        about = provenance([tmp_path / "bg.nc"], weights=(), settings={"seed": 1}, log={"used": 3})
+        record = InputRecord()
+        record.add([tmp_path / "bg.nc"])
+        about = provenance(record, [tmp_path / "bg.nc"], weights=(), settings={"seed": 1}, log={"used": 3})
         assert about["date_created"] == "2020-03-01T12:00:00Z"
         write_analysis(tmp_path / name, background, shifted(background), attributes=about)
     assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "b.nc").read_bytes()
