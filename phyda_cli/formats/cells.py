@@ -15,8 +15,13 @@ Mask = NDArray[np.bool_]
 _EMPTY: Final = frozenset(
     ("", "na", "n/a", "nan", "null", "none", "-", "--", "---", "m", "mm", "missing", "nat", "<na>", "#n/a", "?", ".")
 )
-_FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -32767.0, -32768.0)
-_FILL_SIZE: Final = 1e15
+_FILL_VALUES: Final = (-9999.0, -99999.0, -999999.0, -888888.0, -32767.0, -32768.0)
+_FILL_SIZE: Final = 1e10
+"""Nothing that is observed reaches it: 1e10 and 1e11 are PREPBUFR's, 9.96921e36 is NetCDF's."""
+_ANY_FILLS: Final = (
+    999.0, 999.9, 999.99, 8888.0, 9999.0, 9999.9, 9999.99, 32767.0, 32768.0, 88888.0, 99999.0, 99999.9, 888888.0,
+    999999.0, 9999999.0,
+)  # fmt: skip
 
 
 def texts_of(column: pd.Series[str]) -> Texts:
@@ -41,3 +46,8 @@ def is_empty(texts: Texts) -> Mask:
 def is_fill(values: Floats) -> Mask:
     """Where numbers are what files write for a missing one."""
     return np.asarray(np.isin(values, _FILL_VALUES) | (np.abs(values) >= _FILL_SIZE))
+
+
+def is_any_fill(values: Floats) -> Mask:
+    """Where numbers are what some file writes for a missing one, though of some quantity they may be real."""
+    return np.asarray(is_fill(values) | np.isin(np.abs(values), _ANY_FILLS))

@@ -1,16 +1,18 @@
 """The closed tables of an observation table: what its columns, variables and units may be called.
 
 Names are compared without case, blanks counting as underscores. A unit can stand in a `unit` column, in brackets after
-a column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degc`); without one values are in SI.
+a column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degC`, `wind speed_m/s`); without one
+the numbers of the whole column decide, or values are in SI (`table_units.py`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
-from phyda_cli.fields.constants import GRAVITY, KNOT, ZERO_CELSIUS
 from phyda_cli.fields.variables import VARIABLES, find_variable
+from phyda_cli.formats.units import UnitConversion, find_unit
 
 UNIX_TIME: Final = "unix_time"
 """Of the names of a time the one in seconds since 1970-01-01 00 UTC."""
@@ -61,16 +63,43 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "value": ("observation", "value", "obsvalue", "obs_value"),
     "variable": ("variable", "varno", "parameter"),
     "error": ("error", "obs_error", "sigma_o"),
-    "pressure_pa": ("pres", "pressure", "level_pa", "pressure_pa", "pres_pa", "plev", "vertco_reference_1"),
-    "pressure_hpa": ("p", "pressure_hpa", "level_hpa", "plev_hpa", "pres_hpa", "p_hpa"),
-    "elevation": ("elev", "elevation", "elevation_m"),
-    "station": ("station", "station_id", "statid", "icao"),
+    "elevation": ("elev", "elevation", "station_elevation", "stn_elev", "selv"),
+    "station": (
+        "station",
+        "station_id",
+        "statid",
+        "icao",
+        "stationid",
+        "stid",
+        "stnid",
+        "stn",
+        "site",
+        "wmo",
+        "wmo_id",
+        "wmo_number",
+        "station_number",
+        "station_name",
+        "platform",
+    ),
     "report": ("report", "report_type", "mt", "obs_type"),
     "unit": ("unit", "units"),
-    "quality": ("quality",),
     "use": ("use", "usage"),
 }
-"""What a column is for → the names accepted. `p` is hPa, as in tables made from TEMP and PREPBUFR."""
+"""What a column is for → the names accepted, the best first."""
+
+FIRST_COUNTS: Final = ("station", "elevation", "report")
+"""Roles of which a table may hold several columns; of others two columns contradict each other."""
+
+PRESSURES: Final[dict[str, tuple[str, bool]]] = {
+    **dict.fromkeys(("pres", "pressure", "plev", "air_pressure"), ("Pa", False)),
+    **dict.fromkeys(("p", "press", "prs", "pressure_level", "level", "lev", "plevel", "isobaric"), ("hPa", False)),
+    **dict.fromkeys(("isobaricinhpa", "mb", "mbar", "hpa", "millibar", "millibars"), ("hPa", True)),
+    **dict.fromkeys(("isobaricinpa", "vertco_reference_1"), ("Pa", True)),
+}
+"""Names of a pressure → the unit, and whether the name says it; where it does not, the numbers decide if they can."""
+
+LEVELS: Final = ("level", "lev", "plevel", "isobaric", "pressure_level")
+"""Of the names of a pressure those that do not count beside another one."""
 
 MARK_COLUMNS: Final = {
     "pqm": None,
@@ -105,62 +134,44 @@ ODB_NUMBERS: Final = {
 """ECMWF ODB variable numbers (`varno`) that phyda reads."""
 
 _QUANTITIES: Final = {
-    **dict.fromkeys(("wind_speed", "windspeed", "wspd", "wind_spd", "speed", "ff"), "wind_speed"),
     **dict.fromkeys(
-        ("wind_direction", "winddirection", "wdir", "wind_dir", "direction", "drct", "dd"), "wind_direction"
+        ("wind_speed", "windspeed", "wspd", "wind_spd", "speed", "ff", "spd", "wsp", "wnd_spd", "wind_velocity"),
+        "wind_speed",
     ),
-    **dict.fromkeys(("temp", "tmp"), "t"),
-    **dict.fromkeys(("dewp", "dwpt"), "td"),
-    **dict.fromkeys(("u_wind", "uwind"), "u"),
-    **dict.fromkeys(("v_wind", "vwind"), "v"),
-}
-_WITH_UNIT: Final = {"tmpf": ("t", "degf"), "dwpf": ("td", "degf"), "sknt": ("wind_speed", "kt")}
-
-_PRESSURE: Final = {"pa": 1.0, "hpa": 100.0, "mb": 100.0, "mbar": 100.0, "kpa": 1000.0}
-_SPEED: Final = {
-    **dict.fromkeys(("m/s", "ms", "m s-1", "m s**-1", "ms-1", "mps"), 1.0),
-    **dict.fromkeys(("kt", "kts", "knot", "knots"), KNOT),
-    "km/h": 1.0 / 3.6,
-}
-_RATIO: Final = {
-    **dict.fromkeys(("1", "kg/kg", "kg kg-1", "kg kg**-1"), 1.0),
-    **dict.fromkeys(("g/kg", "g kg-1", "gkg"), 1e-3),
-    **dict.fromkeys(("%", "pct", "percent"), 1e-2),
-}
-_LENGTH: Final = {"m": 1.0, "gpm": 1.0, "dam": 10.0, "km": 1000.0, "ft": 0.3048}
-_GEOPOTENTIAL: Final = dict.fromkeys(("m2/s2", "m2 s-2", "m**2 s**-2", "m^2/s^2", "j/kg", "j kg-1"), 1.0)
-_TEMPERATURE: Final = {
-    **dict.fromkeys(("k", "kelvin"), (1.0, 0.0)),
-    **dict.fromkeys(("degc", "c", "°c", "celsius", "deg c"), (1.0, ZERO_CELSIUS)),
-    **dict.fromkeys(("degf", "f", "°f", "fahrenheit", "deg f"), (5.0 / 9.0, ZERO_CELSIUS - 32.0 * 5.0 / 9.0)),
+    **dict.fromkeys(
+        (
+            "wind_direction", "winddirection", "wdir", "wind_dir", "winddir", "direction", "drct", "dd", "dir",
+            "wnd_dir", "wind_from_direction",
+        ),
+        "wind_direction",
+    ),
+    **dict.fromkeys(("temp", "tmp", "air_temp", "airtemp", "air_temperature"), "t"),
+    **dict.fromkeys(("dewp", "dwpt", "dewpt", "dpt", "dew_point_temp", "dewpoint_temp"), "td"),
+    **dict.fromkeys(("u_wind", "uwind", "uwnd", "ugrd", "wind_u", "u_component_of_wind"), "u"),
+    **dict.fromkeys(("v_wind", "vwind", "vwnd", "vgrd", "wind_v", "v_component_of_wind"), "v"),
+    **dict.fromkeys(("rhum", "relh", "rel_hum", "relative_humidity"), "r"),
+    **dict.fromkeys(("hght", "gph", "geopot_height", "geop_height"), "gh"),
+    **dict.fromkeys(("sea_level_pressure", "pressure_msl", "mean_sea_level_pressure"), "msl"),
+    **dict.fromkeys(("stn_pres", "station_pres", "stn_pressure"), "sp"),
+}  # fmt: skip
+_WITH_UNIT: Final = {
+    "tmpf": ("t", "degF"),
+    "dwpf": ("td", "degF"),
+    "tmpc": ("t", "degC"),
+    "dwpc": ("td", "degC"),
+    "sknt": ("wind_speed", "kt"),
 }
 
 
 class Conversion(NamedTuple):
-    """SI value = scale · value + offset; the error scales without the offset. quantity: what the result is."""
+    """How a column becomes SI. quantity: what the result is; unit: of the column."""
 
     quantity: str
-    scale: float
-    offset: float
+    unit: UnitConversion
 
 
-def _linear(table: dict[str, float]) -> dict[str, tuple[float, float]]:
-    return {unit: (scale, 0.0) for unit, scale in table.items()}
-
-
-_BY_SI_UNIT: Final[dict[str, dict[str, tuple[float, float]]]] = {
-    "m s-1": _linear(_SPEED),
-    "K": _TEMPERATURE,
-    "kg kg-1": _linear(_RATIO),
-    "1": _linear(_RATIO),
-    "Pa": _linear(_PRESSURE),
-    "m": _linear(_LENGTH),
-    "m2 s-2": _linear(_GEOPOTENTIAL),
-    "kg m-2": _linear(dict.fromkeys(("kg m-2", "kg/m2", "mm"), 1.0)),
-    "degree": _linear(dict.fromkeys(("degree", "degrees", "deg", "°"), 1.0)),
-}
-_SUFFIXES: Final = frozenset("pa hpa mb k degc degf c f kt kts ms gkg pct percent m gpm".split())  # noqa: SIM905
 _BRACKETS: Final = re.compile(r"^(?P<name>.*\S)\s*[\[(]\s*(?P<unit>[^\])]+?)\s*[\])]$")
+_SI: Final = {"wind_speed": "m s-1", "wind_direction": "degree"}
 
 
 def normalise(name: str) -> str:
@@ -168,9 +179,14 @@ def normalise(name: str) -> str:
     return re.sub(r"\s+", "_", name.strip()).casefold()
 
 
+def si_unit(quantity: str) -> str:
+    """The SI unit of a short name of `VARIABLES`, `wind_speed` or `wind_direction`."""
+    return VARIABLES[quantity].units if quantity in VARIABLES else _SI[quantity]
+
+
 def find_quantity(name: str) -> str | None:
     """The short name, `wind_speed` or `wind_direction` that a variable's name means, or None."""
-    variable = find_variable(name)
+    variable = find_variable(name) or find_variable(normalise(name))
     return variable.name if variable is not None else _QUANTITIES.get(normalise(name))
 
 
@@ -183,35 +199,48 @@ def split_unit(name: str) -> tuple[str, str]:
         return _WITH_UNIT[normalise(name)]
     bracketed = _BRACKETS.match(name.strip())
     if bracketed is not None:
-        return find_quantity(bracketed["name"]) or "", bracketed["unit"].casefold()
-    stem, _, suffix = normalise(name).rpartition("_")
-    if suffix in _SUFFIXES and (quantity := find_quantity(stem)) is not None:
-        return quantity, suffix
+        # What the brackets say goes before a unit within the name
+        return split_unit(bracketed["name"])[0], bracketed["unit"]
+    for stem, unit in _ends(name):
+        quantity = find_quantity(stem)
+        if quantity is not None and conversion(quantity, unit) is not None:
+            return quantity, unit
     return "", ""
+
+
+def _ends(name: str) -> Iterator[tuple[str, str]]:
+    """The ways to take a name for another name and a unit: `wind direction_degree`, `speed_m/s`."""
+    for mark in re.finditer(r"[_ ]", name.strip()):
+        stem, unit = name.strip()[: mark.start()], name.strip()[mark.end() :]
+        if stem and unit and not unit.isdigit():
+            yield stem, unit
 
 
 def conversion(quantity: str, unit: str) -> Conversion | None:
     """How values of a quantity in a unit become SI, or None when the unit is not one of the quantity's.
 
-    No unit ("") is SI. Geopotential in metres is geopotential height, and the other way round.
+    Geopotential in metres is geopotential height, and the other way round. A humidity may be in per cent.
     """
-    text = unit.strip().casefold()
-    si = VARIABLES[quantity].units if quantity in VARIABLES else {"wind_speed": "m s-1"}.get(quantity, "degree")
-    if not text or text == si.casefold():
-        return Conversion(quantity, 1.0, 0.0)
-    if quantity == "z" and text in _LENGTH:
-        return Conversion("gh", _LENGTH[text], 0.0)
-    if quantity == "gh" and text in _GEOPOTENTIAL:
-        return Conversion("gh", 1.0 / GRAVITY, 0.0)
-    known = _BY_SI_UNIT.get(si, {}).get(text)
-    return None if known is None else Conversion(quantity, *known)
+    text = unit.strip()
+    if quantity in ("z", "gh"):
+        height, geopotential = find_unit(text, "m"), find_unit(text, "m2 s-2")
+        if height is not None:
+            return Conversion("gh", height)
+        return None if geopotential is None else Conversion("z", geopotential)
+    found = find_unit(text, si_unit(quantity))
+    return None if found is None else Conversion(quantity, found)
 
 
-def pressure_scale(name: str) -> tuple[str, float] | None:
-    """A pressure column with its unit in brackets → (its role, factor to Pa), or None when it is no such column."""
+def with_unit(name: str, names: Collection[str], si: str) -> tuple[str, UnitConversion | None] | None:
+    """Which of some names a column's name is, and the unit beside it (None: it says none); None when it is none."""
+    if normalise(name) in names:
+        return normalise(name), None
     bracketed = _BRACKETS.match(name.strip())
-    if bracketed is None or bracketed["unit"].casefold() not in _PRESSURE:
-        return None
-    if normalise(bracketed["name"]) not in (*ROLES["pressure_pa"], *ROLES["pressure_hpa"]):
-        return None
-    return "pressure", _PRESSURE[bracketed["unit"].casefold()]
+    if bracketed is not None:
+        inner, unit = with_unit(bracketed["name"], names, si), find_unit(bracketed["unit"], si)
+        return None if inner is None or unit is None else (inner[0], unit)
+    for stem, text in _ends(name):
+        found = find_unit(text, si)
+        if normalise(stem) in names and found is not None:
+            return normalise(stem), found
+    return None

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.formats.columns import normalise
+from phyda_cli.formats.columns import ROLES, normalise
 from phyda_cli.formats.entries import observations_from_table
 from phyda_cli.formats.station_lists import station_list
 from phyda_cli.formats.stations import Stations, fill_places, stations_of
@@ -65,7 +65,7 @@ def read_csv(
     if known is not None:
         return known.read(text, label=label, reference_time=reference_time, stations=stations or {})
     table = _with_units(_parse(text, label), units or {}, label)
-    return observations_from_table(fill_places(table, stations or {}), label, reference_time)
+    return observations_from_table(fill_places(table, stations or {}), label, reference_time, units=units)
 
 
 def read_stations(path: Path) -> Stations:
@@ -79,8 +79,11 @@ def read_stations(path: Path) -> Stations:
 def _with_units(table: pd.DataFrame, units: Mapping[str, str], label: str) -> pd.DataFrame:
     """The table with the units in brackets after the names of these columns."""
     named = {normalise(name): unit for name, unit in units.items()}
-    for name in named.keys() - {normalise(str(column)) for column in table.columns}:
-        _logger.warning("%s: no column %s, whose unit is given", label, name)
+    columns = {normalise(str(column)): str(column) for column in table.columns}
+    variables = {text for role in ROLES["variable"] if role in columns for text in table[columns[role]].str.strip()}
+    for name in units:
+        if normalise(name) not in columns and name not in variables:
+            _logger.warning("%s: no column or variable %s, whose unit is given", label, name)
     held = {str(column): named.get(normalise(str(column))) for column in table.columns}
     return table.rename(columns={name: f"{name} [{unit}]" for name, unit in held.items() if unit is not None})
 

@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.columns import WORST_USED_MARK, conversion
+from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.formats.columns import WORST_USED_MARK, conversion, si_unit
 from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.ioda_file import IodaFile
 from phyda_cli.formats.ioda_moisture import dry_temperature, surface_humidity
 from phyda_cli.formats.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
-from phyda_cli.formats.units import find_unit
 from phyda_cli.observations.checks import check_bounds
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
 from phyda_cli.observations.table import Flag, Observations, Use, turned
@@ -324,8 +323,8 @@ def _uses(file: IodaFile, name: str) -> Texts:
 def _to_si(quantity: str, units: str) -> tuple[float, float] | None:
     """Scale and offset of a unit, SI = scale · value + offset, or None when it is not one of the quantity's."""
     quantity = "t" if quantity == VIRTUAL else quantity
-    known = conversion(quantity, units)
-    if known is not None:
-        return known.scale, known.offset
-    spelling = find_unit(units, VARIABLES[quantity].units) if quantity in VARIABLES else None
-    return None if spelling is None else (spelling.scale, spelling.offset)
+    known = conversion(quantity, units or si_unit(quantity))
+    if known is None:
+        return None
+    # Of a height that is given as geopotential
+    return known.unit.scale / (GRAVITY if known.quantity == "z" else 1.0), known.unit.offset

@@ -222,7 +222,7 @@ def test_a_bad_row_is_flagged_and_the_others_are_read(row, flag, words):
     assert result.row.tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("error", ["0", "-1", "nan", "inf", "small"])
+@pytest.mark.parametrize("error", ["0", "-1", "inf", "small"])
 def test_an_error_that_is_not_positive_is_flagged(error):
     result = table(f"{ROW},{error}", f"{ROW},", f"{ROW},0.5", header=f"{HEADER},error")
     assert result.flag.tolist() == [Flag.BOUNDS, Flag.PASS, Flag.PASS]

@@ -164,7 +164,7 @@ def test_units_given_for_columns(caplog):
         "v10": pytest.approx(10 * KNOT),
     }
     assert set(o.time.tolist()) == {np.datetime64("2019-07-01T12:00", "ns").item()}
-    assert "no column dewp, whose unit is given" in caplog.text
+    assert "no column or variable dewp, whose unit is given" in caplog.text
 
 
 def test_a_report_without_its_end_does_not_swallow_the_next(stations):
