@@ -149,22 +149,23 @@ class _Compiler:
         self._steps = 0
 
     def compile(self, descriptors: tuple[int, ...], depth: int = 0) -> Program:
-        queue = [part for entry in descriptors for part in self._prefix(entry)]
+        # the next descriptor stands last, where taking it is cheap
+        queue = [part for entry in descriptors for part in self._prefix(entry)][::-1]
         program: list[Run | Loop] = []
         widths: list[tuple[int | None, int]] = []
         while queue:
             self._steps += 1
             if depth > _DEEPEST or max(self._steps, len(queue)) > _LONGEST:
                 raise BadDataError("its tables describe no message: sequences without end")
-            descriptor = queue.pop(0)
+            descriptor = queue.pop()
             kind, x, y = descriptor // 100_000, descriptor // 1000 % 100, descriptor % 1000
             if kind == 0:
                 widths.append(self._element(descriptor))
             elif kind == 1:
-                bits = self._entry(queue.pop(0)).width if y == 0 and queue else 0
-                body, queue = tuple(queue[:x]), queue[x:]
+                bits = self._width_of_count(queue.pop()) if y == 0 and queue else 0
+                body = tuple(queue.pop() for _ in range(min(x, len(queue))))
                 if y:
-                    queue = list(body) * y + queue
+                    queue += body[::-1] * y
                     continue
                 program += _run(widths)
                 widths = []
@@ -191,6 +192,13 @@ class _Compiler:
             raise BadDataError(f"descriptor {descriptor:06d} is not in its tables")
         return entry
 
+    def _width_of_count(self, descriptor: int) -> int:
+        """Bits of a count; a replication whose count takes none could go on without end."""
+        entry = self._entry(descriptor)
+        if entry.width < 1:
+            raise BadDataError(f"its tables give {entry.mnemonic} {entry.width} bits")
+        return entry.width
+
     def _element(self, descriptor: int) -> tuple[int | None, int]:
         """Index (None: not wanted) and width of an element, as the operators leave it."""
         entry = self._entry(descriptor)
@@ -201,6 +209,8 @@ class _Compiler:
             scale, width = scale + self._finer + self._increase, width + self._wider
             reference *= 10**self._increase
             width += (10 * self._increase + 2) // 3
+        if width < 1:
+            raise BadDataError(f"its tables give {entry.mnemonic} {width} bits")
         index = self._wanted.get(entry.mnemonic)
         if index is not None:
             if not 0 < width < (_WIDEST + 2 if entry.text else _WIDEST) or abs(scale) > _LARGEST_SCALE:

@@ -8,7 +8,7 @@ from phyda_cli.formats.observations import read_observations
 from phyda_cli.observations.table import Flag
 from tests.support.bufr import raw_message
 from tests.support.damage import flipped_bits
-from tests.support.prepbufr import reports, tables
+from tests.support.prepbufr import ELEMENTS, SEQUENCES, reports, tables
 
 HEAD = {"SID": "01001", "XOB": -8.66667, "YOB": 70.93333, "DHR": -0.5, "ELV": 9, "TYP": 120}
 
@@ -228,3 +228,23 @@ def test_a_century_and_the_reference_time(tmp_path):
     o = read_observations(path, reference_time=np.datetime64("2020-11-01T18:00"))
     assert only(o, "u", 1).time[0] == np.datetime64("2020-11-01T17:30")
     assert np.isnat(read_observations(path).time).all()
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "entry", "words"),
+    [
+        (31001, ("DRF8BIT", "NUMERIC", 0, 0, 0), "give DRF8BIT 0 bits"),  # a count without bits goes on for ever
+        (12247, ("TPC", "CODE TABLE", 0, 0, 0), "give TPC 0 bits"),
+    ],
+)
+def test_elements_without_bits_are_refused(tmp_path, monkeypatch, descriptor, entry, words):
+    monkeypatch.setitem(ELEMENTS, descriptor, entry)
+    with pytest.raises(BadDataError, match=words):
+        read(tmp_path, tables(), raw_message([63000, 348102], b"\0" * 400, category=102, subsets=1))
+
+
+def test_sequences_that_write_themselves_out_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(SEQUENCES, 348102, ("ADPUPA", (102255, 101255, 12245, 12246)))
+    monkeypatch.setitem(SEQUENCES, 348001, ("HEADR", (103255, 348102, 348102, 348102)))
+    with pytest.raises(BadDataError, match="sequences without end"):
+        read(tmp_path, tables(), raw_message([63000, 348001], b"\0" * 400, category=102, subsets=1))
