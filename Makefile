@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # One thread a worker: the tests run in two processes
 SINGLE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: test lint demo fuzz clean
+.PHONY: test lint demo fuzz lowest clean
 
 test: lint
 	@$(SINGLE_THREAD) $(BIN)/python -m pytest -n 2
@@ -25,6 +25,10 @@ demo: $(INSTALLED)
 fuzz: $(INSTALLED)
 	@PHYDA_FUZZ=full $(SINGLE_THREAD) $(BIN)/python -m pytest tests/test_fuzz.py tests/test_killed.py -n 2
 
+# The lowest versions that pyproject.toml admits, in a venv of their own
+lowest:
+	@PYTHON=$(PYTHON) bash tools/lowest.sh
+
 $(INSTALLED): pyproject.toml constraints-dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
@@ -32,4 +36,4 @@ $(INSTALLED): pyproject.toml constraints-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest out .mypy_cache .pytest_cache .ruff_cache .hypothesis
