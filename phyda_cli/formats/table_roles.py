@@ -17,7 +17,6 @@ from phyda_cli.formats.units import UnitConversion, find_unit
 _logger = logging.getLogger(__name__)
 
 _MOST_NAMED: Final = 30
-_MOST_COLUMNS: Final = 2000
 _METRE: Final = UnitConversion("m", "m")
 
 
@@ -51,10 +50,6 @@ def roles_of(table: pd.DataFrame, label: str) -> Roles:
     Raises BadDataError when a column that is needed is not there, or is there twice.
     """
     present = [str(column) for column in table.columns]
-    if len(present) > _MOST_COLUMNS:
-        raise BadDataError(
-            f"{label}: has {len(present)} columns, more than {_MOST_COLUMNS}; keep those of observations"
-        )
     repeated = [name for name, count in Counter(map(normalise, present)).items() if count > 1 and name]
     if repeated:
         raise BadDataError(f"{label}: names column {repeated[0]!r} more than once; keep one")
