@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from phyda_cli.formats.cells import Floats, Mask, Texts, is_any_fill, is_empty, 
 from phyda_cli.formats.columns import UNIX_TIME, normalise, split_unit
 from phyda_cli.formats.table_cells import Cells, long_cells, wide_cells
 from phyda_cli.formats.table_roles import Roles, listed, log_unread, roles_of
+from phyda_cli.formats.table_surface import is_surface, with_station_pressure
 from phyda_cli.formats.table_times import times_of
 from phyda_cli.formats.table_units import column_unit, heights_of, pressure_unit
 from phyda_cli.observations.checks import PRESSURE_BOUNDS, QUANTITY_BOUNDS, check_bounds, reject_rows
@@ -51,13 +52,26 @@ def observations_from_table(
     roles = roles_of(table, label)
     long = {"value", "variable"} <= roles.columns.keys()
     cells = long_cells(table, roles.columns, units or {}, label) if long else wide_cells(table, roles, label)
+    pressure, elevation = _pressures(table, roles, cells, label), _elevations(table, roles)
+    at_surface = not long and is_surface(table, roles, cells, pressure, elevation, label)
+    if at_surface:
+        cells = with_station_pressure(cells, table, roles, pressure, label)
     log_unread(table, roles.taken | cells.columns, label)
-    observations = _build(table, roles, cells, label, reference_time)
+    places = _Places(pressure[cells.row], elevation[cells.row], at_surface)
+    observations = _build(table, roles, cells, places, label, reference_time)
     return convert(check_bounds(observations), report_numbers(observations) if long else cells.row)
 
 
+class _Places(NamedTuple):
+    """pressure [Pa], elevation [m]: (n,) of the entries, NaN for none. at_surface: whether all are surface reports."""
+
+    pressure: Floats
+    elevation: Floats
+    at_surface: bool
+
+
 def _build(
-    table: pd.DataFrame, roles: Roles, cells: Cells, label: str, reference_time: np.datetime64 | None
+    table: pd.DataFrame, roles: Roles, cells: Cells, places: _Places, label: str, reference_time: np.datetime64 | None
 ) -> Observations:
     """The entries with place, time, value and error in SI, and a flag on each that could not be read."""
     rows, columns = cells.row, roles.columns
@@ -72,13 +86,14 @@ def _build(
         object
     )
     longitude = numbers(longitude_text)
-    pressure = _pressures(table, roles, cells, label)[rows]
+    pressure = places.pressure
     pressure_text = None if roles.pressure is None else texts_of(table[roles.pressure.column])[rows]
     unix = normalise(columns.get("time", "")) == UNIX_TIME
     times, time_texts = times_of(table, columns, label, reference_time, unix=unix)
     time, time_text = times[rows], time_texts[rows]
     # A table without any pressure can only hold what is measured at the surface.
-    report = text("report") if "report" in columns or pressure_text is not None else np.full(n, "surface", dtype=object)
+    at_surface = places.at_surface or ("report" not in columns and pressure_text is None)
+    report = np.full(n, "surface", dtype=object) if at_surface else text("report")
     result = Observations(
         variable=cells.name.copy(),
         latitude=numbers(latitude_text),
@@ -89,7 +104,7 @@ def _build(
         time=time,
         station=text("station"),
         report=report,
-        elevation=_elevations(table, roles)[rows],
+        elevation=places.elevation,
         use=_uses(text("use")),
         source=np.zeros(n, dtype=np.int64),
         row=rows + 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -105,11 +105,13 @@ def wide_cells(table: pd.DataFrame, roles: Roles, label: str) -> Cells:
     empty = np.flatnonzero(~filled)
     blank = np.full(empty.size, "", dtype=object)
     parts.append(Cells(empty, blank, blank, blank, blank, blank))
-    row = np.concatenate([part.row for part in parts])
-    order = np.argsort(row, kind="stable")
+    return joined(parts)._replace(columns=frozenset(read))
 
-    def joined(field: str) -> Texts:
-        return np.concatenate([getattr(part, field) for part in parts])[order]
 
-    name, value, unit, error, mark = (joined(field) for field in ("name", "value", "unit", "error", "mark"))
-    return Cells(row[order], name, value, unit, error, mark, frozenset(read))
+def joined(parts: Sequence[Cells]) -> Cells:
+    """Cells of several kinds as one, by the rows of the table."""
+    order = np.argsort(np.concatenate([part.row for part in parts]), kind="stable")
+    row, name, value, unit, error, mark = (
+        np.concatenate([part[field] for part in parts])[order] for field in range(len(Cells._fields) - 1)
+    )
+    return Cells(row, name, value, unit, error, mark, frozenset().union(*(part.columns for part in parts)))

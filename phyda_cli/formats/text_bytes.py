@@ -14,7 +14,7 @@ from typing import Final, TextIO
 
 from phyda_cli.errors import BadDataError, InputMissingError
 
-MOST_BYTES: Final = 2**29
+MOST_BYTES: Final = 2**28
 """A table has some hundred bytes a row, so this is millions of rows; what unpacks to more is no table."""
 _CHUNK: Final = 2**20
 

@@ -1,0 +1,86 @@
+"""Whether a wide table without a report type is one of stations at the ground, whose pressure is measured there.
+
+It is when it gives elevations, no heights, one level for each station and time, and pressures that are those of the
+elevations. Then temperature and wind are those at 2 and 10 metres, and the pressure is the station's (`sp`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.standard_atmosphere import standard_height
+from phyda_cli.formats.cells import Floats, Texts
+from phyda_cli.formats.columns import split_unit
+from phyda_cli.formats.table_cells import Cells, joined
+from phyda_cli.formats.table_quality import columns_beside, row_columns, verdicts
+from phyda_cli.formats.table_roles import Roles
+
+_logger = logging.getLogger(__name__)
+
+_NEAR: Final = 600.0
+"""A station's pressure is that of the standard atmosphere within this height [m], of 75 hPa near the sea."""
+_MOST: Final = 0.9
+_HIGHEST: Final = 6000.0
+"""No station is higher [m]; where an aircraft is, its pressure follows the standard atmosphere too."""
+_KEYS: Final = (
+    "station", "latitude", "longitude", "time", "date", "year", "month", "day", "hour", "minute", "second",
+    "relative_hours",
+)  # fmt: skip
+_AT_SURFACE: Final = frozenset(("t", "td", "u", "v", "wind_speed", "wind_direction", "r", "q"))
+
+
+def is_surface(
+    table: pd.DataFrame, roles: Roles, cells: Cells, pressure: Floats, elevation: Floats, label: str
+) -> bool:
+    """Whether the wide table is of surface reports; said in the log. pressure [Pa], elevation [m]: of its rows.
+
+    Raises BadDataError where the pressures of most rows are below the ground: reduced to sea level, or of no station.
+    """
+    quantities = {split_unit(str(name))[0] for name in set(cells.name.tolist())} - {""}
+    if "report" in roles.columns or quantities & {"z", "gh"} or not quantities & _AT_SURFACE:
+        return False
+    both = np.isfinite(pressure) & np.isfinite(elevation)
+    if not both.any() or np.nanmax(elevation) > _HIGHEST:
+        return False
+    keys = [roles.columns[role] for role in _KEYS if role in roles.columns]
+    rows = table[keys].assign(_pressure=pressure)[both].drop_duplicates()
+    if rows[keys].duplicated().any():
+        return False
+    above = standard_height(pressure[both]) - elevation[both]
+    assert roles.pressure is not None
+    column = roles.pressure.column
+    if np.mean(above < -_NEAR) > 0.5:
+        raise BadDataError(
+            f"{label}: {column} is that of the air below the stations' elevations; if it is reduced to sea level, "
+            "name it msl, else say what the reports are in a column report"
+        )
+    if np.mean(np.abs(above) < _NEAR) < _MOST:
+        return False
+    _logger.warning(
+        "%s: one level at each station and time, at its elevation: read as surface reports, and %s as station "
+        "pressure; a column report says otherwise",
+        label,
+        column,
+    )
+    return True
+
+
+def with_station_pressure(cells: Cells, table: pd.DataFrame, roles: Roles, pressure: Floats, label: str) -> Cells:
+    """The cells, and one of `sp` in each row with a pressure [Pa], unless the table gives `sp` itself."""
+    if roles.pressure is None or any(split_unit(str(name))[0] == "sp" for name in set(cells.name.tolist())):
+        return cells
+    marks = row_columns(table) + columns_beside(table, roles.pressure.column, "sp")
+    rows = np.flatnonzero(np.isfinite(pressure))
+
+    def filled(text: str) -> Texts:
+        return np.full(rows.size, text, dtype=object)
+
+    values = np.array([repr(float(value)) for value in pressure[rows]], dtype=object)
+    mark = verdicts(table, marks, label)[rows]
+    own = Cells(rows, filled("sp"), values, filled("Pa"), filled(""), mark, frozenset(marks))
+    return joined([cells, own])

@@ -1,0 +1,72 @@
+"""A wide table of stations at the ground is of surface reports; soundings and aircraft stay upper air."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import numpy as np
+import pytest
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.standard_atmosphere import standard_height
+from phyda_cli.formats.csv import read_csv
+
+HEADER = "time,latitude,longitude,elevation,station,temperature,dewpoint,pressure_hpa,wind_speed,wind_direction"
+STATIONS = (
+    "2020-01-01T12:00,47,11,2000,11146,268,262,790.2,8,270",
+    "2020-01-01T12:00,47,8,400,06660,279,274,965.0,3,180",
+)
+
+
+def read(*rows, header=HEADER):
+    return read_csv(io.StringIO("\n".join([header, *rows]) + "\n"), name="obs.csv")
+
+
+def test_stations_with_their_pressure(caplog):
+    with caplog.at_level(logging.WARNING):
+        table = read(*STATIONS)
+    assert table.used.all()
+    assert sorted(table.variable[table.row == 1]) == ["d2m", "sp", "t2m", "u10", "v10"]
+    found = dict(zip(table.variable[table.row == 1], table.value[table.row == 1], strict=True))
+    np.testing.assert_allclose([found[k] for k in ("t2m", "d2m", "sp", "u10")], [268, 262, 79_020, 8])
+    assert np.isnan(table.pressure).all()
+    assert set(table.report) == {"surface"}
+    assert "read as surface reports, and pressure_hpa as station pressure" in caplog.text
+
+
+def test_a_report_column_decides():
+    table = read(*(f"{row},sonde" for row in STATIONS), header=f"{HEADER},report")
+    assert set(table.variable) == {"t", "q", "u", "v"}
+
+
+def test_soundings_stay_upper_air():
+    levels = [
+        STATIONS[1].replace("965.0", str(p)).replace("279", str(t)) for p, t in ((965, 279), (850, 272), (500, 250))
+    ]
+    assert set(read(*levels).variable) == {"t", "q", "u", "v"}
+    assert set(read(levels[0], levels[2].replace("06660", "06661")).variable) == {"t", "q", "u", "v"}
+
+
+def test_aircraft_stay_upper_air():
+    pressures = np.array([900.0, 500.0, 250.0])
+    rows = [f"2020-01-01T12:0{i},47,8,{standard_height(100 * p):.0f},X,250,,{p},8,270" for i, p in enumerate(pressures)]
+    assert set(read(*rows).variable) == {"t", "u", "v"}
+
+
+def test_pressure_reduced_to_sea_level_is_refused():
+    rows = [row.replace("790.2", "1013.0").replace("965.0", "1015.0").replace(",400,", ",1400,") for row in STATIONS]
+    with pytest.raises(BadDataError, match="name it msl"):
+        read(*rows)
+    header = HEADER.replace("pressure_hpa", "msl [hPa]")
+    table = read(*rows, header=header)
+    np.testing.assert_allclose(table.value[table.variable == "msl"], [101_300, 101_500])
+    assert "t2m" in table.variable
+
+
+def test_marks_judge_the_station_pressure_too():
+    table = read(
+        *(f"{row},{mark}" for row, mark in zip(STATIONS, (9, 0), strict=True)), header=f"{HEADER},pressure_hpa_qc"
+    )
+    assert table.used[(table.variable == "sp")].tolist() == [False, True]
+    assert table.used[(table.variable == "t2m")].tolist() == [True, True]
