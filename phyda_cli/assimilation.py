@@ -37,7 +37,7 @@ from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.buddies import check_buddies
 from phyda_cli.observations.checks import EARLY, LATE, check_background
 from phyda_cli.observations.equivalent import operator_at, surface_pressure_at
-from phyda_cli.observations.errors import ErrorTable, assign_errors
+from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.first_guess import BackgroundTimes, FirstGuess, first_guess
 from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
@@ -164,6 +164,7 @@ def assimilate(
         "trials": trials,
         **({} if settled else {"trials_converged": False}),
         "used": int(checked.used.sum()),
+        **({"errors_raised": raised} if (raised := count_raised(observations)) else {}),
         **_times(background, checked, guess),
     }
     if options.update:

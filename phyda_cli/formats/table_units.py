@@ -72,6 +72,8 @@ def pressure_unit(pressure: Labelled, values: Floats, heights: Floats, *, label:
             )
         return pressure.unit
     found = judge("pressure", values, none, heights=heights).unit
+    if found == pressure.unit:
+        return found
     if found is None:
         if np.isfinite(values).any():
             _logger.warning("%s: %s has no unit and is taken as %s", label, pressure.column, pressure.unit.label)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,12 @@ class ErrorTable:
         )
 
 
+SMALLEST_PART: Final = 0.01
+"""No observation is hundred times better than usual; a smaller σ_o would take the analysis's numbers apart."""
+LARGEST_PART: Final = 100.0
+"""What is hundred times worse than usual is no error: a fill value, or another unit."""
+
+
 @cache
 def default_error_table() -> ErrorTable:
     """The table that ships with phyda."""
@@ -115,20 +122,39 @@ def default_error_table() -> ErrorTable:
 
 
 def assign_errors(observations: Observations, table: ErrorTable) -> Observations:
-    """Give each row its σ_o, and flag errors that are not positive and finite.
+    """Give each row its σ_o, and flag errors that cannot be.
 
-    σ is the row's own error or, without one, that of the table; σ ≤ 0 or infinite is flagged BOUNDS, and a variable
-    that has neither its own nor a tabulated error is flagged MISSING.
+    σ is the row's own error or, without one, that of the table; it is raised to `SMALLEST_PART` of the usual one.
+    σ ≤ 0, infinite or above `LARGEST_PART` of the usual one is flagged BOUNDS, and a variable without any error, own or
+    tabulated, is flagged MISSING.
     """
     o = observations
     given = ~np.isnan(o.error)
     sigma = np.where(given, o.error, table.sigma(o.variable, o.pressure, o.report))
     bad = given & ~(np.isfinite(sigma) & (sigma > 0))
-    result = replace(o, error=np.where(bad, sigma, table.final(o.variable, sigma)))
+    usual = _usual(o)
+    absurd = given & ~bad & (sigma > LARGEST_PART * usual)
+    raised = np.where(bad, sigma, np.fmax(sigma, SMALLEST_PART * usual))
+    result = replace(o, error=np.where(bad, sigma, table.final(o.variable, np.where(np.isnan(sigma), np.nan, raised))))
     reasons = o.reason.copy()
     reasons[bad] = [f"error {value:g} is not positive and finite" for value in sigma[bad]]
-    result = result.reject(bad, Flag.BOUNDS, reasons)
+    reasons[absurd] = [
+        f"error {value:g} is more than {LARGEST_PART:g} times the usual {size:g}"
+        for value, size in zip(sigma[absurd], usual[absurd], strict=True)
+    ]
+    result = result.reject(bad | absurd, Flag.BOUNDS, reasons)
     return result.reject(np.isnan(sigma), Flag.MISSING, "no error given and none in the table for this variable")
+
+
+def count_raised(observations: Observations) -> int:
+    """How many rows have an error of their own that `assign_errors` raises."""
+    o = observations
+    return int(np.sum((o.error > 0) & (o.error < SMALLEST_PART * _usual(o)) & o.used))
+
+
+def _usual(observations: Observations) -> Floats:
+    """(n,) σ of the table that ships with phyda, NaN for other variables."""
+    return default_error_table().sigma(observations.variable, observations.pressure)
 
 
 def _profile(entry: VariableEntry | ProfileEntry, scale: float) -> ErrorProfile:

@@ -8,7 +8,7 @@ import pytest
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.error_settings import ErrorDocument
-from phyda_cli.observations.errors import assign_errors, default_error_table
+from phyda_cli.observations.errors import assign_errors, count_raised, default_error_table
 from phyda_cli.observations.table import Flag
 from tests.support.observations import observations
 
@@ -104,6 +104,16 @@ def test_an_error_that_is_not_positive_is_flagged(error):
     result = assign_errors(observations("t", [250.0] * 2, error=[error, 1.0]), TABLE)
     assert result.flag.tolist() == [Flag.BOUNDS, Flag.PASS]
     assert f"{error:g}" in result.reason[0]
+
+
+def test_an_absurd_error_never_reaches_the_solver():
+    """At 500 hPa t has 1.2 K: hundred times less is raised to 0.012 K, hundred times more is no error."""
+    table = observations("t", [250.0] * 4, error=[1e-12, 0.013, 119.0, 121.0])
+    result = assign_errors(table, TABLE)
+    assert result.error.tolist() == pytest.approx([0.012, 0.013, 119.0, 121.0])
+    assert result.flag.tolist() == [Flag.PASS, Flag.PASS, Flag.PASS, Flag.BOUNDS]
+    assert "error 121 is more than 100 times the usual 1.2" in result.reason[3]
+    assert count_raised(table) == 1
 
 
 def test_a_variable_without_any_error_is_flagged_and_not_given_a_guess():
