@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ from phyda_cli.formats.text_formats import find_text_format
 from phyda_cli.observations.table import Observations
 
 _logger = logging.getLogger(__name__)
+
+_MOST_NAMED: Final = 5
 
 
 def read_csv(
@@ -49,9 +51,29 @@ def read_csv(
         raise BadDataError(f"{label}: is empty; expected a header line and one line for each observation")
     known = find_text_format(text)
     if known is not None:
-        return known.read(text, label=label, reference_time=reference_time, stations=stations or {})
-    table = _with_units(parse_table(text, label), units or {}, label)
-    return observations_from_table(fill_places(table, stations or {}), label, reference_time, units=units)
+        result = known.read(text, label=label, reference_time=reference_time, stations=stations or {})
+    else:
+        table = _with_units(parse_table(text, label), units or {}, label)
+        result = observations_from_table(fill_places(table, stations or {}), label, reference_time, units=units)
+    _log_placeless(result, label)
+    return result
+
+
+def _log_placeless(observations: Observations, label: str) -> None:
+    """Say once how many rows have no place, and what helps."""
+    o = observations
+    rows = np.isnan(o.latitude) | np.isnan(o.longitude)
+    names = sorted(set(o.station[rows].tolist()) - {""})
+    if names:
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        _logger.warning(
+            "%s: %d of %d rows have no place, of %s%s; --stations FILE gives the places of stations",
+            label,
+            rows.sum(),
+            len(o),
+            ", ".join(names[:_MOST_NAMED]),
+            more,
+        )
 
 
 def read_stations(path: Path) -> Stations:

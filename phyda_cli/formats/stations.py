@@ -6,7 +6,7 @@ What a report says of its own place stays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.cells import is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.columns import ROLES, normalise
 
 APART: Final = 0.1
@@ -74,23 +75,38 @@ def _looked_up(names: NDArray[np.object_], stations: Stations, field: str) -> ND
 
 
 def fill_places(table: pd.DataFrame, stations: Stations) -> pd.DataFrame:
-    """The table with the places of known stations where a row has none."""
+    """The table with the places of known stations where a row has none, and their elevations where it has none."""
     station = _column(table, "station")
     if station is None or not stations:
         return table
     known = table[station].str.strip().map(stations)
     result = table.copy()
-    places = {role: _column(table, role) for role in ("latitude", "longitude", "elevation")}
-    for role, column in places.items():
+    columns: list[str] = []
+    for role in ("latitude", "longitude", "elevation"):
+        column = _column(table, role)
         if column is None:
-            places[role] = role
             result[role] = ""
-    without = (result[places["latitude"]].str.strip() == "") & (result[places["longitude"]].str.strip() == "")
-    rows = without & known.notna()
-    for number, column in enumerate(places.values()):
-        empty = rows & (result[column].str.strip() == "")
-        result.loc[empty, column] = [place[number] for place in known[empty]]
+        columns.append(column or role)
+    places = [[None if place is None else place[i] for place in known.where(known.notna(), None)] for i in range(3)]
+    own, given = ([_degrees(texts) for texts in side] for side in ((result[c] for c in columns[:2]), places[:2]))
+    without = np.isnan(own[0]) & np.isnan(own[1])
+    turn = np.abs(own[1] - given[1])
+    here = without | ((np.abs(own[0] - given[0]) <= APART) & (np.minimum(turn, np.abs(turn - 360.0)) <= APART))
+    for column, place, rows in zip(columns, places, (without, without, here), strict=True):
+        empty = rows & known.notna().to_numpy() & _is_missing(result[column])
+        result.loc[empty, column] = [text for text, fill in zip(place, empty, strict=True) if fill]
     return result
+
+
+def _degrees(texts: Iterable[str | None]) -> NDArray[np.float64]:
+    """Numbers of a place; NaN where there is none, or a fill value."""
+    values = numbers(np.array([text or "" for text in texts], dtype=object))
+    return np.where(is_any_fill(values), np.nan, values)
+
+
+def _is_missing(column: pd.Series[str]) -> NDArray[np.bool_]:
+    texts = texts_of(column)
+    return np.asarray(is_empty(texts) | is_fill(numbers(texts)))
 
 
 def _column(table: pd.DataFrame, role: str) -> str | None:

@@ -64,7 +64,8 @@ def roles_of(table: pd.DataFrame, label: str) -> Roles:
     there = f"there are: {listed(present)}"
     for needed in ("latitude", "longitude"):
         if needed not in roles:
-            raise BadDataError(f"{label}: no {needed} column (one of {', '.join(ROLES[needed])}); {there}")
+            remedy = "; --stations FILE gives the places of stations" if "station" in roles else ""
+            raise BadDataError(f"{label}: no {needed} column (one of {', '.join(ROLES[needed])}); {there}{remedy}")
     if not ({"time", "date", "relative_hours"} & roles.keys() or {"year", "month", "day"} <= roles.keys()):
         raise BadDataError(f"{label}: no time column (one of {', '.join(ROLES['time'])}, date); {there}")
     elevation = roles.pop("elevation", None)

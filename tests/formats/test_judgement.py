@@ -68,6 +68,8 @@ def test_heights_of_the_same_rows_tell_the_unit_of_the_pressure():
 REAL = [
     ("q", ANTARCTIC_Q, ANTARCTIC_P, "g kg-1"),
     ("q", ANTARCTIC_Q / 1000.0, ANTARCTIC_P, "kg kg-1"),
+    ("q", np.full(150, 5e-6), np.full(150, 3e4), "kg kg-1"),  # the upper troposphere, as dry as it likes
+    ("r", np.full(300, 0.011), np.full(300, 3e4), "1"),
     ("q", np.full(300, 2.5e-3), np.full(300, 6.5e4), "g kg-1"),  # the plateau at -70 degrees C
     ("q", np.linspace(2e-6, 4e-6, 500), np.linspace(1e3, 1e4, 500), "kg kg-1"),  # the stratosphere
     ("q", np.linspace(2e-3, 4e-3, 500), np.linspace(1e3, 1e4, 500), "g kg-1"),

@@ -92,6 +92,10 @@ def test_of_two_columns_of_a_name_that_of_the_header_is_read(tmp_path):
         ({"datum_status": 0}, Flag.PASS, Use.ASSIMILATE, ""),
         ({"datum_status": 1}, Flag.PASS, Use.ASSIMILATE, ""),
         ({"datum_status": 2}, Flag.PASS, Use.MONITOR, ""),
+        ({"datum_status": 3}, Flag.PASS, Use.ASSIMILATE, ""),  # active goes before passive
+        ({"report_status": 3, "datum_status": 3}, Flag.PASS, Use.ASSIMILATE, ""),
+        ({"report_status": 1, "datum_status": 2}, Flag.PASS, Use.MONITOR, ""),
+        ({"datum_status.active": 1, "datum_status.passive": 1}, Flag.PASS, Use.ASSIMILATE, ""),
         ({"report_status": 2, "datum_status": 0}, Flag.PASS, Use.MONITOR, ""),
         ({"datum_status": 4}, Flag.PRE_QC, Use.ASSIMILATE, "rejected in the ODB (datum_status 4)"),
         ({"datum_status": 12}, Flag.BLACKLIST, Use.ASSIMILATE, "blacklisted in the ODB (datum_status 12)"),
