@@ -172,7 +172,7 @@ class SphericalHarmonics:
 
     def _fourier(self, x: torch.Tensor) -> torch.Tensor:
         """(…, lat, m) Fourier coefficients of each row, m = 0 … N."""
-        spectrum: torch.Tensor = torch.fft.rfft(x, norm="forward")
+        spectrum: torch.Tensor = torch.fft.rfft(x.contiguous(), norm="forward")
         return spectrum[..., : self.truncation + 1] * self._phase.conj()
 
     def _field(self, rows: torch.Tensor) -> torch.Tensor:
