@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
 import logging
 import multiprocessing
 import os
@@ -87,6 +88,10 @@ def _settings(
 ) -> None:
     console.json, console.quiet, console.verbose, console.log_format = as_json, quiet, verbose, log_format
     console.start()
+    if "SOURCE_DATE_EPOCH" in os.environ:  # libraries read it too, and end at a word
+        from phyda_cli.formats.provenance import creation_time
+
+        creation_time()
 
 
 _received: Final[list[int]] = []
@@ -144,7 +149,7 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
         caught, code = error, int(ExitCode.BUG)
         message = f"this is a bug in phyda: {type(error).__name__}: {error}; --debug shows where"
         if _is_memory(error):
-            code, message = int(ExitCode.LOCKED), f"out of memory: {error or type(error).__name__}; use fewer members"
+            code, message = int(ExitCode.LOCKED), _out_of_memory(error)
     if debug:
         traceback.print_exception(caught)
     kind = type(caught).__name__
@@ -155,9 +160,16 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
     return code
 
 
+def _out_of_memory(error: Exception) -> str:
+    said = f" ({error})" if str(error) else ""
+    return f"out of memory{said}; wait until more is free, or use fewer members, fewer observations or a coarser grid"
+
+
 def _is_memory(error: Exception) -> bool:
     """Whether memory has run out: NumPy and Python say so by type, torch in words."""
-    words = ("can't allocate memory", "out of memory")
+    words = ("can't allocate memory", "Cannot allocate memory", "out of memory")
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 

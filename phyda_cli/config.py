@@ -18,6 +18,11 @@ _DURATION: Final = re.compile(
     r"(?:PT)?(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+)M(?:IN)?)?(?:(?P<seconds>\d+)S)?", re.IGNORECASE
 )
 
+_LONGEST: Final = timedelta(days=3653)
+"""The longest duration of any setting."""
+_MOST_MEMBERS: Final = 100_000
+_MOST_THREADS: Final = 1024
+
 
 def _duration(text: str) -> timedelta:
     """3h, 90min, 1h30min, 30s and the ISO 8601 forms of the same. Raises ValueError."""
@@ -25,7 +30,10 @@ def _duration(text: str) -> timedelta:
     if match is None or not any(match.groups()):
         raise ValueError(f"{text!r} is no duration; write 3h, 90min or PT3H")
     hours, minutes, seconds = (float(match[unit] or 0) for unit in ("hours", "minutes", "seconds"))
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    total = 3600 * hours + 60 * minutes + seconds
+    if total > _LONGEST.total_seconds():
+        raise ValueError(f"{text[:60]!r} is longer than {_LONGEST.days} days; write a shorter one")
+    return timedelta(seconds=total)
 
 
 def _utc(value: str | datetime) -> datetime:
@@ -34,6 +42,8 @@ def _utc(value: str | datetime) -> datetime:
         moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
     except ValueError:
         raise ValueError(f"{value!r} is no ISO 8601 time; write 2008-12-08T12") from None
+    if not 1678 < moment.year < 2262:  # what 64 bits of nanoseconds hold
+        raise ValueError(f"{value!r} is not between the years 1679 and 2261")
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo is not None else moment
 
 
@@ -61,7 +71,10 @@ def _members(value: Any) -> Any:
     for part in parts:
         if part is None or (part[2] is not None and int(part[2]) < int(part[1])):
             raise ValueError(f"{value!r} names no members; write 3, or 0,3-7")
-        numbers += range(int(part[1]), int(part[2] or part[1]) + 1)
+        first, last = int(part[1]), int(part[2] or part[1])
+        if last - first >= _MOST_MEMBERS:
+            raise ValueError(f"{value!r} names more than {_MOST_MEMBERS} members")
+        numbers += range(first, last + 1)
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"{value!r} names a member twice")
     return numbers[0] if value.strip().isdigit() else tuple(numbers)
@@ -120,14 +133,14 @@ class AssimilateConfig(BaseModel):
     select: dict[str, str] = Field(default_factory=dict)
     """Choices along further dimensions of the background: name → value."""
 
-    members: int | None = Field(default=None, ge=0)
+    members: int | None = Field(default=None, ge=0, le=_MOST_MEMBERS)
     """Samples of the analysis for its uncertainty; None is the method's own number (phyda 16, 3D-Var 8, OI has none), 0
     makes none, phyda needs 2 otherwise. With a background of several members: use the first so many; None is all."""
 
     members_out: Path | None = None
     """Where to write the members (NetCDF)."""
 
-    evaluations: int | None = Field(default=None, ge=1)
+    evaluations: int | None = Field(default=None, ge=1, le=100_000)
     """Evaluations of the score network for each member (phyda); None is 12."""
 
     churn: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -164,10 +177,10 @@ class AssimilateConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where there is one."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of every random number."""
 
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=_MOST_THREADS)
     """Processor threads. One is fastest for grids of this size: several wait for each other more than they gain."""
 
     background_error_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] | None = None
@@ -261,6 +274,8 @@ def _read(file: Path, known: tuple[str, ...]) -> dict[str, Any]:
         raise InputMissingError(f"{file}: {error.strerror}") from error
     except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
         raise ConfigError(f"{file}: not a TOML file: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{file}: is nested too deeply; write a flat TOML file") from None
     settings = {key.replace("-", "_"): value for key, value in table.items()}
     for key in settings:
         if key not in known:

@@ -1,10 +1,12 @@
-"""Files that ship with phyda (weights), wherever it is installed, and their digests."""
+"""Files of weights: those that ship with phyda, wherever it is installed, their digests, and the headers of any."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from phyda_cli.errors import ConfigError, InputMissingError
 
@@ -71,3 +73,17 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputMissingError(f"{path}: {error.strerror}") from error
+
+
+def phyda_header(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """The entry of phyda in the header of a safetensors file. Raises ValueError without one."""
+    text = (metadata or {}).get("phyda")
+    if text is None:
+        raise ValueError("no header of phyda")
+    try:
+        header = json.loads(text)
+    except RecursionError:
+        raise ValueError("a header nested too deeply") from None
+    if not isinstance(header, dict):
+        raise ValueError("a header that is no JSON object")
+    return header

@@ -27,10 +27,13 @@ def check_carry(settings: AssimilateConfig) -> None:
     Raises UsageError for --carry-new alone, InputMissingError for a missing file without it, CannotWriteError for one
     that exists with it: the memory of a chain of cycles is never overwritten by mistake.
     """
+    from phyda_cli.formats.atomic import check_name
+
     if settings.carry is None:
         if settings.carry_new:
             raise UsageError("--carry-new: begins the file of --carry; name it")
         return
+    check_name(settings.carry)
     if settings.carry_new and settings.carry.exists():
         raise CannotWriteError(f"--carry {settings.carry}: exists already; leave --carry-new out, or remove the file")
     if not settings.carry_new and not settings.carry.exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,13 +28,17 @@ def info(
 
     header, sizes = _read(weights)
     about = header.get("about") or header.get("provenance") or {}
+    try:
+        fields = _fields(header)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadDataError(f"{weights}: not weights that phyda writes, or damaged ({error})") from error
     report = {
         "file": str(weights),
         "kind": _KINDS[header["format"]],
         "format": header["format"],
         "sha256": sha256(weights),
         "bytes": weights.stat().st_size,
-        **_fields(header),
+        **fields,
         **({"parameters": _parameters(sizes)} if any(name.startswith("model.") for name in sizes) else {}),
         **({"config": header["config"]} if "config" in header else {}),
         "about": about,
@@ -47,17 +50,19 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The header and the size of every tensor. Raises InputMissingError, or BadDataError for anything else."""
     from safetensors import SafetensorError, safe_open
 
+    from phyda_cli.resources import phyda_header
+
     if not path.is_file():
         raise InputMissingError(f"{path}: no such weights")
     try:
         with safe_open(str(path), framework="numpy") as file:
-            header = json.loads((file.metadata() or {})["phyda"])
+            header = phyda_header(file.metadata())
             names = list(file.keys())
             sizes = {name: math.prod(file.get_slice(name).get_shape()) for name in names}
         kind = header["format"]
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         raise BadDataError(f"{path}: not weights that phyda writes, or damaged ({error})") from error
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise BadDataError(f"{path}: weights of format {kind!r}; this phyda knows {', '.join(_KINDS)}")
     return header, sizes
 
@@ -65,10 +70,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
     """The grid, and the levels [Pa] of each variable, none for one on a single level."""
     grid = header.get("grid") or header
-    latitudes, longitudes = grid["latitudes"], grid["longitudes"]
+    latitudes, longitudes = ([float(degrees) for degrees in grid[name]] for name in ("latitudes", "longitudes"))
     variables: dict[str, list[float]] = {}
     for name, level in header["channels"]:
-        variables.setdefault(name, []).extend([] if level is None else [level])
+        variables.setdefault(str(name), []).extend([] if level is None else [float(level)])
     return {
         "grid": {
             "rows": len(latitudes),

@@ -7,18 +7,34 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from phyda_cli.errors import CannotWriteError, InputMissingError, UsageError
-from phyda_cli.formats.atomic import check_target, is_reserved
+from phyda_cli.formats.atomic import check_name, check_target, is_reserved
 
 
 def check_inputs(paths: Iterable[Path]) -> None:
     """Raises InputMissingError for the first that is not there or not readable, UsageError for a temporary of phyda."""
     for path in paths:
+        _check_input_name(path)
         if is_reserved(path):
             raise UsageError(f"{path}: names of this form are those of phyda's own temporaries; rename the file first")
         if not path.exists():
             raise InputMissingError(f"{path}: no such file")
         if not os.access(path, os.R_OK):
             raise InputMissingError(f"{path}: no permission to read it")
+
+
+def _check_input_name(path: Path) -> None:
+    """Raises InputMissingError for a path that the file system or the libraries cannot take."""
+    try:
+        str(path).encode()
+        path.stat()
+    except FileNotFoundError:
+        pass  # said by the caller
+    except UnicodeEncodeError:
+        raise InputMissingError(f"{path}: a path that is not UTF-8, which NetCDF needs; rename the file") from None
+    except ValueError as error:
+        raise InputMissingError(f"{path}: cannot be a path ({error})") from None
+    except OSError as error:
+        raise InputMissingError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
 def check_outputs(
@@ -32,6 +48,7 @@ def check_outputs(
     inputs = list(inputs)
     places: dict[Path, str] = {}
     for option, path in outputs.items():
+        check_name(path)
         for source in inputs:
             _check_against(option, path, source)
         place = Path(os.path.realpath(path))

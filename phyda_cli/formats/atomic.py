@@ -56,7 +56,10 @@ def check_target(path: Path, *, overwrite: bool) -> Path:
     Raises CannotWriteError when it exists and `overwrite` is off, is no regular file, or its directory is missing or
     not writable. Call it before any expensive work; `atomic_path` calls it again.
     """
+    check_name(path)
     target = Path(os.path.realpath(path))
+    if path.name == "-":
+        raise CannotWriteError(f"{path}: an output needs a file, standard output has only its path; name a file")
     if is_reserved(path):
         raise CannotWriteError(f"{path}: names of this form are those of phyda's own temporaries; choose another name")
     if target.is_dir():
@@ -72,6 +75,24 @@ def check_target(path: Path, *, overwrite: bool) -> Path:
     if target.exists() and not _may_replace(target):
         raise CannotWriteError(f"{path}: belongs to another user, whose files in {target.parent} only they may replace")
     return target
+
+
+def check_name(path: Path) -> None:
+    """Raises CannotWriteError for a path that the libraries or the file system cannot take."""
+    try:
+        target = Path(os.path.realpath(path))
+        str(target).encode()
+        longest = os.pathconf(target.parent, "PC_NAME_MAX") if target.parent.is_dir() else None
+        temporary = len(os.fsencode(_temporary(target).name)) if target.name else 0
+    except UnicodeEncodeError:
+        raise CannotWriteError(f"{path}: a path that is not UTF-8, which NetCDF needs; choose another") from None
+    except ValueError as error:
+        raise CannotWriteError(f"{path}: {error}; choose another name") from None
+    except OSError as error:
+        raise CannotWriteError(f"{path}: {error.strerror}; choose another place") from error
+    if longest is not None and temporary > longest:
+        size = len(os.fsencode(target.name)) - (temporary - longest)
+        raise CannotWriteError(f"{path}: too long a name (its temporary needs more); take at most {size} bytes")
 
 
 def _may_replace(target: Path) -> bool:

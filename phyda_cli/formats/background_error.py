@@ -20,6 +20,7 @@ from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.resources import phyda_header
 
 FORMAT: Final = "phyda-background-error-1"
 _TENSORS: Final = tuple(f.name for f in fields(BackgroundError) if f.name not in ("grid", "channels"))
@@ -47,9 +48,9 @@ def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
         raise InputMissingError(f"{path}: no such background-error file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["phyda"])
+            header = phyda_header(file.metadata())
             tensors = {name: file.get_tensor(name).double() for name in _TENSORS}
-    except (SafetensorError, KeyError, ValueError, OSError) as problem:
+    except (SafetensorError, ValueError, OSError) as problem:
         raise BadDataError(f"{path}: not a phyda background-error file, or damaged ({problem})") from problem
     if header.get("format") != FORMAT:
         raise BadDataError(f"{path}: format {header.get('format')!r} where {FORMAT!r} is expected")
@@ -59,5 +60,5 @@ def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
         grid = Grid(tuple(header["latitudes"]), tuple(header["longitudes"]))
         channels = tuple(Channel(name, level) for name, level in header["channels"])
         return BackgroundError(grid=grid, channels=channels, **tensors), header["provenance"]
-    except (KeyError, TypeError, ValueError) as problem:
+    except (BadDataError, KeyError, TypeError, ValueError) as problem:
         raise BadDataError(f"{path}: not a phyda background-error file, or damaged ({problem})") from problem

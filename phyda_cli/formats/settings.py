@@ -38,6 +38,8 @@ def _read(path: Path, model: type[Model]) -> Model:
         raise InputMissingError(f"{path}: {error.strerror}") from error
     except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply; write a flat TOML file") from None
     try:
         return model.model_validate(document)
     except ValidationError as error:

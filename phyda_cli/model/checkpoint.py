@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError, InputMissingError, PhydaError
 from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
 from phyda_cli.model.calibration import Calibration
 from phyda_cli.model.config import ModelConfig
 from phyda_cli.model.phyda import PhyDA
 from phyda_cli.model.statistics import Statistics
+from phyda_cli.resources import phyda_header
 
 FORMAT: Final = "phyda-model-1"
 
@@ -67,11 +67,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputMissingError(f"{path}: no such weights")
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
+            header = phyda_header(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        header = json.loads(metadata["phyda"])
         if header["format"] != FORMAT:
-            raise BadDataError(f"{path}: weights of format {header['format']}, this phyda reads {FORMAT}")
+            raise ValueError(f"weights of format {header['format']}, this phyda reads {FORMAT}")
         channels = tuple(Channel(variable, level) for variable, level in header["channels"])
         grid = Grid(**{name: tuple(values) for name, values in header["grid"].items()})
         statistics = Statistics(channels, grid, *(tensors[f"statistics.{name}"] for name in _FIELDS))
@@ -79,7 +78,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         model = PhyDA(len(channels), grid.shape, ModelConfig.model_validate(header["config"]))
         own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         model.load_state_dict(own)
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, ValidationError) as error:
-        first = str(error).strip().splitlines()[0]
+        about = dict(header["about"])
+    except (SafetensorError, PhydaError, LookupError, AttributeError, ValueError, TypeError, RuntimeError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadDataError(f"{path}: not weights of the learned model, or damaged: {first}") from error
-    return Checkpoint(model.eval(), statistics, calibration, header["about"])
+    return Checkpoint(model.eval(), statistics, calibration, about)

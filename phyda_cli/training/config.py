@@ -92,6 +92,8 @@ def read_config(source: Path | str) -> TrainConfig:
     try:
         content: dict[str, Any] = tomllib.loads(text)
         return TrainConfig.model_validate(content)
+    except RecursionError:
+        raise ConfigError(f"{source}: is nested too deeply; write a flat TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not a TOML file: {error}") from error
     except ValidationError as error:
