@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from phyda_cli.formats.cells import Floats, Mask, Texts, is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.columns import UNIX_TIME, normalise, split_unit
 from phyda_cli.formats.table_cells import Cells, long_cells, wide_cells
+from phyda_cli.formats.table_layouts import with_known_units
 from phyda_cli.formats.table_roles import Roles, listed, log_unread, roles_of
 from phyda_cli.formats.table_surface import is_surface, with_station_pressure
 from phyda_cli.formats.table_times import times_of
@@ -49,6 +50,7 @@ def observations_from_table(
     names of a long table's variables; they go before those of the table.
     Raises BadDataError when columns that are needed are not there or are there twice, and for units that cannot be.
     """
+    table = with_known_units(table, label)
     roles = roles_of(table, label)
     long = {"value", "variable"} <= roles.columns.keys()
     cells = long_cells(table, roles.columns, units or {}, label) if long else wide_cells(table, roles, label)

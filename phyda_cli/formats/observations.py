@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, TextIO, cast
@@ -31,11 +32,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class ObservationFormat:
-    """A format. claims: whether the first bytes are its. reader: `module:function`."""
+    """A format. claims: whether the first bytes are its. reader: `module:function`.
+
+    table: whether its reader takes `stations` and `units` too.
+    """
 
     name: str
     claims: Callable[[bytes], bool]
     reader: str
+    table: bool = False
 
 
 _OBS_SEQ: Final = ([b"obs_sequence"], [b"obs_type_definitions"], [b"obs_kind_definitions"])
@@ -43,7 +48,7 @@ _OBS_SEQ: Final = ([b"obs_sequence"], [b"obs_type_definitions"], [b"obs_kind_def
 
 FORMATS: Final[tuple[ObservationFormat, ...]] = (
     ObservationFormat("BUFR", is_bufr, "phyda_cli.formats.bufr:read"),
-    ObservationFormat("Parquet", lambda head: head.startswith(b"PAR1"), "phyda_cli.formats.parquet:read_parquet"),
+    ObservationFormat("Parquet", lambda head: head.startswith(b"PAR1"), "phyda_cli.formats.parquet:read_parquet", True),
     ObservationFormat("ODB-2", lambda head: head.startswith(b"\xff\xffODA"), "phyda_cli.formats.odb:read_odb"),
     ObservationFormat(
         "DART obs_seq",
@@ -65,7 +70,8 @@ def read_observations(
 ) -> Observations:
     """Read a file of observations in any format that phyda knows, or text from an open stream.
 
-    reference_time: UTC, for formats that give times from the analysis. stations, units: for text (`read_csv`).
+    reference_time: UTC, for formats that give times from the analysis. stations, units: of tables and text
+    (`read_csv`).
     Raises InputMissingError when the file is not there or cannot be read, BadDataError when it is damaged or of no
     known format, ConfigError when its format needs an extra that is not installed.
     """
@@ -83,5 +89,8 @@ def read_observations(
     for known in FORMATS:
         if known.claims(head):
             module, _, function = known.reader.partition(":")
-            return cast(Reader, getattr(import_module(module), function))(source, reference_time=reference_time)
+            reader = getattr(import_module(module), function)
+            if known.table:
+                reader = partial(reader, stations=stations, units=units)
+            return cast(Reader, reader)(source, reference_time=reference_time)
     return read_text()

@@ -10,6 +10,8 @@ Typed cells become the text that a CSV file would hold and go through the one pa
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,17 +19,28 @@ import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
-from phyda_cli.formats.entries import observations_from_table
+from phyda_cli.formats.stations import Stations
+from phyda_cli.formats.table import read_table
+from phyda_cli.formats.table_roles import listed
 from phyda_cli.observations.table import Observations
+
+_logger = logging.getLogger(__name__)
 
 _LARGEST_WHOLE: Final = 2.0**53
 """Above it not every whole number is a double."""
 
 
-def read_parquet(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
+def read_parquet(
+    path: Path,
+    *,
+    reference_time: np.datetime64 | None = None,
+    stations: Stations | None = None,
+    units: Mapping[str, str] | None = None,
+) -> Observations:
     """Read a table of observations. Columns of lists or structures are not looked at.
 
-    reference_time: UTC, for tables that give times as hours from the analysis (`dhr`).
+    reference_time: UTC, for tables that give times as hours from the analysis (`dhr`). stations, units: as of
+    `read_csv`.
     Raises MissingExtraError without pyarrow; InputMissingError when the file cannot be read; BadDataError when it is
     damaged, cut off or without the columns needed.
     """
@@ -57,7 +70,10 @@ def read_parquet(path: Path, *, reference_time: np.datetime64 | None = None) -> 
     }
     frame = pd.DataFrame(texts)
     frame.columns = pd.Index([names[index] for index in texts])
-    return observations_from_table(frame, str(path), reference_time)
+    nested = [name for index, name in enumerate(names) if index not in texts]
+    if nested:
+        _logger.warning("%s: columns of lists or structures, which are not read: %s", path, listed(nested))
+    return read_table(frame, str(path), reference_time=reference_time, stations=stations or {}, units=units or {})
 
 
 def _texts(arrow: Any, column: Any, label: str) -> pd.Series[str]:

@@ -14,6 +14,7 @@ import pytest
 from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
 from phyda_cli.formats.observations import read_observations
 from phyda_cli.formats.parquet import read_parquet
+from phyda_cli.formats.stations import Place
 from phyda_cli.observations.table import Flag, Observations
 
 NOON = dt.datetime(2011, 1, 15, 12)
@@ -189,3 +190,14 @@ def test_a_column_name_that_is_no_text(tmp_path):
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes().replace(b"station", b"st\xfftion"))
     with pytest.raises(BadDataError, match="damaged or cut off"):
         read_parquet(tmp_path / "a")
+
+
+def test_units_and_stations_are_for_these_tables_too(tmp_path, caplog):
+    path = tmp_path / "obs.parquet"
+    levels = [[1.0], [2.0]]
+    pq.write_table(pa.table(columns(value=[-20.0, 7.0], lat=None, lon=None, variable=["t", "t"], levels=levels)), path)
+    places = {"10393": Place("52.5", "14", "100"), "61901": Place("-10", "350", "5")}
+    result = read_observations(path, stations=places, units={"t": "degC"})
+    np.testing.assert_allclose(result.value, [253.15, 280.15])
+    assert result.latitude.tolist() == [52.5, -10.0]
+    assert "columns of lists or structures, which are not read: levels" in caplog.text
