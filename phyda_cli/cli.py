@@ -8,10 +8,10 @@ import errno
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Final
@@ -150,8 +150,14 @@ def _run(words: Sequence[str], *, debug: bool) -> int:
         message = f"this is a bug in phyda: {type(error).__name__}: {error}; --debug shows where"
         if _is_memory(error):
             code, message = int(ExitCode.LOCKED), _out_of_memory(error)
+    if _is_descriptors(caught):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        message, code = (
+            f"too many open files: {limit} are allowed; raise the limit with ulimit -n",
+            int(ExitCode.BAD_CONFIG),
+        )
     if debug:
-        traceback.print_exception(caught)
+        console.traceback(caught)
     kind = type(caught).__name__
     if _received:  # a library has made another exception of that of the signal
         message, code, kind = f"ended by {signal.Signals(_received[0]).name}", 128 + _received[0], "Ended"
@@ -171,6 +177,15 @@ def _is_memory(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+
+
+def _is_descriptors(error: BaseException | None) -> bool:
+    """Whether the process was refused another open file, whatever a reader has made of that."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _globals_first(words: Sequence[str]) -> list[str]:

@@ -12,9 +12,11 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +27,8 @@ from phyda_cli.errors import CannotWriteError
 PROGRESS_SECONDS: Final = 30.0
 """Interval of the progress lines where stderr is no terminal."""
 
+_CONTROL: Final = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+"""C0 and C1 controls, line separators, and what turns the direction of writing."""
 _INTERNAL_LOGGER: Final = "phyda_cli"
 
 
@@ -65,7 +69,7 @@ class Console:
 
         Raises CannotWriteError when stdout cannot take it; ends quietly, as a pipe writer does, when nobody reads.
         """
-        text = json.dumps(_plain(document), allow_nan=False, ensure_ascii=False) if self.json else line
+        text = printable_json(_plain(document), ensure_ascii=False) if self.json else printable(line)
         if sys.stdout is None:
             return
         try:
@@ -121,15 +125,32 @@ class Console:
             handler.setFormatter(_LineFormatter("%(asctime)s %(levelname)s %(message)s"))
         return handler
 
+    def traceback(self, error: BaseException) -> None:
+        """Write where an error comes from to stderr."""
+        self._stderr("".join(traceback.format_exception(error)).rstrip("\n"))
+
     @staticmethod
     def _stderr(text: str) -> None:
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
-                print(text, file=sys.stderr, flush=True)
+                print(printable(text), file=sys.stderr, flush=True)
 
 
 console: Final = Console()
 """The console of this process."""
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, which could steer a terminal, are shown as escapes; lines and tabs stay."""
+    return _CONTROL.sub(
+        lambda match: f"\\x{ord(match[0]):02x}" if match[0] < "\u0100" else f"\\u{ord(match[0]):04x}", text
+    )
+
+
+def printable_json(value: Any, *, ensure_ascii: bool = True) -> str:
+    """JSON on one line without any control character; a reader gets them back."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=ensure_ascii)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def stderr_is_terminal() -> bool:
@@ -151,7 +172,7 @@ class _LineFormatter(logging.Formatter):
     default_msec_format = ""
 
     def format(self, record: logging.LogRecord) -> str:
-        return " ".join(super().format(record).split())
+        return printable(" ".join(super().format(record).split()))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -160,7 +181,7 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
         level, message = record.levelname.lower(), " ".join(record.getMessage().split())
-        return json.dumps({"time": when, "level": level, "logger": record.name, "message": message})
+        return printable_json({"time": when, "level": level, "logger": record.name, "message": message})
 
 
 def _progress_lines(description: str, total: int) -> Callable[[int], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -100,3 +101,29 @@ def test_bars_and_colour_need_a_capable_terminal(monkeypatch, terminal, term, ex
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(module.sys.stderr, "isatty", lambda: terminal, raising=False)
     assert module.stderr_is_terminal() is expected
+
+
+NASTY = "A\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\u202eB"
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_no_text_steers_the_terminal(capsys, log_format):
+    """Control characters are shown as escapes wherever phyda writes."""
+    console = Console(log_format=log_format, verbose=True)
+    console.start()
+    logging.getLogger("phyda_cli.formats").warning("station %s", NASTY)
+    logging.getLogger("other").warning("%s", NASTY)
+    console.table(f"a\t{NASTY}\nb")
+    console.failure(f"variable {NASTY}: unknown", code=65, kind="BadDataError")
+    console.traceback(ValueError(NASTY))
+    console.result(f"{NASTY}.nc", {})
+    console.json = True
+    console.result("", {NASTY: NASTY})
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert not {c for c in text if unicodedata.category(c) in ("Cc", "Cf")} - {"\n", "\t"}
+    shown = r"A\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\u202eB"
+    line, document = captured.out.splitlines()
+    assert line == f"{shown}.nc"
+    assert json.loads(document) == {NASTY: NASTY}
+    assert shown in captured.err or log_format is LogFormat.JSON

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import torch
 import xarray as xr
 
 from phyda_cli.cli import main
+from phyda_cli.errors import BadDataError
 from phyda_cli.formats.atomic import output_lock
 from tests.support.fields import LEVELS, message, write_grib
 from tests.support.runs import NAMES, OLD, make_inputs
@@ -237,3 +239,18 @@ def test_shell_completion():
     words = {"_PHYDA_COMPLETE": "complete_bash", "COMP_WORDS": "phyda assim", "COMP_CWORD": "1", **os.environ}
     done = subprocess.run([sys.executable, "-c", script], env=words, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["assimilate"]
+
+
+def test_too_many_open_files_is_said(inputs, monkeypatch, capsys):
+    def fail(*arguments: object, **options: object) -> None:
+        try:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        except OSError:
+            raise BadDataError("bg.nc: cannot be opened; fetch the file again") from None
+
+    monkeypatch.setattr("phyda_cli.assimilation.assimilate", fail)
+    assert main(inputs.words()) == 78
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "too many open files" in line
+    assert "ulimit -n" in line
+    assert "fetch" not in line
