@@ -20,9 +20,9 @@ from phyda_cli.formats.columns import UNIX_TIME, normalise, split_unit
 from phyda_cli.formats.table_cells import Cells, long_cells, wide_cells
 from phyda_cli.formats.table_layouts import with_known_units
 from phyda_cli.formats.table_roles import Roles, listed, log_unread, roles_of
-from phyda_cli.formats.table_surface import is_surface, with_station_pressure
+from phyda_cli.formats.table_surface import is_profile, is_surface, with_station_pressure
 from phyda_cli.formats.table_times import times_of
-from phyda_cli.formats.table_units import column_unit, heights_of, pressure_unit
+from phyda_cli.formats.table_units import column_unit, heights_of, pressure_unit, si_conversion
 from phyda_cli.observations.checks import PRESSURE_BOUNDS, QUANTITY_BOUNDS, check_bounds, reject_rows
 from phyda_cli.observations.conversion import convert
 from phyda_cli.observations.table import Flag, Observations, Use, turned
@@ -55,7 +55,11 @@ def observations_from_table(
     long = {"value", "variable"} <= roles.columns.keys()
     cells = long_cells(table, roles.columns, units or {}, label) if long else wide_cells(table, roles, label)
     pressure, elevation = _pressures(table, roles, cells, label), _elevations(table, roles)
-    at_surface = not long and is_surface(table, roles, cells, pressure, elevation, label)
+    if roles.pressure is None:
+        # Without any pressure there can only be what is measured at the surface, or a profile by height
+        at_surface = "report" not in roles.columns and not is_profile(table, roles, cells)
+    else:
+        at_surface = not long and is_surface(table, roles, cells, pressure, elevation, label)
     if at_surface:
         cells = with_station_pressure(cells, table, roles, pressure, label)
     log_unread(table, roles.taken | cells.columns, label)
@@ -93,9 +97,7 @@ def _build(
     unix = normalise(columns.get("time", "")) == UNIX_TIME
     times, time_texts = times_of(table, columns, label, reference_time, unix=unix)
     time, time_text = times[rows], time_texts[rows]
-    # A table without any pressure can only hold what is measured at the surface.
-    at_surface = places.at_surface or ("report" not in columns and pressure_text is None)
-    report = np.full(n, "surface", dtype=object) if at_surface else text("report")
+    report = np.full(n, "surface", dtype=object) if places.at_surface else text("report")
     result = Observations(
         variable=cells.name.copy(),
         latitude=numbers(latitude_text),
@@ -159,7 +161,7 @@ def _to_si(observations: Observations, cells: Cells, label: str) -> Observations
     codes = np.asarray(codes, dtype=np.int64)
     variable = observations.variable.copy()
     scale, offset = np.ones(len(observations)), np.zeros(len(observations))
-    result, unknown = observations, []
+    result, unknown, assumed = observations, [], []
     for code, kind in enumerate(kinds):
         name, _, unit = str(kind).partition(_SEPARATOR)
         quantity, own_unit = split_unit(name)
@@ -170,11 +172,15 @@ def _to_si(observations: Observations, cells: Cells, label: str) -> Observations
             continue
         values, pressures = observations.value[rows], observations.pressure[rows]
         found = column_unit(quantity, values, pressures, unit or own_unit, name=name, label=label)
+        if found is not None and not (unit or own_unit) and found.unit == si_conversion(quantity):
+            assumed.append(f"{name} in {found.unit.label}")
         if found is None:
             variable[rows] = quantity
             result = result.reject(rows, Flag.BOUNDS, f"unit {unit or own_unit} is not known for {quantity}")
             continue
         variable[rows], scale[rows], offset[rows] = found.quantity, found.unit.scale, found.unit.offset
+    if assumed:
+        _logger.info("%s: without a unit, taken as SI: %s", label, listed(assumed))
     if unknown:
         _logger.warning("%s: variables that are not known and not read: %s", label, listed(unknown))
     result = replace(result, variable=variable, value=scale * result.value + offset, error=scale * result.error)

@@ -70,6 +70,14 @@ def is_surface(
     return True
 
 
+def is_profile(table: pd.DataFrame, roles: Roles, cells: Cells) -> bool:
+    """Whether a table without pressure has several heights at one station and time, as wind profilers have."""
+    heights = np.isin([split_unit(str(name))[0] for name in cells.name.tolist()], ("z", "gh"))
+    rows = np.unique(cells.row[heights])
+    keys = [roles.columns[role] for role in _KEYS if role in roles.columns]
+    return bool(table[keys].iloc[rows].duplicated().any())
+
+
 def with_station_pressure(cells: Cells, table: pd.DataFrame, roles: Roles, pressure: Floats, label: str) -> Cells:
     """The cells, and one of `sp` in each row with a pressure [Pa], unless the table gives `sp` itself."""
     if roles.pressure is None or any(split_unit(str(name))[0] == "sp" for name in set(cells.name.tolist())):

@@ -154,7 +154,9 @@ def times_of(
     if "time" in roles:
         texts = cells("time")
         if unix:
-            return _seconds_since(numbers(texts)), texts
+            found = _seconds_since(numbers(texts))
+            _refuse_unless(~np.isnat(found), texts, label, roles["time"], lambda _: "write seconds since 1970-01-01")
+            return found, texts
         found = moments(texts)
         separate = "date" in roles or all(role in roles for role in _PARTS)
         if not separate or (not np.isnat(found).all() and not np.isfinite(clocks(texts)).any()):

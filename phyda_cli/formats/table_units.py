@@ -36,9 +36,7 @@ def column_unit(
         if said is not None:
             _refuse_contradiction(quantity, values, pressures, said.unit, name=name, label=label)
         return said
-    si = find_unit(si_unit(quantity), si_unit(quantity))
-    if si is None:  # of a quantity whose unit no table has
-        return Conversion(quantity, UnitConversion(si_unit(quantity), si_unit(quantity)))
+    si = si_conversion(quantity)
     found = judge(quantity, values, pressures).unit
     if found is None and judge(quantity, values, pressures, si).credible is False:
         fitting = [u for u in units_of(quantity) if judge(quantity, values, pressures, u).credible is not False]
@@ -54,6 +52,12 @@ def column_unit(
     named = conversion(quantity, found.label)
     assert named is not None
     return named
+
+
+def si_conversion(quantity: str) -> UnitConversion:
+    """The SI unit of a quantity as a conversion."""
+    unit = si_unit(quantity)
+    return find_unit(unit, unit) or UnitConversion(unit, unit)
 
 
 def pressure_unit(pressure: Labelled, values: Floats, heights: Floats, *, label: str) -> UnitConversion:

@@ -90,3 +90,13 @@ def test_rows_without_a_place_are_said_once_with_the_remedy(caplog):
     assert "of KBOS, KJFK" in caplog.text
     with pytest.raises(BadDataError, match="--stations FILE"):
         read_csv(io.StringIO("time,station,t2m\n2020-01-01T12,A,270\n"))
+
+
+def test_a_profile_by_height_is_not_at_the_surface():
+    header = "time,lat,lon,station,height,u,v"
+    table = read(*(f"2020-01-01T12:00,47,8,P,{height},5,6" for height in (500, 1000, 5000)), header=header)
+    assert set(table.variable) == {"z", "u", "v"}  # which need a pressure
+    stations = read(
+        *(f"2020-01-01T12:00,47,8,{name},{height},5,6" for name, height in (("A", 10), ("B", 90))), header=header
+    )
+    assert {"u10", "v10"} <= set(stations.variable[stations.used])

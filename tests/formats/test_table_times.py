@@ -119,6 +119,8 @@ def test_dates_and_clocks_in_columns_of_their_own(header, cells):
         ("time", "43831.5", "unix_time"),
         ("time", "1577880000", "unix_time"),
         ("time", "now", "write ISO 8601"),
+        ("unix_time", "1577880000000", "seconds since 1970-01-01"),
+        ("time", "1200", "unix_time"),
         ("date,time", "01/02/2020,12:00", "column 'date'"),
         ("date,time", "20200102,noon", "HHMM"),
         ("date,time", "20200102,0.5", "HHMM"),

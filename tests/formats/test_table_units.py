@@ -163,6 +163,12 @@ def test_real_values_that_look_like_fills():
     np.testing.assert_allclose(values(table, "z"), [980.665, 98_056.7], rtol=1e-6)
 
 
+def test_what_is_taken_as_si_is_said(caplog):
+    with caplog.at_level(logging.INFO):
+        read("pressure_hpa,t,wind_speed,wind_direction_deg", "500,255,10,270")
+    assert "without a unit, taken as SI: t in K, wind_speed in m s-1" in caplog.text
+
+
 def test_what_was_not_read_is_named_once(caplog):
     with caplog.at_level(logging.WARNING):
         read("pressure_hpa,t,visibility,sky", "500,255,10,OVC", "400,244,9,OVC")
