@@ -142,25 +142,25 @@ def assimilate(
     if options.background_error_scale is None:
         usable = checked.used & is_active(checked) & (sigma > 0)
         departure = checked.value - equivalent
-        innovations = Innovations(checked.variable, checked.latitude, departure, sigma, checked.error)
+        innovations = Innovations(checked.variable, departure, sigma, checked.error)
         scale = estimated_scale(innovations.take(usable), otherwise=options.usual_scale, uniform=ensemble is not None)
     else:
         scale = ErrorScale.uniform(options.background_error_scale)
-    method, own_sigma = method.scaled(scale), scale.at(checked.variable, checked.latitude) * sigma
+    method, own_sigma = method.scaled(scale), scale.of(checked.variable) * sigma
     checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
     checked = check_background(checked, equivalent, own_sigma, table)
-    if scale.typical <= WORTHWHILE_SCALE:
+    if scale.dynamics <= WORTHWHILE_SCALE:
         checked = check_buddies(checked, equivalent, own_sigma, table, quality.buddy)
     checked = _check_reports(checked)
     trials, settled = 0, True
-    if options.update and scale.typical > WORTHWHILE_SCALE:
+    if options.update and scale.dynamics > WORTHWHILE_SCALE:
         checked, trials, settled = _ask_neighbours(method, background, checked, equivalent, equivalents, sigma, table)
     checked = set_aside(reduce(checked, equivalent, time=time, window=window, quality=quality))
 
     log: Log = {
         "method": method.name,
-        "background_error_scale": scale.typical,
-        **_parts(scale),
+        "background_error_scale": scale.dynamics,
+        **({} if scale.is_uniform else {"humidity_error_scale": scale.humidity}),
         "trials": trials,
         **({} if settled else {"trials_converged": False}),
         "used": int(checked.used.sum()),
@@ -199,19 +199,6 @@ def assimilate(
         feedback=feedback if options.update else _without_analysis(feedback),
         log=log,
     )
-
-
-def _parts(scale: ErrorScale) -> Log:
-    """The factors of a scale that is not one number for all."""
-    if scale.is_uniform:
-        return {}
-    kinds = (("", scale.dynamics), ("humidity_", scale.humidity))
-    bands = ("south", "tropics", "north")
-    return {
-        f"background_error_scale_{kind}{band}": round(factor, 3)
-        for kind, factors in kinds
-        for band, factor in zip(bands, factors, strict=True)
-    }
 
 
 def _without_analysis(feedback: Feedback) -> Feedback:

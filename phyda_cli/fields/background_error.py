@@ -73,13 +73,12 @@ class BackgroundError:
     def scaled(self, scale: ErrorScale | float) -> BackgroundError:
         """The statistics of errors that are larger by these factors, with the same structure."""
         factors = scale if isinstance(scale, ErrorScale) else ErrorScale.uniform(scale)
-        names = [channel.variable for channel in self.channels]
-        rows = torch.from_numpy(factors.rows(names, self.grid.latitudes)).to(self.sigma)
+        of_channels = torch.from_numpy(factors.of([channel.variable for channel in self.channels])).to(self.sigma)
         return replace(
             self,
-            sigma_psi=self.sigma_psi * rows[: self.wind_levels],
-            sigma_unbalanced=self.sigma_unbalanced * rows[self.wind_levels :],
-            sigma=self.sigma * rows,
+            sigma_psi=self.sigma_psi * factors.dynamics,
+            sigma_unbalanced=self.sigma_unbalanced * of_channels[self.wind_levels :, None],
+            sigma=self.sigma * of_channels[:, None],
         )
 
     def stretched(self, factor: float) -> BackgroundError:

@@ -78,8 +78,8 @@ class LETKF:
         return self.background_members.channels
 
     def scaled(self, scale: ErrorScale) -> LETKF:
-        """The same method with larger background perturbations: multiplicative inflation by the typical factor."""
-        return replace(self, inflation=self.inflation * scale.typical)
+        """The same method with larger background perturbations: multiplicative inflation by the dynamics' factor."""
+        return replace(self, inflation=self.inflation * scale.dynamics)
 
     def without_members(self) -> LETKF:
         """The members are the method: itself."""

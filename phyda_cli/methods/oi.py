@@ -74,9 +74,9 @@ class OptimalInterpolation:
 
     def scaled(self, scale: ErrorScale) -> OptimalInterpolation:
         """The same method for background errors that are larger by these factors."""
-        names = [channel.variable for channel in self.sigma_b.channels]
-        rows = torch.from_numpy(scale.rows(names, self.sigma_b.grid.latitudes)).to(self.sigma_b.values)
-        return replace(self, sigma_b=replace(self.sigma_b, values=self.sigma_b.values * rows[:, :, None]))
+        factors = torch.from_numpy(scale.of([channel.variable for channel in self.sigma_b.channels]))
+        values = self.sigma_b.values * factors.to(self.sigma_b.values)[:, None, None]
+        return replace(self, sigma_b=replace(self.sigma_b, values=values))
 
     def without_members(self) -> OptimalInterpolation:
         """OI has a spread in closed form and no members."""

@@ -244,10 +244,9 @@ class LearnedAnalysis:
         return [self.first_guess.channels().index(channel) for channel in self.checkpoint.statistics.channels]
 
     def _factors(self, scale: Sequence[ErrorScale]) -> torch.Tensor:
-        """(case, C, H) factors on the model's channels and rows, double precision."""
-        statistics = self.checkpoint.statistics
-        names = [channel.variable for channel in statistics.channels]
-        return torch.from_numpy(np.stack([one.rows(names, statistics.grid.latitudes) for one in scale]))
+        """(case, C, 1) factors on the model's channels, double precision."""
+        names = [channel.variable for channel in self.checkpoint.statistics.channels]
+        return torch.from_numpy(np.stack([one.of(names) for one in scale]))[:, :, None]
 
     def _guess(
         self, cases: Sequence[Departures], scale: Sequence[ErrorScale]
@@ -263,7 +262,7 @@ class LearnedAnalysis:
         alike = [number for number in observed if scale[number].is_uniform]
         minimisations: list[Minimisation] = []
         if alike:
-            sizes = [scale[number].typical for number in alike]
+            sizes = [scale[number].dynamics for number in alike]
             scaled = [_divided(cases[number], size) for number, size in zip(alike, sizes, strict=True)]
             increments, made = self.first_guess.minimise(scaled)
             guess[alike] = increments.cpu().float()[:, self._order] * torch.tensor(sizes)[:, None, None, None]

@@ -6,13 +6,13 @@ squares their expected median,
     median_k [ d_k² / (s² σ_b,k² + σ_o,k²) ] = χ²_1 median = 0.4549,
 
 which gross errors in fewer than half of the observations cannot carry away (a mean would follow one of them). It falls
-as s grows, so bisection finds it. Dynamics and humidity, and within each the three bands of latitude, have scales of
-their own, drawn towards that of the whole they belong to while their innovations are few:
+as s grows, so bisection finds it. Dynamics and humidity have scales of their own, drawn towards that of both together
+while their innovations are few:
 
-    ln s_part ← (n ln s_part + n_0 ln s_whole) / (n + n_0),      n innovations of the part
+    ln s_part ← (n ln s_part + n_0 ln s_both) / (n + n_0),      n innovations of the part
 
 The largest scales keep the variance of the background error within about twice that of the weather's own variations,
-which a short forecast's errors are a ninth (wind, mass) or a third (humidity) of, as standard deviations of the
+which a short forecast's errors are a sixth (wind, mass) or a third (humidity) of, as standard deviations of the
 simulated atmosphere. Source: the innovation consistency test (Dee 1995), with a robust statistic.
 """
 
@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.error_scale import HUMIDITY, Bands, ErrorScale, band_weights
+from phyda_cli.fields.error_scale import ErrorScale, is_humidity
 
 CHI_SQUARE_MEDIAN: Final = 0.454936423119573
 """Median of χ² with one degree of freedom."""
@@ -34,16 +34,15 @@ SCALE_RANGE: Final = (0.1, 20.0)
 LARGEST: Final = {"dynamics": 9.0, "humidity": 3.0}
 """The largest scale of each kind."""
 PRIOR: Final = 200
-"""n_0: innovations that the scale of the whole is worth."""
+"""n_0: innovations that the scale of both is worth."""
 
 Array = NDArray[np.float64]
 
 
 class Innovations(NamedTuple):
-    """variable, latitude [degree], departure, σ_b and σ_o at the observations in the same units: (n,) each."""
+    """variable, departure, σ_b and σ_o at the observations in the same units: (n,) each."""
 
     variable: NDArray[np.object_]
-    latitude: Array
     departure: Array
     background_error: Array
     observation_error: Array
@@ -51,9 +50,8 @@ class Innovations(NamedTuple):
     def take(self, mask: NDArray[np.bool_]) -> Innovations:
         """The rows of a mask."""
         return Innovations(
-            self.variable[mask], self.latitude[mask], self.departure[mask], self.background_error[mask],
-            self.observation_error[mask],
-        )  # fmt: skip
+            self.variable[mask], self.departure[mask], self.background_error[mask], self.observation_error[mask]
+        )
 
 
 def estimated_scale(innovations: Innovations, *, otherwise: float = 1.0, uniform: bool = False) -> ErrorScale:
@@ -61,15 +59,15 @@ def estimated_scale(innovations: Innovations, *, otherwise: float = 1.0, uniform
 
     uniform: one factor for all, as an ensemble's inflation is.
     """
-    whole = _scale_of(innovations, otherwise)
+    both = _scale_of(innovations, otherwise)
     if uniform:
-        return ErrorScale.uniform(whole)
+        return ErrorScale.uniform(both)
     if innovations.departure.size < SMALLEST_SAMPLE:
-        return ErrorScale((whole,) * 3, (min(whole, LARGEST["humidity"]),) * 3)
-    is_humidity = np.isin(innovations.variable.astype(str), list(HUMIDITY))
+        return ErrorScale(both, min(both, LARGEST["humidity"]))
+    humid = is_humidity(innovations.variable)
     return ErrorScale(
-        _bands(innovations.take(~is_humidity), whole, LARGEST["dynamics"]),
-        _bands(innovations.take(is_humidity), min(whole, LARGEST["humidity"]), LARGEST["humidity"]),
+        min(_drawn(innovations.take(~humid), both), LARGEST["dynamics"]),
+        min(_drawn(innovations.take(humid), min(both, LARGEST["humidity"])), LARGEST["humidity"]),
     )
 
 
@@ -103,14 +101,6 @@ def _scale_of(innovations: Innovations, otherwise: float) -> float:
     return consistent_scale(
         innovations.departure, innovations.background_error, innovations.observation_error, otherwise=otherwise
     )
-
-
-def _bands(innovations: Innovations, whole: float, largest: float) -> Bands:
-    """The factors of one kind of variables, south, tropics and north."""
-    kind = _drawn(innovations, whole)
-    band = np.argmax(band_weights(innovations.latitude), axis=1)
-    south, tropics, north = (min(_drawn(innovations.take(band == b), kind), largest) for b in range(3))
-    return south, tropics, north
 
 
 def _drawn(innovations: Innovations, towards: float) -> float:

@@ -60,7 +60,7 @@ class Statistics:
         return weights / weights.mean()
 
     def sigma(self, scale: torch.Tensor) -> torch.Tensor:
-        """s σ_b as (batch, C, H, W), for scales (batch,) or (batch, C, H)."""
+        """s σ_b as (batch, C, H, W), for scales (batch,) or (batch, C, 1)."""
         factors = scale[:, None, None] if scale.dim() == 1 else scale
         sigma = (self.sigma_b.to(scale) * factors)[..., None]
         return sigma.expand(-1, -1, -1, self.grid.shape[1]).contiguous()
