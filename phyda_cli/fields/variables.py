@@ -147,7 +147,17 @@ _TABLE: Final = (
         (85_000.0, 110_000.0),
         False,
         ("msl", "prmsl", "mslet"),
-        ("mean_sea_level_pressure", "mslp", "slp", "psl", "prmsl", "pmsl"),
+        (
+            "mean_sea_level_pressure",
+            "mslp",
+            "slp",
+            "psl",
+            "prmsl",
+            "pmsl",
+            "air_pressure_at_mean_sea_level",
+            "air_pressure_at_sea_level",
+            "sea_level_pressure",
+        ),
         gridded=(
             "prmslmsl",
             "prmsl_msl",

@@ -296,3 +296,10 @@ def test_a_file_that_is_not_there(tmp_path):
         read_csv(tmp_path / "none.csv")
     with pytest.raises(InputMissingError, match="directory"):
         read_csv(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["air_pressure_at_sea_level", "air_pressure_at_mean_sea_level", "sea_level_pressure"])
+def test_the_standard_names_of_sea_level_pressure(name):
+    text = f"time,latitude,longitude,elevation,{name} [hPa]\n2020-01-01T12:00,40,-104,1640,1015.2\n"
+    o = read_csv(io.StringIO(text), name="table")
+    assert (o.variable[0], o.value[0]) == ("msl", pytest.approx(101_520.0))
