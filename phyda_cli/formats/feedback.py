@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.formats.declared_size import check_declared_size, declared_variables
 from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.observations.dart_flags import DartQC, dart_qc
 from phyda_cli.observations.feedback import Feedback
@@ -162,6 +163,7 @@ def read_feedback(path: Path) -> Feedback:
     try:
         with netCDF4.Dataset(path) as dataset:
             dataset.set_auto_mask(False)
+            check_declared_size(path, declared_variables(dataset))
             if "ObsValue" in dataset.groups:
                 raise BadDataError(f"{path}: is in the layout of IODA; write it with --feedback-format phyda")
             return _read(dataset)

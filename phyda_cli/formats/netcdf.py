@@ -21,6 +21,7 @@ from phyda_cli.formats.atomic import LOCK_HINT, locks_work
 from phyda_cli.formats.cf_time import decode_times
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
+from phyda_cli.formats.declared_size import check_declared_size
 from phyda_cli.formats.folding import unfold
 from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.members import MemberChoice, member_index
@@ -119,6 +120,11 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
             reason = str(error).split("\n")[0].replace(f": '{path}'", "")
             remedy = "fetch the file again" if path.is_dir() or locks_work(path) else LOCK_HINT
             raise BadDataError(f"{path}: cannot be opened as {kind.value} ({reason}); {remedy}") from None
+    if path.is_file():
+        sizes = (
+            (str(n), {str(d): k for d, k in v.sizes.items()}, v.dtype.itemsize) for n, v in dataset.variables.items()
+        )
+        check_declared_size(path, sizes)
     for warning in caught:
         if issubclass(warning.category, xr.SerializationWarning):
             notes.append(f"{path}: {warning.message}")

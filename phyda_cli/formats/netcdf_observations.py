@@ -14,6 +14,7 @@ import netCDF4
 import numpy as np
 
 from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.formats.declared_size import check_declared_size, declared_variables
 from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.ioda import read_ioda
 from phyda_cli.formats.madis import is_madis, read_madis
@@ -36,6 +37,7 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
     check_hdf5(path)
     try:
         with netCDF4.Dataset(path) as dataset:
+            check_declared_size(path, declared_variables(dataset))
             for claims, reader in _LAYOUTS:
                 if claims(dataset):
                     return reader(dataset, label)
