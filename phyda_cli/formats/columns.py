@@ -139,13 +139,13 @@ ODB_NUMBERS: Final = {
 
 _QUANTITIES: Final = {
     **dict.fromkeys(
-        ("wind_speed", "windspeed", "wspd", "wind_spd", "speed", "ff", "spd", "wsp", "wnd_spd", "wind_velocity"),
+        ("wind_speed", "windspeed", "wspd", "wind_spd", "speed", "ff", "spd", "wsp", "wnd_spd", "wind_velocity", "ws"),
         "wind_speed",
     ),
     **dict.fromkeys(
         (
             "wind_direction", "winddirection", "wdir", "wind_dir", "winddir", "direction", "drct", "dd", "dir",
-            "wnd_dir", "wind_from_direction",
+            "wnd_dir", "wind_from_direction", "wd",
         ),
         "wind_direction",
     ),

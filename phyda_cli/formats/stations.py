@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.cells import is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.columns import ROLES, normalise
+from phyda_cli.formats.table_roles import refuse_repeated
 
 APART: Final = 0.1
 """Places of one station may differ by this [degree], as where reports made the table; the first counts."""
@@ -37,6 +38,7 @@ def stations_of(table: pd.DataFrame, label: str) -> Stations:
 
     Raises BadDataError when a column is not there, a place is no number, or two places of a station are far apart.
     """
+    refuse_repeated(table, label)
     columns = {role: _column(table, role) for role in ("station", "latitude", "longitude", "elevation")}
     for role in ("station", "latitude", "longitude"):
         if columns[role] is None:

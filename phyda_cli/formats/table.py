@@ -12,6 +12,7 @@ import pandas as pd
 from phyda_cli.formats.columns import ROLES, normalise
 from phyda_cli.formats.entries import observations_from_table
 from phyda_cli.formats.stations import Stations, fill_places
+from phyda_cli.formats.table_roles import refuse_repeated
 from phyda_cli.observations.table import Observations
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def read_table(
     places of reports without one. units: by the names of columns, or of a long table's variables.
     Raises BadDataError as `observations_from_table` does.
     """
+    refuse_repeated(table, label)
     placed = fill_places(_with_units(table, units, label), stations)
     result = observations_from_table(placed, label, reference_time, units=units)
     log_placeless(result, label)

@@ -44,15 +44,20 @@ class Roles:
         return frozenset((*self.columns.values(), *others))
 
 
+def refuse_repeated(table: pd.DataFrame, label: str) -> None:
+    """Raise BadDataError when two columns have the same name."""
+    names = Counter(normalise(str(column)) for column in table.columns)
+    repeated = [name for name, count in names.items() if count > 1 and name]
+    if repeated:
+        raise BadDataError(f"{label}: names column {repeated[0]!r} more than once; keep one")
+
+
 def roles_of(table: pd.DataFrame, label: str) -> Roles:
     """The roles of a table's columns.
 
-    Raises BadDataError when a column that is needed is not there, or is there twice.
+    Raises BadDataError when a column that is needed is not there, or two are the same.
     """
     present = [str(column) for column in table.columns]
-    repeated = [name for name, count in Counter(map(normalise, present)).items() if count > 1 and name]
-    if repeated:
-        raise BadDataError(f"{label}: names column {repeated[0]!r} more than once; keep one")
     columns = {normalise(column): column for column in present}
     roles: dict[str, str] = {}
     for role, names in ROLES.items():
@@ -67,7 +72,7 @@ def roles_of(table: pd.DataFrame, label: str) -> Roles:
             remedy = "; --stations FILE gives the places of stations" if "station" in roles else ""
             raise BadDataError(f"{label}: no {needed} column (one of {', '.join(ROLES[needed])}); {there}{remedy}")
     if not ({"time", "date", "relative_hours"} & roles.keys() or {"year", "month", "day"} <= roles.keys()):
-        raise BadDataError(f"{label}: no time column (one of {', '.join(ROLES['time'])}, date); {there}")
+        raise BadDataError(f"{label}: no time column (one of {', '.join(ROLES['time'][:7])}, date); {there}")
     elevation = roles.pop("elevation", None)
     return Roles(roles, _pressure(present, label), _elevation(elevation, present))
 

@@ -78,13 +78,16 @@ def _assembled(parts: pd.DataFrame, *, compact: bool) -> Times:
         number = {name: index + 1.0 for index, name in enumerate(_MONTHS)}
         month = np.array([number.get(name, np.nan) for name in parts["name"]], dtype=np.float64)
     clock = _clock_seconds(*(np.nan_to_num(field[name]) for name in ("hour", "minute", "second")))
-    zone = parts["zone"].fillna("").str.extract(r"^(?P<sign>[+-])(?P<hour>\d\d):?(?P<minute>\d\d)?$").fillna("")
+    result = _joined(_days(field["year"], month, field["day"]), clock - _ahead(parts["zone"].fillna("")))
+    return np.where(compact & (field["year"] < _FIRST_COMPACT), np.datetime64("NaT", "ns"), result)
+
+
+def _ahead(zones: pd.Series[str]) -> Floats:
+    """(n,) seconds by which zones such as +01:00 are ahead of UTC; NaN beyond 18 hours."""
+    zone = zones.str.extract(r"^(?P<sign>[+-])(?P<hour>\d\d):?(?P<minute>\d\d)?$").fillna("")
     ahead = np.nan_to_num(numbers(zone["hour"].to_numpy(dtype=object))) * 3600.0
     ahead += np.nan_to_num(numbers(zone["minute"].to_numpy(dtype=object))) * 60.0
-    ahead *= np.where(zone["sign"] == "-", -1.0, 1.0)
-    clock = np.where(np.abs(ahead) <= 18.0 * 3600.0, clock - ahead, np.nan)
-    result = _joined(_days(field["year"], month, field["day"]), clock)
-    return np.where(compact & (field["year"] < _FIRST_COMPACT), np.datetime64("NaT", "ns"), result)
+    return np.where(ahead <= 18.0 * 3600.0, np.where(zone["sign"] == "-", -ahead, ahead), np.nan)
 
 
 def _days(year: Floats, month: Floats, day: Floats) -> Times:
@@ -116,7 +119,9 @@ def _joined(days: Times, seconds: Floats) -> Times:
 def clocks(texts: Texts) -> Floats:
     """(n,) seconds of the day of clocks (UTC); NaN where there is none."""
     series = pd.Series(texts, dtype=object).astype(str).str.strip().str.casefold().str.replace(r"\.0+$", "", regex=True)
-    series = series.str.replace(r"\s*(?:z|utc|gmt|\+00:?00)$", "", regex=True)
+    series = series.str.replace(r"\s*(?:z|utc|gmt)$", "", regex=True)
+    zone = series.str.extract(r"[\d:.]\s*(?P<zone>[+-]\d\d(?::?\d\d)?)$")["zone"].fillna("")
+    series = series.str.replace(r"\s*[+-]\d\d(?::?\d\d)?$", "", regex=True)
     digits = series.str.fullmatch(r"\d{1,6}").to_numpy(dtype=bool)
     length = series.str.len().to_numpy()
     with_seconds = bool((digits & (length > 4)).any())
@@ -135,7 +140,7 @@ def clocks(texts: Texts) -> Floats:
         np.nan_to_num(numbers(parts[name].str.replace(",", ".").to_numpy(dtype=object)))
         for name in ("hour", "minute", "second")
     )
-    return np.where(found, _clock_seconds(hour, minute, second), np.nan)
+    return np.where(found, _clock_seconds(hour, minute, second) - _ahead(zone), np.nan)
 
 
 def times_of(

@@ -256,6 +256,7 @@ def test_a_header_alone_is_a_table_without_observations():
         ("time,lat,lon,variable\n", ["no value column", "observation, value"]),
         ("time,lat,lon,observation\n", ["no variable column"]),
         ("time,lat,lon,observation,variable,lat\n", ["lat", "more than once"]),
+        ("time,lat,lon,observation,variable,variable\n", ["variable", "more than once"]),
         ("time,lat,Lat,lon,observation,variable\n", ["lat", "more than once"]),
         ("time,lat,latitude,lon,observation,variable\n", ["'lat' and 'latitude'"]),
         ("time,lat,lon,observation,variable,pres,pressure_hpa\n", ["'pres' and 'pressure_hpa'"]),

@@ -93,6 +93,8 @@ def test_clocks_with_seconds_make_all_of_their_column_hhmmss():
     [
         ("date,time", "20200102,1200"),
         ("date,time", "2020-01-02,12:00"),
+        ("date,time", "2020-01-02,13:00:00+01:00"),
+        ("date,time", "2020-01-03,01:00+1300"),
         ("date,time", "2020/01/02,12:00:00"),
         ("date,time", "20200102,120000"),
         ("date,time", "20200102,12"),
