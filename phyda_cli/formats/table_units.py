@@ -7,18 +7,25 @@ where several are, values are in SI if they can be, and the table is refused if 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 import numpy as np
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.formats.cells import Floats, is_any_fill
-from phyda_cli.formats.columns import Conversion, conversion, si_unit
+from phyda_cli.formats.columns import LEVELS, Conversion, conversion, normalise, si_unit
 from phyda_cli.formats.judgement import judge, units_of
 from phyda_cli.formats.table_roles import Labelled
 from phyda_cli.formats.units import UnitConversion, find_unit
 
 _logger = logging.getLogger(__name__)
+
+_FEWEST_COUNTED: Final = 3
+"""So many levels 1, 2, 3, … are counted, not measured."""
+_DEEPEST_HPA: Final = 2_000.0
+_DEEPEST_PA: Final = 10_000.0
+"""The highest pressure of a table [Pa] is at least this, in hPa and in Pa."""
 
 
 def column_unit(
@@ -76,6 +83,8 @@ def pressure_unit(pressure: Labelled, values: Floats, heights: Floats, *, label:
             )
         return pressure.unit
     found = judge("pressure", values, none, heights=heights).unit
+    if normalise(pressure.column) in LEVELS:
+        _refuse_other_levels(pressure.column, values, found or pressure.unit, label=label)
     if found == pressure.unit:
         return found
     if found is None:
@@ -86,6 +95,22 @@ def pressure_unit(pressure: Labelled, values: Floats, heights: Floats, *, label:
         "%s: %s has no unit; by its numbers (%s) it is in %s", label, pressure.column, _range(values), found.label
     )
     return found
+
+
+def _refuse_other_levels(column: str, values: Floats, unit: UnitConversion, *, label: str) -> None:
+    """Raise BadDataError for levels that are numbers of model levels, or heights, rather than pressures.
+
+    A table of pressures without a unit reaches down to 20 hPa at least, in Pa to 100 hPa.
+    """
+    numbers = np.unique(values[np.isfinite(values)])
+    if not numbers.size:
+        return
+    counted = numbers.size >= _FEWEST_COUNTED and np.array_equal(numbers, np.arange(1.0, numbers.size + 1.0))
+    if counted or unit.scale * numbers.max() < (_DEEPEST_HPA if unit.scale > 1.0 else _DEEPEST_PA):
+        raise BadDataError(
+            f"{label}: {column} ({_range(numbers)}) does not say whether it is a pressure, a height or a count; "
+            "name it pressure_hpa or pressure_pa, or leave it out"
+        )
 
 
 def heights_of(quantity: str, values: Floats, unit: str) -> Floats:

@@ -304,3 +304,29 @@ def test_the_standard_names_of_sea_level_pressure(name):
     text = f"time,latitude,longitude,elevation,{name} [hPa]\n2020-01-01T12:00,40,-104,1640,1015.2\n"
     o = read_csv(io.StringIO(text), name="table")
     assert (o.variable[0], o.value[0]) == ("msl", pytest.approx(101_520.0))
+
+
+@pytest.mark.parametrize(
+    ("levels", "refused"),
+    [
+        ([1, 2, 3, 4, 5], True),  # numbers of model levels
+        (range(1, 138), True),
+        ([100, 500, 1000, 3000, 9000], True),  # heights in m, or pressures in Pa of the stratosphere alone
+        ([10], True),
+        ([1000, 850, 500], False),
+        ([100_000, 85_000, 50_000], False),
+        ([50, 30, 20], False),
+    ],
+)
+def test_a_level_without_a_unit_is_a_pressure_only_where_its_numbers_are(levels, refused):
+    rows = "".join(f"2020-01-01T12:00,{k % 80},20,{level},250\n" for k, level in enumerate(levels))
+    text = "time,latitude,longitude,level,t\n" + rows
+    if refused:
+        with pytest.raises(BadDataError, match="name it pressure_hpa or pressure_pa"):
+            read_csv(io.StringIO(text), name="table")
+        renamed = read_csv(io.StringIO(text.replace("level", "pressure_pa")), name="table")
+        assert renamed.pressure[0] == float(levels[0])
+    else:
+        o = read_csv(io.StringIO(text), name="table")
+        scale = 1.0 if max(levels) > 2000 else 100.0
+        np.testing.assert_allclose(o.pressure, scale * np.array(levels))
