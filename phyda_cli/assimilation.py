@@ -35,7 +35,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
 from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.buddies import check_buddies
-from phyda_cli.observations.checks import EARLY, LATE, check_background
+from phyda_cli.observations.checks import EARLY, LATE, check_background, check_missing
 from phyda_cli.observations.equivalent import operator_at, surface_pressure_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
 from phyda_cli.observations.feedback import Feedback
@@ -138,7 +138,8 @@ def assimilate(
             height_difference=guess.adjustment.difference[at], time=time, window=window, quality=quality,
         )  # fmt: skip
 
-    checked = apart(assign_errors(observations, table), screened)
+    # what has no place has no usual error either: the missing place is the reason
+    checked = apart(assign_errors(check_missing(observations), table), screened)
     if options.background_error_scale is None:
         usable = checked.used & is_active(checked) & (sigma > 0)
         departure = checked.value - equivalent

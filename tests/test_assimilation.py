@@ -223,3 +223,12 @@ def test_a_minimisation_that_did_not_converge_is_in_the_log() -> None:
     done = log(ThreeDVar(small_statistics()))
     assert done["converged"] is True
     assert "trials_converged" not in done
+
+
+def test_a_wind_by_height_is_rejected_for_its_missing_pressure() -> None:
+    _, background = truth_and_background()
+    rows = [("u", float("nan"), 10.0, 20.0, 6.0, float("nan")), ("u", 50_000.0, 10.0, 20.0, 6.0, float("nan"))]
+    judged = run(background, make_observations(rows, time=zero_time())).feedback.observations
+    assert judged.flag[0] == Flag.MISSING
+    assert judged.reason[0] == "no pressure for a variable on pressure levels"
+    assert judged.error[1] == default_error_table().sigma(np.array(["u"], object), np.array([5e4]))[0]
