@@ -136,6 +136,13 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
                 f"{path}: its dimension {str(dim)!r} has {size} entries, far more than a background has: the header is "
                 f"damaged or the file no background; leave out what is on it, with ncks -x -v NAME"
             )
+    empty = sorted(str(dim) for dim, size in dataset.sizes.items() if size == 0)
+    if empty:
+        names = ",".join(str(name) for name, variable in dataset.variables.items() if set(variable.dims) & set(empty))
+        raise BadDataError(
+            f"{path}: its dimension {empty[0]!r} has no entries, so {names or 'nothing'} holds nothing; "
+            f"fetch the file again, or leave that out, with ncks -C -x -v {names}"
+        )
     return dataset
 
 

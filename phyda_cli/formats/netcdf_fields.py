@@ -23,6 +23,8 @@ from phyda_cli.formats.units import UnitConversion, candidates, find_unit
 _LEVEL_NAMES: Final = re.compile(r"(lev|level|levels|plev|plevel|pressure|pressure_level|isobaric\d*|pres|p)", re.I)
 _MODEL_LEVELS: Final = re.compile(r"hybrid|sigma|\beta\b|model", re.I)
 """Axes of model levels may carry nominal pressures."""
+_LEVEL_TEXT: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+"""A level as text: 500, 500hPa, 500 mb."""
 _NO_UNIT: Final = frozenset({"", "none", "unknown", "~", "-", "nan"})
 _TWINS: Final = {"z": "gh", "gh": "z"}
 """Geopotential and geopotential height go by each other's names; the unit tells which it is."""
@@ -39,6 +41,7 @@ def find_fields(
     notes: list[str] = []
     ranked: dict[tuple[str, tuple[float, ...]], tuple[int, FoundField]] = {}
     off_levels: list[str] = []
+    off_axis: dict[str, list[str]] = {}
     named = levels_in_names(
         str(name) for name, variable in dataset.data_vars.items() if set(variable.dims) - {member} == set(horizontal)
     )
@@ -65,6 +68,8 @@ def find_fields(
             continue
         if others:
             off_levels.append(f"{name} (on {', '.join(others)})")
+            if known.pressure_level and not levels:
+                off_axis.setdefault(", ".join(others), []).append(name)
             if bool(levels) == known.pressure_level:
                 raise BadDataError(_too_many_axes(dataset, name, others[0], source))
             continue
@@ -84,24 +89,59 @@ def find_fields(
             ranked[place] = (rank, field)
     if not ranked:
         raise BadDataError(f"{source}: {_nothing_known(dataset, off_levels)}")
+    for axis, names in off_axis.items():
+        notes.append(
+            f"{source}: {axis} is no axis of pressure, so phyda does not read what is on it: {', '.join(names)}"
+        )
     return tuple(field for _, field in ranked.values()), tuple(dict.fromkeys(notes))
 
 
 def pressures(dataset: xr.Dataset, dim: str, source: str, notes: list[str]) -> tuple[float, ...] | None:
-    """The pressures [Pa] of a dimension, or None when it is no pressure axis."""
-    return _pressures(dataset[dim], dim, source, notes) if dim in dataset.variables else None
+    """The pressures [Pa] of a dimension, or None when it is no pressure axis.
+
+    Where the axis itself is a mere count of levels, another coordinate along it that is called a pressure counts.
+    Raises BadDataError for levels without a unit that their size tells, and for some that are not above zero.
+    """
+    axis = dataset[dim] if dim in dataset.variables else None
+    if axis is not None and (_MODEL_LEVELS.search(dim) or _on_model_levels(axis)):
+        return None
+    if axis is None or find_unit(_unit_text(axis), "Pa") is None:
+        for name, other in dataset.variables.items():
+            if other.dims == (dim,) and name != dim and _is_pressure(str(name), other):
+                return _pressures(dataset[name], str(name), source, notes)
+    return None if axis is None else _pressures(axis, dim, source, notes)
+
+
+def _is_pressure(name: str, axis: xr.Variable) -> bool:
+    """Whether a coordinate is called a pressure and has the unit of one."""
+    called = axis.attrs.get("standard_name") == "air_pressure" or bool(_LEVEL_NAMES.fullmatch(name))
+    return called and not _on_model_levels(axis) and find_unit(_unit_text(axis), "Pa") is not None
+
+
+def _on_model_levels(axis: xr.DataArray | xr.Variable) -> bool:
+    text = " ".join(str(axis.attrs.get(key, "")) for key in ("standard_name", "long_name"))
+    return bool(_MODEL_LEVELS.search(text))
+
+
+def _unit_text(axis: xr.DataArray | xr.Variable) -> str:
+    return str(axis.attrs.get("units", "")).strip()
 
 
 def _pressures(axis: xr.DataArray, name: str, source: str, notes: list[str]) -> tuple[float, ...] | None:
-    if axis.dtype.kind not in "iuf" or axis.size == 0:
+    if axis.size == 0 or _on_model_levels(axis):
         return None
-    values = np.asarray(axis.values, np.float64).ravel()
-    if _MODEL_LEVELS.search(" ".join(str(axis.attrs.get(key, "")) for key in ("standard_name", "long_name"))):
+    text = _unit_text(axis)
+    if axis.dtype.kind in "OSU":
+        values, text = _levels_as_text(axis, text)
+    elif axis.dtype.kind in "iuf":
+        values = np.asarray(axis.values, np.float64).ravel()
+    else:
         return None
-    text = str(axis.attrs.get("units", "")).strip()
     unit = find_unit(text, "Pa")
     if unit is None:
         if text.casefold() not in _NO_UNIT or not _LEVEL_NAMES.fullmatch(re.sub(r"in(h?)pa$", "", name, flags=re.I)):
+            return None
+        if values.size == 0 or not np.isfinite(values).all():
             return None
         unit = _pressure_unit(name, values)
         if unit is None:
@@ -110,9 +150,30 @@ def _pressures(axis: xr.DataArray, name: str, source: str, notes: list[str]) -> 
                 f"set them with ncatted -a units,{name},o,c,hPa"
             )
         notes.append(f"{source}: level axis {name!r} has no units and was taken as {unit.label}")
-    if not np.all(values > 0):
+    if values.size == 0:
         return None
+    if not np.all(values > 0):
+        bad = np.flatnonzero(~(values > 0))
+        if axis.ndim == 0 or bad.size == values.size:
+            return None
+        raise BadDataError(
+            f"{source}: level axis {name!r} has the value {values[bad[0]]:g} (entry {bad[0]}), which is no pressure; "
+            f"leave the level out, with ncks -d and the range of the others"
+        )
     return tuple(round(float(value), 3) for value in unit.scale * values)
+
+
+def _levels_as_text(axis: xr.DataArray, unit: str) -> tuple[np.ndarray[Any, np.dtype[np.float64]], str]:
+    """The numbers of levels written as text, and their unit: that in the text, else that of the axis.
+
+    No numbers where one of them is something else, or where units differ.
+    """
+    words = [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in axis.values.ravel()]
+    found = [_LEVEL_TEXT.fullmatch(word) for word in words]
+    units = {match[2] for match in found if match is not None}
+    if None in found or len(units) != 1:
+        return np.empty(0), unit
+    return np.array([float(match[1]) for match in found if match is not None]), units.pop() or unit
 
 
 def _pressure_unit(name: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> UnitConversion | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.cf_time import decode_times
@@ -27,22 +28,41 @@ def select_time(
     valid = valid_times(dataset, source)
     if valid is None:
         return dataset, None
+    if np.isnat(valid.values).any():
+        raise BadDataError(
+            f"{source}: the time {valid.name!r} has missing values; mend them, or leave it out with "
+            f"ncks -C -x -v {valid.name} and say by --time what the fields stand for"
+        )
     if relabel and valid.ndim == 0 and wanted is not None:
         chosen, index = wanted.astype("datetime64[ns]"), {}
     else:
         chosen = choose_time([np.datetime64(t, "ns") for t in valid.values.ravel()], wanted, source)
         places = np.argwhere(valid.values.astype("datetime64[s]") == chosen.astype("datetime64[s]"))
         if len(places) > 1:
-            options = {dim: dataset[dim].values[places[:, axis]] for axis, dim in enumerate(valid.dims)}
-            listed = "; ".join(f"{dim} {', '.join(map(str, values))}" for dim, values in options.items())
-            raise BadDataError(
-                f"{source}: holds {len(places)} forecasts valid at {format_time(chosen)} ({listed}); "
-                f"choose one with --select {valid.dims[-1]}={options[valid.dims[-1]][0]}"
-            )
+            raise BadDataError(f"{source}: {_several(dataset, valid, chosen, places)}")
         index = {dim: int(places[0][axis]) for axis, dim in enumerate(valid.dims)}
     dataset = dataset.isel(index)
     attributes = {"standard_name": "time", "long_name": str(valid.attrs.get("long_name", "valid time"))}
     return dataset.assign_coords({str(valid.name): xr.Variable((), chosen, attributes)}), chosen
+
+
+def _several(dataset: xr.Dataset, valid: xr.DataArray, chosen: np.datetime64, places: NDArray[np.int64]) -> str:
+    """What there is valid at one time, and an option or command that chooses one of it."""
+    options = {str(dim): _texts(dataset, str(dim), places[:, axis]) for axis, dim in enumerate(valid.dims)}
+    listed = "; ".join(f"{dim} {', '.join(values)}" for dim, values in options.items())
+    dim, values = list(options.items())[-1]
+    choice = f"--select {dim}={values[0]}"
+    if len(set(values)) < len(values):
+        choice = f"ncks -d {dim},{places[0][-1]}"
+    return f"holds {len(places)} forecasts valid at {format_time(chosen)} ({listed}); choose one with {choice}"
+
+
+def _texts(dataset: xr.Dataset, dim: str, places: NDArray[np.int64]) -> list[str]:
+    """Values of a dimension's coordinate as `--select` takes them."""
+    axis = dataset[dim].variable
+    decoded = decode_times(axis, dim)
+    values = axis.values if decoded is None else decoded.values.astype("datetime64[m]")
+    return [str(value) for value in values[places]]
 
 
 def align_other_axes(dataset: xr.Dataset, valid: np.datetime64, source: str) -> tuple[xr.Dataset, tuple[str, ...]]:

@@ -50,6 +50,11 @@ LAYOUTS = {
         t="Temperature_isobaric", u="u-component_of_wind_isobaric", v="v-component_of_wind_isobaric", level="isobaric6"
     ),
     "no level units": lambda d: d.assign_coords(level=("level", d["level"].values)),
+    "levels as text": lambda d: d.assign_coords(level=("level", [f"{int(p)}hPa" for p in d["level"].values])),
+    "levels counted, pressures beside": lambda d: d.assign_coords(
+        plev=("level", d["level"].values * 100.0, {"units": "Pa", "standard_name": "air_pressure"}),
+        level=("level", np.arange(d.sizes["level"])),
+    ),
     "duplicate meridian": lambda d: xr.concat(
         [d, d.isel(longitude=[0]).assign_coords(longitude=[360.0])], "longitude", data_vars="minimal"
     ).assign_coords(longitude=lambda x: x["longitude"].assign_attrs(units="degrees_east")),
@@ -294,3 +299,34 @@ def test_the_expected_size_counts_every_record(tmp_path, format):
     path.write_bytes(path.read_bytes()[: size - 2000])
     with pytest.raises(BadDataError, match="is cut off: "):
         read_background([path], time=TIME)
+
+
+DAMAGED = {
+    "a time that is missing": (
+        lambda d: d.assign_coords(time=("time", [np.nan], {"units": "hours since 2020-03-01"})),
+        "the time 'time' has missing values",
+    ),
+    "a level without entries": (lambda d: d.isel(level=slice(0, 0)), "its dimension 'level' has no entries"),
+    "a level of zero": (
+        lambda d: d.assign_coords(level=("level", [0.0, *d["level"].values[1:]], {"units": "hPa"})),
+        r"has the value 0 \(entry 0\), which is no pressure",
+    ),
+    "one time twice": (
+        lambda d: xr.concat([d, d], "time", data_vars="minimal"),
+        "2 forecasts valid at .* choose one with ncks -d time,0",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_axes_are_refused_with_the_remedy(tmp_path, damage):
+    change, said = DAMAGED[damage]
+    with pytest.raises(BadDataError, match=said):
+        read_background([save(change(dataset()), tmp_path / "bg.nc")])
+
+
+def test_fields_on_an_axis_without_pressures_are_named(tmp_path):
+    data = dataset(["t"]).assign(u=dataset(["u"])["u"].rename(level="height"))
+    data = data.assign_coords(height=("height", np.arange(data.sizes["height"]) * 100.0, {"units": "m"}))
+    background = read_background([save(data, tmp_path / "bg.nc")])
+    assert any("height is no axis of pressure, so phyda does not read what is on it: u" in n for n in background.notes)
