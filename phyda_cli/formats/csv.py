@@ -42,8 +42,9 @@ def read_csv(
     text = text_of(source, label)
     if not text.strip():
         raise BadDataError(f"{label}: is empty; expected a header line and one line for each observation")
-    known = find_text_format(text)
+    known = find_text_format(text.lstrip("\r\n"))
     if known is not None:
+        text = text.lstrip("\r\n")
         result = known.read(text, label=label, reference_time=reference_time, stations=stations or {})
         log_placeless(result, label)
         return result

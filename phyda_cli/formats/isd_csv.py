@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from phyda_cli.errors import BadDataError
 from phyda_cli.formats.fixed_columns import scaled
 from phyda_cli.formats.isd import pressure, report_types, surface_observations, temperature, wind_direction, wind_speed
 from phyda_cli.formats.stations import Stations
@@ -39,9 +40,13 @@ def is_isd_csv(text: str) -> bool:
 def read_isd_csv(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
     """The observations of a table of the ISD, one row for each report."""
     del reference_time, stations  # a report tells its time and place in full
-    table = pd.read_csv(
-        io.StringIO(text), dtype=str, keep_default_na=False, usecols=lambda name: name in (*_NEEDED, *_OPTIONAL)
-    )
+    try:
+        table = pd.read_csv(
+            io.StringIO(text), dtype=str, keep_default_na=False, usecols=lambda name: name in (*_NEEDED, *_OPTIONAL)
+        )
+    except pd.errors.ParserError as error:
+        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise BadDataError(f"{label}: the table is cut off or damaged ({reason}); fetch the file again") from None
     direction, direction_quality, kind, speed, speed_quality = _parts(table["WND"], 5)
     t, t_quality = _parts(table["TMP"], 2)
     td, td_quality = _parts(table["DEW"], 2)

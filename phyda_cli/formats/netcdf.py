@@ -54,6 +54,7 @@ def read_netcdf(
     source = str(path)
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
+        _refuse_differences(opened, source)
         opened = _without_spreads(opened, source, notes)
         opened, folding = unfold(opened, source)
         latitude, longitude = _horizontal(opened, source)
@@ -156,6 +157,17 @@ def _check_memory(dataset: xr.Dataset, source: str) -> None:
             f"{source}: its fields take {size / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB; the largest is "
             f"{str(name)!r} ({shape}): leave out what is not needed, with ncks -x -v {name}, or choose with --select"
         )
+
+
+def _refuse_differences(dataset: xr.Dataset, source: str) -> None:
+    """Raises BadDataError for an increment: CF marks differences of temperature, `--increment` names what it writes."""
+    for name, variable in dataset.data_vars.items():
+        marked = str(variable.attrs.get("units_metadata", "")).replace(" ", "") == "temperature:difference"
+        if marked or str(variable.attrs.get("long_name", "")).startswith("analysis increment of "):
+            raise BadDataError(
+                f"{source}: its {str(name)!r} is a difference, not the quantity itself; "
+                f"give the background or the analysis, not an increment"
+            )
 
 
 def _without_spreads(dataset: xr.Dataset, source: str, notes: list[str]) -> xr.Dataset:

@@ -172,3 +172,15 @@ def test_the_list_of_igra_gives_elevations(tmp_path):
     stations = read_stations(tmp_path / "igra2-station-list.txt")
     assert set(stations) == {"USM00072357"}
     assert set(read(IGRA, stations=stations).elevation) == {345.0}
+
+
+def test_a_table_of_the_isd_that_is_cut_off_inside_a_cell_is_refused():
+    with pytest.raises(BadDataError, match="is cut off or damaged"):
+        read(ISD_CSV + '"7250","2020')
+
+
+@pytest.mark.parametrize("text", [IGRA, ISD, ISD_LITE, ISD_CSV])
+def test_empty_lines_above_an_archive_change_nothing(text):
+    bare, below = read(text), read("\r\n\n" + text)
+    np.testing.assert_array_equal(below.value, bare.value)
+    assert below.variable.tolist() == bare.variable.tolist()

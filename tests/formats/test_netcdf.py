@@ -311,6 +311,10 @@ DAMAGED = {
         lambda d: d.assign_coords(level=("level", [0.0, *d["level"].values[1:]], {"units": "hPa"})),
         r"has the value 0 \(entry 0\), which is no pressure",
     ),
+    "an increment": (
+        lambda d: d.assign(t=d["t"].assign_attrs(units_metadata="temperature: difference")),
+        "its 't' is a difference",
+    ),
     "one time twice": (
         lambda d: xr.concat([d, d], "time", data_vars="minimal"),
         "2 forecasts valid at .* choose one with ncks -d time,0",
