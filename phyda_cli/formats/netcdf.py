@@ -21,7 +21,7 @@ from phyda_cli.formats.atomic import LOCK_HINT, locks_work
 from phyda_cli.formats.cf_time import decode_times
 from phyda_cli.formats.classic import expected_size
 from phyda_cli.formats.contents import MEMBER_NAMES, Contents, global_orientation
-from phyda_cli.formats.declared_size import check_declared_size
+from phyda_cli.formats.declared_size import check_declared_size, declared_variables
 from phyda_cli.formats.folding import unfold
 from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.members import MemberChoice, member_index
@@ -110,6 +110,8 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
         _check_size(path)
     if kind is FileFormat.HDF5:
         check_hdf5(path)
+    if kind is not FileFormat.ZARR:
+        _check_dimensions(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -121,22 +123,11 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
             reason = str(error).split("\n")[0].replace(f": '{path}'", "")
             remedy = "fetch the file again" if path.is_dir() or locks_work(path) else LOCK_HINT
             raise BadDataError(f"{path}: cannot be opened as {kind.value} ({reason}); {remedy}") from None
-    if path.is_file():
-        sizes = (
-            (str(n), {str(d): k for d, k in v.sizes.items()}, v.dtype.itemsize) for n, v in dataset.variables.items()
-        )
-        check_declared_size(path, sizes)
     for warning in caught:
         if issubclass(warning.category, xr.SerializationWarning):
             notes.append(f"{path}: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    for dim, size in dataset.sizes.items():
-        if size > _LONGEST:
-            raise BadDataError(
-                f"{path}: its dimension {str(dim)!r} has {size} entries, far more than a background has: the header is "
-                f"damaged or the file no background; leave out what is on it, with ncks -x -v NAME"
-            )
     empty = sorted(str(dim) for dim, size in dataset.sizes.items() if size == 0)
     if empty:
         names = ",".join(str(name) for name, variable in dataset.variables.items() if set(variable.dims) & set(empty))
@@ -145,6 +136,27 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
             f"fetch the file again, or leave that out, with ncks -C -x -v {names}"
         )
     return dataset
+
+
+def _check_dimensions(path: Path) -> None:
+    """Raise BadDataError for axes and variables beyond all bounds, before xarray reads the coordinates.
+
+    A file that cannot be opened is left to xarray, which says why.
+    """
+    import netCDF4
+
+    try:
+        file = netCDF4.Dataset(path)
+    except (OSError, RuntimeError):
+        return
+    with file:
+        for name, dimension in file.dimensions.items():
+            if len(dimension) > _LONGEST:
+                raise BadDataError(
+                    f"{path}: its dimension {name!r} has {len(dimension)} entries, far more than a background has: the "
+                    f"header is damaged or the file no background; leave out what is on it, with ncks -x -v NAME"
+                )
+        check_declared_size(path, declared_variables(file))
 
 
 def _check_memory(dataset: xr.Dataset, source: str) -> None:
@@ -186,9 +198,14 @@ def _open_zarr(path: Path) -> xr.Dataset:
     consolidated = "consolidated_metadata" in metadata.read_text() if metadata.is_file() else None
     if consolidated is None:
         consolidated = (path / ".zmetadata").is_file()
-    return xr.open_dataset(
+    dataset = xr.open_dataset(
         path, engine="zarr", chunks=None, consolidated=consolidated, decode_times=False, decode_timedelta=False
     )
+    # how many objects a chunk holds stands in the chunk, so that one with a wrong number would fill the memory
+    objects = [str(name) for name, variable in dataset.variables.items() if variable.dtype == object]
+    if any(dataset[name].ndim > 1 for name in objects):
+        raise BadDataError(f"{path}: {objects[0]!r} holds objects and no numbers; the store is damaged, fetch it again")
+    return dataset
 
 
 def _check_size(path: Path) -> None:
