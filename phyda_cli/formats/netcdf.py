@@ -54,7 +54,6 @@ def read_netcdf(
     source = str(path)
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
-        _refuse_differences(opened, source)
         opened = _without_spreads(opened, source, notes)
         opened, folding = unfold(opened, source)
         latitude, longitude = _horizontal(opened, source)
@@ -68,6 +67,7 @@ def read_netcdf(
         dataset, member_dim = _choose_member(dataset, member, source)
         dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
         fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
+        _refuse_differences(dataset[[field.name for field in fields]], source)
         _check_memory(dataset, source)
         try:
             dataset = dataset.load()
