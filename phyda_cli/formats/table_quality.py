@@ -1,11 +1,14 @@
 """Columns of a table that judge its values: NCEP's marks, letters of MADIS, and plain words.
 
 A column judges the whole row (`quality`, `qc`, `flag` …), or the values beside it (`t_qc`, `temperatureDD`). Several
-judge together: a value is used where all allow it. What a mark means must be known: a table with others is refused.
+judge together: a value is used where all allow it. What a letter or word means must be known: a table with others is
+refused. Numbers are NCEP's marks in columns of their names (`quality`, `qm`, `tqm` …). Under any other name they may be
+bits, or 0 for good, or 1 for good: such a column judges nothing, and the log says so.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import numpy as np
@@ -25,6 +28,9 @@ _WORDS: Final = {
     **dict.fromkeys(("bad", "fail", "failed", "rejected", "invalid", "suspect", "wrong", "erroneous"), False),
 }
 _MOST_SHOWN: Final = 8
+_NCEP: Final = frozenset({"quality", "quality_mark", "qm", *MARK_COLUMNS})
+"""Names of columns whose numbers are NCEP's marks; so are those that end in `_qm`."""
+_logger = logging.getLogger(__name__)
 
 
 def row_columns(table: pd.DataFrame) -> list[str]:
@@ -51,6 +57,14 @@ def verdicts(table: pd.DataFrame, columns: list[str], label: str) -> Texts:
         if not texts.size:
             continue
         count, empty = numbers(texts), is_empty(texts) & (texts != "M")
+        name = normalise(column)
+        if name not in _NCEP and not name.endswith("_qm") and (np.isfinite(count) | empty).all():
+            if np.isfinite(count).any():
+                _logger.warning(
+                    "%s: column %r holds numbers whose meaning is not known and judges nothing; where they are NCEP's "
+                    "marks, 0 to %d for what is good, call it quality", label, column, WORST_USED_MARK,
+                )  # fmt: skip
+            continue
         reasons, unknown = np.full(texts.size, "", dtype=object), []
         for i, text in enumerate(texts):
             if empty[i] or (np.isfinite(count[i]) and is_any_fill(count[i : i + 1])[0]):

@@ -330,3 +330,13 @@ def test_a_level_without_a_unit_is_a_pressure_only_where_its_numbers_are(levels,
         o = read_csv(io.StringIO(text), name="table")
         scale = 1.0 if max(levels) > 2000 else 100.0
         np.testing.assert_allclose(o.pressure, scale * np.array(levels))
+
+
+def test_numbers_in_a_column_of_flags_may_mean_anything_and_judge_nothing(caplog):
+    """Bits of an archive (6: an automatic station) are no marks of NCEP, whose 6 is bad."""
+    text = "time,latitude,longitude,pressure_hpa,t,{}\n2020-01-01T12:00,40,-104,500,255,6\n"
+    assert read_csv(io.StringIO(text.format("QcFlag")), name="table").used.all()
+    assert "column 'QcFlag' holds numbers whose meaning is not known and judges nothing" in caplog.text
+    for name in ("quality", "t_qm", "tqm"):
+        judged = read_csv(io.StringIO(text.format(name)), name="table")
+        assert "quality mark 6" in judged.reason[0]

@@ -67,7 +67,7 @@ def test_pressure_reduced_to_sea_level_is_refused():
 
 def test_marks_judge_the_station_pressure_too():
     table = read(
-        *(f"{row},{mark}" for row, mark in zip(STATIONS, (9, 0), strict=True)), header=f"{HEADER},pressure_hpa_qc"
+        *(f"{row},{mark}" for row, mark in zip(STATIONS, (9, 0), strict=True)), header=f"{HEADER},pressure_hpa_qm"
     )
     assert table.used[(table.variable == "sp")].tolist() == [False, True]
     assert table.used[(table.variable == "t2m")].tolist() == [True, True]
