@@ -6,7 +6,8 @@ nearest to the analysis, or to the date line above the report where there is one
 files of the US National Weather Service). It gives no place: that is a matter of a table of stations (`stations.py`).
 
 Forecasts inside a report (TEMPO, BECMG, …) are not read. A corrected report (COR, CCA, CCB, …, in the report or in the
-heading of its bulletin) replaces the report of the same station and time whole; of equal rank the last one counts.
+heading of its bulletin) replaces the report of the same station and time whole. Of equal rank the fullest one counts,
+since many are sent again without their remarks, and of equally full ones the last.
 Source: WMO-No. 306, FM 15 and FM 16; WMO-No. 386 for headings; FMH-1 (1995) for the remarks.
 """
 
@@ -85,12 +86,13 @@ def read_metar(text: str, *, label: str, reference_time: np.datetime64 | None, s
 
 
 def _replaced(table: pd.DataFrame, ranks: list[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """(report,) whether another one of the same station and time has a higher rank, or the same one and comes later.
+    """(report,) whether another one of the same station and time has a higher rank, or says more, or comes later.
 
     Reports that say the same in full are no contradiction and stay, for the check of duplicates.
     """
     order = pd.DataFrame({"station": table["station"], "time": table["time"], "rank": ranks}).reset_index()
-    best = order.sort_values(["rank", "index"]).groupby(["station", "time"])["index"].last()
+    order["fullness"] = sum(table[column].str.len() for column in table.columns)
+    best = order.sort_values(["rank", "fullness", "index"]).groupby(["station", "time"])["index"].last()
     chosen = order.merge(best.rename("best"), on=["station", "time"], how="left").sort_values("index")["best"]
     place = chosen.to_numpy(dtype=np.int64)
     alike = (table.to_numpy(dtype=object)[place] == table.to_numpy(dtype=object)).all(axis=1)

@@ -297,3 +297,12 @@ def test_a_page_of_soundings_saved_as_html():
     assert mine["t"] == pytest.approx(278.15)
     assert mine["u"] == pytest.approx(20 * KNOT)
     assert o.used.all()
+
+
+def test_a_report_sent_again_without_its_remarks_replaces_nothing():
+    full = "METAR KJFK 011151Z 27010KT 15/M02 A2992 RMK SLP152 T01501017=\n"
+    short = "METAR KJFK 011151Z 27010KT 15/M02 A2992=\n"
+    for text in (full + short, short + full):
+        assert values(of_metar(text), "KJFK")["msl"] == pytest.approx(101_520.0)
+    nil = "METAR KJFK 011151Z NIL=\n"
+    assert values(of_metar(short + nil), "KJFK")["t2m"] == pytest.approx(288.15)
