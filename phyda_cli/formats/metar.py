@@ -1,7 +1,7 @@
 """METAR and SPECI reports as they are sent or archived: bulletins, plain lists of reports, hourly cycle files.
 
-Read are the wind, temperature and dew point (in tenths where the remarks give them: T00221006) and the sea-level
-pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the month is the one that lies
+Read are the wind, temperature and dew point (in tenths where the remarks give them: T00221006, and agree with the
+report) and the sea-level pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the month is the one that lies
 nearest to the analysis, or to the date line above the report where there is one (`2020/01/01 11:51`, as in the cycle
 files of the US National Weather Service). It gives no place: that is a matter of a table of stations (`stations.py`).
 
@@ -53,6 +53,8 @@ _SPEEDS: Final = {"KT": KNOT, "MPS": 1.0, "KMH": 1.0 / 3.6}
 _HALF: Final = 500
 """Tenths of hPa: SLP500 and more is 950.0 hPa and more, below it is 1000.0 hPa and more."""
 _MONTH: Final = np.timedelta64(1, "M")
+_ROUNDED: Final = 1.0
+"""Tenths of a temperature and its whole degrees differ by no more than this; else the tenths are garbled."""
 _COLUMNS: Final = ("station", "time", "t [degC]", "td [degC]", "wind_direction", "wind_speed", "msl [hPa]")
 
 
@@ -147,15 +149,22 @@ def _row(report: _Report) -> tuple[str, ...]:
     if wind is not None:
         speed = repr(int(wind["speed"]) * _SPEEDS[wind["unit"]])
         direction = "" if wind["direction"] == "VRB" else str(int(wind["direction"]))
-    if fine is not None:
-        t, td = (_tenths(fine[name]) for name in ("t", "td"))
-    elif coarse is not None:
+    if coarse is not None:
         t, td = ((coarse[name] or "").replace("M", "-") for name in ("t", "td"))
+    if fine is not None:
+        t, td = _finer(t, _tenths(fine["t"])), _finer(td, _tenths(fine["td"]))
     if sea_level is not None:
         tenths = int(sea_level["tenths"])
         pressure = repr((tenths + (9000 if tenths >= _HALF else 10000)) / 10)
     assert report.near is not None
     return match["station"], _time(match, report.near), t, td, direction, speed, pressure
+
+
+def _finer(whole: str, tenths: str) -> str:
+    """A temperature in tenths of a degree, or in whole ones where the tenths are missing or another temperature."""
+    if not tenths or (whole and abs(float(whole) - float(tenths)) > _ROUNDED):
+        return whole
+    return tenths
 
 
 def _tenths(digits: str | None) -> str:

@@ -306,3 +306,10 @@ def test_a_report_sent_again_without_its_remarks_replaces_nothing():
         assert values(of_metar(text), "KJFK")["msl"] == pytest.approx(101_520.0)
     nil = "METAR KJFK 011151Z NIL=\n"
     assert values(of_metar(short + nil), "KJFK")["t2m"] == pytest.approx(288.15)
+
+
+def test_tenths_that_contradict_the_report_are_not_taken():
+    """T1212… would be −21.2 °C beside 21: the whole degrees count; the dew point's tenths agree and do."""
+    o = of_metar("METAR KJFK 011151Z 27010KT 21/15 A2992 RMK T12120152=\n")
+    assert values(o, "KJFK")["t2m"] == pytest.approx(294.15)
+    assert values(o, "KJFK")["d2m"] == pytest.approx(288.35)
