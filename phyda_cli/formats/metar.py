@@ -1,9 +1,10 @@
 """METAR and SPECI reports as they are sent or archived: bulletins, plain lists of reports, hourly cycle files.
 
 Read are the wind, temperature and dew point (in tenths where the remarks give them: T00221006, and agree with the
-report) and the sea-level pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the month is the one that lies
-nearest to the analysis, or to the date line above the report where there is one (`2020/01/01 11:51`, as in the cycle
-files of the US National Weather Service). It gives no place: that is a matter of a table of stations (`stations.py`).
+report) and the sea-level pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the
+month is the one that lies nearest to the analysis, or to the date line above the report where there is one
+(`2020/01/01 11:51`, as in the cycle files of the US National Weather Service). It gives no place: that is a matter of a
+table of stations (`stations.py`).
 
 Forecasts inside a report (TEMPO, BECMG, …) are not read. A corrected report (COR, CCA, CCB, …, in the report or in the
 heading of its bulletin) replaces the report of the same station and time whole. Of equal rank the fullest one counts,
