@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from phyda_cli.errors import BadDataError
 from phyda_cli.formats.cells import Floats, Mask, Texts, is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.columns import UNIX_TIME, normalise, split_unit
 from phyda_cli.formats.table_cells import Cells, long_cells, wide_cells
 from phyda_cli.formats.table_layouts import with_known_units
 from phyda_cli.formats.table_roles import Roles, listed, log_unread, roles_of
-from phyda_cli.formats.table_surface import is_profile, is_surface, with_station_pressure
+from phyda_cli.formats.table_surface import is_profile, is_surface, refuse_heights, with_station_pressure
 from phyda_cli.formats.table_times import times_of
 from phyda_cli.formats.table_units import column_unit, heights_of, pressure_unit, si_conversion
 from phyda_cli.observations.checks import PRESSURE_BOUNDS, QUANTITY_BOUNDS, check_bounds, reject_rows
@@ -31,6 +32,9 @@ _logger = logging.getLogger(__name__)
 
 _SEPARATOR: Final = "\x1f"
 """Between a variable's name and its unit where both make one key; pandas may cut a text off at a NUL."""
+_OF_LONG: Final = ("variable", "value", "unit", "error")
+"""Roles that only a long table's columns have."""
+_MOST_USES: Final = 8
 _HEIGHTS: Final = (-600.0, 6e4)
 """Geopotential heights [m] that can be; −999 is none."""
 _LOWEST, _HIGHEST = -430.0, 8_850.0
@@ -61,8 +65,11 @@ def observations_from_table(
     else:
         at_surface = not long and is_surface(table, roles, cells, pressure, elevation, label)
     if at_surface:
+        if roles.pressure is None:
+            refuse_heights(table, cells, roles, label)
         cells = with_station_pressure(cells, table, roles, pressure, label)
-    log_unread(table, roles.taken | cells.columns, label)
+    of_long = () if long else (roles.columns[role] for role in _OF_LONG if role in roles.columns)
+    log_unread(table, (roles.taken - set(of_long)) | cells.columns, label)
     places = _Places(pressure[cells.row], elevation[cells.row], at_surface)
     observations = _build(table, roles, cells, places, label, reference_time)
     return convert(check_bounds(observations), report_numbers(observations) if long else cells.row)
@@ -109,7 +116,7 @@ def _build(
         station=text("station"),
         report=report,
         elevation=places.elevation,
-        use=_uses(text("use")),
+        use=_uses(text("use"), columns.get("use", ""), label),
         source=np.zeros(n, dtype=np.int64),
         row=rows + 1,
         flag=np.full(n, Flag.PASS, dtype=np.int16),
@@ -232,8 +239,17 @@ def report_numbers(observations: Observations) -> NDArray[np.int64]:
     return np.asarray(numbers.to_numpy(dtype=np.int64), dtype=np.int64)
 
 
-def _uses(texts: Texts) -> Texts:
-    """Uses in lower case; a cell without one is to be assimilated."""
+def _uses(texts: Texts, column: str, label: str) -> Texts:
+    """Uses in lower case; a cell without one is to be assimilated.
+
+    Raises BadDataError when the column holds something, and no use anywhere.
+    """
     codes, distinct = pd.factorize(texts)
     meant = np.array([str(text).casefold() or Use.ASSIMILATE.value for text in distinct], dtype=object)
+    written = [str(text) for text in distinct if text]
+    if written and not {text.casefold() for text in written} & {use.value for use in Use}:
+        raise BadDataError(
+            f"{label}: column {column!r} holds no use: {', '.join(repr(text[:20]) for text in written[:_MOST_USES])}; "
+            f"write one of {', '.join(Use)}, or rename the column to leave it out"
+        )
     return meant[codes] if distinct.size else np.asarray(texts)

@@ -15,7 +15,7 @@ import pandas as pd
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.formats.cells import Floats, Texts
-from phyda_cli.formats.columns import split_unit
+from phyda_cli.formats.columns import normalise, split_unit, with_unit
 from phyda_cli.formats.table_cells import Cells, joined
 from phyda_cli.formats.table_quality import columns_beside, row_columns, verdicts
 from phyda_cli.formats.table_roles import Roles
@@ -32,6 +32,26 @@ _KEYS: Final = (
     "relative_hours",
 )  # fmt: skip
 _AT_SURFACE: Final = frozenset(("t", "td", "u", "v", "wind_speed", "wind_direction", "r", "q"))
+_IN_THE_AIR: Final = frozenset(
+    (
+        "alt",
+        "altitude",
+        "gps_altitude",
+        "geometric_altitude",
+        "geometric_height",
+        "pressure_altitude",
+        "baro_altitude",
+        "height",
+        "height_msl",
+        "height_km",
+        "altitude_km",
+        "alt_km",
+        "flight_level",
+        "flightlevel",
+        "fl",
+    )
+)
+"""Columns of aircraft and sondes for where they are; `altitude` is of stations too."""
 
 
 def is_surface(
@@ -76,6 +96,19 @@ def is_profile(table: pd.DataFrame, roles: Roles, cells: Cells) -> bool:
     rows = np.unique(cells.row[heights])
     keys = [roles.columns[role] for role in _KEYS if role in roles.columns]
     return bool(table[keys].iloc[rows].duplicated().any())
+
+
+def refuse_heights(table: pd.DataFrame, cells: Cells, roles: Roles, label: str) -> None:
+    """Raise BadDataError where a table without pressure may be of the air: it has a height that is not read."""
+    if not {split_unit(str(name))[0] for name in set(cells.name.tolist())} & _AT_SURFACE:
+        return
+    read = roles.taken | cells.columns | {str(name) for name in set(cells.name.tolist())}
+    for column in map(str, table.columns):
+        if column not in read and (normalise(column) in _IN_THE_AIR or with_unit(column, _IN_THE_AIR, "m")):
+            raise BadDataError(
+                f"{label}: no pressure, and column {column!r} may be a height in the air: give the pressure too, in a "
+                "column pressure_hpa; if these are stations at the ground, name the column elevation, in metres"
+            )
 
 
 def with_station_pressure(cells: Cells, table: pd.DataFrame, roles: Roles, pressure: Floats, label: str) -> Cells:

@@ -37,13 +37,14 @@ EARLY: Final = "early"
 LATE: Final = "late"
 """How the reasons of observations outside of the time window begin."""
 
+_WHERE: Final = "in the column's name, in a long table's unit column, or with --units"
 _SUSPICIONS: Final[dict[str, tuple[Callable[[Floats], Floats], str]]] = {
     **dict.fromkeys(
-        ("t", "td", "t2m", "d2m"), (lambda x: x + ZERO_CELSIUS, "degrees C given as K: set the unit to degC")
+        ("t", "td", "t2m", "d2m"), (lambda x: x + ZERO_CELSIUS, f"degrees C given as K: say degC {_WHERE}")
     ),
-    **dict.fromkeys(("msl", "sp"), (lambda x: x * 100.0, "hPa given as Pa: set the unit to hPa")),
-    "q": (lambda x: x / 1000.0, "g/kg given as kg/kg: set the unit to g/kg"),
-    "r": (lambda x: x / 100.0, "% given as a fraction: set the unit to %"),
+    **dict.fromkeys(("msl", "sp"), (lambda x: x * 100.0, f"hPa given as Pa: say hPa {_WHERE}")),
+    "q": (lambda x: x / 1000.0, f"g/kg given as kg/kg: say g/kg {_WHERE}"),
+    "r": (lambda x: x / 100.0, f"% given as a fraction: say % {_WHERE}"),
 }
 """What to try on a value out of bounds, and what it means when that brings it within."""
 
@@ -129,7 +130,7 @@ def _check_values(observations: Observations) -> Observations:
     as_hectopascal = np.abs(o.value / (GRAVITY * standard_height(hectopascal)) - 1.0) < _NEAR_STANDARD
 
     def describe_height(i: int) -> str:
-        hint = "height in m: name it gh or set the unit to m"
+        hint = "height in m: name it gh, or give the unit m"
         if as_hectopascal[i]:
             hint = "pressure in hPa given as Pa: name the column pressure_hpa"
         return f"z {o.value[i]:g} m2 s-2 at {o.pressure[i]:g} Pa is far too low; looks like {hint}"

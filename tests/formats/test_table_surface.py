@@ -100,3 +100,50 @@ def test_a_profile_by_height_is_not_at_the_surface():
         *(f"2020-01-01T12:00,47,8,{name},{height},5,6" for name, height in (("A", 10), ("B", 90))), header=header
     )
     assert {"u10", "v10"} <= set(stations.variable[stations.used])
+
+
+@pytest.mark.parametrize("name", ["altitude", "altitude_m", "Altitude [ft]", "height_km", "flight_level", "FL"])
+def test_heights_without_pressure_are_no_surface_reports(name):
+    header = f"time,latitude,longitude,variable,{name},value"
+    with pytest.raises(BadDataError) as refused:
+        read("2020-01-01T12:00,50,10,u,5600,25", header=header)
+    assert repr(name) in str(refused.value)
+    assert "pressure_hpa" in str(refused.value)
+    assert "elevation" in str(refused.value)
+
+
+def test_both_remedies_for_heights_without_pressure_help():
+    station = read("2020-01-01T12:00,50,10,u,560,25", header="time,latitude,longitude,variable,elevation,value")
+    assert (station.variable[0], station.elevation[0], station.used[0]) == ("u10", 560, True)
+    header = "time,latitude,longitude,variable,altitude,value,pressure_hpa"
+    aircraft = read("2020-01-01T12:00,50,10,u,5600,25,500", header=header)
+    assert (aircraft.variable[0], aircraft.pressure[0], aircraft.used[0]) == ("u", 50_000, True)
+
+
+def test_a_height_beside_what_names_its_own_level_is_only_not_read(caplog):
+    with caplog.at_level(logging.WARNING):
+        table = read("2020-01-01T12:00,50,10,u10,560,5", header="time,latitude,longitude,variable,altitude,value")
+    assert (table.variable[0], table.value[0], table.used[0]) == ("u10", 5, True)
+    assert "columns that were not read: altitude" in caplog.text
+
+
+def test_the_unit_column_of_a_wide_table_is_not_read_and_named(caplog):
+    header = "time,latitude,longitude,pressure_hpa,temperature,unit"
+    with caplog.at_level(logging.WARNING):
+        table = read("2020-01-01T12:00,50,10,500,-18,degC", header=header)
+    assert "columns that were not read: unit" in caplog.text
+    assert "column's name" in table.reason[0]
+    mended = read("2020-01-01T12:00,50,10,500,-18", header=header.replace("temperature,unit", "temperature [degC]"))
+    np.testing.assert_allclose(mended.value, 255.15)
+    assert mended.used.all()
+
+
+@pytest.mark.parametrize("uses", [("yes", "no"), ("1", "0")])
+def test_a_column_of_uses_that_holds_none_is_refused(uses):
+    header = "time,latitude,longitude,variable,pressure_hpa,value,use"
+    rows = [f"2020-01-01T12:00,50,{10 + i},t,500,255,{use}" for i, use in enumerate(uses)]
+    with pytest.raises(BadDataError, match=f"column 'use' holds no use: '{uses[0]}', '{uses[1]}'; write one of assim"):
+        read(*rows, header=header)
+    some = read(rows[0].rpartition(",")[0] + ",Monitor", rows[1], header=header)
+    assert some.use[0] == "monitor"
+    assert some.used.tolist() == [True, False]
