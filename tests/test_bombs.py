@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import sys
@@ -88,10 +89,26 @@ def grid(path: Path) -> None:
         data.createVariable("msl", "f4", ("latitude", "longitude"), zlib=True).units = "Pa"
 
 
+def packed(path: Path) -> None:
+    """300 MiB of one table's rows in a small file."""
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        stream.write(b"time,latitude,longitude,variable,pressure,value\n")
+        piece = b"2020-03-01T12:00:00Z,40,100,t,50000,265\n" * 26_000
+        for _ in range(304):
+            stream.write(piece)
+
+
+def wide(path: Path) -> None:
+    names = ",".join(f"c{i}" for i in range(300_000))
+    path.write_text(f"{names}\n{','.join('1' * 300_000)}\n")
+
+
 DECLARED: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "feedback": ("obs", feedback, "most of it was never written"),
     "ioda": ("obs", ioda, "most of it was never written"),
     "records": ("obs", classic, "records"),
+    "packed": ("obs", packed, "unpacks to more than 256 MiB"),
+    "wide": ("obs", wide, "has 300000 columns, more than 2000"),
     "grid": ("background", grid, "most of it was never written"),
 }
 

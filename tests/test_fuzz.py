@@ -35,13 +35,16 @@ SECONDS = 60
 
 COLUMNS = (
     "time", "latitude", "lat", "longitude", "lon", "variable", "value", "pressure", "pressure_hPa", "error", "station",
-    "report", "elevation", "unit", "t", "u", "q", "dhr", "quality", "", "höhe", "use",
+    "report", "elevation", "unit", "t", "u", "q", "dhr", "quality", "", "höhe", "use", "level", "temperature",
+    "temperature [degC]", "relative_humidity", "wind_speed", "wind_direction", "altitude", "date", "hour",
+    "time_zone", "t_qc",
 )  # fmt: skip
 CELLS = (
     "", " ", "NaN", "nan", "inf", "-inf", "1e999", "-1e-999", "0", "-0.0", "1", "-1", "40", "359.99", "-180", "360",
     "91", "500", "50000", "1e5", "265.3", "9.96921e36", "-9999", "1,5", "1.2.3", "0x10", "١٢", "1_000", "9" * 400, TIME,
     "2020-03-01", "2020-03-01T12", "20200301", "1583064000", "0000-01-01", "9999-12-31T23:59:59Z", "2262-04-12",
-    "2020-02-30", "t", "u", "z", "q", "msl", "tcwv", "T", "air_temperature", "K", "degC", "hPa", "Pa", "sonde", "A",
+    "2020-02-30", "t", "u", "z", "q", "msl", "tcwv", "T", "air_temperature", "K", "degC", "degF", "kt", "%", "hPa",
+    "Pa", "monitor", "yes", "2400", "V", "X", "sonde", "A",
     '"', '""', "'", "=1+1", "\x00", "\ufeff", "\u2028", "NULL", "None", "True", "x" * 5000,
 )  # fmt: skip
 GOOD = {"time": TIME, "latitude": "40", "longitude": "100", "variable": "t", "value": "265", "pressure": "50000"}
@@ -77,6 +80,7 @@ def core(tmp_path_factory):
 @example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,inf")
 @example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,1.8e306")
 @example(content=b"time,latitude,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,40,100,t,265,1e-306")
+@example(content=b"time,latitude,longitude,variable,value,pressure_hPa\n2020-03-01T12:00:00Z,40,100,t,265,1.7e306")
 @example(content=b'time,longitude,variable,value,pressure\n2020-03-01T12:00:00Z,100,t,265,"')
 @example(content=b"latitude,longitude,variable,value,pressure,dhr\n40,100,t,265,50000,20200301")
 @given(content=tables() | st.binary(max_size=200))

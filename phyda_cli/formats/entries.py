@@ -190,7 +190,8 @@ def _to_si(observations: Observations, cells: Cells, label: str) -> Observations
         _logger.info("%s: without a unit, taken as SI: %s", label, listed(assumed))
     if unknown:
         _logger.warning("%s: variables that are not known and not read: %s", label, listed(unknown))
-    result = replace(result, variable=variable, value=scale * result.value + offset, error=scale * result.error)
+    with np.errstate(over="ignore"):  # inf is out of all bounds
+        result = replace(result, variable=variable, value=scale * result.value + offset, error=scale * result.error)
     fill = is_any_fill(observations.value) & ~_can_be(result)
     return reject_rows(result, fill, Flag.MISSING, lambda i: f"value {cells.value[i]} is a fill value")
 
@@ -215,7 +216,8 @@ def _pressures(table: pd.DataFrame, roles: Roles, cells: Cells, label: str) -> F
         if quantity in ("z", "gh"):
             at = cells.name == name
             heights[cells.row[at]] = heights_of(quantity, numbers(cells.value[at]), unit or str(cells.unit[at][0]))
-    pascal = pressure_unit(roles.pressure, written, heights, label=label).scale * written
+    with np.errstate(over="ignore"):  # inf is out of all bounds
+        pascal = pressure_unit(roles.pressure, written, heights, label=label).scale * written
     can_be = (pascal >= PRESSURE_BOUNDS[0]) & (pascal <= PRESSURE_BOUNDS[1])
     return np.where(is_any_fill(written) & ~can_be, np.nan, pascal)
 
@@ -225,7 +227,8 @@ def _elevations(table: pd.DataFrame, roles: Roles) -> Floats:
     if roles.elevation is None:
         return np.full(len(table), np.nan)
     written = numbers(texts_of(table[roles.elevation.column]))
-    metres = roles.elevation.unit.scale * written
+    with np.errstate(over="ignore"):  # inf is out of all bounds
+        metres = roles.elevation.unit.scale * written
     return np.where(is_any_fill(written) & ((metres < _LOWEST) | (metres > _HIGHEST)), np.nan, metres)
 
 
