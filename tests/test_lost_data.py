@@ -12,7 +12,7 @@ import pytest
 from phyda_cli.cli import main
 from phyda_cli.errors import CannotWriteError
 from phyda_cli.formats.atomic import check_target, output_lock
-from tests.support.runs import make_inputs
+from tests.support.runs import make_inputs, refused
 
 PARTIAL = ".a.nc.partial-0123abcd.nc"
 
@@ -20,15 +20,6 @@ PARTIAL = ".a.nc.partial-0123abcd.nc"
 @pytest.fixture
 def inputs(tmp_path):
     return make_inputs(tmp_path)
-
-
-def refused(inputs, capsys, words: list[str], code: int, *parts: str) -> None:
-    """The command ends with the code and one line; every file is as it was."""
-    before = inputs.listing()
-    assert main(words) == code
-    line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert all(part in line for part in parts), line
-    assert inputs.listing() == before
 
 
 def test_an_input_with_the_name_of_a_temporary_is_refused_and_kept(inputs, capsys):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from phyda_cli.cli import main
 from phyda_cli.formats.atomic import check_target
-from tests.support.runs import OLD, make_inputs
+from tests.support.runs import make_inputs, refused
 
 DEEP = 50_000
 
@@ -19,18 +18,6 @@ DEEP = 50_000
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     return make_inputs(tmp_path_factory.mktemp("odd"))
-
-
-def refused(inputs, capsys, words: list[str], code: int, message: str) -> None:
-    """The command ends with the code and one line that holds the message; nothing is written."""
-    before = sorted(map(os.fsencode, inputs.place.iterdir()))
-    assert main(words) == code
-    lines = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert "bug in phyda" not in lines[0]
-    assert sorted(map(os.fsencode, inputs.place.iterdir())) == before
-    assert (inputs.place / "a.nc").read_bytes() == OLD
 
 
 OUTPUTS = {

@@ -62,11 +62,11 @@ def observations_from_table(
     if roles.pressure is None:
         # Without any pressure there can only be what is measured at the surface, or a profile by height
         at_surface = "report" not in roles.columns and not is_profile(table, roles, cells)
+        if at_surface:
+            refuse_heights(table, cells, roles, label)
     else:
         at_surface = not long and is_surface(table, roles, cells, pressure, elevation, label)
     if at_surface:
-        if roles.pressure is None:
-            refuse_heights(table, cells, roles, label)
         cells = with_station_pressure(cells, table, roles, pressure, label)
     of_long = () if long else (roles.columns[role] for role in _OF_LONG if role in roles.columns)
     log_unread(table, (roles.taken - set(of_long)) | cells.columns, label)
@@ -167,7 +167,7 @@ def _to_si(observations: Observations, cells: Cells, label: str) -> Observations
     codes, kinds = pd.factorize(key)
     codes = np.asarray(codes, dtype=np.int64)
     variable = observations.variable.copy()
-    scale, offset = np.ones(len(observations)), np.zeros(len(observations))
+    value, scale = observations.value.copy(), np.ones(len(observations))
     result, unknown, assumed = observations, [], []
     for code, kind in enumerate(kinds):
         name, _, unit = str(kind).partition(_SEPARATOR)
@@ -185,13 +185,14 @@ def _to_si(observations: Observations, cells: Cells, label: str) -> Observations
             variable[rows] = quantity
             result = result.reject(rows, Flag.BOUNDS, f"unit {unit or own_unit} is not known for {quantity}")
             continue
-        variable[rows], scale[rows], offset[rows] = found.quantity, found.unit.scale, found.unit.offset
+        variable[rows], scale[rows] = found.quantity, found.unit.scale
+        value[rows] = found.unit.to_si(values)
     if assumed:
         _logger.info("%s: without a unit, taken as SI: %s", label, listed(assumed))
     if unknown:
         _logger.warning("%s: variables that are not known and not read: %s", label, listed(unknown))
-    with np.errstate(over="ignore"):  # inf is out of all bounds
-        result = replace(result, variable=variable, value=scale * result.value + offset, error=scale * result.error)
+    with np.errstate(over="ignore"):
+        result = replace(result, variable=variable, value=value, error=scale * result.error)
     fill = is_any_fill(observations.value) & ~_can_be(result)
     return reject_rows(result, fill, Flag.MISSING, lambda i: f"value {cells.value[i]} is a fill value")
 
@@ -216,8 +217,7 @@ def _pressures(table: pd.DataFrame, roles: Roles, cells: Cells, label: str) -> F
         if quantity in ("z", "gh"):
             at = cells.name == name
             heights[cells.row[at]] = heights_of(quantity, numbers(cells.value[at]), unit or str(cells.unit[at][0]))
-    with np.errstate(over="ignore"):  # inf is out of all bounds
-        pascal = pressure_unit(roles.pressure, written, heights, label=label).scale * written
+    pascal = pressure_unit(roles.pressure, written, heights, label=label).to_si(written)
     can_be = (pascal >= PRESSURE_BOUNDS[0]) & (pascal <= PRESSURE_BOUNDS[1])
     return np.where(is_any_fill(written) & ~can_be, np.nan, pascal)
 
@@ -227,8 +227,7 @@ def _elevations(table: pd.DataFrame, roles: Roles) -> Floats:
     if roles.elevation is None:
         return np.full(len(table), np.nan)
     written = numbers(texts_of(table[roles.elevation.column]))
-    with np.errstate(over="ignore"):  # inf is out of all bounds
-        metres = roles.elevation.unit.scale * written
+    metres = roles.elevation.unit.to_si(written)
     return np.where(is_any_fill(written) & ((metres < _LOWEST) | (metres > _HIGHEST)), np.nan, metres)
 
 

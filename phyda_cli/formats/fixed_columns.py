@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
+from phyda_cli.formats.cells import Floats, Texts, numbers, texts_of
 
 
 class Lines:
@@ -25,14 +23,13 @@ class Lines:
         """(line,) the column's text without blanks around it."""
         if self._lines.empty:
             return np.zeros(0, dtype=object)
-        return np.asarray(self._lines.str.slice(start - 1, end).str.strip().to_numpy(dtype=object))
+        return texts_of(self._lines.str.slice(start - 1, end))
 
     def numbers(self, start: int, end: int) -> Floats:
         """(line,) the column's numbers; NaN where there is none."""
-        texts = pd.Series(self.texts(start, end), dtype=object)
-        return np.asarray(pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64))
+        return numbers(self.texts(start, end))
 
 
-def scaled(numbers: Floats, scale: float, missing: Sequence[float], offset: float = 0.0) -> Floats:
+def scaled(written: Floats, scale: float, missing: Sequence[float], offset: float = 0.0) -> Floats:
     """scale·x + offset; NaN for the numbers of `missing`."""
-    return np.where(np.isin(numbers, list(missing)), np.nan, scale * numbers + offset)
+    return np.where(np.isin(written, list(missing)), np.nan, scale * written + offset)

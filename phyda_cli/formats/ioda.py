@@ -13,17 +13,14 @@ second dimension, unknown names) is flagged with its name.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError
 from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.formats.columns import WORST_USED_MARK, conversion, si_unit
-from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.ioda_file import IodaFile
 from phyda_cli.formats.ioda_moisture import dry_temperature, surface_humidity
 from phyda_cli.formats.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
@@ -78,25 +75,13 @@ class _Column:
     reason: Texts
 
 
-def read_ioda(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
-    """Read an IODA file; `row` is the number of the location, from 1. reference_time: not needed, files tell it.
+def read_ioda(dataset: Any, label: str) -> Observations:
+    """The observations of an open file; `row` is the number of the location, from 1.
 
-    Raises InputMissingError when there is no such file, BadDataError when it is damaged, of another kind, lacks places
-    or times, or has variables of the wrong length.
+    Raises BadDataError when it is of another kind, lacks places or times, or has variables of the wrong length.
     """
-    label = str(path)
-    if not path.is_file():
-        raise InputMissingError(f"{label}: no such file")
-    check_hdf5(path)
-    try:
-        with netCDF4.Dataset(path) as dataset:
-            dataset.set_auto_mask(False)
-            return _read(IodaFile(dataset, label))
-    except (OSError, RuntimeError):
-        raise BadDataError(f"{label}: cannot be read as NetCDF or HDF5; is it cut off? fetch it again") from None
-
-
-def _read(file: IodaFile) -> Observations:
+    dataset.set_auto_mask(False)
+    file = IodaFile(dataset, label)
     places = _places(file)
     columns = [_column(file, name, places) for name in file.names("ObsValue")]
     held = np.zeros(file.size, dtype=bool)

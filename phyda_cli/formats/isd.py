@@ -16,13 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.fields.constants import ZERO_CELSIUS
+from phyda_cli.formats.cells import Floats, Texts
 from phyda_cli.formats.fixed_columns import Lines, scaled
 from phyda_cli.formats.level_rows import Levels, Quantity, observations_from_levels
 from phyda_cli.formats.stations import Stations
 from phyda_cli.observations.table import Flag, Observations
-
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
 
 REJECTING: Final = ("2", "3", "6", "7")
 """Quality codes of what is suspect (2, 6) or erroneous (3, 7)."""

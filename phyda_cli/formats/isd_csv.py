@@ -14,16 +14,13 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.cells import Texts, numbers, texts_of
 from phyda_cli.formats.fixed_columns import scaled
 from phyda_cli.formats.isd import pressure, report_types, surface_observations, temperature, wind_direction, wind_speed
 from phyda_cli.formats.stations import Stations
 from phyda_cli.observations.table import Observations
-
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
 
 _NEEDED: Final = ("STATION", "DATE", "LATITUDE", "LONGITUDE", "ELEVATION", "WND", "TMP", "DEW", "SLP")
 _OPTIONAL: Final = ("REPORT_TYPE", "MA1")
@@ -52,37 +49,29 @@ def read_isd_csv(text: str, *, label: str, reference_time: np.datetime64 | None,
     td, td_quality = _parts(table["DEW"], 2)
     msl, msl_quality = _parts(table["SLP"], 2)
     quantities = [
-        wind_direction(_numbers(direction), direction_quality, kind, _numbers(speed)),
-        wind_speed(_numbers(speed), speed_quality),
-        temperature("t", _numbers(t), t_quality),
-        temperature("td", _numbers(td), td_quality),
-        pressure("msl", _numbers(msl), msl_quality),
+        wind_direction(numbers(direction), direction_quality, kind, numbers(speed)),
+        wind_speed(numbers(speed), speed_quality),
+        temperature("t", numbers(t), t_quality),
+        temperature("td", numbers(td), td_quality),
+        pressure("msl", numbers(msl), msl_quality),
     ]
     if "MA1" in table:
         _, _, sp, sp_quality = _parts(table["MA1"], 4)
-        quantities.append(pressure("sp", _numbers(sp), sp_quality))
+        quantities.append(pressure("sp", numbers(sp), sp_quality))
     report = table["REPORT_TYPE"] if "REPORT_TYPE" in table else pd.Series([""] * len(table), dtype=object)
     return surface_observations(
         time=pd.to_datetime(table["DATE"], format="%Y-%m-%dT%H:%M:%S", errors="coerce").to_numpy("datetime64[s]"),
-        latitude=scaled(_numbers(_texts(table["LATITUDE"])), 1.0, (99.999, 99999.0)),
-        longitude=scaled(_numbers(_texts(table["LONGITUDE"])), 1.0, (999.999, 999999.0)),
-        elevation=scaled(_numbers(_texts(table["ELEVATION"])), 1.0, (9999.0, 9999.9)),
-        station=_texts(table["STATION"]),
-        report=report_types(_texts(report)),
+        latitude=scaled(numbers(texts_of(table["LATITUDE"])), 1.0, (99.999, 99999.0)),
+        longitude=scaled(numbers(texts_of(table["LONGITUDE"])), 1.0, (999.999, 999999.0)),
+        elevation=scaled(numbers(texts_of(table["ELEVATION"])), 1.0, (9999.0, 9999.9)),
+        station=texts_of(table["STATION"]),
+        report=report_types(texts_of(report)),
         quantities=quantities,
         label=label,
     )
 
 
-def _texts(column: pd.Series[str]) -> Texts:
-    return np.asarray(column.str.strip().to_numpy(dtype=object))
-
-
 def _parts(column: pd.Series[str], count: int) -> list[Texts]:
     """The parts of the cells of a column, "" where a cell has fewer."""
     split = column.str.split(",", expand=True).reindex(columns=range(count)).fillna("")
-    return [_texts(split[number].astype(str)) for number in range(count)]
-
-
-def _numbers(texts: Texts) -> Floats:
-    return np.asarray(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64))
+    return [texts_of(split[number].astype(str)) for number in range(count)]

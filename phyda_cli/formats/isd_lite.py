@@ -15,7 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from phyda_cli.formats.fixed_columns import Lines
+from phyda_cli.formats.cells import Floats
+from phyda_cli.formats.fixed_columns import Lines, scaled
 from phyda_cli.formats.isd import pressure, surface_observations, temperature, times, wind_direction, wind_speed
 from phyda_cli.formats.stations import Stations, elevations_of, places_of
 from phyda_cli.observations.table import Observations
@@ -23,8 +24,6 @@ from phyda_cli.observations.table import Observations
 _LINE: Final = re.compile(r"\d{4} \d\d \d\d \d\d(?:[ ]+-?\d+){8}[ \t]*")
 _STATION: Final = re.compile(r"(?P<station>[A-Z0-9]{6}-\d{5})(?:-\d{4})?", re.IGNORECASE)
 _MISSING: Final = -9999.0
-_LARGEST: Final = {"tenths": 9999.0, "pressure": 99999.0, "direction": 999.0}
-"""What the functions of `isd.py` take for a missing number."""
 
 
 def is_isd_lite(text: str) -> bool:
@@ -42,11 +41,10 @@ def read_isd_lite(text: str, *, label: str, reference_time: np.datetime64 | None
     latitude, longitude = places_of(station, stations)
     unjudged = np.full(len(lines), "", dtype=object)
 
-    def column(start: int, end: int, missing: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        numbers = lines.numbers(start, end)
-        return np.where(numbers == _MISSING, _LARGEST[missing], numbers)
+    def column(start: int, end: int) -> Floats:
+        return scaled(lines.numbers(start, end), 1.0, (_MISSING,))
 
-    speed = column(38, 43, "tenths")
+    speed = column(38, 43)
     return surface_observations(
         time=times(
             lines.texts(1, 4) + lines.texts(6, 7) + lines.texts(9, 10),
@@ -58,11 +56,11 @@ def read_isd_lite(text: str, *, label: str, reference_time: np.datetime64 | None
         station=station,
         report=np.full(len(lines), "surface", dtype=object),
         quantities=[
-            wind_direction(column(32, 37, "direction"), unjudged, unjudged, speed),
+            wind_direction(column(32, 37), unjudged, unjudged, speed),
             wind_speed(speed, unjudged),
-            temperature("t", column(14, 19, "tenths"), unjudged),
-            temperature("td", column(20, 25, "tenths"), unjudged),
-            pressure("msl", column(26, 31, "pressure"), unjudged),
+            temperature("t", column(14, 19), unjudged),
+            temperature("td", column(20, 25), unjudged),
+            pressure("msl", column(26, 31), unjudged),
         ],
         label=label,
     )

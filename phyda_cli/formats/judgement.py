@@ -136,7 +136,7 @@ def _doubt(
     """The share of values that cannot be if the unit is right; NaN when the quantity says nothing."""
     if values.size == 0:
         return np.nan
-    si = unit.scale * values + unit.offset
+    si = unit.to_si(values)
     if quantity in ("z", "gh"):
         return _doubt_of_height(si / GRAVITY if unit.si == "m2 s-2" else si, pressures)
     if quantity == "pressure":

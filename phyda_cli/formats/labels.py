@@ -56,7 +56,7 @@ def _check_levels(contents: Contents, name: str, fields: list[FoundField]) -> No
     for field in fields:
         if field.variable in ("z", "gh"):
             means = np.array([_mean(plane) for plane in _by_level(contents, field)])
-            heights = (means * field.unit.scale + field.unit.offset) / (GRAVITY if field.variable == "z" else 1.0)
+            heights = field.unit.to_si(means) / (GRAVITY if field.variable == "z" else 1.0)
     if not np.isfinite(heights).any() and unit.scale * stored.max() < _MESOSPHERE:
         return
     # Each level stands for a whole field of values.

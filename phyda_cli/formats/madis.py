@@ -92,13 +92,11 @@ class _File:
         missing = ~np.isfinite(values) | (np.abs(values) >= _HUGE) | np.isin(values, [_FILL, *map(float, fills)])
         text = str(getattr(variable, "units", "")).partition("(")[0].strip()
         if si == "degree" or not text:
-            scale, offset = 1.0, 0.0
-        else:
-            unit = find_unit(text, si)
-            if unit is None:
-                raise BadDataError(f"{self.label}: variable {name!r} has the unit {text!r}, which phyda does not know")
-            scale, offset = unit.scale, unit.offset
-        return np.where(missing, np.nan, scale * values + offset)
+            return np.where(missing, np.nan, values)
+        unit = find_unit(text, si)
+        if unit is None:
+            raise BadDataError(f"{self.label}: variable {name!r} has the unit {text!r}, which phyda does not know")
+        return np.where(missing, np.nan, unit.to_si(values))
 
     def texts(self, *names: str) -> Texts:
         """(record,) of the first of these variables, characters joined; "" without one."""

@@ -41,6 +41,6 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
             for claims, reader in _LAYOUTS:
                 if claims(dataset):
                     return reader(dataset, label)
+            return read_ioda(dataset, label)
     except (OSError, RuntimeError):
         raise BadDataError(f"{label}: cannot be read as NetCDF or HDF5; is it cut off? fetch it again") from None
-    return read_ioda(path, reference_time=reference_time)

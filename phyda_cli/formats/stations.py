@@ -72,8 +72,7 @@ def elevations_of(names: NDArray[np.object_], stations: Stations) -> NDArray[np.
 
 def _looked_up(names: NDArray[np.object_], stations: Stations, field: str) -> NDArray[np.float64]:
     known = {name: getattr(stations[name], field) for name in set(names.tolist()) & stations.keys()}
-    texts = pd.Series([known.get(name, "") for name in names.tolist()], dtype=object)
-    return np.asarray(pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64))
+    return numbers(np.array([known.get(name, "") for name in names.tolist()], dtype=object))
 
 
 def fill_places(table: pd.DataFrame, stations: Stations) -> pd.DataFrame:

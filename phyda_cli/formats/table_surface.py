@@ -15,7 +15,7 @@ import pandas as pd
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.formats.cells import Floats, Texts
-from phyda_cli.formats.columns import normalise, split_unit, with_unit
+from phyda_cli.formats.columns import split_unit, with_unit
 from phyda_cli.formats.table_cells import Cells, joined
 from phyda_cli.formats.table_quality import columns_beside, row_columns, verdicts
 from phyda_cli.formats.table_roles import Roles
@@ -43,9 +43,6 @@ _IN_THE_AIR: Final = frozenset(
         "baro_altitude",
         "height",
         "height_msl",
-        "height_km",
-        "altitude_km",
-        "alt_km",
         "flight_level",
         "flightlevel",
         "fl",
@@ -104,7 +101,7 @@ def refuse_heights(table: pd.DataFrame, cells: Cells, roles: Roles, label: str) 
         return
     read = roles.taken | cells.columns | {str(name) for name in set(cells.name.tolist())}
     for column in map(str, table.columns):
-        if column not in read and (normalise(column) in _IN_THE_AIR or with_unit(column, _IN_THE_AIR, "m")):
+        if column not in read and with_unit(column, _IN_THE_AIR, "m") is not None:
             raise BadDataError(
                 f"{label}: no pressure, and column {column!r} may be a height in the air: give the pressure too, in a "
                 "column pressure_hpa; if these are stations at the ground, name the column elevation, in metres"

@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from phyda_cli.fields.constants import KNOT, ZERO_CELSIUS
 
 
@@ -21,6 +24,11 @@ class UnitConversion:
     si: str
     scale: float = 1.0
     offset: float = 0.0
+
+    def to_si(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of a file in SI; what overflows is inf, out of all bounds."""
+        with np.errstate(over="ignore"):
+            return self.scale * values + self.offset
 
 
 _FAHRENHEIT: Final = UnitConversion("°F", "K", 5.0 / 9.0, ZERO_CELSIUS - 32.0 * 5.0 / 9.0)

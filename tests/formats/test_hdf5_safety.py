@@ -15,7 +15,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
 from phyda_cli.formats.background import read_background
 from phyda_cli.formats.hdf5_safety import ALLOW
-from phyda_cli.formats.ioda import read_ioda
+from phyda_cli.formats.netcdf_observations import read as read_observations
 from tests.support.fields import COLUMNS, ROWS, dataset, save, wave
 
 
@@ -65,7 +65,7 @@ def spoiled(tmp_path):
         (soft_circle, "'/a/b' is a link to a group"),
     ],
 )
-@pytest.mark.parametrize("reader", [lambda path: read_background([path]), read_ioda])
+@pytest.mark.parametrize("reader", [lambda path: read_background([path]), read_observations])
 def test_files_that_lead_elsewhere_or_in_circles_are_refused_at_once(spoiled, spoil, says, reader):
     path = spoiled(spoil)
     began, held = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

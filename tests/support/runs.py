@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from phyda_cli.cli import main
 from phyda_cli.formats.background_error import to_bytes
 from tests.support.background_error import small_statistics
 from tests.support.fields import LEVELS, dataset, message, save, write_grib
@@ -68,3 +70,17 @@ def nan_field(place: Path) -> None:
     keys = {"bitmapPresent": 1, "missingValue": 9999.0}
     rest = [message(name, level) for name in NAMES[1:] for level in LEVELS]
     write_grib([message("t", LEVELS[1], values=values, keys=keys), message("t", LEVELS[0]), *rest], place / "bg.grib")
+
+
+def refused(inputs: Inputs, capsys: pytest.CaptureFixture[str], words: list[str], code: int, *parts: str) -> None:
+    """Assert that a command ends with the code and one last line that holds the parts; every file is as it was."""
+    before = inputs.listing()
+    assert before["a.nc"] == OLD
+    assert main(words) == code
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if "error: " in line]
+    assert lines == said.strip().splitlines()[-1:]
+    assert all(part in lines[0] for part in parts), lines[0]
+    assert "bug in phyda" not in lines[0]
+    assert "Traceback" not in said
+    assert inputs.listing() == before
