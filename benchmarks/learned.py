@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from result import Measurement, Report, seconds
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
-from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint
-from phyda_cli.model.gridded import GriddedObservations
-from phyda_cli.model.phyda import Base, PhyDA
-from phyda_cli.model.statistics import MAPPED, Statistics
+from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
+from phyda_cli.networks.gridded import GriddedObservations
+from phyda_cli.networks.phyda import Base, PhyDA
+from phyda_cli.networks.statistics import MAPPED, Statistics
 from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, weights_path
 from phyda_cli.training.batches import Batch, to_device
 from phyda_cli.training.config import Preset, StageName, TrainConfig, read_config

@@ -11,17 +11,17 @@ from cold import EXAMPLES
 from result import Measurement, Report, seconds
 
 from phyda_cli.fields.state import State
-from phyda_cli.formats.background import read_background
-from phyda_cli.formats.csv import read_csv
-from phyda_cli.observations.buddies import check_buddies
-from phyda_cli.observations.checks import check_background
-from phyda_cli.observations.equivalent import model_equivalent
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.reports.csv import read_csv
 from phyda_cli.observations.errors import assign_errors, default_error_table
-from phyda_cli.observations.operator import ObservationOperator
-from phyda_cli.observations.quality import screen
-from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.settings import Buddy
 from phyda_cli.observations.table import Observations
+from phyda_cli.operators.equivalent import model_equivalent
+from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.quality.buddies import check_buddies
+from phyda_cli.quality.checks import check_background
+from phyda_cli.quality.reports import check_reports
+from phyda_cli.quality.screening import screen
 
 ROWS = 100_000
 ROWS_OF_A_STATION = 20

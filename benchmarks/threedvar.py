@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from result import Measurement, Report, seconds
 
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.resources import BACKGROUND_ERROR, weights_path

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import EARTH_RADIUS, GRAVITY
-from phyda_cli.fields.harmonics import largest_truncation, spherical_harmonics
+from phyda_cli.constants import EARTH_RADIUS, GRAVITY
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.harmonics import largest_truncation, spherical_harmonics
 from phyda_cli.preparation.split import PARTS, moment
 from phyda_cli.preparation.statistics import Moments
 from phyda_cli.preparation.store import TrainingStore, open_store

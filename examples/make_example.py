@@ -24,9 +24,9 @@ from network import Places, flights, sonde_stations, surface_stations
 
 from phyda_cli.errors import InputMissingError
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.background import read_background
+from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from phyda_cli.simulation.chunks import read_forecasts, read_nature
 from phyda_cli.simulation.config import SimulationConfig
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from phyda_cli.verification.coastline import land_rings
+from phyda_cli.evaluation.coastline import land_rings
 
 Array = NDArray[np.float64]
 

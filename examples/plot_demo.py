@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 from phyda_cli.errors import PhydaError, UsageError
+from phyda_cli.evaluation.plots import render, select_maps
 from phyda_cli.fields.state import Channel
-from phyda_cli.formats.atomic import atomic_path
-from phyda_cli.formats.background import read_background
-from phyda_cli.formats.feedback import read_feedback
-from phyda_cli.verification.plots import render, select_maps
+from phyda_cli.formats.feedback.netcdf import read_feedback
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.outputs import atomic_path
 
 
 def parse_channel(text: str, channels: tuple[Channel, ...]) -> Channel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

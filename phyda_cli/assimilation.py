@@ -4,11 +4,11 @@
 
 Humidity is then brought within its limits (`fields/humidity.py`), in the analysis as in every member.
 
-G is H at the observation's own time and height (`observations/first_guess.py`). Observations that are withheld or only
+G is H at the observation's own time and height (`operators/first_guess.py`). Observations that are withheld or only
 monitored pass the checks and take part in nothing else (`observations/passive.py`).
 
 A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
-judge (`observations/neighbours.py`), instead of the buddies (`observations/buddies.py`). A dry run makes no trial
+judge (`quality/neighbours.py`), instead of the buddies (`quality/buddies.py`). A dry run makes no trial
 analysis: it reports the checks that need none.
 
 A background that is an ensemble comes as its mean, with the members in the method: H(x_b) is the mean of H(x_i), every
@@ -27,25 +27,25 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.humidity import Limited, limit_humidity
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.moments import Moments
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
 from phyda_cli.methods.scale import Innovations, estimated_scale
-from phyda_cli.observations.buddies import check_buddies
-from phyda_cli.observations.checks import EARLY, LATE, check_background, check_missing
-from phyda_cli.observations.equivalent import operator_at, surface_pressure_at
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
 from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.first_guess import BackgroundTimes, FirstGuess, first_guess
-from phyda_cli.observations.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
 from phyda_cli.observations.passive import Rows, apart, is_active, set_aside
-from phyda_cli.observations.quality import reduce, screen
-from phyda_cli.observations.reports import check_reports
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.operators.equivalent import operator_at, surface_pressure_at
+from phyda_cli.operators.first_guess import BackgroundTimes, FirstGuess, first_guess
+from phyda_cli.quality.buddies import check_buddies
+from phyda_cli.quality.checks import EARLY, LATE, check_background, check_missing
+from phyda_cli.quality.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
+from phyda_cli.quality.reports import check_reports
+from phyda_cli.quality.screening import reduce, screen
 
 Log = dict[str, float | int | str]
 _UNJUDGED: Final = 1e30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phyda_cli.formats.background_error import to_bytes
+from phyda_cli.formats.gridded.background_error import to_bytes
 from tests.support.background_error import small_statistics
 
 

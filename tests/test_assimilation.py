@@ -10,12 +10,12 @@ import torch
 
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.operators.operator import ObservationOperator
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time
 from tests.support.observations import make_observations
 

@@ -14,9 +14,9 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.observations.equivalent import model_equivalent, operator_at
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.operators.equivalent import model_equivalent, operator_at
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time
 from tests.support.observations import make_observations
 

@@ -11,9 +11,9 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.neighbours import ROUNDS
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.quality.neighbours import ROUNDS
 from tests.support.background_error import CHANNELS, GRID, small_statistics, zero_time
 from tests.support.observations import observations
 

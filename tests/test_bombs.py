@@ -13,7 +13,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 from tests.support.runs import make_inputs
 
 SECONDS = 10

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from phyda_cli.cli import main
-from phyda_cli.formats.feedback import read_feedback
+from phyda_cli.cli.app import main
+from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.methods import threedvar
 from phyda_cli.methods.conjugate_gradients import Solution
 from tests.support.runs import TABLE, TIME, make_inputs, refused

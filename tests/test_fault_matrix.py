@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from phyda_cli.cli import main
-from phyda_cli.formats import feedback
+from phyda_cli.cli.app import main
+from phyda_cli.formats.feedback.netcdf import netcdf as feedback
 from tests.support.runs import OLD, TABLE, Inputs, make_inputs, nan_field
 
 ROOT = Path(__file__).parents[1]
@@ -188,9 +188,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_an_input_that_changes_during_the_run(inputs, capsys, monkeypatch, name, change, moment):
     """The digest in an output is that of the bytes that were read, or there is no output."""
     if moment == "while it is read":
-        place, function = "phyda_cli.formats.background", "read_background"
+        place, function = "phyda_cli.formats.gridded.background", "read_background"
     else:
-        place, function = "phyda_cli.formats.feedback", "write_feedback"
+        place, function = "phyda_cli.formats.feedback.netcdf", "write_feedback"
     real = getattr(sys.modules[place], function)
 
     def changing(*arguments: object, **options: object) -> object:

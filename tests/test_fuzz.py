@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 from phyda_cli.errors import PhydaError
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.formats.background import read_background
-from phyda_cli.formats.observations import read_observations
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.quality import counts
+from phyda_cli.quality.screening import counts
 from tests.support.background_error import small_statistics
 from tests.support.fields import dataset, save
 from tests.support.fuzz import times

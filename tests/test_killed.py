@@ -10,11 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from phyda_cli import cli
-from phyda_cli.formats.analysis import write_analysis
-from phyda_cli.formats.atomic import output_lock
-from phyda_cli.formats.background import read_background
+from phyda_cli.cli.app import app as cli
 from phyda_cli.formats.carry import Carry, Cycle, read_carry, write_carry
+from phyda_cli.formats.gridded.analysis import write_analysis
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.outputs import output_lock
 from tests.support.fields import TIME, dataset, save
 from tests.support.fuzz import FULL, times
 from tests.support.runs import NAMES, OLD, make_inputs

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 from phyda_cli.errors import CannotWriteError
-from phyda_cli.formats.atomic import check_target, output_lock
+from phyda_cli.outputs import check_target, output_lock
 from tests.support.runs import make_inputs, refused
 
 PARTIAL = ".a.nc.partial-0123abcd.nc"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from phyda_cli.cli import main
-from phyda_cli.formats.atomic import check_target
+from phyda_cli.cli.app import main
+from phyda_cli.outputs import check_target
 from tests.support.runs import make_inputs, refused
 
 DEEP = 50_000
@@ -32,7 +32,7 @@ OUTPUTS = {
 @pytest.mark.parametrize("option", ["out", "feedback", "members_out"])
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_names_of_outputs(inputs, capsys, monkeypatch, option, name):
-    monkeypatch.setattr("phyda_cli.commands.assimilate_run.run", None)  # it must not come so far
+    monkeypatch.setattr("phyda_cli.cli.assimilate_run.run", None)  # it must not come so far
     refused(inputs, capsys, inputs.words(**{option: inputs.place / name}), 73, OUTPUTS[name])
 
 

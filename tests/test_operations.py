@@ -16,9 +16,9 @@ import pytest
 import torch
 import xarray as xr
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.atomic import output_lock
+from phyda_cli.outputs import output_lock
 from tests.support.fields import LEVELS, message, write_grib
 from tests.support.runs import NAMES, OLD, make_inputs
 
@@ -173,7 +173,7 @@ def test_an_empty_environment(inputs):
     words = inputs.words(out=inputs.place / "höhe" / "a.nc")
     names = sorted(path.name for path in inputs.place.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom phyda_cli.cli import main\n"
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom phyda_cli.cli.app import main\n"
          "sys.exit(main())", "--log-format", "json", *words],
         env={"LANG": "C", "NO_COLOR": "1"}, capture_output=True, check=False, cwd=inputs.place,
     )  # fmt: skip
@@ -235,7 +235,7 @@ def test_memory_that_runs_out_is_no_bug(inputs, monkeypatch, capsys, error):
 
 
 def test_shell_completion():
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom phyda_cli.cli import main\nsys.exit(main())"
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom phyda_cli.cli.app import main\nsys.exit(main())"
     words = {"_PHYDA_COMPLETE": "complete_bash", "COMP_WORDS": "phyda assim", "COMP_CWORD": "1", **os.environ}
     done = subprocess.run([sys.executable, "-c", script], env=words, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["assimilate"]

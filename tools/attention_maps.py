@@ -21,11 +21,11 @@ import matplotlib as mpl
 import numpy as np
 import torch
 
-from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.grid import Grid
-from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.phyda import ANOMALY_LIMIT
-from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint
+from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.preparation.store import PairBatch, open_store
 from phyda_cli.training.cases import CaseMaker, ErrorGrowth

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 WIDTH: Final = "80"

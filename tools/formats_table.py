@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from phyda_cli.errors import PhydaError
-from phyda_cli.formats.background import read_background
-from phyda_cli.formats.layout import Background
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.gridded.layout import Background
 
 HEADING = "## Real files\n"
 """The heading under which the tables stand."""

@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from phyda_cli.errors import PhydaError
-from phyda_cli.formats.csv import read_stations
-from phyda_cli.formats.observations import FORMATS, read_observations
+from phyda_cli.formats.reports.csv import read_stations
+from phyda_cli.formats.reports.observations import FORMATS, read_observations
 from phyda_cli.observations.table import Flag, Observations, Use
 
 

@@ -44,7 +44,7 @@ from physics_check_text import (
 )
 from physics_check_world import REGIMES, Sample, World
 
-from phyda_cli.model.level_fields import LevelChannels, LevelFields
+from phyda_cli.physics.level_fields import LevelChannels, LevelFields
 from phyda_cli.preparation.store import TrainingStore, open_store
 
 COST_BATCH = 32

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from physics_check_world import Sample, World, in_batches
 
-from phyda_cli.fields.constants import R_DRY
-from phyda_cli.model.level_fields import VARIABLES, LevelFields
-from phyda_cli.model.pressure_column import PressureColumn
-from phyda_cli.model.primitive_equations import PrimitiveEquations
+from phyda_cli.constants import R_DRY
+from phyda_cli.physics.level_fields import VARIABLES, LevelFields
+from phyda_cli.physics.pressure_column import PressureColumn
+from phyda_cli.physics.primitive_equations import PrimitiveEquations
 
 
 class UncorrectedColumn(PressureColumn):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from phyda_cli.model.level_fields import VARIABLES, LevelChannels, LevelFields
+from phyda_cli.physics.level_fields import VARIABLES, LevelChannels, LevelFields
 from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.simulation.chunks import RESTART_FILE, read_config
 from phyda_cli.simulation.config import HOURS_PER_DAY

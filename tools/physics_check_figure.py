@@ -9,7 +9,7 @@ import torch
 from physics_check_tables import Fifth
 from physics_check_world import POLE, Sample, World
 
-from phyda_cli.model.level_fields import VARIABLES
+from phyda_cli.physics.level_fields import VARIABLES
 
 mpl.use("Agg")
 

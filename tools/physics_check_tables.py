@@ -10,12 +10,12 @@ import torch
 from physics_check_data import SIX_HOURS
 from physics_check_world import REGIMES, Sample, Score, World, without_mean
 
-from phyda_cli.fields.constants import R_DRY
-from phyda_cli.fields.grid import Grid
+from phyda_cli.constants import R_DRY
 from phyda_cli.fields.state import Channel
-from phyda_cli.model.balance_residuals import hydrostatic_residual
-from phyda_cli.model.level_fields import VARIABLES, LevelFields
-from phyda_cli.model.physics import PhysicsConfig, PhysicsOperator
+from phyda_cli.grids.grid import Grid
+from phyda_cli.physics.balance_residuals import hydrostatic_residual
+from phyda_cli.physics.level_fields import VARIABLES, LevelFields
+from phyda_cli.physics.residuals import PhysicsConfig, PhysicsOperator
 
 FIFTHS = 5
 

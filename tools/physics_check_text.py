@@ -6,8 +6,8 @@ HEAD = """# The physics operator against the simulated atmosphere
 
 Made by `python tools/physics_check.py STORE docs/physics.md docs/physics.png --simulation DIR`; do not edit.
 
-K(x) of `phyda_cli/model/physics.py` is compared with the rate of change x_t of the simulation that the training data
-come from. Every pair of numbers is **correlation / error ratio**: the correlation of K with x_t about zero, and
+K(x) of `phyda_cli/physics/residuals.py` is compared with the rate of change x_t of the simulation that the training
+data come from. Every pair of numbers is **correlation / error ratio**: the correlation of K with x_t about zero, and
 RMS(K − x_t)/RMS(x_t), weighted by area, from 80° S to 80° N. `hydrostatic` and `none` have K = 0, which would be 0 / 1
 everywhere: an error ratio above 1 is worse than no rate of change at all.
 

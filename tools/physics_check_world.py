@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 
 import torch
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.thermodynamics import relative_humidity_from_specific_humidity
-from phyda_cli.model.horizontal_proxy import HorizontalProxy
-from phyda_cli.model.level_fields import LevelFields
-from phyda_cli.model.pressure_column import PressureColumn
-from phyda_cli.model.primitive_equations import PrimitiveEquations
-from phyda_cli.model.spectral_filter import SpectralFilter
+from phyda_cli.grids.grid import Grid
+from phyda_cli.physics.horizontal_proxy import HorizontalProxy
+from phyda_cli.physics.level_fields import LevelFields
+from phyda_cli.physics.pressure_column import PressureColumn
+from phyda_cli.physics.primitive_equations import PrimitiveEquations
+from phyda_cli.physics.spectral_filter import SpectralFilter
 
 BATCH: Final = 16
 JET: Final = 30.0

@@ -41,11 +41,11 @@ from real_cases_inputs import (
 from real_cases_native import native
 from real_cases_text import HEAD, PREPBUFR, SONDES, TWIN, TWIN_TITLE, WEAKNESSES
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.increment import interpolate_increment
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.formats.background import read_background
-from phyda_cli.model.checkpoint import read_checkpoint
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.networks.checkpoint import read_checkpoint
 from phyda_cli.observations.table import Flag
 from phyda_cli.resources import LEARNED_MODEL, weights_path
 

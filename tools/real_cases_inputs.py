@@ -9,18 +9,18 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from phyda_cli.fields.grid import Grid
+from phyda_cli.evaluation.compare import on_grid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.background import read_background
-from phyda_cli.formats.csv import read_csv
-from phyda_cli.formats.feedback import read_feedback
-from phyda_cli.observations.equivalent import model_equivalent
+from phyda_cli.formats.feedback.netcdf import read_feedback
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.errors import assign_errors, default_error_table
-from phyda_cli.observations.operator import ObservationOperator
-from phyda_cli.observations.quality import screen
+from phyda_cli.operators.equivalent import model_equivalent
+from phyda_cli.operators.operator import ObservationOperator
 from phyda_cli.preparation.store import open_store
-from phyda_cli.verification.compare import on_grid
+from phyda_cli.quality.screening import screen
 
 SONDE_TIME = "2008-12-08T12:00"
 TWIN_TIME = "2011-01-15T12:00"

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from markdown import markdown_table
 from real_cases_inputs import january_mean
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 
 FILES: Final = {
     "temp_2008120812.bufr": ("2008-12-08T12:00", "WMO BUFR, 420 messages of TEMP"),

@@ -10,7 +10,7 @@ the files; the analyses come from the commands below.
 
 The January mean is put together from two public files: u, v and z at 850, 500 and 200 hPa of the ERA-Interim
 climatology (`eraint_uvz.nc`, `month=1`) and T at 14 levels of January 1988 (`uvt.nc`, whose unit says C but which holds
-kelvin). Both are regridded to 2.5° with poles by `phyda_cli/fields/regrid.py`. It has no humidity, so rows of humidity
+kelvin). Both are regridded to 2.5° with poles by `phyda_cli/grids/regrid.py`. It has no humidity, so rows of humidity
 are not used.
 """
 

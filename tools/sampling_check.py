@@ -17,16 +17,16 @@ from typing import Final, NamedTuple
 
 import torch
 
+from phyda_cli.evaluation.ensemble import fair_crps
+from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.dates import choose_pairs
 from phyda_cli.experiments.settings import LARGEST_LEAD, Settings
-from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.model.checkpoint import read_checkpoint
+from phyda_cli.networks.checkpoint import read_checkpoint
 from phyda_cli.preparation.store import open_store
-from phyda_cli.verification.ensemble import fair_crps
-from phyda_cli.verification.scores import area_mean
 
 EVALUATIONS: Final = (1, 4, 12, 32)
 MEMBERS: Final = (2, 8, 16, 32)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
+from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.fields.state import Channel
-from phyda_cli.model.physics import PhysicsConfig, PhysicsOperator
-from phyda_cli.verification.scores import area_mean
+from phyda_cli.grids.grid import Grid
+from phyda_cli.physics.residuals import PhysicsConfig, PhysicsOperator
 
 
 class Balance:

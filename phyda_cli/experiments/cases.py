@@ -21,7 +21,7 @@ from phyda_cli.experiments.settings import Settings
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import canonical_order
 from phyda_cli.observations.errors import ErrorTable, default_error_table
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.cases import ErrorGrowth
 from phyda_cli.training.networks import Network, uniform_network

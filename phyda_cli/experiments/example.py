@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.methods.base import ExperimentMethod
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 
 Array = NDArray[np.float64]
 

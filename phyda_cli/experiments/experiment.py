@@ -30,8 +30,8 @@ from phyda_cli.experiments.settings import Settings
 from phyda_cli.experiments.spectral import bands_of
 from phyda_cli.experiments.tables import summary, text, to_csv
 from phyda_cli.experiments.tuned import tuned_factors
-from phyda_cli.formats.atomic import atomic_path
-from phyda_cli.formats.background_error import read_background_error
+from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.store import TrainingStore, open_store, require_zarr
 from phyda_cli.resources import sha256
 from phyda_cli.training.case_directory import check_material

@@ -12,8 +12,8 @@ from phyda_cli.experiments.comparison import Comparison
 from phyda_cli.experiments.ensembles import band_ratios, grouped, ranks, spread_skill
 from phyda_cli.experiments.results import ALL, PLAIN, find
 from phyda_cli.experiments.spectral import bands_of, octaves
-from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.harmonics import largest_truncation
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.harmonics import largest_truncation
 
 RMSE_3DVAR: Final = 0.95
 RMSE_BACKGROUND: Final = 1.0

@@ -15,7 +15,7 @@ from typing import Final
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.experiments.measure import Record
-from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.outputs import atomic_path
 
 FILE: Final = "records.jsonl"
 

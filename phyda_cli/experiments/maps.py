@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.evaluation.coastline import coastline
+from phyda_cli.evaluation.plots import DIVERGING, SEQUENTIAL, display, root_mean_square, symmetric_limit
 from phyda_cli.experiments.example import Example
 from phyda_cli.experiments.figures import figure, png
-from phyda_cli.fields.grid import Grid
-from phyda_cli.verification.coastline import coastline
-from phyda_cli.verification.plots import DIVERGING, SEQUENTIAL, display, root_mean_square, symmetric_limit
+from phyda_cli.grids.grid import Grid
 
 Array = NDArray[np.float64]
 

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.evaluation.ensemble import rank_histogram
+from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.experiments.balance import Balance
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses
 from phyda_cli.experiments.places import innovation_scores, withheld_scores
 from phyda_cli.experiments.spectral import Spectra, bands_of, divergence, in_bands, spectra_of
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
-from phyda_cli.verification.ensemble import rank_histogram
-from phyda_cli.verification.scores import area_mean
+from phyda_cli.grids.grid import Grid
 
 SHOWN: Final = (("z", 50_000.0), ("t", 85_000.0), ("u", 25_000.0), ("q", 85_000.0))
 """Channels whose whole spectra are kept for the report, where the store has them."""

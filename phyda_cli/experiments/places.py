@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.evaluation.ensemble import fair_crps
 from phyda_cli.experiments.cases import CaseBatch
-from phyda_cli.verification.ensemble import fair_crps
 
 Values = dict[str, NDArray[np.float64]]
 

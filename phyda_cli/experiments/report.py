@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from phyda_cli.evaluation.plots import display
 from phyda_cli.experiments import figures
 from phyda_cli.experiments.comparison import Cell, Comparison
 from phyda_cli.experiments.example import NEAR_DENSITY, Example
 from phyda_cli.experiments.goals import Goal
 from phyda_cli.experiments.intervals import BLOCK_DAYS
 from phyda_cli.experiments.maps import maps
-from phyda_cli.verification.plots import display
 
 _STYLE: Final = """
 body{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:1200px;margin:2rem auto;padding:0 1rem}

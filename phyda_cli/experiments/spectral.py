@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.harmonics import largest_truncation
-from phyda_cli.verification.spectra import BANDS, PERCENTILE, power_spectrum, radial_spectrum
+from phyda_cli.evaluation.spectra import BANDS, PERCENTILE, power_spectrum, radial_spectrum
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.harmonics import largest_truncation
 
 _FLOOR: Final = 1e-9
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.experiments.cases import CaseDrawer
 from phyda_cli.experiments.dates import choose_pairs
 from phyda_cli.experiments.loop import batches_of
 from phyda_cli.experiments.tuning import Tuning, tune
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.outputs import atomic_path
 
 FILE: Final = "tuning.json"
 PART: Final = "validation"

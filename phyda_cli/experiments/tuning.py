@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.variational import Factors, increments, solver
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.fields.grid import Grid
-from phyda_cli.verification.scores import area_mean
+from phyda_cli.grids.grid import Grid
 
 SIGMA: Final = (0.7, 0.85, 1.0, 1.2)
 LENGTH: Final = (0.8, 1.0, 1.25)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from phyda_cli.fields.constants import OMEGA
-from phyda_cli.fields.harmonics import SphericalHarmonics
+from phyda_cli.constants import OMEGA
+from phyda_cli.grids.harmonics import SphericalHarmonics
 
 
 def coriolis(transform: SphericalHarmonics) -> torch.Tensor:

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
+from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.fields.standard_atmosphere import standard_height, standard_temperature
 from phyda_cli.fields.state import Channel
 

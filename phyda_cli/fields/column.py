@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.vertical import vertical_weights
 
 _LAYER: Final = 250.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.fields.vertical import vertical_weights
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.regrid import regrid
 
 
 def interpolate_increment(increment: State, channels: tuple[Channel, ...], grid: Grid) -> State:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
+from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
 
 Floats = NDArray[np.float64]
 

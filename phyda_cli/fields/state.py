@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.grids.grid import Grid
 
 
 class Channel(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel, State
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from phyda_cli.fields.constants import EPSILON
+from phyda_cli.constants import EPSILON
 
 _TRIPLE_POINT: Final = 273.16
 _ICE_ONLY: Final = 250.16

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.units import UnitConversion, candidates

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import KNOT, ZERO_CELSIUS
+from phyda_cli.constants import KNOT, ZERO_CELSIUS
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order

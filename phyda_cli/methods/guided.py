@@ -2,7 +2,7 @@
 
     W(δ) = Σ_l w_l δq_l                                the column of an increment (`fields/column.py`), a channel more
     Σ_k = Σ_j τ_kj |cov(H W(δ_i))_kj|                  over the members δ_i of the analysis without these observations
-    δ_i = guided members: log N( d | H W(x̂), R + γ σ²/(σ² + 1) Σ ) in every evaluation (`model/guidance.py`)
+    δ_i = guided members: log N( d | H W(x̂), R + γ σ²/(σ² + 1) Σ ) in every evaluation (`networks/guidance.py`)
 
 Row sums Σ instead of variances make the diagonal likelihood no narrower than that with all covariances, whatever the
 density of the observations; τ leaves out the covariances of observations too far apart to be more than noise.
@@ -18,19 +18,19 @@ from typing import Final
 
 import torch
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.column import column_weights
-from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.error_scale import ErrorScale
-from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.places import unit_vectors
+from phyda_cli.grids.regrid import regrid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.phyda import Ensemble, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
-from phyda_cli.model.edm import Denoiser
-from phyda_cli.model.guidance import bounding_variance, guided
-from phyda_cli.observations.operator import ObservationOperator
-from phyda_cli.observations.places import unit_vectors
+from phyda_cli.networks.edm import Denoiser
+from phyda_cli.networks.guidance import bounding_variance, guided
+from phyda_cli.operators.operator import ObservationOperator
 
 COLUMN: Final = Channel("tcwv")
 """Total column water vapour."""

@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
-from phyda_cli.methods.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.threedvar import canonical_order
 
 RADIUS: Final = 1000e3

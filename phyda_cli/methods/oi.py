@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Departures, Increment
-from phyda_cli.methods.sphere import grid_unit_vectors, unit_vectors
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 
 _SMALLEST_RATIO: Final = 1e-8
 """Least σ_o²/σ_b²: below it coincident observations would make the matrix singular in double precision."""

@@ -26,18 +26,18 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.fields.error_scale import ErrorScale
-from phyda_cli.fields.regrid import regrid
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.grids.regrid import regrid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.threedvar import Minimisation, ThreeDVar, canonical_order
 from phyda_cli.methods.trust import halves, nearest_channels, trust
-from phyda_cli.model.band_limit import BandLimit
-from phyda_cli.model.checkpoint import Checkpoint
-from phyda_cli.model.gridded import GriddedObservations, grid_observations
-from phyda_cli.model.phyda import Base, Guide
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.networks.band_limit import BandLimit
+from phyda_cli.networks.checkpoint import Checkpoint
+from phyda_cli.networks.gridded import GriddedObservations, grid_observations
+from phyda_cli.networks.phyda import Base, Guide
+from phyda_cli.operators.operator import ObservationOperator
 
 MEMBERS: Final = 16
 """Samples of an analysis."""

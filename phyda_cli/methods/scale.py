@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.error_scale import ErrorScale, is_humidity
+from phyda_cli.errors_b.error_scale import ErrorScale, is_humidity
 
 CHI_SQUARE_MEDIAN: Final = 0.454936423119573
 """Median of χ² with one degree of freedom."""

@@ -25,12 +25,12 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.control import ControlTransform
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
-from phyda_cli.methods.control import ControlTransform
 from phyda_cli.methods.weighted_operator import WeightedOperator
 
 _MEMBER_TOLERANCE: Final = 2e-2

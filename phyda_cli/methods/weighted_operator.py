@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import embedding_bag
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 
 
 class WeightedOperator:

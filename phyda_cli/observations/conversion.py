@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import GRAVITY, ZERO_CELSIUS
+from phyda_cli.constants import GRAVITY, ZERO_CELSIUS
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
 from phyda_cli.fields.variables import VARIABLES

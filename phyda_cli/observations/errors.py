@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.observations.error_settings import ErrorDocument, ProfileEntry, VariableEntry
 from phyda_cli.observations.kinds import family_of
 from phyda_cli.observations.table import Flag, Observations

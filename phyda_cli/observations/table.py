@@ -6,7 +6,7 @@ counts of input, used and rejected rows always reconcile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum, StrEnum
 
@@ -99,12 +99,20 @@ class Observations:
         """The rows of an index or mask, in that order."""
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
 
-    def reject(self, mask: NDArray[np.bool_], flag: Flag, reason: str | NDArray[np.object_]) -> Observations:
-        """Flag the rows of `mask` that have passed so far; a row keeps its first verdict."""
-        hit = np.asarray(mask, dtype=bool) & self.used
+    def reject(
+        self, mask: NDArray[np.bool_], flag: Flag, reason: str | NDArray[np.object_] | Callable[[int], str]
+    ) -> Observations:
+        """Flag the rows of `mask` that have passed so far; a row keeps its first verdict.
+
+        reason: one for all, one for each row (n,), or a function that makes it from a row's index.
+        """
+        hit = np.flatnonzero(np.asarray(mask, dtype=bool) & self.used)
         flags, reasons = self.flag.copy(), self.reason.copy()
         flags[hit] = flag
-        reasons[hit] = reason if isinstance(reason, str) else reason[hit]
+        if callable(reason):
+            reasons[hit] = [reason(int(index)) for index in hit]
+        else:
+            reasons[hit] = reason if isinstance(reason, str) else reason[hit]
         return replace(self, flag=flags, reason=reasons)
 
 

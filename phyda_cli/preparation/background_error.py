@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.fields.harmonics import largest_truncation
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.fit import fit_background_error
+from phyda_cli.grids.harmonics import largest_truncation
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.observations.operator import ObservationOperator
-from phyda_cli.preparation.fit_background_error import fit_background_error
+from phyda_cli.operators.operator import ObservationOperator
 from phyda_cli.preparation.store import TrainingStore
 
 LEADS = (12, 24, 36, 48)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.preparation.split import OUTSIDE, PARTS, Splits, moment
 from phyda_cli.preparation.statistics import climatology, error_statistics
 from phyda_cli.preparation.store import TrainingStore, attach, open_store

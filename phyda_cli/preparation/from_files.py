@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.fields.vertical import vertical_weights
-from phyda_cli.formats.background import read_background
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.regrid import regrid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.catalogue import Entry, catalogue, hours
 from phyda_cli.preparation.split import GAP_HOURS, Splits, split_by_fraction, split_by_year

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.grids.grid import Grid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.simulation import chunks

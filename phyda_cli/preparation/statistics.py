@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
+from phyda_cli.grids.grid import Grid
 
 Floats = NDArray[np.float64]
 Fields = NDArray[np.floating[Any]]

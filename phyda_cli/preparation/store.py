@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.preparation.split import PARTS, Splits
 
 Fields = NDArray[np.float32]

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from phyda_cli import __version__
 from phyda_cli.errors import CannotWriteError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.atomic import output_lock
+from phyda_cli.grids.grid import Grid
+from phyda_cli.outputs import output_lock
 from phyda_cli.preparation.statistics import Climatology, ErrorStatistics
 from phyda_cli.preparation.store import LAYOUT, content_digest, require_zarr
 

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
-from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.outputs import atomic_path
 from phyda_cli.simulation.config import SimulationConfig
 
 FloatArray = NDArray[np.floating[Any]]

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.constants import EPSILON, GRAVITY, LAPSE_RATE, R_DRY
+from phyda_cli.constants import EPSILON, GRAVITY, LAPSE_RATE, R_DRY
 
 FloatArray = NDArray[np.floating[Any]]
 

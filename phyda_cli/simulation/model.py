@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.constants import R_DRY
 from phyda_cli.errors import MissingExtraError
-from phyda_cli.fields.constants import R_DRY
 from phyda_cli.simulation.config import SimulationConfig
 
 FloatArray = NDArray[np.floating[Any]]

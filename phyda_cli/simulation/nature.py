@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, Progress, SimulationConfig
 from phyda_cli.simulation.model import SpectralModel, forecast_model, hour_of, nature_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from phyda_cli.formats.atomic import output_lock
+from phyda_cli.outputs import output_lock
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import Progress, SimulationConfig
 from phyda_cli.simulation.forecasts import run_forecasts

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from phyda_cli.methods.phyda import ANOMALY_LIMIT
-from phyda_cli.model.gridded import GriddedObservations
-from phyda_cli.model.phyda import Base
-from phyda_cli.model.statistics import Statistics
+from phyda_cli.networks.gridded import GriddedObservations
+from phyda_cli.networks.phyda import Base
+from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.case_files import Cases
 
 _CASES_WITH_GAPS: Final = 0.3

@@ -8,9 +8,9 @@ from typing import Final
 import torch
 
 from phyda_cli.methods.phyda import EVALUATIONS
-from phyda_cli.model.calibration import Calibration, CalibrationSums
-from phyda_cli.model.phyda import PhyDA
-from phyda_cli.model.statistics import Statistics
+from phyda_cli.networks.calibration import Calibration, CalibrationSums
+from phyda_cli.networks.phyda import PhyDA
+from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device
 from phyda_cli.training.case_files import Cases
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from phyda_cli.errors import BadDataError, CannotWriteError
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.formats.atomic import atomic_path, output_lock
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.outputs import atomic_path, output_lock
 from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.training.case_files import SHARD, CaseSource, make_cases, shard_path
 from phyda_cli.training.config import CasesConfig

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from phyda_cli.errors import BadDataError, InputMissingError, WorkerError
-from phyda_cli.formats.atomic import atomic_path
-from phyda_cli.formats.background_error import read_background_error
-from phyda_cli.model.gridded import GriddedObservations
+from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
+from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.store import open_store
 from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of
 from phyda_cli.training.networks import draw_network

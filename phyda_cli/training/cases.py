@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import TOLERANCE
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.model.gridded import GriddedObservations, grid_observations
+from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.networks import Network
 from phyda_cli.training.statistics import monthly

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phyda_cli.errors import ConfigError, InputMissingError
-from phyda_cli.model.config import ModelConfig
-from phyda_cli.model.prdo import PrdoConfig
+from phyda_cli.networks.config import ModelConfig
+from phyda_cli.networks.prdo import PrdoConfig
 
 Preset = Literal["tiny", "small", "base", "unet", "unet-raw"]
 PRESETS: Final = get_args(Preset)

@@ -22,8 +22,8 @@ import torch
 from torch import distributed, nn
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.model.phyda import PhyDA
-from phyda_cli.model.statistics import Statistics
+from phyda_cli.networks.phyda import PhyDA
+from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device, training_batch
 from phyda_cli.training.case_files import Cases
 from phyda_cli.training.config import StageName, TrainConfig

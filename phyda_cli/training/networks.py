@@ -23,8 +23,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.errors import ErrorTable
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import nn
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.atomic import atomic_path
+from phyda_cli.outputs import atomic_path
 from phyda_cli.training.config import TrainConfig
 
 Record = dict[str, float | int | str]

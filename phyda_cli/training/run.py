@@ -16,10 +16,10 @@ from typing import Any, Final
 import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.formats.atomic import atomic_path
-from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint, to_bytes
-from phyda_cli.model.phyda import PhyDA
-from phyda_cli.model.vae import initialise_linear
+from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint, to_bytes
+from phyda_cli.networks.phyda import PhyDA
+from phyda_cli.networks.vae import initialise_linear
+from phyda_cli.outputs import atomic_path
 from phyda_cli.training.batches import fixed_batch
 from phyda_cli.training.calibration import calibrate
 from phyda_cli.training.config import StageName, TrainConfig

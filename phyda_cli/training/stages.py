@@ -15,10 +15,10 @@ from typing import Final
 import torch
 from torch import nn
 
-from phyda_cli.model import edm
-from phyda_cli.model.phyda import Base, PhyDA, latent_loss, reconstruction_loss
-from phyda_cli.model.prdo import PhysicsMismatch
-from phyda_cli.model.statistics import Statistics
+from phyda_cli.networks import edm
+from phyda_cli.networks.phyda import Base, PhyDA, latent_loss, reconstruction_loss
+from phyda_cli.networks.prdo import PhysicsMismatch
+from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import Batch
 from phyda_cli.training.config import StageName, TrainConfig
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.model.statistics import MAPPED, Statistics, error_maps
+from phyda_cli.networks.statistics import MAPPED, Statistics, error_maps
 from phyda_cli.preparation.store import TrainingStore
 
 _MAP_BATCH: Final = 64

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from phyda_cli.fields.state import State
-from phyda_cli.formats.background import read_background
-from phyda_cli.formats.csv import read_csv
-from phyda_cli.observations.equivalent import operator_at
+from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.reports.csv import read_csv
 from phyda_cli.observations.table import Observations, concatenate
+from phyda_cli.operators.equivalent import operator_at
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from phyda_cli.experiments.goals import Goal, goals
-from phyda_cli.fields.grid import Grid
+from phyda_cli.grids.grid import Grid
 from tests.experiments.records import comparison, record
 
 GOOD = [record([1.0, 1.0]), record([1.0, 1.0])]

@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from phyda_cli.cli import main
-from phyda_cli.commands.experiment import named_weights
+from phyda_cli.cli.app import main
+from phyda_cli.cli.experiment import named_weights
 from phyda_cli.errors import UsageError
 from phyda_cli.experiments.journal import FILE, Journal
 

@@ -9,7 +9,7 @@ import torch
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod, strength
 from phyda_cli.experiments.methods.learned import learned_method
 from phyda_cli.experiments.methods.variational import RememberedThreeDVar
-from phyda_cli.model.phyda import PhyDA
+from phyda_cli.networks.phyda import PhyDA
 from tests.support.background_error import CHANNELS, GRID, small_statistics
 from tests.support.learned import CONFIG, checkpoint
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.evaluation.scores import mse
 from phyda_cli.experiments.ensembles import spread_skill
 from phyda_cli.experiments.measure import Measure
 from phyda_cli.experiments.methods.background import BackgroundMethod
 from phyda_cli.experiments.methods.base import Analyses
 from phyda_cli.experiments.results import Results
 from phyda_cli.methods.base import Departures
-from phyda_cli.verification.scores import mse
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.experiments.methods.interpolation import InterpolationMethod
 from phyda_cli.experiments.methods.registry import Material, make_methods
 from phyda_cli.experiments.methods.variational import RememberedThreeDVar, VariationalMethod, increments, solver
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.verification.scores import area_mean
 from tests.support.background_error import small_statistics
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from phyda_cli.evaluation.ensemble import fair_crps
+from phyda_cli.evaluation.spectra import band_power_ratio, spectral_divergence
 from phyda_cli.experiments.measure import crps_of
 from phyda_cli.experiments.spectral import bands_of, divergence, in_bands, octaves, spectra_of
-from phyda_cli.fields.grid import Grid
-from phyda_cli.verification.ensemble import fair_crps
-from phyda_cli.verification.spectra import band_power_ratio, spectral_divergence
+from phyda_cli.grids.grid import Grid
 
 GRID = Grid.equiangular(32, 64)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.below_ground import below_ground, extend_downwards
-from phyda_cli.fields.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height, standard_temperature
 from phyda_cli.fields.state import Channel
 

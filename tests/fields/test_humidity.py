@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.humidity import limit_humidity
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.thermodynamics import saturation_specific_humidity
+from phyda_cli.grids.grid import Grid
 
 GRID = Grid.equiangular(2, 4)
 P = 85_000.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
-from phyda_cli.fields.regrid import regrid
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.regrid import regrid
 
 TIME = np.datetime64("2008-12-08T12:00", "ns")
 METHOD = Grid.equiangular(8, 16)

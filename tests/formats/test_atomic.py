@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from phyda_cli.errors import CannotWriteError, LockedError
-from phyda_cli.formats.atomic import LOCK_HINT, atomic_path, check_target, locks_work, output_lock, together
+from phyda_cli.outputs import LOCK_HINT, atomic_path, check_target, locks_work, output_lock, together
 
 
 def _mode(path: Path) -> int:
@@ -156,7 +156,7 @@ def test_file_size_limit_is_a_write_failure(tmp_path):
 
 def _start(body: str, target: Path) -> subprocess.Popen[str]:
     """Run `body` in a child that says "ready" in the middle of its work."""
-    code = "import sys, time\nfrom pathlib import Path\nfrom phyda_cli.formats.atomic import atomic_path, output_lock\n"
+    code = "import sys, time\nfrom pathlib import Path\nfrom phyda_cli.outputs import atomic_path, output_lock\n"
     child = subprocess.Popen(
         [sys.executable, "-c", code + "target = Path(sys.argv[1])\n" + textwrap.dedent(body), str(target)],
         stdout=subprocess.PIPE,

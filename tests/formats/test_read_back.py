@@ -9,7 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 from phyda_cli.fields.humidity import limit_humidity
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.thermodynamics import (
@@ -17,9 +17,9 @@ from phyda_cli.fields.thermodynamics import (
     relative_humidity_from_specific_humidity,
     specific_humidity_from_relative_humidity,
 )
-from phyda_cli.formats.analysis import write_analysis, write_increment, write_members
-from phyda_cli.formats.background import read_background
-from tests.formats.test_labels import LEVELS, atmosphere
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
+from phyda_cli.formats.gridded.background import read_background
+from tests.formats.gridded.test_labels import LEVELS, atmosphere
 from tests.support.fields import save
 
 CLIMATES = {

@@ -13,7 +13,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time
 
 NUMBERS = (4, 0, 9, 2)

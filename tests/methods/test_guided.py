@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
+from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.column import column_weights
-from phyda_cli.fields.constants import GRAVITY
-from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.guided import COLUMN, GuidedAnalysis
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.operator import ObservationOperator
 from phyda_cli.observations.table import Flag
+from phyda_cli.operators.operator import ObservationOperator
 from tests.support.background_error import CHANNELS, GRID, LEVELS, small_statistics, zero_time
 from tests.support.learned import MEAN, checkpoint, scrambled, untrained
 from tests.support.observations import make_departures, make_observations

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.error_scale import ErrorScale
-from phyda_cli.fields.grid import Grid
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.letkf_core import gaspari_cohn
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from tests.support.background_error import zero_time
 
 GRID = Grid.equiangular(6, 8)

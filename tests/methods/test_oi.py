@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.fields.constants import EARTH_RADIUS
-from phyda_cli.fields.error_scale import ErrorScale
-from phyda_cli.fields.grid import Grid
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.oi import OptimalInterpolation
 from tests.support.observations import make_departures

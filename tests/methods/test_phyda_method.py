@@ -10,13 +10,13 @@ import torch
 
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.fields.error_scale import ErrorScale
-from phyda_cli.fields.grid import Grid
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.model.calibration import EDGES, Calibration
+from phyda_cli.networks.calibration import EDGES, Calibration
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time

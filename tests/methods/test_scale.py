@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.methods.scale import (
     CHI_SQUARE_MEDIAN,
     SCALE_RANGE,

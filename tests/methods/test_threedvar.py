@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.error_scale import ErrorScale
+from phyda_cli.errors_b.control import ControlTransform
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.methods.base import Departures
-from phyda_cli.methods.control import ControlTransform
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from tests.support.background_error import CHANNELS, GRID, small_statistics, zero_time
 from tests.support.observations import make_departures
 

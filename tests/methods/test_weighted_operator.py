@@ -7,7 +7,7 @@ import torch
 
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.weighted_operator import WeightedOperator
-from phyda_cli.observations.operator import ObservationOperator
+from phyda_cli.operators.operator import ObservationOperator
 from tests.methods.test_threedvar import random_network
 from tests.support.background_error import CHANNELS, GRID
 

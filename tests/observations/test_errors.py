@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phyda_cli.fields.constants import GRAVITY
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.error_settings import ErrorDocument
 from phyda_cli.observations.errors import assign_errors, count_raised, default_error_table

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
 

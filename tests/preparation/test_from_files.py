@@ -6,8 +6,8 @@ import xarray as xr
 from synthetic import quiet
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.preparation.build import build_store
 from phyda_cli.preparation.catalogue import catalogue, hours
 from phyda_cli.preparation.from_files import files_material

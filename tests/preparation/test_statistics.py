@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.grid import Grid
+from phyda_cli.grids.grid import Grid
 from phyda_cli.preparation.statistics import Moments, climatology, error_statistics, smooth_rows
 
 # Rows at −60°, 0°, 60° have area shares ¼, ½, ¼.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phyda_cli.fields.constants import GRAVITY, LAPSE_RATE, R_DRY
+from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.simulation.levels import (
     KAPPA,
     sea_level_pressure,

@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from phyda_cli.fields.background_error import BackgroundError
+from phyda_cli.constants import GRAVITY, R_DRY
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.fit import fit_background_error
 from phyda_cli.fields.balance import balanced_geopotential
-from phyda_cli.fields.constants import GRAVITY, R_DRY
-from phyda_cli.fields.grid import Grid
-from phyda_cli.fields.harmonics import SphericalHarmonics
 from phyda_cli.fields.state import Channel
-from phyda_cli.preparation.fit_background_error import fit_background_error
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.harmonics import SphericalHarmonics
 
 GRID = Grid.equiangular(16, 32)
 TRUNCATION = 12

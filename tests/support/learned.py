@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.model.calibration import Calibration
-from phyda_cli.model.checkpoint import Checkpoint, to_bytes
-from phyda_cli.model.config import ModelConfig
-from phyda_cli.model.phyda import PhyDA
-from phyda_cli.model.statistics import Statistics
+from phyda_cli.networks.calibration import Calibration
+from phyda_cli.networks.checkpoint import Checkpoint, to_bytes
+from phyda_cli.networks.config import ModelConfig
+from phyda_cli.networks.phyda import PhyDA
+from phyda_cli.networks.statistics import Statistics
 from tests.support.background_error import CHANNELS, GRID, small_statistics
 
 CONFIG = ModelConfig(latent_channels=6, autoencoder_width=8, encoder_widths=(16, 16), score_widths=(16, 16), heads=2)

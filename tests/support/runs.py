@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phyda_cli.cli import main
-from phyda_cli.formats.background_error import to_bytes
+from phyda_cli.cli.app import main
+from phyda_cli.formats.gridded.background_error import to_bytes
 from tests.support.background_error import small_statistics
 from tests.support.fields import LEVELS, dataset, message, save, write_grib
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 
-from phyda_cli.formats import atomic
+from phyda_cli import outputs as atomic
 from phyda_cli.training import loop
 from phyda_cli.training import run as whole
 from tests.training.material import place_in, run

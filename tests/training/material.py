@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phyda_cli.formats.background_error import to_bytes
+from phyda_cli.formats.gridded.background_error import to_bytes
 from phyda_cli.preparation.build import Forecasts, Material, build_store
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.preparation.store import TrainingStore, open_store

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError, InputMissingError, WorkerError
-from phyda_cli.formats.background_error import read_background_error
-from phyda_cli.model.gridded import GriddedObservations
+from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import case_files
 from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, read_cases, shard_path

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.model.phyda import PhyDA
+from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.training import loop
 from phyda_cli.training.config import StageConfig
 from phyda_cli.training.loop import Workplace, run_stage

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from phyda_cli.fields.grid import Grid
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import networks
 from phyda_cli.training.networks import Network, draw_network, draw_places, uniform_network

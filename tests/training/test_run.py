@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
-from phyda_cli.model.checkpoint import read_checkpoint
+from phyda_cli.networks.checkpoint import read_checkpoint
 from phyda_cli.training.progress import read_journal
 from tests.training.killed import MOMENTS
 from tests.training.material import ABOUT, run, tiny

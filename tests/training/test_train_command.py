@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from phyda_cli.cli import main
+from phyda_cli.cli.app import main
 from phyda_cli.fields.state import Channel
-from phyda_cli.formats.atomic import output_lock
-from phyda_cli.model.checkpoint import read_checkpoint
+from phyda_cli.networks.checkpoint import read_checkpoint
+from phyda_cli.outputs import output_lock
 from phyda_cli.training.progress import read_journal
 from tests.support.background_error import CHANNELS
 

@@ -1,6 +1,6 @@
 """The unconditional prior of increments with guidance by every observation: what a diffusion model does by itself.
 
-    δ_i = guided members: log N( d | H δ(x̂), R + γ σ²/(σ² + 1) (H s σ_b)² ) in every evaluation (`model/guidance.py`)
+    δ_i = guided members: log N( d | H δ(x̂), R + γ σ²/(σ² + 1) (H s σ_b)² ) in every evaluation (`networks/guidance.py`)
     mean = Σ_i δ_i / M,    γ = 0.2 × density [%], within ½ and 2
 
 No first guess, no encoder: the network has seen increments alone. γ grows with the density, since a likelihood that is
@@ -20,11 +20,11 @@ import torch
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses
 from phyda_cli.methods.phyda import EVALUATIONS
-from phyda_cli.model.checkpoint import Checkpoint
-from phyda_cli.model.edm import Denoiser
-from phyda_cli.model.gridded import GriddedObservations
-from phyda_cli.model.guidance import guided
-from phyda_cli.model.phyda import Base, Guide
+from phyda_cli.networks.checkpoint import Checkpoint
+from phyda_cli.networks.edm import Denoiser
+from phyda_cli.networks.gridded import GriddedObservations
+from phyda_cli.networks.guidance import guided
+from phyda_cli.networks.phyda import Base, Guide
 
 _STRENGTH: Final = 0.2
 _LIMITS: Final = (0.5, 2.0)

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import torch
 
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses
-from phyda_cli.fields.background_error import BackgroundError
-from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.methods.threedvar import ThreeDVar

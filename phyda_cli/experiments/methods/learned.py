@@ -13,13 +13,13 @@ from typing import Final
 import torch
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses, ExperimentMethod
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
 from phyda_cli.experiments.methods.variational import RememberedThreeDVar, increments
-from phyda_cli.fields.error_scale import ErrorScale
 from phyda_cli.methods.phyda import LearnedAnalysis
-from phyda_cli.model.checkpoint import Checkpoint
+from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.preparation.store import TrainingStore
 
 REGRESSION: Final = "encoder"

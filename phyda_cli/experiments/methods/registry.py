@@ -12,14 +12,14 @@ from typing import Final
 import torch
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.experiments.methods.background import BackgroundMethod
 from phyda_cli.experiments.methods.base import ExperimentMethod
 from phyda_cli.experiments.methods.interpolation import InterpolationMethod
 from phyda_cli.experiments.methods.learned import learned_method
 from phyda_cli.experiments.methods.variational import Factors, RememberedThreeDVar, VariationalMethod
-from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.methods.phyda import TOLERANCE
-from phyda_cli.model.checkpoint import Checkpoint, read_checkpoint
+from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.preparation.store import TrainingStore
 
 _log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import torch
 
+from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.experiments.cases import CaseBatch
 from phyda_cli.experiments.methods.base import Analyses
-from phyda_cli.fields.background_error import BackgroundError
 from phyda_cli.fields.state import Channel
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import Minimisation, ThreeDVar

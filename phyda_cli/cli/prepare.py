@@ -1,0 +1,136 @@
+"""`phyda prepare`: the training store, from files or a simulation, and the background error that it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from phyda_cli.console import console
+
+if TYPE_CHECKING:
+    from phyda_cli.preparation.build import Material
+    from phyda_cli.preparation.store import TrainingStore
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(
+    output: Annotated[
+        Path, typer.Option("--out", "--output", "-o", metavar="DIRECTORY", help="The training store (Zarr).")
+    ],
+    analysis: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Analyses, taken as the truth. Repeatable.")
+    ] = None,
+    forecast: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Forecasts valid at their times. Repeatable.")
+    ] = None,
+    lead_hours: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Lead of forecasts whose files do not tell their start.")
+    ] = None,
+    validation_year: Annotated[int | None, typer.Option(metavar="YEAR", help="The year to validate on.")] = None,
+    test_year: Annotated[int | None, typer.Option(metavar="YEAR", help="The year kept for the test.")] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulate the states and forecasts (needs phyda[simulate]).")
+    ] = False,
+    preset: Annotated[
+        Literal["tiny", "short", "default"], typer.Option(help="Size of the simulation: days, two or three years.")
+    ] = "default",
+    pieces: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIRECTORY", help="Where the simulation keeps its pieces; a stopped run goes on from them."
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take the simulation as far as it is and simulate nothing.")
+    ] = False,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the simulation.")] = 0,
+    background_error: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also fit and tune background-error statistics, for assimilate --weights."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+) -> None:
+    """Make a training store: states, forecasts valid at the same times, statistics.
+
+    Its material is either --analysis and --forecast files or a simulation (--simulate).
+    """
+    from phyda_cli.cli.targets import check_inputs, check_not_inside, check_outputs
+    from phyda_cli.errors import CannotWriteError, UsageError
+    from phyda_cli.preparation.build import build_store
+
+    files = [*(analysis or []), *(forecast or [])]
+    if simulate == bool(files) or (files and not (analysis and forecast)):
+        raise UsageError("name the material: either --simulate, or --analysis and --forecast files")
+    if (validation_year is None) != (test_year is None):
+        raise UsageError("give --validation-year and --test-year together, or neither")
+    check_inputs(files)
+    check_not_inside(files, output, "--out")
+    if background_error is not None:
+        check_outputs({"--background-error": background_error}, files, overwrite=overwrite)
+    if output.exists() and not overwrite:
+        raise CannotWriteError(f"{output}: exists already; give --overwrite to replace it")
+    if simulate:
+        material = _simulated(preset, pieces or output.with_name(f"{output.name}.pieces"), seed, partial=partial)
+    else:
+        from phyda_cli.preparation.from_files import files_material
+
+        years = None if validation_year is None or test_year is None else (validation_year, test_year)
+        material = files_material(analysis or [], forecast or [], lead_hours=lead_hours, years=years)
+    with _Stages() as stages:
+        store = build_store(material, output, overwrite=overwrite, progress=stages.show)
+    document: dict[str, Any] = {"status": "ok", "output": output, "counts": store.attributes["counts"]}
+    if background_error is not None:
+        document["background_error"] = background_error
+        document["tuning"] = _fit(store, background_error, overwrite=overwrite)
+    console.table("\n".join(f"{name}: {count}" for name, count in document["counts"].items()))
+    console.result(str(output), document)
+
+
+def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Material:
+    """Run the simulation, or what is missing of it, and describe the material that it made."""
+    from phyda_cli.preparation.from_simulation import simulation_material
+    from phyda_cli.simulation.config import preset as named
+    from phyda_cli.simulation.run import simulate
+
+    if not partial:
+        simulate(named(preset).model_copy(update={"seed": seed}), pieces, progress=_log.info)
+    return simulation_material(pieces)
+
+
+def _fit(store: TrainingStore, path: Path, *, overwrite: bool) -> dict[str, Any]:
+    """Fit and tune the background error and write it; what the tuning found."""
+    from phyda_cli.formats.gridded.background_error import to_bytes
+    from phyda_cli.observations.errors import default_error_table
+    from phyda_cli.outputs import atomic_path
+    from phyda_cli.preparation.background_error import fit_store, tune
+
+    statistics, count = fit_store(store)
+    tuned = tune(statistics, store, default_error_table(), progress=_log.info)
+    tuning = {"errors": count, "sigma_factor": tuned.sigma_factor, "length_factor": tuned.length_factor}
+    content = to_bytes(tuned.statistics, provenance={"source": store.attributes["source"], **tuning})
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(content)
+    return tuning
+
+
+class _Stages(contextlib.ExitStack):
+    """One progress display after the other, a new one for each stage of the build."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stage: str | None = None
+        self._update: list[Callable[[int], None]] = []
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """Say how many of how many are done in a stage."""
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+            self._update = [self.enter_context(console.progress(f"preparing {stage}", total))]
+        self._update[0](min(done, total))

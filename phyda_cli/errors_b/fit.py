@@ -1,0 +1,115 @@
+"""Estimating the background-error statistics from forecast errors (the GEN_BE pattern; Descombes et al. 2015).
+
+Three passes over errors ε = x_b − x on one grid:
+ 1. ψ, χ from u, v; Φ_b(ψ); per latitude the regression R = ⟨y Φ_bᵀ⟩ (⟨Φ_b Φ_bᵀ⟩ + ridge)⁻¹, y = (χ, t, q, z, msl),
+    with moments averaged over neighbouring rows;
+ 2. residuals y_u = y − R Φ_b and their σ(field, φ), smoothed over rows;
+ 3. C(n) = the mean of a aᵀ over samples and the 2n+1 real harmonic coefficients a of degree n of the scaled fields.
+Errors are second moments about zero: the mean error of a forecast model is part of what an analysis has to correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import torch
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.control import implied_sigma
+from phyda_cli.fields.balance import balanced_geopotential
+from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.harmonics import SphericalHarmonics
+
+_RIDGE = 1e-3
+"""Share of the mean predictor variance that is added to its diagonal: near the equator Φ_b says nothing."""
+_SMOOTHING = (0.25, 0.5, 0.25)
+"""Weights of a row's neighbours in moments and variances."""
+
+
+def fit_background_error(
+    errors: Callable[[], Iterable[torch.Tensor]],
+    *,
+    grid: Grid,
+    channels: tuple[Channel, ...],
+    truncation: int,
+    samples: int = 256,
+    seed: int = 0,
+) -> BackgroundError:
+    """Fit the statistics.
+
+    errors: called three times; yields batches (case, channel, lat, lon) of ε [SI] in the order of `channels`, which
+    must begin with u and v on the same levels. samples, seed: of the random estimate of the implied σ_b.
+    Raises BadDataError when there are no errors or the channels are in another order.
+    """
+    wind = sum(c.variable == "u" for c in channels)
+    levels = [c.level for c in channels[:wind]]
+    if [(c.variable, c.level) for c in channels[: 2 * wind]] != [(n, p) for n in ("u", "v") for p in levels]:
+        raise BadDataError("the channels must begin with u and v on the same levels")
+    transform = SphericalHarmonics(grid, truncation)
+    size = len(channels) - wind
+
+    def control(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """ψ (case, L, lat, lon), Φ_b (likewise) and y (case, U, lat, lon) of a batch of errors."""
+        batch = batch.double()
+        psi, chi = transform.streamfunction_potential(batch[:, :wind], batch[:, wind : 2 * wind])
+        y = torch.cat([transform.synthesis(chi), batch[:, 2 * wind :]], dim=1)
+        return transform.synthesis(psi), balanced_geopotential(transform, psi), y
+
+    rows = grid.shape[0]
+    count = 0
+    predictor = torch.zeros(rows, wind, wind, dtype=torch.float64)
+    cross = torch.zeros(rows, size, wind, dtype=torch.float64)
+    for batch in errors():
+        count += batch.shape[0]
+        _, phi, y = control(batch)
+        predictor += torch.einsum("biyx,bjyx->yij", phi, phi)
+        cross += torch.einsum("biyx,bjyx->yij", y, phi)
+    if count == 0:
+        raise BadDataError("there are no forecast errors to estimate the background error from")
+    predictor, cross = _smooth(predictor), _smooth(cross)
+    ridge = _RIDGE * predictor.diagonal(dim1=1, dim2=2).mean() * torch.eye(wind, dtype=torch.float64)
+    regression = torch.linalg.solve(predictor + ridge, cross, left=False)
+
+    def residual(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        psi, phi, y = control(batch)
+        return psi, y - torch.einsum("yij,bjyx->biyx", regression, phi)
+
+    variance_psi = torch.zeros(rows, wind, dtype=torch.float64)
+    variance_rest = torch.zeros(rows, size, dtype=torch.float64)
+    for batch in errors():
+        psi, rest = residual(batch)
+        variance_psi += psi.square().mean(-1).sum(0).mT / count
+        variance_rest += rest.square().mean(-1).sum(0).mT / count
+    sigma_psi, sigma_rest = _smooth(variance_psi).sqrt().mT, _smooth(variance_rest).sqrt().mT
+    if not bool(((sigma_psi > 0).all() & (sigma_rest > 0).all()).item()):
+        raise BadDataError("a field of the forecast errors is zero everywhere on a row: it cannot be a real error")
+
+    covariance_psi = torch.zeros(truncation + 1, wind, wind, dtype=torch.float64)
+    covariance_rest = torch.zeros(truncation + 1, size, size, dtype=torch.float64)
+    degree = transform.degree_of_real
+    for batch in errors():
+        psi, rest = residual(batch)
+        for covariance, field, sigma in ((covariance_psi, psi, sigma_psi), (covariance_rest, rest, sigma_rest)):
+            a = transform.real_from_complex(transform.analysis(field / sigma[:, :, None]))
+            covariance.index_add_(0, degree, torch.einsum("bik,bjk->kij", a, a))
+    members = (count * (2 * torch.arange(truncation + 1, dtype=torch.float64) + 1))[:, None, None]
+    fitted = BackgroundError(
+        grid=grid,
+        channels=channels,
+        regression=regression,
+        sigma_psi=sigma_psi,
+        sigma_unbalanced=sigma_rest,
+        covariance_psi=covariance_psi / members,
+        covariance_unbalanced=covariance_rest / members,
+        sigma=torch.ones(len(channels), rows, dtype=torch.float64),
+    )
+    return replace(fitted, sigma=implied_sigma(fitted, samples=samples, seed=seed))
+
+
+def _smooth(rows: torch.Tensor) -> torch.Tensor:
+    """Weighted mean of each row (first axis) and its neighbours; the outermost rows count themselves again."""
+    padded = torch.cat([rows[:1], rows, rows[-1:]])
+    return sum((w * padded[i : i + rows.shape[0]] for i, w in enumerate(_SMOOTHING)), torch.zeros_like(rows))

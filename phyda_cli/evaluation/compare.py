@@ -1,0 +1,197 @@
+"""One analysis (and its background) against a truth on a grid, or against observations that it has not seen.
+
+On the grid: RMSE, MAE and bias ⟨x − truth⟩, area-weighted (`scores`), by channel, on the analysis's grid; a truth or a
+background on another grid is brought there. At observations: the errors e = H(x) − y, by variable and by the
+standard pressure level that is nearest in ln p, over the rows that every state can be compared at:
+
+    RMSE = √(Σ e²/n),   MAE = Σ |e|/n,   bias = Σ e/n
+
+The bias has the sign of the state's error in both cases (a state that is too warm has a positive one); the departures
+y − H(x) of the feedback have the opposite sign.
+
+Observations are screened for missing and incredible values, place, levels and time only: a check against the background
+would hide where it is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.evaluation.scores import bias, mae, rmse
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.regrid import regrid
+from phyda_cli.observations.feedback import Feedback
+from phyda_cli.observations.passive import is_set_aside
+from phyda_cli.observations.settings import Quality, Surface
+from phyda_cli.observations.table import Observations, Use, concatenate
+from phyda_cli.operators.first_guess import first_guess
+from phyda_cli.quality.screening import screen
+
+STANDARD_LEVELS: Final = tuple(
+    100.0 * level for level in (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 70, 50, 30, 20, 10)
+)
+"""The standard pressure levels [Pa] around which observations are binned."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """rmse, mae, bias in the unit of the variable: x − truth on a grid, H(x) − y at observations."""
+
+    rmse: float
+    mae: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One variable at one level.
+
+    level: [Pa], None for a single-level variable. units: SI. count: grid points or observations.
+    scores: errors by the name of the state, in the order given.
+    """
+
+    variable: str
+    level: float | None
+    units: str
+    count: int
+    scores: dict[str, Errors]
+
+
+def compare_fields(states: Mapping[str, State], truth: State) -> tuple[Comparison, ...]:
+    """Errors of states of one time on the grid of the last of them, for the channels that all and the truth hold.
+
+    Raises BadDataError when valid times differ or no channel is common.
+    """
+    judged = list(states.values())[-1]
+    for name, state in (*states.items(), ("truth", truth)):
+        if state.time != judged.time:
+            raise BadDataError(f"the {name} is valid at {state.time}, the analysis at {judged.time}; give --time")
+    held = [set(state.channels) for state in (*states.values(), truth)]
+    channels = tuple(channel for channel in judged.channels if all(channel in each for each in held))
+    if not channels:
+        raise BadDataError("the truth holds no variable and level of the analysis: there is nothing to compare")
+    target = on_grid(truth.select(channels), judged.grid)
+    errors: dict[str, list[Errors]] = {}
+    for name, state in states.items():
+        x = on_grid(state.select(channels), judged.grid)
+        table = torch.stack([score(x.values, target.values, judged.grid) for score in (rmse, mae, bias)], dim=-1)
+        errors[name] = [Errors(*row) for row in table.tolist()]
+    points = judged.grid.shape[0] * judged.grid.shape[1]
+    return tuple(
+        _comparison(channel, points, {name: rows[i] for name, rows in errors.items()})
+        for i, channel in enumerate(channels)
+    )
+
+
+_QUALITY: Final = Quality(surface=Surface(require_height=False))
+"""A verification takes stations of unknown height as they are: it is the same for all that are compared."""
+
+
+def compare_observations(
+    states: Mapping[str, State], observations: Observations, *, window: np.timedelta64
+) -> tuple[Comparison, ...]:
+    """Errors of states of one time against observations within `window` of it.
+
+    Raises BadDataError when no observation can be compared with every state.
+    """
+    checked = observations
+    equivalents: dict[str, NDArray[np.float64]] = {}
+    for name, state in states.items():
+        guess = first_guess(state, observations, {})
+        equivalents[name] = guess(state.values.double())
+        checked = screen(
+            checked,
+            channels=state.channels,
+            operator_defined=guess.operator.defined,
+            background_equivalent=equivalents[name],
+            time=state.time,
+            window=window,
+            height_difference=guess.adjustment.difference,
+            quality=_QUALITY,
+        )
+    if not checked.used.any():
+        reasons = sorted({str(reason) for reason in checked.reason if reason})[:3]
+        raise BadDataError(f"none of {len(checked)} observations can be compared: {'; '.join(reasons) or 'no rows'}")
+    return _by_level(checked.take(checked.used), {name: at[checked.used] for name, at in equivalents.items()})
+
+
+def compare_withheld(feedbacks: Sequence[Feedback]) -> tuple[Comparison, ...]:
+    """Errors of background and analysis at the withheld rows of feedbacks that passed every check; () without any."""
+    tables: list[Observations] = []
+    equivalents: dict[str, list[NDArray[np.float64]]] = {"background": [], "analysis": []}
+    for feedback in feedbacks:
+        rows = is_set_aside(feedback.observations, Use.WITHHOLD)
+        rows &= np.isfinite(feedback.background_equivalent) & np.isfinite(feedback.analysis_equivalent)
+        tables.append(feedback.observations.take(rows))
+        equivalents["background"].append(feedback.background_equivalent[rows])
+        equivalents["analysis"].append(feedback.analysis_equivalent[rows])
+    return _by_level(concatenate(tables), {name: np.concatenate(parts) for name, parts in equivalents.items()})
+
+
+def _by_level(observations: Observations, equivalents: Mapping[str, NDArray[np.float64]]) -> tuple[Comparison, ...]:
+    """Errors H(x) − y of states by variable and nearest standard level, from the ground up."""
+    o, level = observations, nearest_standard_level(observations.pressure)
+    found = dict.fromkeys(zip(o.variable.tolist(), level.tolist(), strict=True))
+    entries = []
+    for variable in dict.fromkeys(name for name, _ in found):
+        own = sorted((p for name, p in found if name == variable), reverse=True)
+        single = not VARIABLES[variable].pressure_level
+        for p in [None] if single else own:
+            rows = (o.variable == variable) & (True if p is None else level == p)
+            differences = {name: (at - o.value)[rows] for name, at in equivalents.items()}
+            errors = {
+                name: Errors(float(np.sqrt(np.mean(e**2))), float(np.mean(np.abs(e))), float(np.mean(e)))
+                for name, e in differences.items()
+            }
+            entries.append(_comparison(Channel(variable, p), int(rows.sum()), errors))
+    return tuple(entries)
+
+
+def nearest_standard_level(pressure: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard level [Pa] nearest in ln p to each pressure [Pa]; 0 where there is none."""
+    levels = np.asarray(STANDARD_LEVELS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs(np.log(pressure)[:, None] - np.log(levels))
+    known = np.isfinite(distance).all(axis=1)
+    return np.where(known, levels[np.argmin(np.where(known[:, None], distance, 0.0), axis=1)], 0.0)
+
+
+def on_grid(state: State, grid: Grid) -> State:
+    """The state on another grid; winds turn with the meridian across a pole."""
+    if state.grid == grid:
+        return state
+    planes = [
+        regrid(values, state.grid, grid, vector=VARIABLES[channel.variable].is_wind_component)
+        for channel, values in zip(state.channels, state.values.double().unbind(-3), strict=True)
+    ]
+    return State(torch.stack(planes, dim=-3), state.channels, grid, state.time)
+
+
+def format_comparison(entries: tuple[Comparison, ...]) -> str:
+    """The table for people: one line a variable and level, the states side by side."""
+    names = list(entries[0].scores) if entries else []
+    heads = [f"{score} {' → '.join(names)}" for score in ("RMSE", "MAE", "bias")]
+    widths = [max(len(head), 11 * len(names) + 3 * (len(names) - 1)) for head in heads]
+    columns = "  ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))
+    lines = [f"{'field':<8}{'unit':<9}{'n':>9}  {columns}"]
+    for entry in entries:
+        cells = []
+        for score, width in zip(("rmse", "mae", "bias"), widths, strict=True):
+            values = [f"{getattr(errors, score):.4g}" for errors in entry.scores.values()]
+            cells.append(f"{' → '.join(f'{value:>10}' for value in values):>{width}}")
+        name = str(Channel(entry.variable, entry.level))
+        lines.append(f"{name:<8}{entry.units:<9}{entry.count:>9}  {'  '.join(cells)}")
+    return "\n".join(lines)
+
+
+def _comparison(channel: Channel, count: int, scores: dict[str, Errors]) -> Comparison:
+    return Comparison(channel.variable, channel.level, VARIABLES[channel.variable].units, count, scores)

@@ -1,0 +1,52 @@
+"""Latitude-weighted scores of fields against a truth.
+
+With the area weights w_j of the grid's rows (Σ_j w_j = 1) the mean over the sphere is ⟨e⟩ = Σ_j w_j (1/n_lon) Σ_i e_ji,
+and with the error e = x − truth
+
+    bias = ⟨e⟩,   MAE = ⟨|e|⟩,   MSE = ⟨e²⟩,   RMSE = √⟨e²⟩,
+    ACC  = ⟨a b⟩ / √(⟨a²⟩ ⟨b²⟩)  with the anomalies a = x − climatology, b = truth − climatology.
+
+Fields are (…, lat, lon) in any floating type; sums are taken in float64 and the scores are (…) float64. A score over
+several dates is the mean of the MSE (MAE, bias) over the dates; an RMSE is never averaged.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.grids.grid import Grid
+
+
+def area_mean(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """⟨x⟩ (…) of fields (…, lat, lon). Raises BadDataError when the fields are not on the grid."""
+    if tuple(x.shape[-2:]) != grid.shape:
+        raise BadDataError(f"fields of {x.shape[-2]}×{x.shape[-1]} points cannot be scored on a grid of {grid}")
+    weights = torch.as_tensor(grid.area_weights, device=x.device, dtype=torch.float64)
+    return x.double().mean(-1) @ weights
+
+
+def bias(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """⟨x − truth⟩ (…), in the unit of the fields."""
+    return area_mean(x.double() - truth.double(), grid)
+
+
+def mae(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """⟨|x − truth|⟩ (…), in the unit of the fields."""
+    return area_mean((x.double() - truth.double()).abs(), grid)
+
+
+def mse(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """⟨(x − truth)²⟩ (…), in the unit of the fields squared."""
+    return area_mean((x.double() - truth.double()).square(), grid)
+
+
+def rmse(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """√⟨(x − truth)²⟩ (…) of each field, in the unit of the fields."""
+    return mse(x, truth, grid).sqrt()
+
+
+def anomaly_correlation(x: torch.Tensor, truth: torch.Tensor, climatology: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Uncentred anomaly correlation (…) in [−1, 1]; NaN where an anomaly vanishes everywhere."""
+    a, b = x.double() - climatology.double(), truth.double() - climatology.double()
+    return area_mean(a * b, grid) / (area_mean(a.square(), grid) * area_mean(b.square(), grid)).sqrt()

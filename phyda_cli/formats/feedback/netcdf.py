@@ -1,0 +1,207 @@
+"""The feedback file: NetCDF, one row for each input observation, in input order.
+
+Departures are observation minus model. Numbers that do not exist (H not defined, no spread) hold the fill value, never
+NaN. Units differ from row to row and stand in `units`; everything is SI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.formats.declared_size import check_declared_size, declared_variables
+from phyda_cli.formats.hdf5_safety import check_hdf5
+from phyda_cli.observations.dart_flags import DartQC, dart_qc
+from phyda_cli.observations.feedback import Feedback
+from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.outputs import atomic_path
+
+_FILL: Final = float(netCDF4.default_fillvals["f8"])
+_EPOCH: Final = np.datetime64("1970-01-01T00:00:00", "ns")
+_NANOSECONDS: Final = 1_000_000_000
+
+_NUMBERS: Final[dict[str, dict[str, str]]] = {
+    "time": {
+        "standard_name": "time",
+        "units": "seconds since 1970-01-01 00:00:00",
+        "calendar": "standard",
+        "axis": "T",
+    },
+    "latitude": {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"},
+    "longitude": {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"},
+    "pressure": {"standard_name": "air_pressure", "long_name": "pressure", "units": "Pa", "positive": "down"},
+    "elevation": {"standard_name": "surface_altitude", "long_name": "elevation of the station", "units": "m"},
+    "value": {"long_name": "observed value, in the units of the row"},
+    "error": {"long_name": "observation error standard deviation as used, in the units of the row"},
+    "H_background": {"long_name": "background at the observation"},
+    "H_analysis": {"long_name": "analysis at the observation"},
+    "o_minus_b": {"long_name": "observation minus background"},
+    "o_minus_a": {"long_name": "observation minus analysis"},
+    "spread": {"long_name": "standard deviation of the analysis at the observation"},
+}
+_TEXTS: Final = {
+    "station": "station identifier",
+    "report": "report type",
+    "use": "what the observation is for: assimilate, monitor or withhold",
+    "variable": "observed variable",
+    "units": "units of value, error, equivalents and departures",
+    "reason": "why the observation was not used, or what a superob stands for; empty when used as it is",
+}
+
+
+def write_feedback(
+    path: Path, feedback: Feedback, *, attributes: Mapping[str, str | int | float], overwrite: bool = False
+) -> None:
+    """Write a feedback file, whole or not at all.
+
+    attributes: global attributes to add (provenance). Raises CannotWriteError when `path` exists and `overwrite` is off
+    or it cannot be written.
+    """
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        netCDF4.Dataset(temporary, "w", format="NETCDF4") as dataset,
+    ):
+        dataset.setncatts(
+            {
+                "Conventions": "CF-1.11",
+                "featureType": "point",
+                "title": "Feedback of observations: departures from background and analysis, quality control",
+                **attributes,
+            }
+        )
+        _fill(dataset, feedback)
+
+
+def _fill(dataset: Any, feedback: Feedback) -> None:
+    o = feedback.observations
+    dataset.createDimension("observation", len(o))
+    dataset.createDimension("source_file", len(o.sources))
+    numbers: dict[str, NDArray[np.float64]] = {
+        "time": _seconds(o.time),
+        "latitude": o.latitude,
+        "longitude": o.longitude,
+        "pressure": o.pressure,
+        "elevation": o.elevation,
+        "value": o.value,
+        "error": o.error,
+        "H_background": feedback.background_equivalent,
+        "H_analysis": feedback.analysis_equivalent,
+        "o_minus_b": feedback.background_departure,
+        "o_minus_a": feedback.analysis_departure,
+        "spread": feedback.spread,
+    }
+    for name, attributes in _NUMBERS.items():
+        variable = dataset.createVariable(name, "f8", ("observation",), zlib=True, complevel=1, fill_value=_FILL)
+        variable.setncatts(attributes)
+        if name not in ("time", "latitude", "longitude", "pressure", "elevation"):
+            variable.coordinates = "time latitude longitude pressure"
+        variable[:] = np.where(np.isfinite(numbers[name]), numbers[name], _FILL)
+    units = np.array([VARIABLES[name].units if name in VARIABLES else "" for name in o.variable], dtype=object)
+    texts = {
+        "station": o.station,
+        "report": o.report,
+        "use": o.use,
+        "variable": o.variable,
+        "units": units,
+        "reason": o.reason,
+    }
+    for name, long_name in _TEXTS.items():
+        variable = dataset.createVariable(name, str, ("observation",))
+        variable.long_name = long_name
+        if len(o):
+            variable[:] = texts[name].astype(object)
+    flag = dataset.createVariable("flag", "i2", ("observation",), zlib=True, complevel=1, fill_value=False)
+    flag.setncatts(
+        {
+            "long_name": "quality control verdict (numbers of JEDI UFO)",
+            "flag_values": np.array([int(member) for member in Flag], dtype=np.int16),
+            "flag_meanings": " ".join(member.name.lower() for member in Flag),
+            "coordinates": "time latitude longitude pressure",
+        }
+    )
+    flag[:] = o.flag
+    dart = dataset.createVariable("dart_qc", "i2", ("observation",), zlib=True, complevel=1, fill_value=False)
+    dart.setncatts(
+        {
+            "long_name": "quality control verdict (numbers of DART quality control)",
+            "flag_values": np.array([int(member) for member in DartQC], dtype=np.int16),
+            "flag_meanings": " ".join(member.name.lower() for member in DartQC),
+            "coordinates": "time latitude longitude pressure",
+        }
+    )
+    dart[:] = dart_qc(o.flag)
+    for name, column, long_name in (
+        ("source", o.source, "index into source_file, from 0"),
+        ("row", o.row, "data row in the source, from 1, the header not counted"),
+    ):
+        variable = dataset.createVariable(name, "i8", ("observation",), zlib=True, complevel=1, fill_value=False)
+        variable.long_name = long_name
+        variable[:] = column
+    files = dataset.createVariable("source_file", str, ("source_file",))
+    files.long_name = "input file"
+    for index, source in enumerate(o.sources):
+        files[index] = source
+
+
+def _seconds(time: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    age = (time.astype("datetime64[ns]") - _EPOCH).astype(np.int64)
+    return np.where(np.isnat(time), np.nan, age / _NANOSECONDS)
+
+
+def read_feedback(path: Path) -> Feedback:
+    """Read a feedback file that phyda wrote. Raises InputMissingError (no file) or BadDataError (not one)."""
+    if not path.is_file():
+        raise InputMissingError(f"{path}: no such file")
+    check_hdf5(path)
+    try:
+        with netCDF4.Dataset(path) as dataset:
+            dataset.set_auto_mask(False)
+            check_declared_size(path, declared_variables(dataset))
+            if "ObsValue" in dataset.groups:
+                raise BadDataError(f"{path}: is in the layout of IODA; write it with --feedback-format phyda")
+            return _read(dataset)
+    except (OSError, RuntimeError):
+        raise BadDataError(f"{path}: cannot be read as NetCDF; is it cut off?") from None
+    except (KeyError, IndexError) as error:
+        raise BadDataError(f"{path}: is not a feedback file of phyda: no variable {error}") from None
+
+
+def _read(dataset: Any) -> Feedback:
+    def number(name: str) -> NDArray[np.float64]:
+        values = np.asarray(dataset.variables[name][:], dtype=np.float64)
+        return np.where(values == _FILL, np.nan, values)
+
+    def text(name: str) -> NDArray[np.object_]:
+        return np.asarray(dataset.variables[name][:], dtype=object)
+
+    seconds = number("time")
+    known = np.isfinite(seconds)
+    # To the microsecond, which is what a double of seconds since 1970 holds
+    microseconds = np.where(known, seconds * 1e6, 0.0).round().astype(np.int64)
+    moments = (microseconds * 1000).astype("timedelta64[ns]") + _EPOCH
+    observations = Observations(
+        variable=text("variable"),
+        latitude=number("latitude"),
+        longitude=number("longitude"),
+        pressure=number("pressure"),
+        value=number("value"),
+        error=number("error"),
+        time=np.where(known, moments, np.datetime64("NaT", "ns")),
+        station=text("station"),
+        report=text("report"),
+        elevation=number("elevation"),
+        use=text("use"),
+        source=np.asarray(dataset.variables["source"][:], dtype=np.int64),
+        row=np.asarray(dataset.variables["row"][:], dtype=np.int64),
+        flag=np.asarray(dataset.variables["flag"][:], dtype=np.int16),
+        reason=text("reason"),
+        sources=tuple(str(name) for name in dataset.variables["source_file"][:]),
+    )
+    return Feedback(observations, number("H_background"), number("H_analysis"), number("spread"))

@@ -1,0 +1,343 @@
+"""The analysis as a CF-1.11, ACDD-1.3 NetCDF file, on the background's own grid, orientation, levels and units.
+
+Every gridded field gets an axis of time of length one, so that files can be joined along it; of the background's own
+times none but the valid one is kept. What the analysis did not change stays bit for bit (`formats.restore`). Analysed
+fields are NaN only where the background is. The same inputs, seed and SOURCE_DATE_EPOCH give the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+from phyda_cli import __version__
+from phyda_cli.constants import GRAVITY
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.state import State
+from phyda_cli.fields.variables import VARIABLES, Variable
+from phyda_cli.formats.gridded.contents import MEMBER_NAMES
+from phyda_cli.formats.gridded.layout import Background, Conversion, FieldLayout, file_index, horizontal_view
+from phyda_cli.formats.gridded.restore import missing, restore
+from phyda_cli.formats.gridded.valid_time import VALID_TIME, times_beside
+from phyda_cli.formats.units import candidates, udunits
+from phyda_cli.outputs import atomic_path
+
+MEMBER: Final = "number"
+"""The axis of members in a file."""
+_TIME_ENCODING: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64"}
+_QUANTITY: Final = {Conversion.HEIGHT: "gh", Conversion.RELATIVE_HUMIDITY: "r", Conversion.DEWPOINT: "td"}
+_KEPT: Final = ("long_name", "cell_methods", "grid_mapping")
+"""Attributes of an analysed field that stay as the background has them; ranges and the like are no longer true."""
+_GLOBAL_KEPT: Final = ("institution", "references", "license")
+
+
+def write_analysis(
+    path: Path,
+    background: Background,
+    analysis: State,
+    *,
+    spread: State | None = None,
+    attributes: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write the analysis, whole or not at all.
+
+    analysis, spread: on the background's grid [SI]; the spread goes to `NAME_spread`, except for relative humidity and
+    dew point, which are no linear function of the state. attributes: provenance, added to the global attributes.
+    Raises BadDataError when a field is not finite, CannotWriteError as `atomic_path` does.
+    """
+    _require_finite(path, analysis, "analysis")
+    dataset = restore(background, analysis)
+    if spread is not None:
+        _require_finite(path, spread, "spread")
+        dataset = dataset.assign(_spread_fields(background, spread))
+    title = "Analysis: background and observations combined by data assimilation"
+    _write(path, _describe(dataset, background), background, title, attributes, overwrite=overwrite)
+
+
+def write_increment(
+    path: Path, background: Background, analysis: State, *, attributes: Mapping[str, str], overwrite: bool = False
+) -> None:
+    """Write analysis minus background of the known fields, in the file's units. Raises as `write_analysis` does."""
+    _require_finite(path, analysis, "analysis")
+    restored, original = restore(background, analysis), background.dataset
+    names = list(_places(background))
+    described = _describe(restored[names], background)
+    for name in names:
+        difference = restored[name] - original[name]
+        kept = {key: described[name].attrs[key] for key in ("units", "coverage_content_type")}
+        label = {"long_name": f"analysis increment of {described[name].attrs['long_name']}"}
+        described[name] = difference.assign_attrs(kept | label | _temperature(kept["units"], "difference"))
+    title = "Analysis increment: analysis minus background"
+    _write(path, described, background, title, attributes, overwrite=overwrite)
+
+
+def write_members(
+    path: Path,
+    background: Background,
+    members: Iterable[State],
+    *,
+    count: int,
+    attributes: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write the members of an analysis: the known fields along the axes `time` and `number`, in the file's units.
+
+    members: `count` of them, each on the background's grid [SI]; one at a time is in memory. Of a background with
+    members each belongs to the one at its place, whose number it gets; of another they are numbered from 0. Raises as
+    `write_analysis`.
+    """
+    labels = background.member_numbers[:count] or tuple(range(count))
+    names = list(_places(background))
+    title = "Analysis members: samples of the state of the atmosphere, given background and observations"
+    if background.folding is not None:
+        _write_folded_members(path, background, members, labels, title, attributes, overwrite=overwrite)
+        return
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        for number, member in enumerate(members):
+            _require_finite(path, member, f"member {number}")
+            own = background if background.member is None else background.one_member(number)
+            fields = restore(own, member)[names]
+            if number == 0:
+                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), own)
+                about = {"standard_name": "realization", "long_name": "member", "units": "1"}
+                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.array(labels, np.int32), about)})
+                _create_members(temporary, _finish(one, own, title, attributes), names)
+            with netCDF4.Dataset(temporary, "a") as file:
+                for name in names:
+                    file[name][0, number] = fields[name].values
+
+
+def _write_folded_members(
+    path: Path,
+    background: Background,
+    members: Iterable[State],
+    labels: tuple[int, ...],
+    title: str,
+    attributes: Mapping[str, str],
+    *,
+    overwrite: bool,
+) -> None:
+    """Members of a background that folds its fields, all of them in memory."""
+    fields = []
+    own = background
+    for number, member in enumerate(members):
+        _require_finite(path, member, f"member {number}")
+        own = background if background.member is None else background.one_member(number)
+        names = list(_places(background))
+        fields.append(_describe(restore(own, member)[names].drop_vars(MEMBER_NAMES, errors="ignore"), own))
+    about = {"standard_name": "realization", "long_name": "member", "units": "1"}
+    axis = xr.Variable(MEMBER, np.array(labels, np.int32), about)
+    dataset = xr.concat(fields, dim=MEMBER, coords="minimal", compat="override", combine_attrs="override")
+    _write(path, dataset.assign_coords({MEMBER: axis}), own, title, attributes, overwrite=overwrite)
+
+
+def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
+    """A file of members with everything but the members' values; `one` has coordinates and the fields of one member."""
+    coordinates = one.drop_vars(names)
+    coordinates.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=_encoding(coordinates))
+    scalars = " ".join(str(name) for name, coordinate in one.coords.items() if coordinate.ndim == 0)
+    with netCDF4.Dataset(path, "a") as file:
+        for name in names:
+            field = one[name]
+            time, *dims = map(str, field.dims)
+            options = _encoding(one[[name]])[name]
+            made = file.createVariable(
+                name,
+                field.dtype,
+                (time, MEMBER, *dims),
+                zlib=True,
+                complevel=options["complevel"],
+                shuffle=True,
+                fill_value=options["_FillValue"],
+                chunksizes=[1] * (field.ndim - 1) + list(field.shape[-2:]),
+            )
+            made.setncatts(field.attrs | ({"coordinates": scalars} if scalars else {}))
+
+
+def _require_finite(path: Path, state: State, what: str) -> None:
+    for index, channel in enumerate(state.channels):
+        plane = state.values[..., index, :, :]
+        bad = plane.numel() - int(plane.isfinite().sum())
+        if bad:
+            raise BadDataError(f"{path}: not written: {bad} values of the {what} of {channel} are not finite")
+
+
+def _places(background: Background) -> dict[str, tuple[Variable, FieldLayout]]:
+    """What each field of the file that phyda knows holds, with the place of one of its levels."""
+    pairs = (*background.layout.items(), *background.companions)
+    return {p.name: (VARIABLES[_QUANTITY.get(p.conversion, channel.variable)], p) for channel, p in pairs}
+
+
+def _units(variable: Variable, place: FieldLayout) -> str:
+    """The unit of a field as UDUNITS reads it; the table's conversion decides, whatever spelling the file had."""
+    for unit in candidates(variable.units):
+        if np.isclose(1.0 / unit.scale, place.scale) and np.isclose(-unit.offset / unit.scale, place.offset):
+            return udunits(unit.label)
+    return variable.units
+
+
+def _temperature(units: str, kind: str) -> dict[str, str]:
+    return {"units_metadata": f"temperature: {kind}"} if units in ("K", "degC") else {}
+
+
+def _describe(dataset: xr.Dataset, background: Background) -> xr.Dataset:
+    """The known fields with CF attributes; the others keep theirs, less what only GRIB tools read."""
+    dataset = dataset.copy()
+    for name in dataset.variables:
+        kept = {key: value for key, value in dataset[name].attrs.items() if not str(key).startswith("GRIB_")}
+        if "units" in kept:
+            kept["units"] = udunits(str(kept["units"]))
+            kept = _temperature(str(kept["units"]), "unknown") | kept
+        about = {"coverage_content_type": "modelResult"} if name in dataset.data_vars else {}
+        dataset[name].attrs = {"long_name": str(name)} | about | kept
+    for name, (variable, place) in _places(background).items():
+        units, old = _units(variable, place), dataset[name].attrs
+        dataset[name].attrs = {
+            "standard_name": variable.standard_name,
+            "long_name": variable.long_name,
+            **{key: old[key] for key in _KEPT if key in old},
+            "units": units,
+            "coverage_content_type": "modelResult",
+            **_temperature(units, "on_scale"),
+            **({"ancillary_variables": f"{name}_spread"} if f"{name}_spread" in dataset else {}),
+        }
+    return dataset
+
+
+def _spread_fields(background: Background, spread: State) -> dict[str, xr.Variable]:
+    """`NAME_spread` for every field that is a linear function of a channel; zero at levels without one."""
+    linear = (Conversion.IDENTITY, Conversion.HEIGHT)
+    known, rows_columns = _places(background), file_index(background)
+    rows, columns = rows_columns[0][:, None], rows_columns[1]
+    fields: dict[str, xr.Variable] = {}
+    for channel, place in background.layout.items():
+        if channel not in spread.channels or place.conversion not in linear:
+            continue
+        plane = spread.values[..., spread.index(channel), :, :].detach().cpu().double()
+        if not bool((plane > 0).any()):  # the method does not reach this channel
+            continue
+        variable, name = known[place.name][0], f"{place.name}_spread"
+        original, units = background.dataset[place.name], _units(variable, place)
+        if name not in fields:
+            about = {
+                "standard_name": f"{variable.standard_name} standard_error",
+                "long_name": f"analysis standard deviation of {variable.long_name}",
+                "units": units,
+                "coverage_content_type": "qualityInformation",
+                **_temperature(units, "difference"),
+            }
+            fields[name] = xr.Variable(original.dims, np.zeros(original.shape, np.float32), about)
+        scale = place.scale / (GRAVITY if place.conversion is Conversion.HEIGHT else 1.0)
+        target = horizontal_view(fields[name].values, original.dims, background, place)
+        target[...] = plane.numpy()[..., rows, columns] * abs(scale)
+        target[missing(horizontal_view(original.values, original.dims, background, place))] = np.nan
+    return fields
+
+
+def _write(
+    path: Path,
+    dataset: xr.Dataset,
+    background: Background,
+    title: str,
+    attributes: Mapping[str, str],
+    *,
+    overwrite: bool,
+) -> None:
+    dataset = _finish(dataset, background, title, attributes)
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
+
+
+def _finish(dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]) -> xr.Dataset:
+    """The dataset with its coordinates and global attributes."""
+    dataset = _with_coordinates(dataset, background)
+    dataset.attrs = _global_attributes(dataset, background, title, attributes)
+    return dataset if background.folding is None else background.folding.fold(dataset)
+
+
+def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset:
+    """Latitude, longitude, pressure, member and the one valid time, described as CF wants them."""
+    time = _time_name(dataset)
+    dataset = dataset.drop_vars([name for name in times_beside(dataset) if name not in dataset.dims])
+    about = {"standard_name": "time", "long_name": "valid time", "axis": "T", "units_metadata": "leap_seconds: none"}
+    horizontal = {background.latitude, background.longitude}
+    gridded = {n: v.expand_dims(time) for n, v in dataset.data_vars.items() if horizontal <= set(v.dims)}
+    dataset = dataset.assign(gridded)
+    dataset = dataset.assign_coords({time: xr.Variable((time,), [background.state.time], about)})
+    names = {
+        background.latitude: ("latitude", "degrees_north", "Y"),
+        background.longitude: ("longitude", "degrees_east", "X"),
+    }
+    for name, (standard, units, axis) in names.items():
+        dataset[name].attrs = {"standard_name": standard, "long_name": standard, "units": units, "axis": axis}
+    for channel, place in background.layout.items():
+        if place.level_dim is not None and place.level_index is not None and channel.level is not None:
+            in_file = float(dataset[place.level_dim].values[place.level_index])
+            units = "hPa" if np.isclose(in_file * 100.0, channel.level) else "Pa"
+            about = {"standard_name": "air_pressure", "long_name": "pressure", "units": units, "positive": "down"}
+            dataset[place.level_dim].attrs = {**about, "axis": "Z"}
+    if background.member is not None:
+        about = {"standard_name": "realization", "long_name": "member", "units": "1"}
+        dataset[background.member].attrs = about
+    return dataset
+
+
+def _time_name(dataset: xr.Dataset) -> str:
+    """The name of the axis of time: that of the file's own valid time, `time` or, as in new CDS files, the other."""
+    taken = "time" in dataset.dims or ("time" not in dataset.variables and VALID_TIME in dataset.variables)
+    return VALID_TIME if taken else "time"
+
+
+def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
+    encoding: dict[Hashable, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        entry: dict[str, Any] = {"_FillValue": None}
+        if variable.dtype.kind == "M":
+            entry |= _TIME_ENCODING
+        elif variable.dtype.kind == "f" and name not in dataset.coords and bool(np.isnan(variable.values).any()):
+            entry["_FillValue"] = variable.dtype.type(9.969209968386869e36)  # NetCDF's own default fill value
+        if variable.dtype.kind in "fiu" and variable.ndim >= 2:
+            entry |= {"zlib": True, "complevel": 1, "shuffle": True}
+        encoding[name] = entry
+    return encoding
+
+
+def _global_attributes(
+    dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]
+) -> dict[str, Any]:
+    old, grid = background.dataset.attrs, background.state.grid
+    time = np.datetime_as_string(background.state.time, unit="s") + "Z"
+    longitudes = np.asarray(dataset[background.longitude], np.float64)
+    files = ", ".join(Path(source).name for source in background.sources)
+    variables = [variable.standard_name for variable, _ in _places(background).values()]
+    history = [attributes.get("history", ""), str(old.get("history", ""))]
+    return {
+        "Conventions": "CF-1.11, ACDD-1.3",
+        "title": title,
+        "summary": f"{title}, valid at {time}, on the grid of the background ({files}).",
+        "keywords": ", ".join(sorted({re.sub("_", " ", name) for name in variables})),
+        "source": f"phyda {__version__}, data assimilation",
+        "processing_level": "analysis",
+        "cdm_data_type": "Grid",
+        "product_version": __version__,
+        "geospatial_lat_min": grid.latitudes[0],
+        "geospatial_lat_max": grid.latitudes[-1],
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lon_min": float(longitudes.min()),
+        "geospatial_lon_max": float(longitudes.max()),
+        "geospatial_lon_units": "degrees_east",
+        "time_coverage_start": time,
+        "time_coverage_end": time,
+        "time_coverage_duration": "PT0S",
+        "time_coverage_resolution": "PT0S",
+        **{key: old[key] for key in _GLOBAL_KEPT if key in old},
+        **attributes,
+        "history": "\n".join(entry for entry in history if entry),
+    }

@@ -1,0 +1,223 @@
+"""What a reader found, as a Background: every field in SI on the canonical grid, three of them as what is analysed
+
+    z = g·gh        q = q(RH, T, p)        q = q(T_d, p)        (`fields.thermodynamics`)
+
+Slightly negative humidity, as spectral models have it, counts as zero, and what is missing below the ground is extended
+from above (`fields.below_ground`): both are counted and said. Other values that are missing or incredible are refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.constants import GRAVITY
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.below_ground import below_ground, extend_downwards
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.thermodynamics import specific_humidity_from_dewpoint, specific_humidity_from_relative_humidity
+from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.formats.gridded.contents import PASSIVE, Contents, FoundField, global_orientation
+from phyda_cli.formats.gridded.labels import check_labels
+from phyda_cli.formats.gridded.layout import Background, Conversion, FieldLayout
+from phyda_cli.grids.grid import Orientation
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+NEGATIVE_HUMIDITY: Final = "negative_humidity"
+MISSING_BELOW_GROUND: Final = "missing_below_ground"
+"""Keys of `Background.counts`."""
+
+_CONVERSIONS: Final = {
+    "gh": ("z", Conversion.HEIGHT),
+    "r": ("q", Conversion.RELATIVE_HUMIDITY),
+    "td": ("q", Conversion.DEWPOINT),
+}
+_LEAST: Final = {"q": -1e-3, "r": -0.05}
+"""Humidity down to this [kg kg-1, 1] is zero with the ripples of a spectral model or of an interpolation around it."""
+_NAMED: Final = 8
+_MODEL_TOP: Final = 100.0
+"""Above this pressure [Pa] the table's bounds, made for the troposphere and stratosphere, are not checked."""
+
+
+def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[str, ...]) -> Background:
+    """Turn what a reader found into a Background. Raises BadDataError for missing or incredible values."""
+    valid = contents.time if contents.time is not None else time
+    if valid is None:
+        raise BadDataError(f"{contents.source}: tells no valid time; give it with --time")
+    orientation = global_orientation(
+        np.asarray(contents.dataset[contents.latitude], np.float64),
+        np.asarray(contents.dataset[contents.longitude], np.float64),
+        contents.source,
+    )
+    planes = _Planes(contents, orientation)
+    # Humidity fields come last: their conversion needs the temperature of the same level.
+    for field in sorted(contents.fields, key=lambda f: f.variable in ("r", "td")):
+        planes.add(field)
+    if not planes.layout:
+        raise BadDataError(f"{contents.source}: holds no field that phyda knows; see docs/formats.md")
+    planes.counts[MISSING_BELOW_GROUND] = sum(int(np.isnan(plane).sum()) for plane in planes.values.values())
+    filled = extend_downwards(planes.values)
+    unread = _unread(contents, planes)
+    return Background(
+        State(
+            torch.from_numpy(np.stack(list(filled.values()), axis=-3)),
+            tuple(filled),
+            orientation.grid,
+            valid.astype("datetime64[ns]"),
+        ),
+        contents.dataset.drop_encoding(),
+        orientation,
+        planes.layout,
+        tuple(planes.companions),
+        contents.latitude,
+        contents.longitude,
+        contents.member,
+        sources,
+        (*contents.notes, *planes.notes, *planes.counted(), *unread),
+        {key: planes.counts[key] for key in (NEGATIVE_HUMIDITY, MISSING_BELOW_GROUND)},
+        contents.folding,
+    )
+
+
+def _unread(contents: Contents, planes: _Planes) -> tuple[str, ...]:
+    """A sentence that names the gridded fields that were not read, a few of them."""
+    read = {place.name for place in (*planes.layout.values(), *(place for _, place in planes.companions))}
+    horizontal = {contents.latitude, contents.longitude}
+    others = [str(n) for n, v in contents.dataset.data_vars.items() if n not in read and horizontal <= set(v.dims)]
+    if not others:
+        return ()
+    listed = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED} more" if len(others) > _NAMED else "")
+    return (f"{contents.source}: not read, only passed through: {listed}",)
+
+
+class _Planes:
+    """The planes of a state, gathered field by field; missing values below the ground are NaN in them."""
+
+    def __init__(self, contents: Contents, orientation: Orientation) -> None:
+        self.contents = contents
+        self.verdicts = check_labels(contents)
+        self.orientation = orientation
+        self.values: dict[Channel, Array] = {}
+        self.layout: dict[Channel, FieldLayout] = {}
+        self.companions: list[tuple[Channel, FieldLayout]] = []
+        self.notes: list[str] = []
+        self.counts: Counter[str] = Counter()
+
+    def add(self, field: FoundField) -> None:
+        """Take every level of a field. Raises BadDataError for values that are missing or incredible."""
+        source = self.contents.source
+        variable, conversion = _CONVERSIONS.get(field.variable, (field.variable, Conversion.IDENTITY))
+        values = _canonical(self.contents, field, self.orientation)
+        under = _under_ground(field, values)
+        verdict = self.verdicts.get(field.name)
+        credible = verdict is not None and verdict.credible is True
+        for index, level in enumerate(field.levels or (None,)):
+            plane, holes = values[..., index, :, :], under[index]
+            channel, own = Channel(variable, level), Channel(field.variable, level)
+            problem = _problem(own, plane, holes, field, credible=credible)
+            if problem and field.variable in PASSIVE:
+                self.notes.append(f"{own} is passed through unread: {problem}")
+                continue
+            if problem:
+                raise BadDataError(f"{source}: variable {field.name!r}: {problem}")
+            if conversion is Conversion.RELATIVE_HUMIDITY and Channel("t", level) not in self.values:
+                self.notes.append(f"{own} is passed through unread: no temperature at that level to convert it with")
+                continue
+            place = FieldLayout(
+                field.name,
+                field.level_dim,
+                index if field.level_dim else None,
+                conversion,
+                1.0 / field.unit.scale,
+                -field.unit.offset / field.unit.scale,
+            )
+            if channel in self.layout:
+                if conversion is self.layout[channel].conversion:
+                    raise BadDataError(
+                        f"{source}: both {self.layout[channel].name!r} and {field.name!r} are {channel}; remove one"
+                    )
+                self.companions.append((channel, place))
+                continue
+            self.values[channel] = self._to_channel(variable, conversion, plane, level)
+            self.layout[channel] = place
+
+    def _to_channel(self, variable: str, conversion: Conversion, plane: Array, level: float | None) -> Array:
+        if conversion is Conversion.HEIGHT:
+            return plane * GRAVITY
+        if conversion is Conversion.RELATIVE_HUMIDITY:
+            temperature = self._temperatures()[Channel("t", level)]
+            return np.asarray(specific_humidity_from_relative_humidity(self._not_negative(plane), temperature, level))
+        if conversion is Conversion.DEWPOINT:
+            return np.asarray(specific_humidity_from_dewpoint(plane, level))
+        return self._not_negative(plane) if variable == "q" else plane
+
+    def _temperatures(self) -> dict[Channel, Array]:
+        return extend_downwards({channel: plane for channel, plane in self.values.items() if channel.variable == "t"})
+
+    def _not_negative(self, plane: Array) -> Array:
+        negative = plane < 0.0
+        self.counts[NEGATIVE_HUMIDITY] += int(negative.sum())
+        return np.where(negative, 0.0, plane)
+
+    def counted(self) -> tuple[str, ...]:
+        """A sentence for everything that was changed on the way in."""
+        said = {
+            NEGATIVE_HUMIDITY: "slightly negative values of humidity count as 0",
+            MISSING_BELOW_GROUND: "values missing below the ground are extended from above, and missing in the outputs",
+        }
+        return tuple(
+            f"{self.contents.source}: {self.counts[key]} {text}" for key, text in said.items() if self.counts[key]
+        )
+
+
+def _canonical(contents: Contents, field: FoundField, orientation: Orientation) -> Array:
+    """(…, level, lat, lon) SI values of a field on the canonical grid; the leading axis is the member."""
+    variable = contents.dataset[field.name]
+    order = [contents.member, field.level_dim, contents.latitude, contents.longitude]
+    values = variable.transpose(*(name for name in order if name is not None)).values
+    if field.level_dim is None:
+        values = np.expand_dims(values, -3)
+    values = values[..., orientation.rows[:, None], orientation.columns].astype(np.float64)
+    if field.unit.scale != 1.0:
+        values *= field.unit.scale
+    if field.unit.offset != 0.0:
+        values += field.unit.offset
+    return np.asarray(values)
+
+
+def _under_ground(field: FoundField, values: Array) -> list[Mask]:
+    """For each level of a field (…, level, lat, lon), which values are missing because they are below the ground."""
+    missing = [np.isnan(values[..., index, :, :]) for index in range(values.shape[-3])]
+    if not field.levels or field.variable in PASSIVE:
+        return [np.zeros_like(mask) for mask in missing]
+    return below_ground(missing, field.levels)
+
+
+def _problem(channel: Channel, plane: Array, holes: Mask, field: FoundField, *, credible: bool) -> str | None:
+    """What is wrong with a field (SI), or None.
+
+    holes: where it is missing for being below the ground. credible: whether the whole field fits its unit.
+    """
+    missing = int(np.count_nonzero(~np.isfinite(plane) & ~holes))
+    if missing:
+        return f"{channel} has {missing} missing or infinite values of {plane.size}; fill them first"
+    if holes.all():
+        return f"{channel} is missing everywhere; leave that level out"
+    variable = VARIABLES[channel.variable]
+    low, high = variable.bounds
+    low = _LEAST.get(channel.variable, low)
+    least, most = float(np.nanmin(plane)), float(np.nanmax(plane))
+    if (low <= least and most <= high) or (channel.level is not None and channel.level < _MODEL_TOP):
+        return None
+    says = f"{channel} lies between {least:g} and {most:g} {variable.units}, outside the credible {low:g} to {high:g}"
+    if not field.correctable:
+        return f"{says}: the field is damaged or no {variable.long_name.lower()}"
+    if credible:
+        return f"{says}, while the field as a whole fits {field.unit.label}: mend these values"
+    return f"{says}; if its unit is not {field.unit.label}, correct it with ncatted -a units,{field.name},o,c,UNIT"

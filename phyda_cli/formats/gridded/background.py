@@ -1,0 +1,98 @@
+"""Backgrounds of files: GRIB, NetCDF or Zarr, one or several that are parts of one, or its members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from phyda_cli.errors import UsageError
+from phyda_cli.formats.gridded.assemble import assemble
+from phyda_cli.formats.gridded.contents import Contents
+from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.formats.gridded.members import MemberChoice, choose_members, stack_members
+from phyda_cli.formats.gridded.merge import merge_contents
+from phyda_cli.formats.sniff import FileFormat, sniff
+
+
+def read_background(
+    paths: Sequence[Path],
+    *,
+    time: np.datetime64 | None = None,
+    member: MemberChoice = None,
+    select: Mapping[str, str] | None = None,
+    as_members: bool = False,
+) -> Background:
+    """Read a background from GRIB, NetCDF or Zarr files.
+
+    Several files are merged (one per variable, say), or with as_members, when all of them hold the same fields, are
+    the members of an ensemble (`members`).
+
+    time: valid time (UTC) to read; sets the valid time of files that tell none, and of NetCDF files whose time axis
+    `select` indexes. member: one ensemble member, or several; None keeps them all. select: further choices, NetCDF
+    dimension or GRIB key → value. Raises InputMissingError, BadDataError or UsageError with one line.
+    """
+    if not paths:
+        raise UsageError("no background file was given; name one with --background")
+    choice = dict(select or {})
+    formats = [(path, sniff(path)) for path in paths]
+    if as_members and len(paths) > 1 and _are_members(formats, time, choice):
+        each = [_read([path], kind, time=time, member=None, select=choice) for path, kind in formats]
+        contents = [choose_members(stack_members(each), member)]
+    else:
+        contents = _parts(formats, time=time, member=member, select=choice)
+    unknown = sorted(set(choice) - frozenset().union(*(item.selected for item in contents)))
+    if unknown:
+        raise UsageError(f"--select {unknown[0]}={choice[unknown[0]]}: no background file has a {unknown[0]!r}")
+    return assemble(merge_contents(contents), time=time, sources=tuple(str(path) for path in paths))
+
+
+def _are_members(
+    formats: Sequence[tuple[Path, FileFormat]], time: np.datetime64 | None, select: Mapping[str, str]
+) -> bool:
+    """Whether all files hold the same fields, GRIB files also of the same member numbers."""
+    held: list[frozenset[object]] = []
+    for path, kind in formats:
+        if kind is FileFormat.GRIB:
+            from phyda_cli.formats.gridded.grib import grib_fields
+
+            held.append(grib_fields(path, time=time, select=select))
+        else:
+            from phyda_cli.formats.gridded.netcdf import netcdf_fields
+
+            held.append(netcdf_fields(path, kind))
+        if held[-1] != held[0]:
+            return False
+    return bool(held[0])
+
+
+def _read(
+    paths: Sequence[Path],
+    kind: FileFormat,
+    *,
+    time: np.datetime64 | None,
+    member: MemberChoice,
+    select: Mapping[str, str],
+) -> Contents:
+    """GRIB files taken together, or one file of another kind."""
+    if kind is FileFormat.GRIB:
+        from phyda_cli.formats.gridded.grib import read_grib  # loads the GRIB library only where there is GRIB
+
+        return read_grib(paths, time=time, member=member, select=select)
+    from phyda_cli.formats.gridded.netcdf import read_netcdf
+
+    return read_netcdf(paths[0], kind, time=time, member=member, select=select)
+
+
+def _parts(
+    formats: Sequence[tuple[Path, FileFormat]],
+    *,
+    time: np.datetime64 | None,
+    member: MemberChoice,
+    select: Mapping[str, str],
+) -> list[Contents]:
+    grib = [path for path, kind in formats if kind is FileFormat.GRIB]
+    files = [([path], kind) for path, kind in formats if kind is not FileFormat.GRIB]
+    groups = [(grib, FileFormat.GRIB)] * bool(grib) + files
+    return [_read(paths, kind, time=time, member=member, select=select) for paths, kind in groups]

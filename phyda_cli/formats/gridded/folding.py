@@ -1,0 +1,139 @@
+"""Layouts of machine-learning models as plain fields, and back: points along one axis, names along another.
+
+    t_500(time, values), latitudes(values), longitudes(values)     anemoi: the points of a regular grid, in any order
+    fields(time, variable, lat, lon), variable = t500, u850, …     Earth2Studio: names along an axis
+
+Reading unfolds both: every name becomes a variable, and the points a grid. Writing folds them again, so that an output
+has the layout of its background. Points that make no regular grid are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.gridded.field_names import levels_in_names
+
+_NAME_AXES: Final = ("variable", "channel", "variables", "channels")
+_LATITUDES: Final = ("latitude", "latitudes", "lat")
+_LONGITUDES: Final = ("longitude", "longitudes", "lon")
+_DIGITS: Final = 3
+_SPREAD: Final = "_spread"
+
+
+@dataclass(frozen=True)
+class Points:
+    """A grid whose points lie along one axis.
+
+    dim: the axis. rows, columns: (point,) index of each point on the grid. coordinates: as they are in the file.
+    """
+
+    dim: str
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    coordinates: Mapping[str, xr.Variable]
+
+    def fold(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Fields on the grid as fields along the axis."""
+        index = {
+            "latitude": xr.DataArray(self.rows, dims=self.dim),
+            "longitude": xr.DataArray(self.columns, dims=self.dim),
+        }
+        return dataset.isel(index).drop_vars(["latitude", "longitude"]).assign_coords(self.coordinates)
+
+
+@dataclass(frozen=True)
+class Names:
+    """An array with one field for each name. dim: the axis of names, with its attributes; about: those of the array."""
+
+    array: str
+    dim: str
+    names: tuple[str, ...]
+    about: Mapping[str, Any]
+
+    def fold(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Fields by name as one array, their spreads as another, NaN where a name has none."""
+        folded = {}
+        for ending in ("", _SPREAD):
+            held = [name for name in self.names if f"{name}{ending}" in dataset]
+            if held:
+                first = dataset[f"{held[0]}{ending}"]
+                planes = [dataset.get(f"{name}{ending}", xr.full_like(first, np.nan)) for name in self.names]
+                axis = first.ndim - (1 if "latitude" not in first.dims and "lat" not in first.dims else 2)
+                values = np.stack([plane.transpose(*first.dims).values for plane in planes], axis=axis)
+                dims = (*first.dims[:axis], self.dim, *first.dims[axis:])
+                says = {"long_name": "analysis standard deviation"} if ending else dict(self.about)
+                folded[f"{self.array}{ending}"] = xr.Variable(dims, values.astype(first.dtype), says)
+        names = [f"{name}{ending}" for name in self.names for ending in ("", _SPREAD)]
+        return dataset.drop_vars(names, errors="ignore").assign(folded).assign_coords({self.dim: list(self.names)})
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How a file folds plain fields."""
+
+    points: Points | None
+    names: Names | None
+
+    def fold(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Plain fields in the layout of the file."""
+        dataset = dataset if self.points is None else self.points.fold(dataset)
+        return dataset if self.names is None else self.names.fold(dataset)
+
+
+def unfold(dataset: xr.Dataset, source: str) -> tuple[xr.Dataset, Folding | None]:
+    """The dataset as plain fields on a grid, and how to fold them; None when they are. Raises BadDataError."""
+    dataset, points = _gridded(dataset, source)
+    dataset, names = _named(dataset)
+    return dataset, None if points is None and names is None else Folding(points, names)
+
+
+def _gridded(dataset: xr.Dataset, source: str) -> tuple[xr.Dataset, Points | None]:
+    latitude = next((name for name in _LATITUDES if name in dataset.variables), None)
+    longitude = next((name for name in _LONGITUDES if name in dataset.variables), None)
+    if latitude is None or longitude is None:
+        return dataset, None
+    dims = dataset[latitude].dims
+    if len(dims) != 1 or dims != dataset[longitude].dims:
+        return dataset, None
+    dim, size = str(dims[0]), dataset[latitude].size
+    lat, lon = (np.asarray(dataset[name].values, np.float64) for name in (latitude, longitude))
+    _, firsts, rows = np.unique(np.round(lat, _DIGITS), return_index=True, return_inverse=True)
+    _, starts, columns = np.unique(
+        np.round(np.mod(lon, 360.0), _DIGITS) % 360.0, return_index=True, return_inverse=True
+    )
+    if firsts.size * starts.size != size or np.unique(rows * starts.size + columns).size != size:
+        raise BadDataError(
+            f"{source}: its {size} points along {dim!r} make no regular latitude-longitude grid ({firsts.size} "
+            f"latitudes by {starts.size} longitudes); interpolate them to one first, for example with cdo remapbil"
+        )
+    index = np.empty((firsts.size, starts.size), np.int64)
+    index[rows, columns] = np.arange(size)
+    coordinates = {name: dataset[name].variable for name in (latitude, longitude)}
+    dataset = dataset.isel({dim: xr.DataArray(index, dims=("latitude", "longitude"))}).drop_vars([latitude, longitude])
+    axes = {
+        "latitude": ("latitude", lat[firsts], {"units": "degrees_north"}),
+        "longitude": ("longitude", np.mod(lon[starts], 360.0), {"units": "degrees_east"}),
+    }
+    dataset = dataset.drop_vars(dim, errors="ignore").assign_coords(axes)
+    return dataset, Points(dim, rows.astype(np.int64), columns.astype(np.int64), coordinates)
+
+
+def _named(dataset: xr.Dataset) -> tuple[xr.Dataset, Names | None]:
+    dim = next((name for name in _NAME_AXES if name in dataset.dims and name in dataset.variables), None)
+    if dim is None or dataset[dim].dtype.kind not in "USOT":
+        return dataset, None
+    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in dataset[dim].values.tolist())
+    arrays = [str(name) for name, variable in dataset.data_vars.items() if dim in variable.dims and variable.ndim > 2]
+    if len(arrays) != 1 or not levels_in_names(names) or len(set(names)) != len(names):
+        return dataset, None
+    array = dataset[arrays[0]]
+    fields = {name: array.isel({dim: i}, drop=True).drop_attrs(deep=False) for i, name in enumerate(names)}
+    about = Names(arrays[0], dim, names, dict(array.attrs))
+    return dataset.drop_vars([arrays[0], dim]).assign(fields), about

@@ -1,0 +1,120 @@
+"""Reader of GRIB 1 and 2: messages in, one dataset at one valid time out.
+
+The messages come from cfgrib's stream with multi-field support and errors raised (NCEP packs u and v into one message);
+the cube is assembled here, since cfgrib's own dataset drops fields whose levels or times conflict. A first pass reads
+the headers and chooses; a second decodes only what was chosen. Nothing is written beside the input.
+
+Names and attributes are cfgrib's (`t2m`, `isobaricInhPa`, `GRIB_shortName`), except that `time` is the valid time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.gridded.contents import Contents, choose_time, global_orientation
+from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
+from phyda_cli.formats.gridded.grib_grid import axes, refuse_grid
+from phyda_cli.formats.gridded.grib_header import KEYS, Header, grib_headers
+from phyda_cli.formats.gridded.members import MemberChoice, member_index
+
+
+def read_grib(
+    paths: Sequence[Path], *, time: np.datetime64 | None, member: MemberChoice, select: Mapping[str, str]
+) -> Contents:
+    """Read one valid time of one or several GRIB files taken together.
+
+    select: eccodes key → value that every message read must have. Raises BadDataError for damaged files, for grids and
+    levels that phyda does not read, and, listing the choices, when times or fields are ambiguous.
+    """
+    source = " + ".join(str(path) for path in paths)
+    headers = [header for path in paths for header in grib_headers(path, select)]
+    if not headers:
+        wanted = ", ".join(f"{key}={value}" for key, value in select.items())
+        raise BadDataError(f"{source}: no message has {wanted}; see the file's keys with grib_ls")
+    for header in headers:
+        refuse_grid(f"{header.path}: message {header.index + 1} ({header.keys['shortName']})", header.keys)
+    known = [header for header in headers if header.variable is not None]
+    if not known:
+        raise BadDataError(f"{source}: {_nothing_known(headers)}")
+    global_orientation(*axes(known[0].keys), source)
+    valid = choose_time([header.valid for header in known], time, source)
+    chosen = _choose_member([header for header in headers if header.valid == valid], member, source)
+    grid = _one_grid(chosen, source)
+    dataset, fields = Cube(chosen, source).build(*axes(grid))
+    dataset = dataset.assign_coords(_time_coordinates(chosen, valid))
+    return Contents(
+        dataset,
+        "latitude",
+        "longitude",
+        MEMBER if MEMBER in dataset.dims else None,
+        valid,
+        fields,
+        source,
+        frozenset(select),
+    )
+
+
+def _nothing_known(headers: Sequence[Header]) -> str:
+    held = sorted({f"{header.keys['shortName']} ({header.keys['typeOfLevel']})" for header in headers})
+    listed = ", ".join(held[:6]) + (" …" if len(held) > 6 else "")
+    if any(header.keys["typeOfLevel"] in ("hybrid", "hybridLayer", "sigma", "eta") for header in headers):
+        return (
+            f"holds model levels only: {listed}; interpolate them to pressure levels first, for example with cdo ml2pl"
+        )
+    return f"holds no analysed variable on pressure levels or at the surface: {listed}"
+
+
+def grib_fields(path: Path, *, time: np.datetime64 | None, select: Mapping[str, str]) -> frozenset[object]:
+    """What tells the known fields of a file apart: quantity, level, member and valid time; only those at `time`."""
+    return frozenset(
+        (header.variable.name, header.pressure, header.member, header.valid)
+        for header in grib_headers(path, select)
+        if header.variable is not None and (time is None or header.valid == time)
+    )
+
+
+def grib_times(path: Path, select: Mapping[str, str]) -> list[np.datetime64]:
+    """The valid times of the known fields of a file, in order."""
+    headers = grib_headers(path, select)
+    return sorted({header.valid.astype("datetime64[ns]") for header in headers if header.variable is not None})
+
+
+def _choose_member(headers: Sequence[Header], member: MemberChoice, source: str) -> list[Header]:
+    if member is None:
+        return list(headers)
+    member_index(sorted({header.member for header in headers}), member, source)
+    chosen = (member,) if isinstance(member, int) else member
+    return [header for header in headers if header.member in chosen]
+
+
+def _one_grid(headers: Sequence[Header], source: str) -> Mapping[str, Any]:
+    corner = (*(key for key in KEYS if key.endswith("InDegrees")), "gridType", "Ni", "Nj", "jScansPositively")
+    grids: dict[tuple[Any, ...], Header] = {}
+    for header in headers:
+        grids.setdefault(tuple(header.keys[key] for key in corner), header)
+    if len(grids) > 1:
+        several = [f"{h.keys['Nj']}×{h.keys['Ni']} ({h.keys['shortName']})" for h in grids.values()]
+        listed = ", ".join(several[:4]) + (" …" if len(several) > 4 else "")
+        choice = next(iter(grids.values())).keys["Ni"]
+        raise BadDataError(
+            f"{source}: holds {len(grids)} grids: {listed}; choose one, for example --select Ni={choice}"
+        )
+    return next(iter(grids.values())).keys
+
+
+def _time_coordinates(headers: Sequence[Header], valid: np.datetime64) -> dict[str, xr.Variable]:
+    coordinates = {"time": xr.Variable((), valid, {"standard_name": "time", "long_name": "valid time"})}
+    bases = {(int(header.keys["dataDate"]), int(header.keys["dataTime"])) for header in headers}
+    if len(bases) == 1:
+        (day, clock), text = bases.pop(), ""
+        text = f"{day:08d}{clock:04d}"
+        base = np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[8:10]}:{text[10:]}", "ns")
+        attributes = {"standard_name": "forecast_reference_time", "long_name": "initial time of forecast"}
+        coordinates["forecast_reference_time"] = xr.Variable((), base, attributes)
+    return coordinates

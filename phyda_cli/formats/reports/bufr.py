@@ -1,0 +1,68 @@
+"""BUFR files of observations: WMO's, by the tables of ecCodes, and NCEP's PREPBUFR, by those in the file itself.
+
+A message that is damaged inside the file, or of a template that is not read, is one row with its reason, and a warning
+counts them all: one bad bulletin among thousands does not cost an analysis its observations. A file that is cut off, or
+of which no message can be read, is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.formats.reports.bufr_messages import Damage, Message, scan_messages
+from phyda_cli.formats.reports.bufr_reports import read_reports
+from phyda_cli.formats.reports.dx_tables import DX_CATEGORY, DxTables
+from phyda_cli.formats.reports.prepbufr import is_prepbufr, read_prepbufr
+from phyda_cli.observations.table import Flag, Observations
+
+_logger = logging.getLogger(__name__)
+
+_REASONS: Final = 3
+"""How many reasons the warning names."""
+
+
+def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
+    """The observations of a BUFR or PREPBUFR file; `row` is the number of the level in the file, from 1.
+
+    reference_time: (UTC) for PREPBUFR messages that do not tell their time.
+    Raises InputMissingError when the file cannot be read; BadDataError when it is empty, cut off, or nothing in it can
+    be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputMissingError(f"{path}: cannot be read: {error.strerror}") from None
+    tables = DxTables()
+    messages: list[Message | str] = []
+    for item in scan_messages(content, str(path)):
+        if isinstance(item, Message) and item.category == DX_CATEGORY:
+            try:
+                tables.add(item.data)
+            except BadDataError as error:
+                messages.append(f"message {item.number} at byte {item.offset} is damaged: {error}")
+        elif isinstance(item, Damage):
+            messages.append(f"message {item.number} at byte {item.offset} is damaged: {item.reason}")
+        else:
+            messages.append(item)
+    if is_prepbufr(tables):
+        observations, unread = read_prepbufr(messages, tables, str(path), reference_time)
+    else:
+        observations, unread = read_reports(messages, str(path))
+    if unread and not np.any(observations.variable != ""):
+        raise BadDataError(f"{path}: none of its {len(messages)} messages can be read: {unread.most_common(1)[0][0]}")
+    bare = int(np.sum((observations.variable == "") & (observations.flag == Flag.MISSING)))
+    parts = [f"{count} times: {reason}" for reason, count in unread.most_common(_REASONS)]
+    if len(unread) > _REASONS:
+        parts.append(
+            f"{sum(unread.values()) - sum(n for _, n in unread.most_common(_REASONS))} times for other reasons"
+        )
+    if bare:
+        parts.append(f"{bare} levels hold no quantity that is read")
+    if parts:
+        _logger.warning("%s: of %d messages some are not read: %s", path, len(messages), "; ".join(parts))
+    return observations

@@ -1,0 +1,270 @@
+"""WMO BUFR reports as observations: what each data category holds, by element descriptors.
+
+    0, 1  surface    t2m, d2m, msl, sp, u10, v10
+    2     sounding   gh or z, t, td, wind at each level; place and time of the level where it drifts
+    4     aircraft   t, td or r or q, wind; a flight level or height is a pressure by the standard atmosphere
+    5     satellite  wind at its pressure (the first of each: alternatives and components follow)
+
+Td becomes q, speed and direction become u and v as in every format. Quality values and substituted values that a report
+carries about itself (operators 222000 to 232000) are not used.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.constants import GRAVITY
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.standard_atmosphere import standard_pressure
+from phyda_cli.formats.reports.bufr_decode import ASIDE, Elements, decode, quiet
+from phyda_cli.formats.reports.bufr_messages import Message
+from phyda_cli.formats.reports.level_rows import (
+    Floats,
+    Levels,
+    Quantity,
+    Texts,
+    first_values,
+    observations_from_levels,
+    quantity,
+)
+from phyda_cli.observations.table import Flag, Observations
+
+_SURFACE: Final = (0, 1)
+_SOUNDING: Final = 2
+_AIRCRAFT: Final = 4
+_SATELLITE: Final = 5
+_READ: Final = (*_SURFACE, _SOUNDING, _AIRCRAFT, _SATELLITE)
+_NAMES: Final = {0: "synop", 1: "ship", 2: "sonde", 4: "aircraft", 5: "satwind"}
+
+_TIME: Final = (4001, 4002, 4003, 4004, 4005, 4006)
+_LATITUDE: Final = (5001, 5002)
+_LONGITUDE: Final = (6001, 6002)
+_SHIFTS: Final = (4086, 5015, 6015)
+"""Time [s], latitude and longitude of a level, from the launch."""
+_ELEVATION: Final = (7030, 7001)
+_BAROMETER: Final = (7031,)
+_PRESSURE: Final = (7004,)
+_FLIGHT_LEVEL: Final = (7010, 10070, 7002, 7007)
+_DECIMALS: Final = 6
+"""Of a place [degree]: one more than BUFR holds, so that the South Pole is not beyond −90 by rounding."""
+_STATION: Final = tuple(1000 + entry for entry in (1, 2, 5, 7, 87, 125, 126, 127))
+"""Class 1: the numbers by which a report names its station."""
+_BLOCK, _NUMBER, _BUOY, _SATELLITE_ID, _BUOY_7, _SERIES, _ISSUER, _ISSUE = _STATION
+_AERODROME: Final = 1063
+_STATION_TEXT: Final = (1011, _AERODROME, 1008, 1006, 1128, 1015, 1110, 1019)
+"""In the order in which they name a station that has no number."""
+_T: Final = (12101, 12001)
+_TD: Final = (12103, 12003)
+_WIND: Final = (11001, 11002)
+_T2M: Final = (12104, 12004)
+_D2M: Final = (12106, 12006)
+_WIND_10M: Final = (11011, 11012)
+_MEASURED: Final = (
+    10003, 10004, 10008, 10009, 10051, *_T, *_TD, *_WIND, 11003, 11004, *_T2M, *_D2M, *_WIND_10M, 13001, 13002, 13003,
+)  # fmt: skip
+_PLACE: Final = (
+    *_TIME, *_LATITUDE, *_LONGITUDE, *_SHIFTS, *_ELEVATION, *_BAROMETER, *_PRESSURE, *_FLIGHT_LEVEL, *_STATION,
+    _AERODROME,
+)  # fmt: skip
+_WANTED: Final = np.array(sorted({*_MEASURED, *_PLACE}), np.int64)
+
+
+class _Table:
+    """Levels with the first value of each element: of the level itself, or for place and time of its report's head."""
+
+    def __init__(self, values: Floats, head: Floats) -> None:
+        self._values, self._head = values, head
+
+    def own(self, *descriptors: int) -> Floats:
+        """(n,) the first of these elements that the level itself has."""
+        return self._first(self._values, descriptors)
+
+    def near(self, *descriptors: int) -> Floats:
+        """(n,) the same, or else of the head of its report."""
+        own = self._first(self._values, descriptors)
+        return np.where(np.isfinite(own), own, self._first(self._head, descriptors))
+
+    @staticmethod
+    def _first(values: Floats, descriptors: tuple[int, ...]) -> Floats:
+        result = np.full(values.shape[0], np.nan)
+        for descriptor in descriptors:
+            column = values[:, np.searchsorted(_WANTED, descriptor)]
+            result = np.where(np.isfinite(result), result, column)
+        return result
+
+
+def read_reports(messages: list[Message | str], label: str) -> tuple[Observations, Counter[str]]:
+    """The observations of a file of WMO messages, and how often each reason made a message unreadable.
+
+    messages: in order; a text stands for a message that cannot be read and says why.
+    """
+    pieces: list[Elements] = []
+    first: list[int] = []
+    category: list[int] = []
+    lost: dict[int, str] = {}
+    why: Counter[str] = Counter()
+    with quiet():
+        for message in messages:
+            reason, where = (message, "") if isinstance(message, str) else ("", _where(message))
+            if isinstance(message, Message):
+                try:
+                    pieces.append(_decode(message))
+                except BadDataError as error:
+                    reason = str(error)
+                else:
+                    first.append(len(category))
+                    category += [message.category] * message.subsets
+                    continue
+            why[reason] += 1
+            lost[len(category)] = where + reason
+            category.append(-1)
+    levels, quantities = _observed(*_levels(pieces, first, np.array(category, np.int64)), lost)
+    return observations_from_levels(levels, quantities, label), why
+
+
+def _where(message: Message) -> str:
+    return f"message {message.number} at byte {message.offset}: "
+
+
+def _decode(message: Message) -> Elements:
+    if message.category not in _READ:
+        raise BadDataError(f"data category {message.category} is not read")
+    return decode(message)
+
+
+def _levels(
+    pieces: list[Elements], first: list[int], category: NDArray[np.int64]
+) -> tuple[_Table, NDArray[np.int64], NDArray[np.int64], Texts]:
+    """The table of all levels, the report and category of each, and the stations of the reports."""
+    stations = np.full(category.size, "", object)
+    columns: list[list[NDArray[Any]]] = [[], [], [], []]
+    for piece, start in zip(pieces, first, strict=True):
+        _name(stations, piece, start)
+        place = np.minimum(np.searchsorted(_WANTED, piece.descriptor), _WANTED.size - 1)
+        kept = np.flatnonzero((_WANTED[place] == piece.descriptor) & (piece.level != ASIDE))
+        for column, part in zip(
+            columns, (place[kept], piece.value[kept], piece.report[kept] + start, piece.level[kept]), strict=True
+        ):
+            column.append(part)
+    element, value, report, level = (np.concatenate(c) if c else np.empty(0, np.int64) for c in columns)
+    size = int(level.max(initial=0)) + 1
+    key = report * size + level
+    measured = np.isin(_WANTED[element], _MEASURED)
+    # A level is one that measures something; a report without any keeps its head as its only row.
+    with_levels = np.unique(key[measured])
+    without = np.setdiff1d(np.arange(category.size), with_levels // size) * size
+    rows = np.sort(np.concatenate([with_levels, without]))
+    at = np.minimum(np.searchsorted(rows, key), rows.size - 1)
+    inside = rows[at] == key if rows.size else np.zeros(0, bool)
+    values = first_values(at[inside], element[inside], value[inside], (rows.size, _WANTED.size))
+    on_head = level == 0
+    head = first_values(report[on_head], element[on_head], value[on_head], (category.size, _WANTED.size))
+    of_row = rows // size
+    return _Table(values, head[of_row]), of_row, category[of_row], _with_numbers(stations, _Table(head, head))[of_row]
+
+
+def _name(stations: Texts, piece: Elements, start: int) -> None:
+    """Put the texts that name the stations of a message to its reports."""
+    if not piece.texts:
+        return
+    for descriptor in reversed(_STATION_TEXT):
+        for at in np.flatnonzero((piece.descriptor == descriptor) & np.isfinite(piece.value))[::-1]:
+            # ecCodes gives a text as 1000 times its number from 1 plus its length.
+            index = int(piece.value[at]) // 1000 - 1
+            text = piece.texts[index].strip() if 0 <= index < len(piece.texts) else ""
+            if text.isprintable() and text:
+                stations[start + piece.report[at]] = text
+
+
+def _with_numbers(stations: Texts, head: _Table) -> Texts:
+    """WMO, buoy and satellite numbers in the place of texts where a report has one."""
+    result = stations.copy()
+    block, number = head.own(_BLOCK), head.own(_NUMBER)
+    wmo = np.isfinite(block) & np.isfinite(number)
+    for kind in (_SATELLITE_ID, _BUOY, _BUOY_7):
+        given = head.own(kind)
+        for at in np.flatnonzero(np.isfinite(given) & (result == "")):
+            result[at] = str(int(given[at]))
+    for at in np.flatnonzero(wmo):
+        result[at] = f"{int(block[at]):02d}{int(number[at]):03d}"
+    series, issuer, issue = (head.own(entry) for entry in (_SERIES, _ISSUER, _ISSUE))
+    for at in np.flatnonzero(np.isfinite(series + issuer + issue) & ~wmo & (stations != "")):
+        result[at] = f"{int(series[at])}-{int(issuer[at])}-{int(issue[at])}-{stations[at]}"
+    return result
+
+
+def _observed(
+    t: _Table, report: NDArray[np.int64], category: NDArray[np.int64], station: Texts, lost: dict[int, str]
+) -> tuple[Levels, list[Quantity]]:
+    """Place, time and quantities [SI] of the levels."""
+    surface, aircraft = np.isin(category, _SURFACE), category == _AIRCRAFT
+    upper = np.isin(category, (_SOUNDING, _AIRCRAFT, _SATELLITE))
+    sounding, satellite = category == _SOUNDING, category == _SATELLITE
+    pressure = np.where(sounding | aircraft | satellite, t.near(*_PRESSURE), np.nan)
+    pressure = np.where(sounding & np.isnan(pressure), t.own(10004), pressure)
+    pressure = np.where(aircraft & np.isnan(pressure), standard_pressure(t.near(*_FLIGHT_LEVEL)), pressure)
+    shift = {d: np.nan_to_num(t.own(d)) for d in _SHIFTS}
+    mass = upper & ~satellite
+
+    def part(name: str, where: NDArray[np.bool_], value: Floats) -> Quantity:
+        return quantity(name, np.where(where, value, np.nan))
+
+    mixing_ratio = t.own(13002)
+    humidity = np.where(np.isfinite(t.own(13001)), t.own(13001), mixing_ratio / (1.0 + mixing_ratio))
+    quantities = [
+        part("t", mass, t.own(*_T)),
+        part("td", mass, t.own(*_TD)),
+        part("q", mass, humidity),
+        part("r", mass & ~sounding, 0.01 * t.own(13003)),
+        part("z", sounding, np.where(np.isfinite(t.own(10009)), GRAVITY * t.own(10009), t.own(10003, 10008))),
+        part("wind_direction", upper, t.own(_WIND[0])),
+        part("wind_speed", upper, t.own(_WIND[1])),
+        part("u", upper, t.own(11003)),
+        part("v", upper, t.own(11004)),
+        part("t2m", surface, t.own(*_T2M, *_T)),
+        part("d2m", surface, t.own(*_D2M, *_TD)),
+        part("wind_direction", surface, t.own(_WIND_10M[0], _WIND[0])),
+        part("wind_speed", surface, t.own(_WIND_10M[1], _WIND[1])),
+        part("msl", surface, t.own(10051)),
+        part("sp", surface, t.own(10004)),
+    ]
+    names = np.full(category.size, "", object)
+    for kind, name in _NAMES.items():
+        names[category == kind] = name
+    names[(category == 0) & np.isfinite(t.near(_AERODROME)) & np.isnan(t.near(_BLOCK))] = "metar"
+    n = category.size
+    flag, reason = np.zeros(n, np.int16), np.full(n, "", object)
+    for index in np.flatnonzero(np.isin(report, list(lost))):
+        flag[index], reason[index] = Flag.PRE_QC, lost[int(report[index])]
+    levels = Levels(
+        latitude=np.round(t.near(*_LATITUDE) + shift[5015], _DECIMALS),
+        longitude=np.round(t.near(*_LONGITUDE) + shift[6015], _DECIMALS),
+        pressure=pressure,
+        elevation=np.where(surface, t.near(*_BAROMETER, *_ELEVATION), t.near(*_ELEVATION)),
+        time=_times(t) + np.round(shift[4086]).astype("timedelta64[s]"),
+        station=station,
+        report=names,
+        flag=flag,
+        reason=reason,
+    )
+    return levels, quantities
+
+
+def _times(t: _Table) -> NDArray[np.datetime64]:
+    """Times of the levels; NaT without a whole date and hour, or for no day of the calendar.
+
+    Minute and second count as 0 where they are missing.
+    """
+    year, month, day, hour, minute, second = (t.near(entry) for entry in _TIME)
+    whole = (year >= 1678) & (year < 2262) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (hour < 25)
+    filled = [np.where(whole, part, 1.0).astype(np.int64) for part in (year, month, day, hour)]
+    months = (12 * (filled[0] - 1970) + filled[1] - 1).astype("datetime64[M]")
+    date = months.astype("datetime64[D]") + (filled[2] - 1).astype("timedelta64[D]")
+    whole &= date.astype("datetime64[M]") == months  # 31 February is no day
+    seconds = 3600 * filled[3] + np.nan_to_num(60.0 * minute) + np.nan_to_num(second)
+    time = date.astype("datetime64[s]") + seconds.astype("timedelta64[s]")
+    return np.asarray(np.where(whole, time, np.datetime64("NaT", "s")))

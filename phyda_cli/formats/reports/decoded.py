@@ -1,0 +1,96 @@
+"""Columns that a format gives as numbers → observations: numbered, checked and converted as rows of a text table are.
+
+A reader makes the table with `numbered`, flags what its format says against rows (incoming marks, places that H cannot
+use), and gives it to `finished`. Every record of the file is one row, whatever became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.formats.reports.cells import is_fill
+from phyda_cli.formats.reports.entries import report_numbers
+from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
+from phyda_cli.observations.table import Flag, Observations, Use, turned
+from phyda_cli.quality.checks import QUANTITY_BOUNDS, check_bounds
+
+Floats = NDArray[np.float64]
+Texts = NDArray[np.object_]
+Mask = NDArray[np.bool_]
+_WIND: Final = ("wind_speed", "wind_direction")
+
+
+def numbered(
+    label: str,
+    *,
+    variable: Texts,
+    latitude: Floats,
+    longitude: Floats,
+    pressure: Floats,
+    value: Floats,
+    error: Floats,
+    time: NDArray[np.datetime64],
+    station: Texts | None = None,
+    report: Texts | None = None,
+    elevation: Floats | None = None,
+    monitored: Mask | None = None,
+) -> Observations:
+    """The records of one file, (n,) each, in the file's order.
+
+    label: the file's name for messages and `sources`. variable: short names, or what the file calls a variable that
+    phyda does not know. latitude, longitude: degrees. value, error: SI (wind direction in degrees), NaN where missing.
+    monitored: records that are only looked at. Values that are missing or fill values are flagged MISSING.
+    """
+    n = variable.size
+    uses = np.full(n, Use.ASSIMILATE.value, dtype=object)
+    if monitored is not None:
+        uses[monitored] = Use.MONITOR.value
+    result = Observations(
+        variable=variable,
+        latitude=latitude,
+        longitude=turned(longitude),
+        pressure=pressure,
+        value=value,
+        error=error,
+        time=time.astype("datetime64[ns]"),
+        station=np.full(n, "", dtype=object) if station is None else station,
+        report=np.full(n, "", dtype=object) if report is None else report,
+        elevation=np.full(n, np.nan) if elevation is None else elevation,
+        use=uses,
+        source=np.zeros(n, dtype=np.int64),
+        row=np.arange(1, n + 1, dtype=np.int64),
+        flag=np.full(n, Flag.PASS, dtype=np.int16),
+        reason=np.full(n, "", dtype=object),
+        sources=(label,),
+    )
+    result = result.reject(~np.isfinite(value), Flag.MISSING, "value is missing")
+    return result.reject(is_fill(value), Flag.MISSING, lambda i: f"value {value[i]:g} is a fill value")
+
+
+def reject_unplaced(observations: Observations, mask: Mask, describe: Callable[[int], str]) -> Observations:
+    """H_FAILED: rows of `mask` (no place in pressure) whose variable needs one; `describe` takes the row's index.
+
+    H interpolates in ln p and knows no heights. What a surface report measures at 2 and 10 metres needs no pressure.
+    """
+    codes, names = pd.factorize(observations.variable)
+    kinds, reports = pd.factorize(observations.report)
+    at_surface = np.array([str(report).casefold() in SURFACE_REPORTS for report in reports], dtype=bool)[kinds]
+    upper = np.array([n in _WIND or (n in VARIABLES and VARIABLES[n].pressure_level) for n in names], dtype=bool)[codes]
+    near_surface = np.isin(observations.variable, (*_WIND, "t", "td", "u", "v")) & at_surface
+    return observations.reject(mask & upper & ~near_surface, Flag.H_FAILED, describe)
+
+
+def finished(observations: Observations) -> Observations:
+    """Flag unknown variables and what is out of bounds, and convert wind, height and humidity within each report."""
+    codes, names = pd.factorize(observations.variable)
+    result = observations
+    for code, name in enumerate(names):
+        if name not in QUANTITY_BOUNDS:
+            result = result.reject(np.asarray(codes == code), Flag.H_FAILED, f"unknown variable {name}")
+    return convert(check_bounds(result), report_numbers(result))

@@ -1,0 +1,109 @@
+"""Levels of reports with numbers → observations: one entry for each quantity that a level holds, as in a wide table.
+
+The binary readers (BUFR, PREPBUFR) end here; bounds and the conversion to u, v, z and q are those of the text tables.
+A level without any quantity is one entry without a value, so that every level of the file is found again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.observations.conversion import convert
+from phyda_cli.observations.table import Flag, Observations, Use, turned
+from phyda_cli.quality.checks import check_bounds
+
+Floats = NDArray[np.float64]
+Texts = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What the levels hold of one quantity.
+
+    name: a short name, `wind_speed` or `wind_direction`. value, error (n,): SI, NaN where there is none.
+    flag, reason (n,): a verdict that came with the value.
+    """
+
+    name: str
+    value: Floats
+    error: Floats
+    flag: NDArray[np.int16]
+    reason: Texts
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels in the order of the file; every field (n,), units as in `Observations`.
+
+    flag, reason: for the entry of a level that holds no quantity.
+    """
+
+    latitude: Floats
+    longitude: Floats
+    pressure: Floats
+    elevation: Floats
+    time: NDArray[np.datetime64]
+    station: Texts
+    report: Texts
+    flag: NDArray[np.int16]
+    reason: Texts
+
+    def __len__(self) -> int:
+        return int(self.latitude.size)
+
+
+def quantity(name: str, value: Floats, error: Floats | None = None) -> Quantity:
+    """A quantity without verdicts."""
+    n = value.size
+    missing = np.full(n, np.nan)
+    return Quantity(name, value, missing if error is None else error, np.zeros(n, np.int16), np.full(n, "", object))
+
+
+def first_values(row: NDArray[np.int64], column: NDArray[np.int64], value: Floats, shape: tuple[int, int]) -> Floats:
+    """A table of `shape` with, at each row and column, the first of the values that are for it; NaN without one."""
+    table = np.full(shape, np.nan)
+    places, first = np.unique(row * shape[1] + column, return_index=True)
+    table.ravel()[places] = value[first]
+    return table
+
+
+def observations_from_levels(levels: Levels, quantities: list[Quantity], label: str) -> Observations:
+    """The observations of levels; `row` is the number of the level in the file, from 1."""
+    held = np.stack([np.isfinite(entry.value) for entry in quantities]) if quantities else np.zeros((0, len(levels)))
+    empty = np.flatnonzero(~held.any(axis=0))
+    rows = [np.flatnonzero(mask) for mask in held]
+    which = np.concatenate([*rows, empty]).astype(np.int64)
+    order = np.argsort(which, kind="stable")
+    at = which[order]
+
+    def joined(parts: list[NDArray[Any]], rest: NDArray[Any]) -> NDArray[Any]:
+        pieces = [part[index] for part, index in zip(parts, rows, strict=True)]
+        return np.concatenate([*pieces, rest])[order]
+
+    nothing = np.full(empty.size, np.nan)
+    observations = Observations(
+        variable=joined([np.full(len(levels), q.name, object) for q in quantities], np.full(empty.size, "", object)),
+        latitude=levels.latitude[at],
+        longitude=turned(levels.longitude[at]),
+        pressure=levels.pressure[at],
+        value=joined([q.value for q in quantities], nothing),
+        error=joined([q.error for q in quantities], nothing),
+        time=levels.time[at].astype("datetime64[ns]"),
+        station=levels.station[at],
+        report=levels.report[at],
+        elevation=levels.elevation[at],
+        use=np.full(at.size, Use.ASSIMILATE.value, dtype=object),
+        source=np.zeros(at.size, dtype=np.int64),
+        row=at + 1,
+        flag=joined([q.flag for q in quantities], levels.flag[empty]).astype(np.int16),
+        reason=joined([q.reason for q in quantities], levels.reason[empty]).astype(object),
+        sources=(label,),
+    )
+    observations = observations.reject(
+        observations.variable == "", Flag.MISSING, "the report holds no quantity that is read"
+    )
+    return convert(check_bounds(observations), at)

@@ -1,0 +1,133 @@
+"""A table as text → its cells: commas, semicolons, tabs or runs of blanks between them, decimal points or commas.
+
+Lines that begin with `#` before the header are passed over, unless the last of them is the header. A table that writes
+both decimal points and decimal commas is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from typing import Final
+
+import pandas as pd
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.columns import PRESSURES, ROLES, normalise, split_unit
+
+MOST_COLUMNS: Final = 2000
+_NAMES: Final = frozenset(name for names in ROLES.values() for name in names) | PRESSURES.keys()
+_COMMA: Final = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
+_POINT: Final = r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?"
+_THOUSANDS: Final = r"[+-]?\d{1,3}(?:\.\d{3})+,\d+|[+-]?\d{1,3}(?:,\d{3})+\.\d+"
+_WHOLE_THOUSANDS: Final = r"[+-]?\d{1,3}(?:,\d{3})+"
+
+
+def parse_table(text: str, label: str) -> pd.DataFrame:
+    """The table with every cell as text, its columns by their own names. Raises BadDataError for a bad shape."""
+    text = _without_comments(text)
+    header = text.lstrip().split("\n", 1)[0]
+    separator = max(",;\t", key=header.count)
+    if separator not in header:
+        if _known_names(header.split()) < 2:
+            raise BadDataError(f"{label}: the first line is not a header with columns: {header.strip()[:60]!r}")
+        text, separator = _from_blanks(text, label), "\t"
+    count = header.count(separator) + 1
+    if count > MOST_COLUMNS:
+        raise BadDataError(f"{label}: has {count} columns, more than {MOST_COLUMNS}; keep those of observations")
+    _check_shape(text, separator, label)
+    # The header is read as a row, so that pandas takes no column for an index.
+    try:
+        table = pd.read_csv(
+            io.StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False, na_values=[], engine="c"
+        )
+    except pd.errors.ParserError as error:  # stricter than `csv`, such as for a quotation mark that stays open
+        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise BadDataError(f"{label}: the table cannot be parsed ({reason}); is a quotation mark open?") from None
+    names = [str(name).strip() for name in table.iloc[0]]
+    table = table.iloc[1:].reset_index(drop=True)
+    table.columns = pd.Index(names)
+    return _with_points(table, separator, label)
+
+
+def _known_names(names: list[str]) -> int:
+    return sum(normalise(name) in _NAMES or bool(split_unit(name)[0]) for name in names)
+
+
+def _without_comments(text: str) -> str:
+    lines = text.lstrip().split("\n")
+    first = next((i for i, line in enumerate(lines) if not line.lstrip().startswith("#")), len(lines))
+    if first == 0:
+        return text
+    if first < len(lines) and _known_names(re.split(r"[,;\t]", lines[first]) or []) >= 2:
+        return "\n".join(lines[first:])
+    return "\n".join([lines[first - 1].lstrip().lstrip("#").strip(), *lines[first:]])
+
+
+def _from_blanks(text: str, label: str) -> str:
+    """The same table with tabs for runs of blanks."""
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    wrong = next((i for i, row in enumerate(rows) if len(row) != len(rows[0])), None)
+    if wrong is not None:
+        raise BadDataError(
+            f"{label}: row {wrong} has {len(rows[wrong])} fields between blanks, expected {len(rows[0])}; separate the "
+            "columns with commas"
+        )
+    return "\n".join("\t".join(row) for row in rows) + "\n"
+
+
+def _with_points(table: pd.DataFrame, separator: str, label: str) -> pd.DataFrame:
+    """The table with decimal points for decimal commas. Raises BadDataError where both are, or thousands may be."""
+    names = Counter(map(str, table.columns))
+    texts = {name: table[name].str.strip() for name, count in names.items() if count == 1}
+    commas: dict[str, pd.Series[bool]] = {}
+    for name, cells in texts.items():
+        if not cells.str.contains(",", regex=False).any():
+            continue
+        thousands = cells.str.fullmatch(_THOUSANDS)
+        if thousands.any():
+            raise BadDataError(
+                f"{label}: {name} holds {_first(cells, thousands)!r}; write numbers without thousands marks"
+            )
+        found = cells.str.fullmatch(_COMMA)
+        if found.any():
+            commas[name] = found
+    if not commas:
+        return table
+    name, found = next(iter(commas.items()))
+    message = f"{label}: {name} holds {_first(texts[name], found)!r}"
+    for cells in texts.values():
+        point = cells.str.fullmatch(_POINT)
+        if point.any():
+            raise BadDataError(
+                f"{message}, and elsewhere stands {_first(cells, point)!r}; write decimal points throughout"
+            )
+    if separator == "," and all(texts[c][rows].str.fullmatch(_WHOLE_THOUSANDS).all() for c, rows in commas.items()):
+        raise BadDataError(f"{message}, a decimal comma or thousands; write decimal points throughout")
+    result = table.copy()
+    for column, rows in commas.items():
+        result[column] = texts[column].str.replace(",", ".", regex=False).where(rows, texts[column])
+    return result
+
+
+def _first(cells: pd.Series[str], rows: pd.Series[bool]) -> str:
+    return str(cells[rows].iloc[0])[:40]
+
+
+def _check_shape(text: str, separator: str, label: str) -> None:
+    """Raise BadDataError for the first row whose number of fields is not the header's; pandas would fill it up."""
+    expected = row = 0
+    try:
+        for fields in csv.reader(io.StringIO(text), delimiter=separator):
+            if not fields or (len(fields) == 1 and not fields[0].strip()):
+                continue
+            expected = expected or len(fields)
+            if len(fields) != expected:
+                raise BadDataError(
+                    f"{label}: row {row} has {len(fields)} fields, expected {expected}; the table is ragged or cut off"
+                )
+            row += 1
+    except csv.Error as error:
+        raise BadDataError(f"{label}: row {row} cannot be parsed: {error}") from None

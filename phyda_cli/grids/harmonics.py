@@ -1,0 +1,254 @@
+"""Spherical-harmonic transforms of real fields on any canonical grid, batched in torch.
+
+A field of triangular truncation N is
+
+    f(λ, φ) = Σ_{n=0}^{N} [ c_n^0 P_n^0(φ) + 2 Re Σ_{m=1}^{n} c_n^m P_n^m(φ) e^{imλ} ]
+
+with P_m^m ≥ 0 (no Condon–Shortley sign) and ½ ∫ (P_n^m)² d(sin φ) = 1, so that
+
+    mean of f² over the sphere = Σ_n [ |c_n^0|² + 2 Σ_{m≥1} |c_n^m|² ]
+
+The derivatives use the ladder relations of the Legendre functions, which never divide by cos φ and hold at the poles:
+
+    ∂P_n^m/∂φ     = ½ [ √((n−m)(n+m+1)) P_n^{m+1} − √((n+m)(n−m+1)) P_n^{m−1} ]          (P_n^{−1} = −P_n^1)
+    m P_n^m/cos φ = ½ √((2n+1)/(2n−1)) [ √((n+m)(n+m−1)) P_{n−1}^{m−1} + √((n−m)(n−m−1)) P_{n−1}^{m+1} ]
+
+The analysis in latitude is, for each m, the least-squares fit of the harmonics to the rows of the grid, weighted with
+the grid's interpolatory quadrature: exact for every field within the truncation on every grid, and equal to
+Gauss–Legendre quadrature on the Gaussian grid. Winds are fitted with vector harmonics in the same way; the components
+themselves, which are not smooth at the poles, are never expanded.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.errors import BadDataError
+from phyda_cli.grids.grid import Grid
+
+Array = NDArray[np.float64]
+
+_POLE = 1e-6
+"""A row nearer to the pole than this [degree] lies on it."""
+
+
+def largest_truncation(grid: Grid) -> int:
+    """The largest N whose harmonics a grid tells apart: N ≤ n_lat − 1 − (1 with pole rows), N < n_lon / 2.
+
+    At a pole row every harmonic with m > 0 vanishes, so two pole rows carry one row of information for them.
+    """
+    rows, columns = grid.shape
+    on_pole = sum(90.0 - abs(latitude) < _POLE for latitude in (grid.latitudes[0], grid.latitudes[-1]))
+    return min(rows - max(on_pole, 1), (columns - 1) // 2)
+
+
+class SphericalHarmonics:
+    """Transforms between a grid and triangular truncation N.
+
+    Fields are (…, lat, lon) real tensors of `dtype` on `device`. Coefficients are (…, n, m) complex tensors with n and
+    m from 0 to N and zeros where m > n. Every transform is linear and differentiable.
+    Raises BadDataError when the truncation is larger than `largest_truncation(grid)`.
+    """
+
+    def __init__(
+        self, grid: Grid, truncation: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> None:
+        largest = largest_truncation(grid)
+        if not 0 <= truncation <= largest:
+            raise BadDataError(f"the grid {grid} carries truncations 0 to {largest}, not {truncation}")
+        self.grid = grid
+        self.truncation = truncation
+        self.dtype = dtype
+        self.device = torch.device(device)
+
+        order = np.arange(truncation + 1)
+        latitudes = np.asarray(grid.latitudes)
+        scalar, over_cos, slope = legendre(truncation, latitudes)
+        weights = _quadrature(latitudes, grid.area_weights)
+        norm = np.sqrt(np.maximum(order * (order + 1), 1))
+        plus, minus = (over_cos - slope) / norm, (over_cos + slope) / norm
+
+        self._scalar = self._table(scalar)
+        self._east = self._table(over_cos / EARTH_RADIUS)
+        self._north = self._table(slope / EARTH_RADIUS)
+        self._plus = self._table(plus * norm / EARTH_RADIUS)
+        self._minus = self._table(minus * norm / EARTH_RADIUS)
+        self._fit = self._table(_least_squares(scalar, weights, lowest=0))
+        radius_over_norm = (EARTH_RADIUS / norm)[:, None]
+        self._fit_plus = self._table(_least_squares(plus, weights, lowest=1) * radius_over_norm)
+        self._fit_minus = self._table(_least_squares(minus, weights, lowest=1) * radius_over_norm)
+
+        self.total_wavenumber = torch.arange(truncation + 1, device=self.device)
+        """(N+1,) n of each row of the coefficients."""
+        degree = torch.maximum(self.total_wavenumber[:, None], self.total_wavenumber[None, :])
+        self.degree_of_real = degree.reshape(-1)
+        """((N+1)²,) total wavenumber of each entry of the real packing."""
+        eigenvalue = -order * (order + 1) / EARTH_RADIUS**2
+        self._eigenvalue = self._table(eigenvalue[:, None])
+        inverse = np.divide(1.0, eigenvalue, where=order > 0, out=np.zeros(order.size))
+        self._inverse_eigenvalue = self._table(inverse[:, None])
+        self._multiplicity = self._table(np.where(order > 0, 2.0, 1.0))
+        self._real_scale = self._table(np.where(order > 0, np.sqrt(0.5), 1.0))
+        phase = np.exp(1j * order * np.radians(grid.longitudes[0]))
+        self._phase = torch.as_tensor(phase, device=self.device).to(dtype.to_complex())
+
+    def analysis(self, x: torch.Tensor) -> torch.Tensor:
+        """Coefficients (…, n, m) of a field (…, lat, lon): the least-squares fit in latitude for each m."""
+        return _per_order(self._fit, self._fourier(x))
+
+    def synthesis(self, c: torch.Tensor) -> torch.Tensor:
+        """The field (…, lat, lon) of coefficients (…, n, m)."""
+        return self._field(_per_order(self._scalar, c))
+
+    def gradient(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """East and north components [per m] of the gradient: (1/(a cos φ)) ∂f/∂λ and (1/a) ∂f/∂φ, each (…, lat, lon).
+
+        At a pole row they are the limits along each meridian.
+        """
+        return self._field(1j * _per_order(self._east, c)), self._field(_per_order(self._north, c))
+
+    def laplacian(self, c: torch.Tensor) -> torch.Tensor:
+        """Coefficients of ∇²f: −n(n+1)/a² c."""
+        return c * self._eigenvalue
+
+    def inverse_laplacian(self, c: torch.Tensor) -> torch.Tensor:
+        """Coefficients of the field of zero mean whose Laplacian is c; the mean of c (n = 0) is dropped."""
+        return c * self._inverse_eigenvalue
+
+    def winds(self, psi: torch.Tensor, chi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """u and v (…, lat, lon) [m s-1] of the streamfunction ψ and velocity potential χ (…, n, m) [m² s-1].
+
+        u = −(1/a) ∂ψ/∂φ + (1/(a cos φ)) ∂χ/∂λ,  v = (1/(a cos φ)) ∂ψ/∂λ + (1/a) ∂χ/∂φ. With E = m P/cos φ and
+        D = ∂P/∂φ the two decouple into a (u − iv) = (E − D)(ψ + iχ) and a (u + iv) = −(E + D)(ψ − iχ) for each m.
+        """
+        plus = _per_order(self._plus, psi + 1j * chi)
+        minus = -_per_order(self._minus, psi - 1j * chi)
+        return self._field(0.5 * (plus + minus)), self._field(0.5j * (plus - minus))
+
+    def streamfunction_potential(self, u: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Coefficients of ψ and χ (…, n, m) of winds (…, lat, lon): the least-squares fit of `winds` to u and v.
+
+        Exact for every flow within the truncation; n = 0, which moves no air, is zero.
+        """
+        u_m, v_m = self._fourier(u), self._fourier(v)
+        plus = _per_order(self._fit_plus, u_m - 1j * v_m)
+        minus = -_per_order(self._fit_minus, u_m + 1j * v_m)
+        return 0.5 * (plus + minus), -0.5j * (plus - minus)
+
+    def power(self, c: torch.Tensor) -> torch.Tensor:
+        """(…, N+1) the part of the mean square over the sphere that each total wavenumber holds."""
+        return (c.abs().square() * self._multiplicity).sum(-1)
+
+    def complex_from_real(self, v: torch.Tensor) -> torch.Tensor:
+        """Coefficients (…, n, m) of a real vector (…, (N+1)²) in the orthonormal real basis.
+
+        The basis is P_n^0, √2 P_n^m cos mλ and √2 P_n^m sin mλ: each has mean square 1, the mean of f² is |v|², and
+        independent v ~ N(0, 1) make an isotropic field to whose variance degree n gives 2n + 1 at every point.
+        Packing: v is a square matrix by rows; entry (n, m ≤ n) is the cosine part, entry (m − 1, n) the sine part.
+        `degree_of_real` tells the n of every entry.
+        """
+        size = self.truncation + 1
+        square = v.reshape(*v.shape[:-1], size, size)
+        sine = torch.nn.functional.pad(square.triu(1).mT[..., :-1], (1, 0))
+        return torch.complex(square.tril() * self._real_scale, -sine * self._real_scale)
+
+    def real_from_complex(self, c: torch.Tensor) -> torch.Tensor:
+        """The real vector (…, (N+1)²) of coefficients (…, n, m); the inverse of `complex_from_real`.
+
+        The imaginary part of m = 0, which a real field does not have, is dropped.
+        """
+        scaled = c / self._real_scale
+        sine = torch.nn.functional.pad(-scaled.imag[..., 1:], (0, 1)).mT
+        return (scaled.real.tril() + sine.triu(1)).flatten(-2)
+
+    def _table(self, values: Array) -> torch.Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values), device=self.device).to(self.dtype)
+
+    def _fourier(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, lat, m) Fourier coefficients of each row, m = 0 … N."""
+        spectrum: torch.Tensor = torch.fft.rfft(x.contiguous(), norm="forward")
+        return spectrum[..., : self.truncation + 1] * self._phase.conj()
+
+    def _field(self, rows: torch.Tensor) -> torch.Tensor:
+        """(…, lat, lon) from (…, lat, m): the inverse of `_fourier`."""
+        field: torch.Tensor = torch.fft.irfft(rows * self._phase, n=self.grid.shape[1], norm="forward")
+        return field
+
+
+@lru_cache(maxsize=8)
+def spherical_harmonics(
+    grid: Grid, truncation: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> SphericalHarmonics:
+    """`SphericalHarmonics`, kept for the next caller with the same arguments."""
+    return SphericalHarmonics(grid, truncation, dtype=dtype, device=device)
+
+
+def legendre(truncation: int, latitudes: Array) -> tuple[Array, Array, Array]:
+    """P_n^m(φ), m P_n^m / cos φ and ∂P_n^m/∂φ, each (m, lat, n) with zeros where m > n; `latitudes` in degrees.
+
+    P_m^m = √((2m+1)/(2m)) cos φ P_{m−1}^{m−1};  P_n^m = a_n^m (sin φ P_{n−1}^m − P_{n−2}^m / a_{n−1}^m),
+    a_n^m = √((4n² − 1)/(n² − m²)).
+    """
+    sin, cos = np.sin(np.radians(latitudes)), np.cos(np.radians(latitudes))
+    p = np.zeros((truncation + 2, latitudes.size, truncation + 1))
+    for order in range(truncation + 1):
+        sectoral = np.sqrt((2 * order + 1) / (2 * order)) * cos * p[order - 1, :, order - 1] if order else 1.0
+        p[order, :, order] = sectoral
+        last = 0.0
+        for degree in range(order + 1, truncation + 1):
+            a = np.sqrt((4 * degree**2 - 1) / (degree**2 - order**2))
+            p[order, :, degree] = a * (sin * p[order, :, degree - 1] - last * p[order, :, degree - 2])
+            last = 1.0 / a
+
+    n = np.arange(truncation + 1)[None, None, :]
+    m = np.arange(truncation + 1)[:, None, None]
+    below = np.concatenate([-p[1:2], p[:truncation]])
+    slope = 0.5 * (_root((n - m) * (n + m + 1)) * p[1:] - _root((n + m) * (n - m + 1)) * below)
+
+    lower = np.pad(p[..., :-1], ((0, 0), (0, 0), (1, 0)))
+    lower_below = np.concatenate([-lower[1:2], lower[:truncation]])
+    ladder = _root((n + m) * (n + m - 1)) * lower_below + _root((n - m) * (n - m - 1)) * lower[1:]
+    over_cos = 0.5 * np.sqrt((2 * n + 1) / np.maximum(2 * n - 1, 1)) * ladder
+    return p[:-1], np.where((m > 0) & (m <= n), over_cos, 0.0), np.where(m <= n, slope, 0.0)
+
+
+def _root(x: NDArray[np.signedinteger[Any]]) -> Array:
+    return np.asarray(np.sqrt(np.maximum(x, 0)))
+
+
+def _quadrature(latitudes: Array, area_weights: Array) -> Array:
+    """(lat,) weights that integrate every polynomial in sin φ of degree < n_lat exactly, Σ w = 1.
+
+    They are the Gauss–Legendre weights on a Gaussian grid, Fejér's and Clenshaw–Curtis' on the regular ones. On rows so
+    uneven that some would be negative, the areas of the cells serve instead: the fit stays exact with any weights.
+    """
+    degrees = np.polynomial.legendre.legvander(np.sin(np.radians(latitudes)), latitudes.size - 1)
+    degrees *= np.sqrt(2 * np.arange(latitudes.size) + 1)
+    weights = np.linalg.lstsq(degrees.T, np.eye(latitudes.size)[0], rcond=None)[0]
+    return weights if np.all(weights > 0) else area_weights
+
+
+def _least_squares(functions: Array, weights: Array, *, lowest: int) -> Array:
+    """(m, n, lat) weighted pseudo-inverse of functions (m, lat, n), column n from max(m, lowest) on, for each m."""
+    root = np.sqrt(weights)
+    fit = np.zeros((functions.shape[0], functions.shape[2], functions.shape[1]))
+    for m in range(functions.shape[0]):
+        first = max(m, lowest)
+        if first < functions.shape[2]:
+            fit[m, first:] = np.linalg.pinv(root[:, None] * functions[m, :, first:]) * root
+    return fit
+
+
+def _per_order(table: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """(…, i, m) = Σ_k table[m, i, k] x[…, k, m], table real and x complex: one real matrix product for each m."""
+    batch = x.shape[:-2]
+    k, orders = x.shape[-2:]
+    columns = torch.view_as_real(x).reshape(-1, k, orders, 2).permute(2, 1, 0, 3).reshape(orders, k, -1)
+    product = torch.bmm(table, columns).reshape(orders, table.shape[1], -1, 2).permute(2, 1, 0, 3)
+    return torch.view_as_complex(product.contiguous()).reshape(*batch, table.shape[1], orders)

@@ -1,0 +1,56 @@
+"""Places on the sphere: distances, and cells of nearly equal size.
+
+    d = a · 2 arcsin ½‖n₁ − n₂‖,     n = (cos φ cos λ, cos φ sin λ, sin φ)
+
+Cells: the latitudes are cut into N = round(π a / h) bands, each band at φ_c into round(2π a cos φ_c / h) cells from
+0° eastward. It is the partition of UFO's Gaussian_Thinning with `round_horizontal_bin_count_to_nearest`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.constants import EARTH_RADIUS
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Cells(NamedTuple):
+    """The cell of each place: number (n,), and its centre in degrees (n,), (n,)."""
+
+    number: Integers
+    latitude: Floats
+    longitude: Floats
+
+
+def unit_vectors(latitude: Floats, longitude: Floats) -> Floats:
+    """n (n, 3) of places in degrees."""
+    phi, lam = np.radians(latitude), np.radians(longitude)
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
+
+
+def chord_distance(first: Floats, second: Floats) -> Floats:
+    """d [m] between unit vectors (…, 3)."""
+    half = 0.5 * np.linalg.norm(first - second, axis=-1)
+    return np.asarray(2.0 * EARTH_RADIUS * np.arcsin(np.minimum(half, 1.0)))
+
+
+def distance(latitude: Floats, longitude: Floats, other_latitude: Floats, other_longitude: Floats) -> Floats:
+    """d [m] between places in degrees."""
+    return chord_distance(unit_vectors(latitude, longitude), unit_vectors(other_latitude, other_longitude))
+
+
+def cells(latitude: Floats, longitude: Floats, size: float) -> Cells:
+    """The cell of each place (degrees, any longitude convention) in a partition into cells of `size` [m]."""
+    bands = max(1, round(np.pi * EARTH_RADIUS / size))
+    band = np.clip(np.floor((latitude + 90.0) / 180.0 * bands), 0, bands - 1).astype(np.int64)
+    middle = (np.arange(bands) + 0.5) * 180.0 / bands - 90.0
+    columns = np.maximum(1, np.rint(2.0 * np.pi * EARTH_RADIUS * np.cos(np.radians(middle)) / size)).astype(np.int64)
+    first = np.cumsum(columns) - columns
+    around = columns[band]
+    column = np.floor(np.mod(longitude, 360.0) / 360.0 * around).astype(np.int64) % around
+    return Cells(first[band] + column, middle[band], (column + 0.5) * 360.0 / around)

@@ -1,0 +1,91 @@
+"""The first guess at the appropriate time and height: what any fields at the analysis time say of each observation.
+
+    G(x) = A(H(x)) + τ,     τ = Σ_k w_k(t) A(H(x_b(t_k))) − A(H(x_b(t_a)))
+
+A brings stations to their height (`surface.py`). With backgrounds at several times t_k, w_k are the weights of linear
+interpolation to the observation's own time, constant before the first and after the last; with one alone τ = 0. An
+increment is taken as constant in time, so that the analysis differs from the background by as much as at t_a.
+Source: Fisher and Andersson (2001), ECMWF Tech. Memo. 347: 3D-Var-FGAT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.fields.state import State
+from phyda_cli.observations.table import Observations
+from phyda_cli.operators.equivalent import model_equivalent, operator_at
+from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.surface import Adjustment, adjustment
+
+Floats = NDArray[np.float64]
+
+BackgroundTimes = Mapping[np.datetime64, Callable[[], State]]
+"""Valid time (UTC, ns) → reads the background at that time."""
+
+
+@dataclass(frozen=True)
+class FirstGuess:
+    """G for some observations. operator: H. tendency: τ (n,). times: t_k. outside: (n,) before or after all of them."""
+
+    observations: Observations
+    operator: ObservationOperator
+    adjustment: Adjustment
+    tendency: Floats
+    times: tuple[np.datetime64, ...]
+    outside: NDArray[np.bool_]
+
+    def __call__(self, values: torch.Tensor) -> Floats:
+        """G(x) (n,) of fields (channel, lat, lon) at the analysis time, SI; no meaning where H is not defined."""
+        return self.adjustment(model_equivalent(self.operator, values, self.observations)) + self.tendency
+
+
+def first_guess(
+    background: State,
+    observations: Observations,
+    others: BackgroundTimes,
+    orography: torch.Tensor | None = None,
+) -> FirstGuess:
+    """G for a background (channel, lat, lon) and the same at other times, which are read one after the other.
+
+    orography: (lat, lon) [m] of the background's ground, where it is known.
+    Raises BadDataError where another time has another grid or lacks a channel.
+    """
+    operator = operator_at(background, observations)
+    raised = adjustment(background, observations, orography)
+    own = background.time.astype("datetime64[ns]")
+    times = sorted({own, *(time.astype("datetime64[ns]") for time in others)})
+    at = np.where(np.isnat(observations.time), own, observations.time)
+    seconds = (at - own) / np.timedelta64(1, "s")
+    nodes = np.array([(time - own) / np.timedelta64(1, "s") for time in times])
+    tendency = np.zeros(len(observations))
+    if len(times) > 1:
+        now = raised(model_equivalent(operator, background.values, observations))
+        tendency = -now
+        for number, time in enumerate(times):
+            weight = np.interp(seconds, nodes, np.eye(len(times))[number])
+            if not weight.any():
+                continue
+            state = background if time == own else _fitting(others[time](), background, time)
+            tendency = tendency + weight * raised(model_equivalent(operator, state.values, observations))
+    outside = (seconds < nodes[0]) | (seconds > nodes[-1])
+    return FirstGuess(observations, operator, raised, tendency, tuple(times), outside)
+
+
+def _fitting(state: State, background: State, time: np.datetime64) -> State:
+    """The background's channels of another time. Raises BadDataError where it does not fit."""
+    label = f"the background at {np.datetime_as_string(time, unit='m')}Z"
+    if state.values.dim() != 3:
+        raise BadDataError(f"{label} holds several members: choose one with --member")
+    missing = [channel for channel in background.channels if channel not in state.channels]
+    if missing:
+        raise BadDataError(f"{label} lacks {missing[0]}, which the one at the analysis time has")
+    if state.grid != background.grid:
+        raise BadDataError(f"{label} is on another grid ({state.grid}) than the one at the analysis time")
+    return state.select(background.channels)

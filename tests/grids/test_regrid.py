@@ -1,0 +1,186 @@
+"""Regridding: constants, linear functions, conserved means, the dateline, the poles, rotation and identity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.errors import BadDataError
+from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.regrid import regrid
+
+COARSE = Grid.equiangular(16, 32)
+FINE = Grid.equiangular(48, 96)
+POLES = Grid.with_poles(37, 72)
+GAUSSIAN = Grid.gaussian(24)
+GRIDS = [COARSE, FINE, POLES, GAUSSIAN]
+PAIRS = [pytest.param(a, b, id=f"{a} to {b}") for a in GRIDS for b in GRIDS if a is not b]
+
+
+def angles(grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+    latitude = torch.tensor(grid.latitudes, dtype=torch.float64).deg2rad()
+    longitude = torch.tensor(grid.longitudes, dtype=torch.float64).deg2rad()
+    return latitude[:, None], longitude[None, :]
+
+
+def noise(grid: Grid, *batch: int) -> torch.Tensor:
+    return torch.randn(*batch, *grid.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def mean(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+    return (x.mean(-1) * torch.tensor(grid.area_weights)).sum(-1)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_constants_stay_constant(source, target):
+    x = torch.full(source.shape, 273.16, dtype=torch.float64)
+    torch.testing.assert_close(
+        regrid(x, source, target), torch.full(target.shape, 273.16, dtype=torch.float64), rtol=1e-14, atol=0
+    )
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_no_new_extremes(source, target):
+    x = noise(source, 2)
+    y = regrid(x, source, target)
+    assert y.max() <= x.max() + 1e-12
+    assert y.min() >= x.min() - 1e-12
+
+
+def test_the_same_grid_gives_the_same_bits():
+    x = noise(COARSE, 3).float()
+    assert torch.equal(regrid(x, COARSE, Grid.equiangular(16, 32)), x)
+    assert torch.equal(regrid(x, COARSE, Grid.equiangular(16, 32), vector=True), x)
+
+
+def test_points_that_coincide_keep_their_values():
+    """Every third point of 48×96 shifted by one cell lies on 16×32; refining must return the coarse values there."""
+    x = noise(COARSE)
+    torch.testing.assert_close(regrid(x, COARSE, FINE)[1::3, ::3], x, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("source", [COARSE, GAUSSIAN], ids=str)
+def test_a_linear_function_of_latitude_is_exact_between_rows(source):
+    target = Grid.with_poles(181, 360)
+    latitude = torch.tensor(source.latitudes, dtype=torch.float64)[:, None].expand(source.shape)
+    wanted = torch.tensor(target.latitudes, dtype=torch.float64)
+    # Beyond the last row the field tends to the mean of that row, which is here its own value.
+    expected = wanted.clamp(source.latitudes[0], source.latitudes[-1])[:, None].expand(target.shape)
+    torch.testing.assert_close(regrid(latitude, source, target), expected, rtol=0, atol=1e-12)
+
+
+def test_linear_between_columns_over_the_dateline():
+    """Two columns 354.375 and 0 hold 0 and 1: a quarter of the way gives ¼, on both sides of the seam."""
+    source, target = Grid.equiangular(8, 64), Grid.equiangular(8, 256)
+    x = torch.zeros(source.shape, dtype=torch.float64)
+    x[:, 0] = 1.0
+    row = regrid(x, source, target)[3]
+    expected = torch.zeros(256, dtype=torch.float64)
+    for step, value in enumerate((1.0, 0.75, 0.5, 0.25)):
+        expected[step] = expected[-step] = value
+    torch.testing.assert_close(row, expected, rtol=0, atol=1e-13)
+
+
+def test_coarsening_averages_whole_cells():
+    """48×96 onto 16×32 with cell edges that coincide: each coarse cell is the area mean of 3×3 fine cells."""
+    source = Grid(FINE.latitudes, tuple(1.875 + 3.75 * i for i in range(96)))
+    target = Grid(COARSE.latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
+    x = noise(source)
+    weights = torch.tensor(source.area_weights)[:, None]
+    blocks = (x * weights).reshape(16, 3, 32, 3).sum((1, 3)) / (3 * weights.reshape(16, 3).sum(1, keepdim=True))
+    torch.testing.assert_close(regrid(x, source, target), blocks, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (FINE, COARSE),
+        (POLES, COARSE),
+        (FINE, GAUSSIAN),
+        (FINE, POLES),
+        (FINE, Grid.with_poles(19, 36)),
+        (POLES, GAUSSIAN),
+    ],
+    ids=str,
+)
+def test_coarsening_conserves_the_mean_over_the_sphere(source, target):
+    x = noise(source, 4)
+    torch.testing.assert_close(mean(regrid(x, source, target), target), mean(x, source), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize(
+    ("source", "target"), [(COARSE, FINE), (FINE, COARSE), (COARSE, Grid.with_poles(37, 64))], ids=str
+)
+def test_turning_the_globe_turns_the_result(source, target, vector):
+    """Moving the source by 3/32 of the circle moves the target by the same angle."""
+    x = noise(source)
+    moved = regrid(x.roll(3 * source.shape[1] // 32, -1), source, target, vector=vector)
+    expected = regrid(x, source, target, vector=vector).roll(3 * target.shape[1] // 32, -1)
+    torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
+
+
+def test_a_shifted_first_longitude_is_taken_into_account():
+    shifted = Grid(COARSE.latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
+    _, longitude = angles(COARSE)
+    _, wanted = angles(shifted)
+    y = regrid(longitude.cos().expand(COARSE.shape), COARSE, shifted)
+    # The mean of two neighbours of a cosine is the cosine half-way times cos(half the step).
+    torch.testing.assert_close(y, (wanted.cos() * np.cos(np.radians(5.625))).expand(shifted.shape), rtol=0, atol=1e-13)
+
+
+def test_a_scalar_has_one_value_at_the_pole_and_is_linear_towards_it():
+    target = Grid.with_poles(181, 32)
+    x = noise(COARSE)
+    y = regrid(x, COARSE, target)
+    for last, pole in ((0, 0), (-1, -1)):
+        torch.testing.assert_close(y[pole], x[last].mean().expand(32), rtol=0, atol=1e-14)
+    # 89°N lies 1° from the pole, the last row of the source (84.375°N) 5.625° from it.
+    share = 1 / 5.625
+    torch.testing.assert_close(y[-2], share * x[-1] + (1 - share) * x[-1].mean(), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("target", [Grid.with_poles(181, 360), Grid.with_poles(9, 16)], ids=str)
+def test_a_wind_blows_straight_over_the_pole(target):
+    """Flow along one direction over the pole, u = −sin λ, v = −cos λ at the north pole: opposite signs across it."""
+    _, longitude = angles(COARSE)
+    _, wanted = angles(target)
+    u = regrid((-longitude.sin()).expand(COARSE.shape), COARSE, target, vector=True)
+    v = regrid((-longitude.cos()).expand(COARSE.shape), COARSE, target, vector=True)
+    amplitude = v[-1].abs().max()
+    assert 0.98 < amplitude < 1 + 1e-12
+    torch.testing.assert_close(u[-1], -amplitude * wanted[0].sin(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(v[-1], -amplitude * wanted[0].cos(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(v[-1].roll(target.shape[1] // 2), -v[-1], rtol=0, atol=1e-12)
+    # A scalar with the same row has nothing but its mean, zero, left there.
+    assert regrid((-longitude.cos()).expand(COARSE.shape), COARSE, target)[-1].abs().max() < 1e-12
+
+
+def test_rotation_about_the_axis_leaves_no_wind_at_the_pole():
+    u = regrid(torch.full(COARSE.shape, 10.0, dtype=torch.float64), COARSE, Grid.with_poles(181, 360), vector=True)
+    assert u[-1].abs().max() < 1e-12
+    torch.testing.assert_close(u[90], torch.full((360,), 10.0, dtype=torch.float64))
+
+
+def test_the_source_s_own_pole_row_is_used():
+    source, target = Grid.with_poles(19, 36), Grid.equiangular(180, 36)
+    x = torch.zeros(source.shape, dtype=torch.float64)
+    x[-1] = 1.0
+    y = regrid(x, source, target)
+    torch.testing.assert_close(y[-1], torch.full((36,), 0.95, dtype=torch.float64))
+    assert torch.all(y[:170] == 0)
+
+
+def test_single_precision_stays_single_and_gradients_flow():
+    x = noise(COARSE).float().requires_grad_()
+    y = regrid(x, COARSE, POLES)
+    assert y.dtype == torch.float32
+    y.sum().backward()
+    # Each row of the weights sums to 1: the gradient of the sum sums to the number of target points.
+    assert x.grad.sum().item() == pytest.approx(37 * 72, rel=1e-5)
+
+
+def test_a_field_on_another_grid_is_refused():
+    with pytest.raises(BadDataError, match=r"shape \(16, 32\) are not on the grid 48×96"):
+        regrid(noise(COARSE), FINE, COARSE)

@@ -1,0 +1,47 @@
+"""Observations on the grid: numbers by hand."""
+
+import math
+
+import torch
+
+from phyda_cli.networks.gridded import grid_observations
+
+
+def test_two_observations_at_one_point_and_one_between_two() -> None:
+    """Two cases of one channel on 1 × 4 points, σ_b = 2 in the first and 1 in the second."""
+    sigma = torch.tensor([2.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1).expand(2, 1, 1, 4).contiguous()
+    pad = [0] * 6
+    indices = torch.tensor([[0, 1, *pad], [0, 1, *pad], [2, 3, *pad]])
+    weights = torch.tensor([[1.0, 0, *pad], [1.0, 0, *pad], [0.25, 0.75, *pad]], dtype=torch.float64)
+    gridded = grid_observations(
+        torch.tensor([2.0, 6.0, 3.0], dtype=torch.float64),
+        torch.tensor([1.0, 3.0, 0.5], dtype=torch.float64),
+        indices,
+        weights,
+        torch.tensor([0, 0, 1]),
+        sigma,
+    )
+    # first case: (2/2 + 6/2)/2 = 2, (1/2 + 3/2)/2 = 1, n = 2; second: both neighbours see 3 with σ_o 0.5
+    assert gridded.signal.squeeze().tolist() == [[2.0, 0, 0, 0], [0, 0, 3.0, 3.0]]
+    assert gridded.noise.squeeze().tolist() == [[1.0, 0, 0, 0], [0, 0, 0.5, 0.5]]
+    expected = torch.tensor([[2.0, 0, 0, 0], [0, 0, 0.25, 0.75]], dtype=torch.float64)
+    assert torch.allclose(gridded.count().squeeze(), expected, atol=1e-9)
+    assert gridded.density[0, 0, 0, 0].item() == 1 - math.exp(-2)
+    assert gridded.stacked().shape == (2, 3, 1, 4)
+
+
+def test_a_wind_across_the_pole_changes_its_sign_but_not_its_weight() -> None:
+    indices, weights = torch.tensor([[0, 1] + [0] * 6]), torch.tensor([[0.5, -0.5] + [0.0] * 6])
+    gridded = grid_observations(
+        torch.tensor([4.0]), torch.tensor([1.0]), indices, weights, torch.tensor([0]), torch.ones(1, 1, 1, 2)
+    )
+    assert gridded.signal.flatten().tolist() == [4.0, -4.0]
+    assert torch.allclose(gridded.count().flatten(), torch.tensor([0.5, 0.5]), atol=1e-6)
+
+
+def test_no_observation_is_zero_everywhere() -> None:
+    none = torch.zeros(0)
+    gridded = grid_observations(
+        none, none, torch.zeros(0, 8, dtype=torch.long), torch.zeros(0, 8), none.long(), torch.ones(2, 3, 4, 4)
+    )
+    assert not gridded.stacked().any()

@@ -1,0 +1,225 @@
+"""H: exact where it must be exact, the transpose of itself, continuous everywhere on the sphere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.fields.state import Channel
+from phyda_cli.grids.grid import Grid
+from phyda_cli.operators.operator import ObservationOperator
+
+CHANNELS = (
+    Channel("t", 85_000.0),
+    Channel("u", 85_000.0),
+    Channel("t", 20_000.0),
+    Channel("u", 20_000.0),
+    Channel("t", 50_000.0),
+    Channel("msl"),
+)
+GRIDS = {
+    "equiangular": Grid.equiangular(12, 24),
+    "poles": Grid.with_poles(13, 24),
+    "gaussian": Grid.gaussian(16),
+    "odd": Grid.equiangular(9, 15),
+    "shifted": Grid((-75.0, -45.0, -10.0, 20.0, 60.0, 80.0), tuple(np.arange(12) * 30.0 + 15.0)),
+}
+
+
+def operator(grid, variable, latitude, longitude, pressure, **options):
+    n = len(latitude)
+    names = np.array([variable] * n if isinstance(variable, str) else variable, dtype=object)
+    place = (np.asarray(c, dtype=np.float64) for c in (latitude, longitude, np.broadcast_to(pressure, n)))
+    return ObservationOperator(grid, CHANNELS, names, *place, **options)
+
+
+def scattered(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.choice(np.array(["t", "u", "msl"], dtype=object), n),
+        np.concatenate([[90.0, -90.0, 89.9], np.degrees(np.arcsin(rng.uniform(-1, 1, n - 3)))]),
+        rng.uniform(-180, 360, n),
+        np.exp(rng.uniform(np.log(5_000), np.log(110_000), n)),
+    )
+
+
+def horizontal_field(grid, function):
+    lat, lon = np.meshgrid(np.asarray(grid.latitudes), np.asarray(grid.longitudes), indexing="ij")
+    return torch.from_numpy(np.broadcast_to(function(lat, lon), (len(CHANNELS), *grid.shape)).copy())
+
+
+@pytest.mark.parametrize("extend", ["none", "increment"])
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+def test_adjoint_is_the_transpose(grid, extend):
+    h = operator(grid, *scattered(300), extend=extend)
+    generator = torch.Generator().manual_seed(1)
+    delta = torch.randn(len(CHANNELS), *grid.shape, generator=generator, dtype=torch.float64)
+    y = torch.randn(300, generator=generator, dtype=torch.float64)
+    left, right = (h(delta) * y).sum(), (delta * h.adjoint(y)).sum()
+    assert abs(left - right) <= 1e-12 * abs(left)
+    assert abs(left) > 1e-3
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+def test_exact_at_grid_points_and_levels(grid):
+    field = torch.randn(len(CHANNELS), *grid.shape, dtype=torch.float64)
+    for position, channel in enumerate(CHANNELS):
+        lat, lon = np.meshgrid(np.asarray(grid.latitudes), np.asarray(grid.longitudes), indexing="ij")
+        h = operator(grid, channel.variable, lat.ravel(), lon.ravel(), channel.level or np.nan)
+        assert h.defined.all()
+        assert torch.equal(h(field), field[position].ravel())
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+def test_exact_for_a_field_linear_in_latitude_and_in_the_logarithm_of_pressure(grid):
+    bottom = min(abs(grid.latitudes[0]), abs(grid.latitudes[-1]))
+    latitude = np.linspace(-bottom, bottom, 41)
+    pressure = np.geomspace(20_000.0, 85_000.0, 41)
+    slope = torch.tensor([0.0 if c.level is None else np.log(c.level) for c in CHANNELS], dtype=torch.float64)
+    field = horizontal_field(grid, lambda lat, lon: 3.0 * lat) + 5.0 * slope[:, None, None]
+    h = operator(grid, "t", latitude, np.linspace(-180, 180, 41), pressure)
+    np.testing.assert_allclose(h(field), 3.0 * latitude + 5.0 * np.log(pressure), rtol=0, atol=1e-11)
+
+
+def test_hand_derived_weights():
+    # 30° boxes with the first row at −75°; the place is ⅓ of the way north and ¼ of the way east, ln p half-way.
+    grid = Grid.equiangular(6, 12)
+    field = torch.zeros(len(CHANNELS), 6, 12, dtype=torch.float64)
+    field[2, 2, 1] = 1.0  # t at 200 hPa, latitude −15, longitude 30
+    field[4, 3, 2] = 12.0  # t at 500 hPa, latitude 15, longitude 60
+    h = operator(grid, "t", [-5.0], [37.5], [np.sqrt(20_000.0 * 50_000.0)])
+    assert h(field).item() == pytest.approx(0.5 * (2 / 3) * (3 / 4) + 0.5 * (1 / 3) * (1 / 4) * 12.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+def test_longitude_convention_does_not_matter(grid):
+    variable, latitude, longitude, pressure = scattered(200)
+    field = torch.randn(len(CHANNELS), *grid.shape, dtype=torch.float64)
+    east = operator(grid, variable, latitude, np.mod(longitude, 360.0), pressure)
+    signed = operator(grid, variable, latitude, np.mod(longitude + 180.0, 360.0) - 180.0, pressure)
+    np.testing.assert_allclose(east(field), signed(field), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("meridian", [0.0, 180.0, 360.0, -180.0, 352.5])
+def test_continuous_over_every_meridian(meridian):
+    grid = GRIDS["equiangular"]
+    field = torch.randn(len(CHANNELS), *grid.shape, dtype=torch.float64)
+    h = operator(grid, "t", [33.0] * 3, [meridian - 1e-9, meridian, meridian + 1e-9], 70_000.0)
+    west, here, east = h(field).tolist()
+    assert west == pytest.approx(here, abs=1e-8)
+    assert east == pytest.approx(here, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["equiangular", "gaussian", "odd", "shifted"])
+@pytest.mark.parametrize("pole", [90.0, -90.0])
+def test_a_smooth_scalar_goes_on_across_the_pole(name, pole):
+    grid = GRIDS[name]
+    field = torch.randn(len(CHANNELS), *grid.shape, dtype=torch.float64)
+    h = operator(grid, "t", [pole, pole, pole * (1 - 1e-12)], [40.0, 220.0, 220.0], 85_000.0)
+    here, opposite, before = h(field).tolist()
+    assert here == pytest.approx(opposite, abs=1e-12)
+    assert before == pytest.approx(here, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["equiangular", "gaussian", "shifted"])
+@pytest.mark.parametrize(("end", "sign"), [(-1, 1.0), (0, -1.0)])
+def test_a_uniform_flow_over_the_pole_keeps_its_speed_there(name, end, sign):
+    # A uniform vector across the pole has u ∝ sin λ on the last row; half a turn on, the same vector has −u.
+    grid = GRIDS[name]
+    field = horizontal_field(grid, lambda lat, lon: np.sin(np.radians(lon)))
+    last = grid.latitudes[end]
+    longitude = grid.longitudes[1]
+    latitude = np.array([last, 0.5 * (last + sign * 90.0), sign * 90.0])
+    h = operator(grid, "u", latitude, [longitude] * 3, 85_000.0)
+    np.testing.assert_allclose(h(field), np.sin(np.radians(longitude)), rtol=0, atol=1e-12)
+    scalar = operator(grid, "t", latitude, [longitude] * 3, 85_000.0)
+    np.testing.assert_allclose(scalar(field)[2], 0.0, atol=1e-12)
+
+
+def test_a_batch_equals_its_members_and_keeps_its_type():
+    grid = GRIDS["gaussian"]
+    h = operator(grid, *scattered(50))
+    batch = torch.randn(2, 3, len(CHANNELS), *grid.shape)
+    together = h(batch)
+    assert together.dtype == torch.float32
+    assert together.shape == (2, 3, 50)
+    back = h.adjoint(together)
+    for i in range(2):
+        for j in range(3):
+            torch.testing.assert_close(together[i, j], h(batch[i, j]), rtol=0, atol=0)
+            torch.testing.assert_close(back[i, j], h.adjoint(together[i, j]))
+
+
+def test_gradient_of_h_is_its_adjoint():
+    grid = GRIDS["poles"]
+    h = operator(grid, *scattered(40))
+    field = torch.randn(len(CHANNELS), *grid.shape, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(40, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((h(field) * y).sum(), field)
+    torch.testing.assert_close(gradient, h.adjoint(y), rtol=1e-13, atol=1e-13)
+
+
+def test_defined_only_where_the_variable_its_levels_and_the_place_exist():
+    cases = [  # variable, latitude, longitude, pressure, defined
+        ("t", 0.0, 0.0, 50_000.0, True),
+        ("t", 0.0, 0.0, 85_000.0, True),
+        ("t", 0.0, 0.0, 85_001.0, False),
+        ("t", 0.0, 0.0, 19_999.0, False),
+        ("t", 0.0, 0.0, np.nan, False),
+        ("t", 0.0, 0.0, -5.0, False),
+        ("msl", 0.0, 0.0, np.nan, True),
+        ("q", 0.0, 0.0, 50_000.0, False),
+        ("t", 90.1, 0.0, 50_000.0, False),
+        ("t", np.nan, 0.0, 50_000.0, False),
+        ("t", 0.0, np.inf, 50_000.0, False),
+    ]
+    variable, latitude, longitude, pressure, expected = (list(column) for column in zip(*cases, strict=True))
+    h = operator(GRIDS["equiangular"], variable, latitude, longitude, pressure)
+    assert h.defined.tolist() == expected
+    values = h(torch.ones(len(CHANNELS), 12, 24, dtype=torch.float64))
+    np.testing.assert_allclose(values, np.array(expected, dtype=float), atol=1e-14)
+
+
+def test_increments_go_on_outside_the_levels():
+    # Constant below; above 200 hPa linear in ln p to zero at 100 hPa, so ½ at 200/√2 hPa.
+    field = torch.zeros(len(CHANNELS), 12, 24, dtype=torch.float64)
+    field[0], field[2] = 7.0, 3.0
+    pressure = [102_000.0, 20_000.0, 20_000.0 / np.sqrt(2.0), 10_000.0, 500.0]
+    h = operator(GRIDS["equiangular"], "t", [10.0] * 5, [20.0] * 5, pressure, extend="increment")
+    assert h.defined.all()
+    np.testing.assert_allclose(h(field), [7.0, 3.0, 1.5, 0.0, 0.0], atol=1e-12)
+
+
+def test_no_observations():
+    h = operator(GRIDS["equiangular"], "t", [], [], np.nan)
+    assert h(torch.zeros(4, len(CHANNELS), 12, 24)).shape == (4, 0)
+    assert torch.count_nonzero(h.adjoint(torch.zeros(4, 0))) == 0
+
+
+@pytest.mark.parametrize("first", [0.0, 2.5])
+def test_a_longitude_next_to_the_first_meridian_is_between_its_neighbours(first):
+    """T = longitude index; −1e-14 degrees is 360 after the modulus: the first meridian's value, or just west of it."""
+    grid = Grid((-45.0, 45.0), tuple(first + 30.0 * k for k in range(12)))
+    values = torch.arange(12.0, dtype=torch.float64).expand(1, 2, 12)
+    expected = 0.0 if first == 0.0 else (2.5 / 30.0) * 11.0
+    for longitude in (-1e-14, 0.0, 360.0):
+        found = ObservationOperator(
+            grid,
+            (Channel("t2m"),),
+            np.array(["t2m"], object),
+            np.array([0.0]),
+            np.array([longitude]),
+            np.array([np.nan]),
+        )
+        assert found(values).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
+    channels = (Channel("t", 50_000.0), Channel("t", 25_000.0))
+    pressure = np.array([25_000.0 * (1 - 5e-7), 25_000.0 * (1 - 2e-6), 50_000.0 * (1 + 5e-7), 50_000.0 * (1 + 2e-6)])
+    values = torch.tensor([1.0, 2.0], dtype=torch.float64)[:, None, None].expand(2, 2, 12)
+    grid = Grid((-45.0, 45.0), tuple(30.0 * k for k in range(12)))
+    found = ObservationOperator(grid, channels, np.array(["t"] * 4, object), np.zeros(4), np.zeros(4), pressure)
+    assert found.defined.tolist() == [True, False, True, False]
+    np.testing.assert_allclose(found(values).numpy()[[0, 2]], [2.0, 1.0], atol=1e-12)

@@ -1,0 +1,140 @@
+"""Heights of stations and of the background's ground, by hand and by closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
+from phyda_cli.fields.standard_atmosphere import standard_height, standard_temperature
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.surface_height import surface_height
+from phyda_cli.grids.grid import Grid
+from phyda_cli.observations.settings import Surface
+from phyda_cli.observations.table import Flag
+from phyda_cli.operators.surface import adjustment, check_surface
+from tests.support.observations import observations
+
+GRID = Grid.equiangular(8, 16)
+LEVELS = (50_000.0, 70_000.0, 85_000.0, 100_000.0)
+NAN = float("nan")
+
+
+def state(*, warm: float = 0.0, surface: float | None = None, **single: float) -> State:
+    """Levels `warm` m above the standard atmosphere's, a surface pressure, and single fields, the same everywhere."""
+    channels = [Channel("z", level) for level in LEVELS]
+    values = [GRAVITY * (float(standard_height(level)) + warm) for level in LEVELS]
+    if surface is not None:
+        single["sp"] = surface
+    fields = torch.tensor([*values, *single.values()], dtype=torch.float64)
+    return State(
+        fields[:, None, None].expand(-1, *GRID.shape).clone(),
+        (*channels, *(Channel(name) for name in single)),
+        GRID,
+        np.datetime64("2020-01-01T00"),
+    )
+
+
+def stations(variable, elevation, value=280.0):
+    many = np.atleast_1d(elevation)
+    return observations(variable, np.full(many.size, value), pressure=NAN, elevation=many, latitude=3.0, longitude=7.0)
+
+
+@pytest.mark.parametrize("pressure", [55_000.0, 77_000.0, 92_500.0, 103_000.0])
+def test_the_ground_lies_where_the_levels_put_its_pressure(pressure):
+    found = surface_height(state(warm=40.0, surface=pressure))
+    assert torch.allclose(found, torch.full_like(found, float(standard_height(pressure)) + 40.0), atol=1e-6)
+
+
+def test_a_slope_between_levels_is_linear_in_ln_p():
+    made = state(surface=77_136.2)  # half-way between 850 and 700 hPa in ln p
+    made.values[made.index(Channel("z", 85_000.0))] += GRAVITY * 30.0
+    made.values[made.index(Channel("z", 70_000.0))] += GRAVITY * 10.0
+    found = surface_height(made)
+    assert float(found[0, 0]) == pytest.approx(float(standard_height(77_136.2)) + 20.0, abs=0.01)
+
+
+def test_an_orography_comes_first_and_without_either_there_is_no_height():
+    raised = adjustment(state(surface=90_000.0), stations("t2m", [200.0]), flat(123.0))
+    assert raised.difference[0] == pytest.approx(77.0)
+    assert surface_height(state()) is None
+    assert np.isnan(adjustment(state(), stations("t2m", [200.0])).difference[0])
+
+
+def flat(height: float) -> torch.Tensor:
+    return torch.full(GRID.shape, height, dtype=torch.float64)
+
+
+def test_temperature_falls_with_the_height_by_the_standard_lapse():
+    raised = adjustment(state(t2m=285.0), stations("t2m", [200.0, 500.0, 0.0, NAN]), flat(200.0))
+    np.testing.assert_allclose(raised(np.full(4, 285.0)), [285.0, 285.0 - 1.95, 285.0 + 1.3, 285.0])
+    assert raised.difference[1] == pytest.approx(300.0)
+    assert np.isnan(raised.difference[3])
+
+
+def test_pressure_in_the_standard_atmosphere_is_that_of_its_height():
+    """The formula is exact there: a ground at 300 m, stations at 0, 300 and 800 m."""
+    heights = np.array([0.0, 300.0, 800.0])
+    ground = 101_325.0 * (1 - LAPSE_RATE * 300.0 / 288.15) ** (GRAVITY / (R_DRY * LAPSE_RATE))
+    raised = adjustment(state(surface=ground), stations("sp", heights, 1e5), flat(300.0))
+    np.testing.assert_allclose(standard_height(raised(np.full(3, ground))), heights, atol=0.01)
+
+
+def test_the_temperature_of_the_background_counts_where_it_has_one():
+    cold = adjustment(state(surface=1e5, t2m=250.0), stations("sp", [100.0], 1e5), flat(0.0))
+    expected = (1 - LAPSE_RATE * 100.0 / 250.0) ** (GRAVITY / (R_DRY * LAPSE_RATE))
+    assert cold.factor[0] == pytest.approx(expected)
+
+
+def test_other_variables_and_other_backgrounds_stay_as_they_are():
+    for ground, variable in ((flat(0.0), "msl"), (flat(0.0), "u10"), (None, "t2m")):
+        raised = adjustment(state(), stations(variable, [400.0]), ground)
+        assert raised(np.array([3.0])).tolist() == [3.0]
+
+
+def test_the_dew_point_and_wind_are_judged_by_the_height_too():
+    o = observations(
+        ["t2m", "d2m", "u10", "t2m", "msl", "msl", "msl"],
+        np.full(7, 280.0),
+        pressure=NAN,
+        elevation=[501.0, 501.0, 501.0, 499.0, 1001.0, 999.0, NAN],
+    )
+    difference = adjustment(state(), o, flat(0.0)).difference
+    checked = check_surface(o, difference, Surface())
+    assert checked.flag.tolist() == [Flag.DOMAIN] * 3 + [Flag.PASS, Flag.DOMAIN, Flag.PASS, Flag.PASS]
+    assert checked.reason[0] == "station is +501 m from the background's ground, more than 500 m"
+    assert "sea level from 1001 m" in checked.reason[4]
+    assert check_surface(o, difference, Surface(enabled=False)).used.all()
+    assert check_surface(o, difference, Surface(height_difference=600.0, sea_level_elevation=2000.0)).used.all()
+
+
+def test_an_unknown_height_refuses_what_depends_on_it():
+    o = observations(
+        ["t2m", "sp", "u10", "t2m", "sp"], np.full(5, 280.0), pressure=NAN, elevation=[NAN, NAN, NAN, 5, 5]
+    )
+    difference = adjustment(state(), o, flat(0.0)).difference
+    flags = [Flag.H_FAILED, Flag.H_FAILED, Flag.PASS, Flag.PASS, Flag.PASS]
+    assert check_surface(o, difference, Surface()).flag.tolist() == flags
+    assert check_surface(o, difference, Surface(require_height=False)).used.all()
+    unknown = check_surface(o, adjustment(state(), o).difference, Surface())
+    assert (
+        unknown.reason[3]
+        == "the background tells no height of its ground: it needs an orography, or sp and z on levels"
+    )
+    assert unknown.reason[0] == "the station's elevation is not known"
+
+
+def test_longitudes_of_any_convention_give_one_height():
+    ground = torch.arange(GRID.shape[1]).double().expand(GRID.shape)
+    west = observations("t2m", [280.0], pressure=NAN, elevation=0.0, longitude=-30.0)
+    east = replace(west, longitude=np.array([330.0]))
+    assert adjustment(state(), west, ground).difference[0] == adjustment(state(), east, ground).difference[0]
+
+
+def test_temperature_of_the_standard_atmosphere():
+    np.testing.assert_allclose(
+        standard_temperature([0.0, 1000.0, 11_000.0, 15_000.0]), [288.15, 281.65, 216.65, 216.65]
+    )
