@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from phyda_cli.cli.app import app as cli
+from phyda_cli.cli import app as cli
 from phyda_cli.formats.carry import Carry, Cycle, read_carry, write_carry
 from phyda_cli.formats.gridded.analysis import write_analysis
 from phyda_cli.formats.gridded.background import read_background

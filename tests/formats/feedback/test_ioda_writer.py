@@ -21,7 +21,7 @@ from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag, Observations
 from tests.support.observations import TIME, observations
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 GONE = np.nan
 TABLE = """\
 time,latitude,longitude,pressure_hPa,station,report,elevation,variable,value,error,quality,use

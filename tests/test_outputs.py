@@ -161,7 +161,7 @@ def _start(body: str, target: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", code + "target = Path(sys.argv[1])\n" + textwrap.dedent(body), str(target)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[1],
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
