@@ -12,7 +12,7 @@ from result import Measurement, Report, seconds
 
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.observations.settings import Buddy
 from phyda_cli.observations.table import Observations
@@ -34,10 +34,10 @@ def measure(repeats: int, report: Report) -> list[Measurement]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "observations.csv"
         path.write_text(_text(background), encoding="utf-8")
-        observations = read_csv(path)
+        observations = read_observations(path)
         defined, equivalent = _observe(background, observations)
         parts = {
-            "read": partial(read_csv, path),
+            "read": partial(read_observations, path),
             "H": partial(_observe, background, observations),
             "quality control": partial(_check, background, observations, defined, equivalent),
         }

@@ -50,7 +50,7 @@ CONSTANTS = (
 
 
 def layer(module: str) -> str:
-    """The layer of a module of phyda, such as `formats` of `phyda_cli.formats.reports.csv`."""
+    """The layer of a module of phyda, such as `formats` of `phyda_cli.formats.reports.metar`."""
     inner = module.removeprefix("phyda_cli").lstrip(".")
     return inner if inner in RANKS else inner.split(".")[0]
 
@@ -100,9 +100,9 @@ def test_imports_go_down_only():
 
 
 def test_the_check_finds_what_it_looks_for():
-    up = "def f():\n    from phyda_cli.formats.reports import csv\n"
-    assert violations(up, "phyda_cli.grids.grid") == ["phyda_cli.formats.reports.csv"]
-    assert violations(up, "phyda_cli.methods.oi") == ["phyda_cli.formats.reports.csv"]
+    up = "def f():\n    from phyda_cli.formats.reports import metar\n"
+    assert violations(up, "phyda_cli.grids.grid") == ["phyda_cli.formats.reports.metar"]
+    assert violations(up, "phyda_cli.methods.oi") == ["phyda_cli.formats.reports.metar"]
     assert violations(up, "phyda_cli.cli.doctor") == []
 
 

@@ -17,8 +17,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from phyda_cli.errors import PhydaError
-from phyda_cli.formats.reports.csv import read_stations
-from phyda_cli.formats.reports.observations import FORMATS, read_observations
+from phyda_cli.formats.reports.observations import read_observations
+from phyda_cli.formats.reports.registry import find_format
+from phyda_cli.formats.reports.stations import read_stations
+from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.observations.table import Flag, Observations, Use
 
 
@@ -44,9 +46,10 @@ OPTIONS: Final = {
 
 
 def format_of(path: Path) -> str:
-    """The name of the format that claims a file."""
+    """The name of the format that claims the first bytes of a file."""
     head = path.read_bytes()[:4096]
-    return next((known.name for known in FORMATS if known.claims(head)), "text table")
+    known = find_format("bytes", head)
+    return known.name if known is not None else "NetCDF" if is_netcdf(head) else "text table"
 
 
 def describe(observations: Observations) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.errors import assign_errors, default_error_table
 from phyda_cli.operators.equivalent import model_equivalent
@@ -55,7 +55,7 @@ def store_error(store: Path, truth: State) -> tuple[str, State]:
 def draw_sondes(cases: Path, truth: State, target: Path) -> int:
     """Write a long table: truth + N(0, σo) where the sondes of case A have a value that H(truth) exists for."""
     moment = np.datetime64(SONDE_TIME, "ns")
-    o = read_csv(cases / "obs_csv" / "temp_2008120812.csv.gz", reference_time=moment)
+    o = read_observations(cases / "obs_csv" / "temp_2008120812.csv.gz", reference_time=moment)
     operator = ObservationOperator(truth.grid, truth.channels, o.variable, o.latitude, o.longitude, o.pressure)
     equivalent = model_equivalent(operator, truth.values, o)
     o = assign_errors(o, default_error_table())

@@ -139,8 +139,8 @@ def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
 
 
 def _read_observations(settings: AssimilateConfig, background: Background) -> Observations:
-    from phyda_cli.formats.reports.csv import read_stations
     from phyda_cli.formats.reports.observations import read_observations
+    from phyda_cli.formats.reports.stations import read_stations
     from phyda_cli.observations.table import concatenate
 
     reference = background.state.time

@@ -244,8 +244,8 @@ def _judge(
 def _rows(scored: _Scored, time: np.datetime64) -> Observations:
     """The observations to score at. Raises UsageError when the rule names none of them."""
     from phyda_cli.config import parse_choices
-    from phyda_cli.formats.reports.csv import read_stations
     from phyda_cli.formats.reports.observations import read_observations
+    from phyda_cli.formats.reports.stations import read_stations
     from phyda_cli.observations.rule import matching
     from phyda_cli.observations.table import concatenate
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,55 @@ class Observations:
             column = getattr(self, field.name)
             if field.name != "sources" and column.shape != (len(self),):
                 raise BadDataError(f"observation column {field.name} has shape {column.shape}, expected ({len(self)},)")
+
+    @classmethod
+    def build(
+        cls,
+        label: str,
+        *,
+        variable: NDArray[np.object_],
+        latitude: NDArray[np.float64],
+        longitude: NDArray[np.float64],
+        value: NDArray[np.float64],
+        time: NDArray[np.datetime64],
+        pressure: NDArray[np.float64] | None = None,
+        error: NDArray[np.float64] | None = None,
+        station: NDArray[np.object_] | None = None,
+        report: NDArray[np.object_] | None = None,
+        elevation: NDArray[np.float64] | None = None,
+        use: NDArray[np.object_] | None = None,
+        row: NDArray[np.int64] | None = None,
+        flag: NDArray[np.int16] | None = None,
+        reason: NDArray[np.object_] | None = None,
+    ) -> Observations:
+        """Make the table of one file, whose name for messages and `sources` is `label`.
+
+        Columns are (n,) as the fields say; longitudes may count from −180, times may have any resolution. What is left
+        out is missing (numbers NaN, texts empty), to be assimilated, numbered from 1 and passed.
+        """
+        n = variable.shape[0]
+
+        def filled(column: NDArray[Any] | None, default: Any, kind: type[Any]) -> NDArray[Any]:
+            return np.full(n, default, dtype=kind) if column is None else column.astype(kind, copy=False)
+
+        return cls(
+            variable=variable,
+            latitude=latitude,
+            longitude=turned(longitude),
+            pressure=filled(pressure, np.nan, np.float64),
+            value=value,
+            error=filled(error, np.nan, np.float64),
+            time=time.astype("datetime64[ns]"),
+            station=filled(station, "", object),
+            report=filled(report, "", object),
+            elevation=filled(elevation, np.nan, np.float64),
+            use=filled(use, Use.ASSIMILATE.value, object),
+            source=np.zeros(n, dtype=np.int64),
+            row=np.arange(1, n + 1, dtype=np.int64) if row is None else row,
+            flag=filled(flag, Flag.PASS, np.int16),
+            reason=filled(reason, "", object),
+            sources=(label,),
+        )
 
     def __len__(self) -> int:
         return int(self.variable.shape[0])

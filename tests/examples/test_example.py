@@ -10,7 +10,7 @@ import pytest
 
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Observations, concatenate
 from phyda_cli.operators.equivalent import operator_at
 
@@ -24,12 +24,12 @@ def truth() -> State:
 
 @pytest.fixture(scope="module")
 def assimilated() -> Observations:
-    return read_csv(EXAMPLES / "observations.csv")
+    return read_observations(EXAMPLES / "observations.csv")
 
 
 @pytest.fixture(scope="module")
 def withheld() -> Observations:
-    return read_csv(EXAMPLES / "withheld.csv")
+    return read_observations(EXAMPLES / "withheld.csv")
 
 
 def normalised_errors(observations: Observations, state: State) -> np.ndarray:

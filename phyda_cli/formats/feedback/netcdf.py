@@ -56,6 +56,9 @@ _TEXTS: Final = {
 }
 
 
+_INTEGERS: Final = {"source": np.int64, "row": np.int64, "flag": np.int16}
+
+
 def write_feedback(
     path: Path, feedback: Feedback, *, attributes: Mapping[str, str | int | float], overwrite: bool = False
 ) -> None:
@@ -186,22 +189,14 @@ def _read(dataset: Any) -> Feedback:
     # To the microsecond, which is what a double of seconds since 1970 holds
     microseconds = np.where(known, seconds * 1e6, 0.0).round().astype(np.int64)
     moments = (microseconds * 1000).astype("timedelta64[ns]") + _EPOCH
+    columns: dict[str, Any] = {
+        **{name: number(name) for name in ("latitude", "longitude", "pressure", "elevation", "value", "error")},
+        **{name: text(name) for name in ("variable", "station", "report", "use", "reason")},
+        **{name: np.asarray(dataset.variables[name][:], kind) for name, kind in _INTEGERS.items()},
+    }
     observations = Observations(
-        variable=text("variable"),
-        latitude=number("latitude"),
-        longitude=number("longitude"),
-        pressure=number("pressure"),
-        value=number("value"),
-        error=number("error"),
         time=np.where(known, moments, np.datetime64("NaT", "ns")),
-        station=text("station"),
-        report=text("report"),
-        elevation=number("elevation"),
-        use=text("use"),
-        source=np.asarray(dataset.variables["source"][:], dtype=np.int64),
-        row=np.asarray(dataset.variables["row"][:], dtype=np.int64),
-        flag=np.asarray(dataset.variables["flag"][:], dtype=np.int16),
-        reason=text("reason"),
         sources=tuple(str(name) for name in dataset.variables["source_file"][:]),
+        **columns,
     )
     return Feedback(observations, number("H_background"), number("H_analysis"), number("spread"))

@@ -16,9 +16,10 @@ import numpy as np
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.formats.reports.bufr_messages import Damage, Message, scan_messages
 from phyda_cli.formats.reports.bufr_reports import read_reports
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.dx_tables import DX_CATEGORY, DxTables
 from phyda_cli.formats.reports.prepbufr import is_prepbufr, read_prepbufr
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag
 
 _logger = logging.getLogger(__name__)
 
@@ -26,20 +27,20 @@ _REASONS: Final = 3
 """How many reasons the warning names."""
 
 
-def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
-    """The observations of a BUFR or PREPBUFR file; `row` is the number of the level in the file, from 1.
+def read_bufr(path: Path, label: str, given: Given) -> Reports:
+    """The rows of a BUFR or PREPBUFR file; `row` is the number of the level in the file, from 1.
 
-    reference_time: (UTC) for PREPBUFR messages that do not tell their time.
+    given.reference_time: for PREPBUFR messages that do not tell their time.
     Raises InputMissingError when the file cannot be read; BadDataError when it is empty, cut off, or nothing in it can
     be read.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputMissingError(f"{label}: cannot be read: {error.strerror}") from None
     tables = DxTables()
     messages: list[Message | str] = []
-    for item in scan_messages(content, str(path)):
+    for item in scan_messages(content, label):
         if isinstance(item, Message) and item.category == DX_CATEGORY:
             try:
                 tables.add(item.data)
@@ -50,11 +51,12 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
         else:
             messages.append(item)
     if is_prepbufr(tables):
-        observations, unread = read_prepbufr(messages, tables, str(path), reference_time)
+        result, unread = read_prepbufr(messages, tables, label, given.reference_time)
     else:
-        observations, unread = read_reports(messages, str(path))
+        result, unread = read_reports(messages, label)
+    observations = result.observations
     if unread and not np.any(observations.variable != ""):
-        raise BadDataError(f"{path}: none of its {len(messages)} messages can be read: {unread.most_common(1)[0][0]}")
+        raise BadDataError(f"{label}: none of its {len(messages)} messages can be read: {unread.most_common(1)[0][0]}")
     bare = int(np.sum((observations.variable == "") & (observations.flag == Flag.MISSING)))
     parts = [f"{count} times: {reason}" for reason, count in unread.most_common(_REASONS)]
     if len(unread) > _REASONS:
@@ -64,5 +66,5 @@ def read(path: Path, *, reference_time: np.datetime64 | None = None) -> Observat
     if bare:
         parts.append(f"{bare} levels hold no quantity that is read")
     if parts:
-        _logger.warning("%s: of %d messages some are not read: %s", path, len(messages), "; ".join(parts))
-    return observations
+        _logger.warning("%s: of %d messages some are not read: %s", label, len(messages), "; ".join(parts))
+    return result

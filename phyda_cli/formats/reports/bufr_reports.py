@@ -22,6 +22,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_pressure
 from phyda_cli.formats.reports.bufr_decode import ASIDE, Elements, decode, quiet
 from phyda_cli.formats.reports.bufr_messages import Message
+from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.level_rows import (
     Floats,
     Levels,
@@ -31,7 +32,7 @@ from phyda_cli.formats.reports.level_rows import (
     observations_from_levels,
     quantity,
 )
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag
 
 _SURFACE: Final = (0, 1)
 _SOUNDING: Final = 2
@@ -97,7 +98,7 @@ class _Table:
         return result
 
 
-def read_reports(messages: list[Message | str], label: str) -> tuple[Observations, Counter[str]]:
+def read_reports(messages: list[Message | str], label: str) -> tuple[Reports, Counter[str]]:
     """The observations of a file of WMO messages, and how often each reason made a message unreadable.
 
     messages: in order; a text stands for a message that cannot be read and says why.

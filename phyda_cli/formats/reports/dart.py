@@ -28,10 +28,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
 from phyda_cli.formats.reports.dart_kinds import find_kind
 from phyda_cli.formats.reports.dart_text import Header, read_sequence
-from phyda_cli.formats.reports.decoded import finished, numbered, reject_unplaced
+from phyda_cli.formats.reports.decoded import numbered, reject_unplaced, reports_of
 from phyda_cli.observations.dart_flags import DartQC
 from phyda_cli.observations.table import Flag, Observations
 
@@ -59,13 +60,13 @@ _MONITORED_HERE: Final = (DartQC.EVALUATED_ONLY, DartQC.EVALUATED_POSTERIOR_FAIL
 _MEANINGS: Final = {DartQC.BAD_INCOMING_QC: "bad incoming QC", DartQC.OUTLIER: "an outlier"}
 
 
-def read_dart(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
+def read_dart(path: Path, label: str, given: Given) -> Reports:
     """Read a DART observation sequence.
 
     Raises InputMissingError when the file cannot be read, BadDataError when it is binary, damaged, cut off, of a model
     without latitudes and longitudes, or without observed values.
     """
-    label = str(path)
+    del given  # a sequence tells its times
     header, records = read_sequence(path)
     n_copies, n_marks = len(header.copies), len(header.marks)
     start = records.start
@@ -116,7 +117,7 @@ def read_dart(path: Path, *, reference_time: np.datetime64 | None = None) -> Obs
             f"{f' ({vertical[i]:g} m)' if which[i] == _HEIGHT else ''}; H needs a pressure"
         ),
     )
-    return finished(result)
+    return reports_of(result)
 
 
 def _observed(header: Header, label: str) -> str:

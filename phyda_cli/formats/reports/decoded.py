@@ -1,7 +1,7 @@
-"""Columns that a format gives as numbers → observations: numbered, checked and converted as rows of a text table are.
+"""Columns that a format gives as numbers → observations, numbered in the order of the file.
 
 A reader makes the table with `numbered`, flags what its format says against rows (incoming marks, places that H cannot
-use), and gives it to `finished`. Every record of the file is one row, whatever became of it.
+use), and ends with `reports_of`. Every record of the file is one row, whatever became of it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.cells import is_fill
 from phyda_cli.formats.reports.entries import report_numbers
-from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
-from phyda_cli.observations.table import Flag, Observations, Use, turned
-from phyda_cli.quality.checks import QUANTITY_BOUNDS, check_bounds
+from phyda_cli.observations.conversion import SURFACE_REPORTS
+from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.quality.checks import QUANTITY_BOUNDS
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -47,27 +48,20 @@ def numbered(
     phyda does not know. latitude, longitude: degrees. value, error: SI (wind direction in degrees), NaN where missing.
     monitored: records that are only looked at. Values that are missing or fill values are flagged MISSING.
     """
-    n = variable.size
-    uses = np.full(n, Use.ASSIMILATE.value, dtype=object)
-    if monitored is not None:
-        uses[monitored] = Use.MONITOR.value
-    result = Observations(
+    uses = None if monitored is None else np.where(monitored, Use.MONITOR.value, Use.ASSIMILATE.value).astype(object)
+    result = Observations.build(
+        label,
         variable=variable,
         latitude=latitude,
-        longitude=turned(longitude),
+        longitude=longitude,
         pressure=pressure,
         value=value,
         error=error,
-        time=time.astype("datetime64[ns]"),
-        station=np.full(n, "", dtype=object) if station is None else station,
-        report=np.full(n, "", dtype=object) if report is None else report,
-        elevation=np.full(n, np.nan) if elevation is None else elevation,
+        time=time,
+        station=station,
+        report=report,
+        elevation=elevation,
         use=uses,
-        source=np.zeros(n, dtype=np.int64),
-        row=np.arange(1, n + 1, dtype=np.int64),
-        flag=np.full(n, Flag.PASS, dtype=np.int16),
-        reason=np.full(n, "", dtype=object),
-        sources=(label,),
     )
     result = result.reject(~np.isfinite(value), Flag.MISSING, "value is missing")
     return result.reject(is_fill(value), Flag.MISSING, lambda i: f"value {value[i]:g} is a fill value")
@@ -86,11 +80,11 @@ def reject_unplaced(observations: Observations, mask: Mask, describe: Callable[[
     return observations.reject(mask & upper & ~near_surface, Flag.H_FAILED, describe)
 
 
-def finished(observations: Observations) -> Observations:
-    """Flag unknown variables and what is out of bounds, and convert wind, height and humidity within each report."""
+def reports_of(observations: Observations) -> Reports:
+    """The rows with unknown variables flagged, and which of them belong to one report."""
     codes, names = pd.factorize(observations.variable)
     result = observations
     for code, name in enumerate(names):
         if name not in QUANTITY_BOUNDS:
             result = result.reject(np.asarray(codes == code), Flag.H_FAILED, f"unknown variable {name}")
-    return convert(check_bounds(result), report_numbers(result))
+    return Reports(result, report_numbers(result))

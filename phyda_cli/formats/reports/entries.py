@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.cells import Floats, Mask, Texts, is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.reports.columns import UNIX_TIME, normalise, split_unit
 from phyda_cli.formats.reports.table_cells import Cells, long_cells, wide_cells
@@ -24,9 +25,8 @@ from phyda_cli.formats.reports.table_roles import Roles, listed, log_unread, rol
 from phyda_cli.formats.reports.table_surface import is_profile, is_surface, refuse_heights, with_station_pressure
 from phyda_cli.formats.reports.table_times import times_of
 from phyda_cli.formats.reports.table_units import column_unit, heights_of, pressure_unit, si_conversion
-from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.table import Flag, Observations, Use, turned
-from phyda_cli.quality.checks import PRESSURE_BOUNDS, QUANTITY_BOUNDS, check_bounds
+from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.quality.checks import PRESSURE_BOUNDS, QUANTITY_BOUNDS
 
 _logger = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ def observations_from_table(
     reference_time: np.datetime64 | None,
     *,
     units: Mapping[str, str] | None = None,
-) -> Observations:
-    """The observations of a table whose cells are all text.
+) -> Reports:
+    """The rows of a table whose cells are all text.
 
     label: the file's name for messages. reference_time: for tables with hours relative to the analysis. units: by the
     names of a long table's variables; they go before those of the table.
@@ -72,7 +72,7 @@ def observations_from_table(
     log_unread(table, (roles.taken - set(of_long)) | cells.columns, label)
     places = _Places(pressure[cells.row], elevation[cells.row], at_surface)
     observations = _build(table, roles, cells, places, label, reference_time)
-    return convert(check_bounds(observations), report_numbers(observations) if long else cells.row)
+    return Reports(observations, report_numbers(observations) if long else cells.row)
 
 
 class _Places(NamedTuple):
@@ -99,29 +99,24 @@ def _build(
         object
     )
     longitude = numbers(longitude_text)
-    pressure = places.pressure
     pressure_text = None if roles.pressure is None else texts_of(table[roles.pressure.column])[rows]
     unix = normalise(columns.get("time", "")) == UNIX_TIME
     times, time_texts = times_of(table, columns, label, reference_time, unix=unix)
     time, time_text = times[rows], time_texts[rows]
-    report = np.full(n, "surface", dtype=object) if places.at_surface else text("report")
-    result = Observations(
+    result = Observations.build(
+        label,
         variable=cells.name.copy(),
         latitude=numbers(latitude_text),
-        longitude=turned(longitude),
-        pressure=pressure,
+        longitude=longitude,
+        pressure=places.pressure,
         value=numbers(cells.value),
         error=numbers(error_text),
         time=time,
         station=text("station"),
-        report=report,
+        report=np.full(n, "surface", dtype=object) if places.at_surface else text("report"),
         elevation=places.elevation,
         use=_uses(text("use"), columns.get("use", ""), label),
-        source=np.zeros(n, dtype=np.int64),
         row=rows + 1,
-        flag=np.full(n, Flag.PASS, dtype=np.int16),
-        reason=np.full(n, "", dtype=object),
-        sources=(label,),
     )
     unknown = ~np.isin(result.use, [use.value for use in Use])
     result = result.reject(unknown, Flag.PRE_QC, lambda i: f"use {result.use[i]!r} is not one of {', '.join(Use)}")

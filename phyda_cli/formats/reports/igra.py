@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import ZERO_CELSIUS
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.fixed_columns import Lines, scaled
 from phyda_cli.formats.reports.level_rows import Levels, observations_from_levels, quantity
 from phyda_cli.formats.reports.stations import Stations, elevations_of
-from phyda_cli.observations.table import Observations
 
 Floats = NDArray[np.float64]
 
@@ -54,18 +54,18 @@ def is_igra(text: str) -> bool:
     return text.startswith("#") and _HEADING.match(text) is not None
 
 
-def read_igra(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+def read_igra(text: str, label: str, given: Given) -> Reports:
     """The observations of the soundings near the analysis, one row for each level; all soundings without its time.
 
-    stations: elevations, by the archive's identifier; the heading's place counts before theirs.
+    given.stations: elevations, by the archive's identifier; the heading's place counts before theirs.
     Raises BadDataError when a sounding has fewer levels than its heading says.
     """
-    headings = list(_HEADING.finditer(text))
+    analysis, headings = given.reference_time, list(_HEADING.finditer(text))
     moments = [_moment(heading) for heading in headings]
     near = [
         number
         for number, (nominal, _) in enumerate(moments)
-        if reference_time is None or np.isnat(nominal) or abs(nominal - reference_time) <= REACH
+        if analysis is None or np.isnat(nominal) or abs(nominal - analysis) <= REACH
     ]
     if len(near) < len(headings):
         _logger.info("%s: %d of %d soundings lie within 48 h of the analysis; the others are not read",
@@ -75,7 +75,7 @@ def read_igra(text: str, *, label: str, reference_time: np.datetime64 | None, st
         held = _levels(text, headings, number, label)
         lines += held
         owner += [number] * len(held)
-    return _observations(Lines(lines), np.array(owner, dtype=np.int64), headings, moments, label, stations)
+    return _observations(Lines(lines), np.array(owner, dtype=np.int64), headings, moments, label, given.stations)
 
 
 def _levels(text: str, headings: list[re.Match[str]], number: int, label: str) -> list[str]:
@@ -120,7 +120,7 @@ def _observations(
     moments: list[tuple[np.datetime64, np.datetime64]],
     label: str,
     stations: Stations,
-) -> Observations:
+) -> Reports:
     names = np.array([heading["station"] for heading in headings], dtype=object)
     latitude, longitude = (
         scaled(np.array([float(heading[name]) for heading in headings]), 1e-4, _UNPLACED)

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.columns import WORST_USED_MARK, conversion, si_unit
 from phyda_cli.formats.reports.ioda_file import IodaFile
 from phyda_cli.formats.reports.ioda_moisture import dry_temperature, surface_humidity
 from phyda_cli.formats.reports.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
-from phyda_cli.observations.table import Flag, Observations, Use, turned
-from phyda_cli.quality.checks import check_bounds
+from phyda_cli.observations.table import Flag, Observations, Use, concatenate
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -47,9 +47,11 @@ _LARGEST: Final = 2.0**31
 class _Places:
     """What the locations have in common, each (location,), SI.
 
-    surface: whether at a station's surface. told: whether phyda wrote the file, so that its variables are those here.
+    label: the file's name. surface: whether at a station's surface. told: whether phyda wrote the file, so that its
+    variables are those here.
     """
 
+    label: str
     latitude: Floats
     longitude: Floats
     pressure: Floats
@@ -61,62 +63,25 @@ class _Places:
     told: bool
 
 
-@dataclass(frozen=True)
-class _Column:
-    """Entries of one variable: at (k,) their locations; the others (k,) as in `Observations`."""
-
-    at: NDArray[np.int64]
-    variable: Texts
-    value: Floats
-    error: Floats
-    report: Texts
-    use: Texts
-    flag: NDArray[np.int16]
-    reason: Texts
-
-
-def read_ioda(dataset: Any, label: str) -> Observations:
-    """The observations of an open file; `row` is the number of the location, from 1.
+def read_ioda(dataset: Any, label: str, given: Given) -> Reports:
+    """The rows of an open file; `row` is the number of the location, from 1.
 
     Raises BadDataError when it is of another kind, lacks places or times, or has variables of the wrong length.
     """
+    del given  # locations tell their times and places
     dataset.set_auto_mask(False)
     file = IodaFile(dataset, label)
     places = _places(file)
-    columns = [_column(file, name, places) for name in file.names("ObsValue")]
+    parts = [_column(file, name, places) for name in file.names("ObsValue")]
     held = np.zeros(file.size, dtype=bool)
-    for column in columns:
-        held[column.at] = True
-    columns.append(_nothing(np.flatnonzero(~held), places))
-    at = np.concatenate([column.at for column in columns])
-    order = np.argsort(at, kind="stable")
-    at = at[order]
-
-    def joined(field: str) -> Any:
-        return np.concatenate([getattr(column, field) for column in columns])[order]
-
-    longitude = places.longitude[at]
-    result = Observations(
-        variable=joined("variable"),
-        latitude=places.latitude[at],
-        longitude=turned(longitude),
-        pressure=places.pressure[at],
-        value=joined("value"),
-        error=joined("error"),
-        time=places.time[at],
-        station=places.station[at],
-        report=joined("report"),
-        elevation=places.elevation[at],
-        use=joined("use"),
-        source=np.zeros(at.size, dtype=np.int64),
-        row=at + 1,
-        flag=joined("flag"),
-        reason=joined("reason"),
-        sources=(file.label,),
-    )
-    result = dry_temperature(check_bounds(result), at)
-    result = result if places.told else surface_humidity(result, at)
-    return convert(check_bounds(result), at)
+    for part in parts:
+        held[part.row - 1] = True
+    nothing = _rows(places, np.flatnonzero(~held), "")
+    parts.append(nothing.reject(nothing.used, Flag.MISSING, "the location holds no value"))
+    whole = replace(concatenate(parts), source=np.zeros(sum(map(len, parts)), dtype=np.int64), sources=(label,))
+    result = whole.take(np.argsort(whole.row, kind="stable"))
+    moisture = (dry_temperature,) if places.told else (dry_temperature, surface_humidity)
+    return Reports(result, result.row - 1, (*moisture, convert))
 
 
 def _places(file: IodaFile) -> _Places:
@@ -144,6 +109,7 @@ def _places(file: IodaFile) -> _Places:
     told = file.find("MetaData", "reportType") is not None
     surface = np.zeros(file.size, dtype=bool) if told else _surface(file, pressure, height, elevation)
     return _Places(
+        label=file.label,
         latitude=number(("latitude",), None),
         longitude=number(("longitude",), None),
         pressure=pressure,
@@ -177,8 +143,8 @@ def _surface(file: IodaFile, pressure: Floats, height: Floats, elevation: Floats
     return stations | (np.isnan(pressure) & (barometer | low))
 
 
-def _column(file: IodaFile, name: str, places: _Places) -> _Column:
-    """The entries of one variable of ObsValue."""
+def _column(file: IodaFile, name: str, places: _Places) -> Observations:
+    """The rows of one variable of ObsValue."""
     variable: Any = file.find("ObsValue", name)
     full = f"ObsValue/{name}"
     entry = find_ioda(name)
@@ -194,84 +160,81 @@ def _column(file: IodaFile, name: str, places: _Places) -> _Column:
     at = np.flatnonzero(~missing | (marks > WORST_USED_MARK))
     if entry is None:
         return _unknown(name, at, values, "", places)
-    return _known(file, entry, name, variable, at, values, marks, places)
+    return _judged(_known(file, entry, name, at, values, places), marks[at])
 
 
 def _known(
-    file: IodaFile,
-    entry: IodaName,
-    name: str,
-    variable: Any,
-    at: NDArray[np.int64],
-    values: Floats,
-    marks: NDArray[np.int64],
-    places: _Places,
-) -> _Column:
-    quantity, units = entry.quantity, file.units(variable)
-    change = _to_si(quantity, units)
-    errors = file.find("ObsError", name)
+    file: IodaFile, entry: IodaName, name: str, at: NDArray[np.int64], values: Floats, places: _Places
+) -> Observations:
+    """The rows of a variable that phyda knows, in SI; flagged where a unit is not known."""
+    units, errors = file.units(file.find("ObsValue", name)), file.find("ObsError", name)
     of_error = units if errors is None else file.units(errors) or units
-    difference = _to_si(quantity, of_error)
+    change, difference = _to_si(entry.quantity, units), _to_si(entry.quantity, of_error)
     value, error = values[at], np.full(at.size, np.nan)
     if change is not None and difference is not None:
         value = change[0] * value + change[1]
         if errors is not None:
             error = difference[0] * _vector(file, errors, f"ObsError/{name}")[at]
-    kinds = _integers(file, name, "ObsType")[at]
+    report = _reports(places, at, _integers(file, name, "ObsType")[at], entry)
+    result = _rows(places, at, entry.quantity, value, error=error, report=report, use=_uses(file, name)[at])
+    for unknown, text in ((change is None, units), (difference is None, of_error)):
+        result = result.reject(np.full(at.size, unknown), Flag.BOUNDS, f"unit {text} is not known for {name}")
+    return result
+
+
+def _reports(places: _Places, at: NDArray[np.int64], kinds: NDArray[np.int64], entry: IodaName) -> Texts:
+    """Report types: that of the location, or else of the number in ObsType (kinds), or else at the surface or none."""
     report = places.report[at].copy()
     told = (report == "") & (kinds != _NO_NUMBER)
     report[told] = [report_type(int(kind)) for kind in kinds[told]]
     lower = np.isin(report, [*SURFACE_REPORTS])
     untold = np.array([kind == "" or kind.isdigit() for kind in report], dtype=bool)
     report[(untold & places.surface[at]) | (~lower & entry.near_surface)] = "surface"
-    column = _Column(
-        at=at,
-        variable=np.full(at.size, quantity, dtype=object),
-        value=value,
-        error=error,
-        report=report,
-        use=_uses(file, name)[at],
-        flag=np.zeros(at.size, dtype=np.int16),
-        reason=np.full(at.size, "", dtype=object),
-    )
-    for unknown, text in ((change is None, units), (difference is None, of_error)):
-        if unknown:
-            column = _flagged(column, np.ones(at.size, bool), Flag.BOUNDS, f"unit {text} is not known for {name}")
-    bad = marks[at]
-    for mark in np.unique(bad[bad > WORST_USED_MARK]):
+    return report
+
+
+def _judged(observations: Observations, marks: NDArray[np.int64]) -> Observations:
+    """PRE_QC by the marks of the file, MISSING where the value is no number."""
+    result = observations
+    for mark in np.unique(marks[marks > WORST_USED_MARK]):
         text = f"quality mark {mark} in the file (0 to {WORST_USED_MARK} are used)"
-        column = _flagged(column, bad == mark, Flag.PRE_QC, text)
-    return _flagged(column, ~np.isfinite(column.value), Flag.MISSING, "value is not a finite number")
+        result = result.reject(marks == mark, Flag.PRE_QC, text)
+    return result.reject(~np.isfinite(result.value), Flag.MISSING, "value is not a finite number")
 
 
-def _flagged(column: _Column, mask: Mask, flag: Flag, reason: str) -> _Column:
-    """The entries of `mask` that have passed so far, flagged."""
-    hit = mask & (column.flag == Flag.PASS)
-    return replace(
-        column,
-        flag=np.where(hit, np.int16(flag), column.flag).astype(np.int16),
-        reason=np.where(hit, reason, column.reason).astype(object),
-    )
-
-
-def _unknown(name: str, at: NDArray[np.int64], values: Floats | None, reason: str, places: _Places) -> _Column:
-    """Entries that phyda cannot use, kept by the name that the file has for them."""
+def _unknown(name: str, at: NDArray[np.int64], values: Floats | None, reason: str, places: _Places) -> Observations:
+    """Rows that phyda cannot use, kept by the name that the file has for them."""
     value = np.full(at.size, np.nan) if values is None else np.where(np.isfinite(values[at]), values[at], np.nan)
-    return _Column(
-        at=at,
-        variable=np.full(at.size, name, dtype=object),
-        value=value,
-        error=np.full(at.size, np.nan),
-        report=places.report[at],
-        use=np.full(at.size, Use.ASSIMILATE.value, dtype=object),
-        flag=np.full(at.size, Flag.H_FAILED, dtype=np.int16),
-        reason=np.full(at.size, reason or f"unknown variable {name}", dtype=object),
+    result = _rows(places, at, name, value)
+    return result.reject(result.used, Flag.H_FAILED, reason or f"unknown variable {name}")
+
+
+def _rows(
+    places: _Places,
+    at: NDArray[np.int64],
+    variable: str,
+    value: Floats | None = None,
+    *,
+    error: Floats | None = None,
+    report: Texts | None = None,
+    use: Texts | None = None,
+) -> Observations:
+    """Rows (k,) of one variable at the locations `at` (k,)."""
+    return Observations.build(
+        places.label,
+        variable=np.full(at.size, variable, dtype=object),
+        latitude=places.latitude[at],
+        longitude=places.longitude[at],
+        pressure=places.pressure[at],
+        value=np.full(at.size, np.nan) if value is None else value,
+        error=error,
+        time=places.time[at],
+        station=places.station[at],
+        report=places.report[at] if report is None else report,
+        elevation=places.elevation[at],
+        use=use,
+        row=at + 1,
     )
-
-
-def _nothing(at: NDArray[np.int64], places: _Places) -> _Column:
-    entry = _unknown("", at, None, "the location holds no value", places)
-    return replace(entry, flag=np.full(at.size, Flag.MISSING, dtype=np.int16))
 
 
 def _vector(file: IodaFile, variable: Any, name: str) -> Floats:

@@ -33,6 +33,16 @@ _FIRST, _LAST = np.datetime64("1678-01-01", "s"), np.datetime64("2262-01-01", "s
 """What nanoseconds hold; others would wrap around."""
 
 
+_GROUPS: Final = ("MetaData", "ObsValue")
+_MOST_NAMED: Final = 8
+
+
+def is_ioda(dataset: Any) -> bool:
+    """Whether an open file has one of IODA's groups, of either layout."""
+    names = {*dataset.groups, *(name.partition("@")[2] for name in dataset.variables)}
+    return bool({group.casefold() for group in _GROUPS} & {name.casefold() for name in names})
+
+
 class IodaFile:
     """An open file. label: its name for messages; size: the number of locations."""
 
@@ -51,25 +61,16 @@ class IodaFile:
         self.size = int(self._need("latitude").shape[0])
 
     def _check(self) -> None:
-        missing = [group for group in ("MetaData", "ObsValue") if group.casefold() not in self._groups]
+        missing = [group for group in _GROUPS if group.casefold() not in self._groups]
         if missing:
-            there = [*self._dataset.groups, *self._dataset.variables]
-            shown = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
+            there = ", ".join([*self._dataset.groups, *self._dataset.variables][:_MOST_NAMED])
             raise BadDataError(
-                f"{self.label}: is NetCDF or HDF5 but not observations in IODA layout: it has no group "
-                f"{' and no group '.join(missing)}; there are: {shown or 'none'}" + self._kind()
+                f"{self.label}: is in IODA layout but has no group {' and no group '.join(missing)}; "
+                f"there are: {there or 'none'}"
             )
         for name in ("latitude", "longitude"):
             if self._need(name).ndim != 1:
                 raise BadDataError(f"{self.label}: MetaData/{name} has {self._need(name).ndim} dimensions, expected 1")
-
-    def _kind(self) -> str:
-        names = self._dataset.variables
-        if "H_background" in names and "o_minus_b" in names:
-            return ". It is a feedback file of phyda: give the observations that it was made from"
-        if {"latitude", "lat"} & set(names):
-            return ". A gridded field goes to --background"
-        return ""
 
     def _need(self, name: str) -> Any:
         found = self.find("MetaData", name)

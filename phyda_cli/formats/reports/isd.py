@@ -16,11 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.constants import ZERO_CELSIUS
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.formats.reports.fixed_columns import Lines, scaled
 from phyda_cli.formats.reports.level_rows import Levels, Quantity, observations_from_levels
-from phyda_cli.formats.reports.stations import Stations
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag
 
 REJECTING: Final = ("2", "3", "6", "7")
 """Quality codes of what is suspect (2, 6) or erroneous (3, 7)."""
@@ -40,9 +40,9 @@ def is_isd(text: str) -> bool:
     return _RECORD.match(text) is not None
 
 
-def read_isd(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+def read_isd(text: str, label: str, given: Given) -> Reports:
     """The observations of a file of the ISD, one row for each report. A line that is no record has no time."""
-    del reference_time, stations  # a record tells its time and place in full
+    del given  # a record tells its time and place in full
     held = [line for line in text.splitlines() if line.strip()]
     lines = Lines([line if len(line) >= _LEAST and _RECORD.match(line) else "" for line in held])
     station = lines.texts(5, 10) + np.full(len(lines), "-", dtype=object) + lines.texts(11, 15)
@@ -121,7 +121,7 @@ def surface_observations(
     report: Texts,
     quantities: list[Quantity],
     label: str,
-) -> Observations:
+) -> Reports:
     """The observations of surface reports without a pressure level, one row for each."""
     n = time.size
     levels = Levels(

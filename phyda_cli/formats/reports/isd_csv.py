@@ -12,10 +12,10 @@ import csv
 import io
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import Texts, numbers, texts_of
 from phyda_cli.formats.reports.fixed_columns import scaled
 from phyda_cli.formats.reports.isd import (
@@ -26,8 +26,6 @@ from phyda_cli.formats.reports.isd import (
     wind_direction,
     wind_speed,
 )
-from phyda_cli.formats.reports.stations import Stations
-from phyda_cli.observations.table import Observations
 
 _NEEDED: Final = ("STATION", "DATE", "LATITUDE", "LONGITUDE", "ELEVATION", "WND", "TMP", "DEW", "SLP")
 _OPTIONAL: Final = ("REPORT_TYPE", "MA1")
@@ -41,9 +39,9 @@ def is_isd_csv(text: str) -> bool:
     return set(_NEEDED) <= {name.strip() for name in next(csv.reader([header]), [])}
 
 
-def read_isd_csv(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+def read_isd_csv(text: str, label: str, given: Given) -> Reports:
     """The observations of a table of the ISD, one row for each report."""
-    del reference_time, stations  # a report tells its time and place in full
+    del given  # a report tells its time and place in full
     try:
         table = pd.read_csv(
             io.StringIO(text), dtype=str, keep_default_na=False, usecols=lambda name: name in (*_NEEDED, *_OPTIONAL)

@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import Floats
 from phyda_cli.formats.reports.fixed_columns import Lines, scaled
 from phyda_cli.formats.reports.isd import pressure, surface_observations, temperature, times, wind_direction, wind_speed
-from phyda_cli.formats.reports.stations import Stations, elevations_of, places_of
-from phyda_cli.observations.table import Observations
+from phyda_cli.formats.reports.stations import elevations_of, places_of
 
 _LINE: Final = re.compile(r"\d{4} \d\d \d\d \d\d(?:[ ]+-?\d+){8}[ \t]*")
 _STATION: Final = re.compile(r"(?P<station>[A-Z0-9]{6}-\d{5})(?:-\d{4})?", re.IGNORECASE)
@@ -31,14 +31,13 @@ def is_isd_lite(text: str) -> bool:
     return _LINE.fullmatch(text.split("\n", 1)[0].rstrip("\r")) is not None
 
 
-def read_isd_lite(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+def read_isd_lite(text: str, label: str, given: Given) -> Reports:
     """The observations of a file of ISD-Lite, one row for each hour; the station is that of the file's name."""
-    del reference_time  # an hour tells its time in full
     held = [line for line in text.splitlines() if line.strip()]
     lines = Lines([line if _LINE.fullmatch(line) else "" for line in held])
     found = _STATION.match(PurePath(label).name)
     station = np.full(len(lines), "" if found is None else found["station"].upper(), dtype=object)
-    latitude, longitude = places_of(station, stations)
+    latitude, longitude = places_of(station, given.stations)
     unjudged = np.full(len(lines), "", dtype=object)
 
     def column(start: int, end: int) -> Floats:
@@ -52,7 +51,7 @@ def read_isd_lite(text: str, *, label: str, reference_time: np.datetime64 | None
         ),
         latitude=latitude,
         longitude=longitude,
-        elevation=elevations_of(station, stations),
+        elevation=elevations_of(station, given.stations),
         station=station,
         report=np.full(len(lines), "surface", dtype=object),
         quantities=[

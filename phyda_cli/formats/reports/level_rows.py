@@ -1,6 +1,5 @@
 """Levels of reports with numbers → observations: one entry for each quantity that a level holds, as in a wide table.
 
-The binary readers (BUFR, PREPBUFR) end here; bounds and the conversion to u, v, z and q are those of the text tables.
 A level without any quantity is one entry without a value, so that every level of the file is found again.
 """
 
@@ -12,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.observations.conversion import convert
-from phyda_cli.observations.table import Flag, Observations, Use, turned
-from phyda_cli.quality.checks import check_bounds
+from phyda_cli.formats.reports.build import Reports
+from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -71,8 +69,8 @@ def first_values(row: NDArray[np.int64], column: NDArray[np.int64], value: Float
     return table
 
 
-def observations_from_levels(levels: Levels, quantities: list[Quantity], label: str) -> Observations:
-    """The observations of levels; `row` is the number of the level in the file, from 1."""
+def observations_from_levels(levels: Levels, quantities: list[Quantity], label: str) -> Reports:
+    """The rows of levels, a report each; `row` is the number of the level in the file, from 1."""
     held = np.stack([np.isfinite(entry.value) for entry in quantities]) if quantities else np.zeros((0, len(levels)))
     empty = np.flatnonzero(~held.any(axis=0))
     rows = [np.flatnonzero(mask) for mask in held]
@@ -85,25 +83,21 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
         return np.concatenate([*pieces, rest])[order]
 
     nothing = np.full(empty.size, np.nan)
-    observations = Observations(
+    observations = Observations.build(
+        label,
         variable=joined([np.full(len(levels), q.name, object) for q in quantities], np.full(empty.size, "", object)),
         latitude=levels.latitude[at],
-        longitude=turned(levels.longitude[at]),
+        longitude=levels.longitude[at],
         pressure=levels.pressure[at],
         value=joined([q.value for q in quantities], nothing),
         error=joined([q.error for q in quantities], nothing),
-        time=levels.time[at].astype("datetime64[ns]"),
+        time=levels.time[at],
         station=levels.station[at],
         report=levels.report[at],
         elevation=levels.elevation[at],
-        use=np.full(at.size, Use.ASSIMILATE.value, dtype=object),
-        source=np.zeros(at.size, dtype=np.int64),
         row=at + 1,
-        flag=joined([q.flag for q in quantities], levels.flag[empty]).astype(np.int16),
-        reason=joined([q.reason for q in quantities], levels.reason[empty]).astype(object),
-        sources=(label,),
+        flag=joined([q.flag for q in quantities], levels.flag[empty]),
+        reason=joined([q.reason for q in quantities], levels.reason[empty]),
     )
-    observations = observations.reject(
-        observations.variable == "", Flag.MISSING, "the report holds no quantity that is read"
-    )
-    return convert(check_bounds(observations), at)
+    nothing_read = observations.variable == ""
+    return Reports(observations, at).reject(nothing_read, Flag.MISSING, "the report holds no quantity that is read")

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_pressure
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.level_rows import Levels, Quantity, observations_from_levels
 from phyda_cli.formats.reports.quality_letters import LETTERS
 from phyda_cli.formats.units import find_unit
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -60,11 +61,12 @@ def is_madis(dataset: Any) -> bool:
     return RECORD in dataset.dimensions and _kind(dataset) is not None
 
 
-def read_madis(dataset: Any, label: str) -> Observations:
+def read_madis(dataset: Any, label: str, given: Given) -> Reports:
     """The observations of an open file; `row` is the number of the record, for soundings of the level.
 
     Raises BadDataError for a unit that is not known.
     """
+    del given  # records tell their times and places
     dataset.set_auto_maskandscale(False)
     reader = _kind(dataset)
     if reader is None:
@@ -135,7 +137,7 @@ class _File:
         return Quantity(name, value, np.full(n, np.nan), flag, reason)
 
 
-def _kind(dataset: Any) -> Callable[[_File], Observations] | None:
+def _kind(dataset: Any) -> Callable[[_File], Reports] | None:
     held = dataset.variables
     if {"prMan", "tpMan", "staLat", "staLon"} <= held.keys():
         return _soundings
@@ -146,7 +148,7 @@ def _kind(dataset: Any) -> Callable[[_File], Observations] | None:
     return None
 
 
-def _surface(file: _File) -> Observations:
+def _surface(file: _File) -> Reports:
     quantities = []
     for name, si, candidates in _SURFACE:
         found = file.first(*candidates)
@@ -166,7 +168,7 @@ def _surface(file: _File) -> Observations:
     return observations_from_levels(levels, quantities, file.label)
 
 
-def _aircraft(file: _File) -> Observations:
+def _aircraft(file: _File) -> Reports:
     quantities = [
         file.quantity("t", file.numbers("temperature", "K"), "temperature"),
         file.quantity("wind_direction", file.numbers("windDir", "degree"), "windDir"),
@@ -209,7 +211,7 @@ def _levels(
     )
 
 
-def _soundings(file: _File) -> Observations:
+def _soundings(file: _File) -> Reports:
     """All families of levels one behind the other, each level one row; levels that hold nothing are left out."""
     number = file.numbers("wmoStaNum", "degree") if file.first("wmoStaNum") else np.full(file.size, np.nan)
     name = file.texts("staName")

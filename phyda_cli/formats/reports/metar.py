@@ -23,9 +23,10 @@ import pandas as pd
 
 from phyda_cli.constants import KNOT
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.entries import observations_from_table
-from phyda_cli.formats.reports.stations import Stations, fill_places
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.formats.reports.stations import fill_places
+from phyda_cli.observations.table import Flag
 
 _BEGINNING: Final = re.compile(
     r"^[ \t]*(?:(?:METAR|SPECI)\b|(?:COR[ \t]+)?[A-Z][A-Z0-9]{3}[ \t]+\d{6}Z\b)", re.MULTILINE
@@ -72,20 +73,22 @@ def is_metar(text: str) -> bool:
     return _BEGINNING.search(text) is not None and next(_matches(text), None) is not None
 
 
-def read_metar(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+def read_metar(text: str, label: str, given: Given) -> Reports:
     """The observations of a text of METAR, one row for each report; replaced reports are flagged PRE_QC.
 
-    reference_time: UTC. Raises BadDataError without it where a report has no date line: it has no month.
+    Raises BadDataError without the time of the analysis where a report has no date line: it has no month.
     """
-    reports = [report if report.near is not None else report._replace(near=reference_time) for report in _reports(text)]
+    reports = [
+        report if report.near is not None else report._replace(near=given.reference_time) for report in _reports(text)
+    ]
     if any(report.near is None for report in reports):
         raise BadDataError(f"{label}: METAR gives the day of the month alone; give the analysis's time")
     table = pd.DataFrame([_row(report) for report in reports], columns=list(_COLUMNS), dtype=object)
     replaced = _replaced(table, [report.rank for report in reports])
     table = table.assign(latitude="", longitude="", elevation="", report="metar")
-    observations = observations_from_table(fill_places(table, stations), label, reference_time)
-    withdrawn = np.isin(observations.row, 1 + np.flatnonzero(replaced))
-    return observations.reject(withdrawn, Flag.PRE_QC, "replaced by a later or corrected report")
+    result = observations_from_table(fill_places(table, given.stations), label, given.reference_time)
+    withdrawn = np.isin(result.observations.row, 1 + np.flatnonzero(replaced))
+    return result.reject(withdrawn, Flag.PRE_QC, "replaced by a later or corrected report")
 
 
 def _replaced(table: pd.DataFrame, ranks: list[int]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

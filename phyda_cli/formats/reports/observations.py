@@ -1,98 +1,102 @@
-"""Observation files of any format, told by their first bytes; the suffix is never asked.
+"""Observation files of any format → observations in SI, checked and converted.
 
-Each format has a reader of its own, `read(path, reference_time=…) -> Observations`; its module is imported when a file
-of that format is met, since some need an extra. What no reader claims is a text table (`csv.py`).
+`registry.py` has the formats. What is wrong with a whole file is an error that names it; what is wrong with a row is a
+flag on that row. Text may be packed (`text_bytes.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol, TextIO, cast
+from typing import Final, TextIO
 
+import netCDF4
 import numpy as np
 
-from phyda_cli.formats.reports.bufr_messages import is_bufr
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.declared_size import check_declared_size, declared_variables
+from phyda_cli.formats.hdf5_safety import check_hdf5
+from phyda_cli.formats.reports.build import Given, Reports, finished
+from phyda_cli.formats.reports.registry import FORMATS, ReportFormat, find_format
 from phyda_cli.formats.reports.stations import Stations
+from phyda_cli.formats.reports.table import log_placeless, read_table
+from phyda_cli.formats.reports.table_text import parse_table
+from phyda_cli.formats.reports.text_bytes import text_of
 from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.observations.table import Observations
 
-
-class Reader(Protocol):
-    """Reads one file. Raises InputMissingError when it is not there, BadDataError when it is not what it should be."""
-
-    def __call__(self, path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
-        """The observations of a file; reference_time: UTC, for formats that give times from the analysis."""
-        ...
-
-
-@dataclass(frozen=True)
-class ObservationFormat:
-    """A format. claims: whether the first bytes are its. reader: `module:function`.
-
-    table: whether its reader takes `stations` and `units` too.
-    """
-
-    name: str
-    claims: Callable[[bytes], bool]
-    reader: str
-    table: bool = False
-
-
-_OBS_SEQ: Final = ([b"obs_sequence"], [b"obs_type_definitions"], [b"obs_kind_definitions"])
-"""The first words of a DART file; a binary one has the length of its first record before them."""
-
-FORMATS: Final[tuple[ObservationFormat, ...]] = (
-    ObservationFormat("BUFR", is_bufr, "phyda_cli.formats.reports.bufr:read"),
-    ObservationFormat(
-        "Parquet", lambda head: head.startswith(b"PAR1"), "phyda_cli.formats.reports.parquet:read_parquet", True
-    ),
-    ObservationFormat("ODB-2", lambda head: head.startswith(b"\xff\xffODA"), "phyda_cli.formats.reports.odb:read_odb"),
-    ObservationFormat(
-        "DART obs_seq",
-        lambda head: head[4:16] == b"obs_sequence" or head.split(None, 1)[:1] in _OBS_SEQ,
-        "phyda_cli.formats.reports.dart:read_dart",
-    ),
-    ObservationFormat("NetCDF", is_netcdf, "phyda_cli.formats.reports.netcdf_observations:read"),
-)
-"""In the order in which they are asked."""
 _HEAD: Final = 4096
+_MOST_NAMED: Final = 8
 
 
 def read_observations(
     source: Path | TextIO,
     *,
+    name: str | None = None,
     reference_time: np.datetime64 | None = None,
     stations: Stations | None = None,
     units: Mapping[str, str] | None = None,
+    formats: Sequence[ReportFormat] = FORMATS,
 ) -> Observations:
     """Read a file of observations in any format that phyda knows, or text from an open stream.
 
-    reference_time: UTC, for formats that give times from the analysis. stations, units: of tables and text
-    (`read_csv`).
-    Raises InputMissingError when the file is not there or cannot be read, BadDataError when it is damaged or of no
-    known format, ConfigError when its format needs an extra that is not installed.
+    name: what messages and `sources` call it (default: the path). reference_time: UTC, for formats that give times from
+    the analysis. stations: the places of reports that come without one. units: of a table's columns that do not say
+    their own, by their names. A table with a header only has no observations, which is legal.
+    Raises InputMissingError when the file is not there or cannot be read, BadDataError when it is empty, damaged, cut
+    off or of no known format, ConfigError when its format needs an extra that is not installed.
     """
+    label = name or (str(source) if isinstance(source, Path) else "standard input")
+    return finished(_read(source, label, Given(reference_time, stations or {}, units or {}), formats))
 
-    def read_text() -> Observations:
-        return read_csv(source, reference_time=reference_time, stations=stations, units=units)
 
-    if not isinstance(source, Path) or not source.is_file():
-        return read_text()
+def _read(source: Path | TextIO, label: str, given: Given, formats: Sequence[ReportFormat]) -> Reports:
+    head = b""
+    if isinstance(source, Path) and source.is_file():
+        try:
+            with source.open("rb") as stream:
+                head = stream.read(_HEAD)
+        except OSError:
+            pass  # reading it as text says what is wrong
+        known = find_format("bytes", head, formats)
+        if known is not None:
+            return known.read(source, label, given)
+        if is_netcdf(head):
+            return _read_netcdf(source, label, given, formats)
+    text = text_of(source, label)
+    if not text.strip():
+        raise BadDataError(f"{label}: is empty; expected a header line and one line for each observation")
+    known = find_format("text", text.lstrip("\r\n"), formats)
+    if known is None:
+        return read_table(parse_table(text, label), label, given)
+    result = known.read(text.lstrip("\r\n"), label, given)
+    log_placeless(result.observations, label)
+    return result
+
+
+def _read_netcdf(path: Path, label: str, given: Given, formats: Sequence[ReportFormat]) -> Reports:
+    check_hdf5(path)
     try:
-        with source.open("rb") as stream:
-            head = stream.read(_HEAD)
-    except OSError:
-        return read_text()  # which says what is wrong
-    for known in FORMATS:
-        if known.claims(head):
-            module, _, function = known.reader.partition(":")
-            reader = getattr(import_module(module), function)
-            if known.table:
-                reader = partial(reader, stations=stations, units=units)
-            return cast(Reader, reader)(source, reference_time=reference_time)
-    return read_text()
+        with netCDF4.Dataset(path) as dataset:
+            check_declared_size(path, declared_variables(dataset))
+            known = find_format("netcdf", dataset, formats)
+            if known is not None:
+                return known.read(dataset, label, given)
+            there = [*dataset.groups, *dataset.variables]
+    except (OSError, RuntimeError):
+        raise BadDataError(f"{label}: cannot be read as NetCDF or HDF5; is it cut off? fetch it again") from None
+    lacks = " and no ".join(f"{known.evidence} ({known.name})" for known in formats if known.of == "netcdf")
+    shown = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
+    raise BadDataError(
+        f"{label}: is NetCDF or HDF5 but of no known layout of observations: it has no {lacks}; "
+        f"there are: {shown or 'none'}{_what_else(set(there))}"
+    )
+
+
+def _what_else(names: set[str]) -> str:
+    """What a file without observations is by the names of its variables, and where it goes."""
+    if {"H_background", "o_minus_b"} <= names:
+        return ". It is a feedback file of phyda: give the observations that it was made from"
+    if {"latitude", "lat"} & names:
+        return ". A gridded field goes to --background"
+    return ""

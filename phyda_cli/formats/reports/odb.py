@@ -31,9 +31,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import is_fill
 from phyda_cli.formats.reports.columns import ODB_NUMBERS
-from phyda_cli.formats.reports.decoded import finished, numbered, reject_unplaced
+from phyda_cli.formats.reports.decoded import numbered, reject_unplaced, reports_of
 from phyda_cli.observations.table import Flag, Observations
 
 _STATUS: Final = ("report_status", "datum_status")
@@ -81,14 +82,15 @@ _FEW: Final = 10
 _logger = logging.getLogger(__name__)
 
 
-def read_odb(path: Path, *, reference_time: np.datetime64 | None = None) -> Observations:
+def read_odb(path: Path, label: str, given: Given) -> Reports:
     """Read an ODB-2 file. Raises MissingExtraError without pyodc; InputMissingError when the file cannot be read;
     BadDataError when it is damaged, cut off or without the columns needed.
     """
+    del given  # rows tell their times
     table = _decode(path)
     missing = [name for name in _NEEDED if name not in table]
     if missing:
-        raise BadDataError(f"{path}: the ODB has no column {missing[0]}; phyda needs {', '.join(_NEEDED)}")
+        raise BadDataError(f"{label}: the ODB has no column {missing[0]}; phyda needs {', '.join(_NEEDED)}")
     n = len(table)
 
     def number(name: str) -> NDArray[np.float64]:
@@ -106,7 +108,7 @@ def read_odb(path: Path, *, reference_time: np.datetime64 | None = None) -> Obse
     datum, report = (_status(table, name, n) for name in reversed(_STATUS))
     date, clock = number("date"), number("time")
     result = numbered(
-        str(path),
+        label,
         variable=_names(number("varno")),
         latitude=latitude,
         longitude=longitude,
@@ -130,7 +132,7 @@ def read_odb(path: Path, *, reference_time: np.datetime64 | None = None) -> Obse
         ~by_pressure,
         lambda i: f"placed by {_VERTICAL.get(vertical[i], f'vertco_type {vertical[i]:g}')}, not by pressure",
     )
-    return finished(result)
+    return reports_of(result)
 
 
 def _reject_marked(

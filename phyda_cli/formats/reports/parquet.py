@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-import numpy as np
 import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
-from phyda_cli.formats.reports.stations import Stations
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.table import read_table
 from phyda_cli.formats.reports.table_roles import listed
-from phyda_cli.observations.table import Observations
 
 _logger = logging.getLogger(__name__)
 
@@ -30,17 +27,9 @@ _LARGEST_WHOLE: Final = 2.0**53
 """Above it not every whole number is a double."""
 
 
-def read_parquet(
-    path: Path,
-    *,
-    reference_time: np.datetime64 | None = None,
-    stations: Stations | None = None,
-    units: Mapping[str, str] | None = None,
-) -> Observations:
+def read_parquet(path: Path, label: str, given: Given) -> Reports:
     """Read a table of observations. Columns of lists or structures are not looked at.
 
-    reference_time: UTC, for tables that give times as hours from the analysis (`dhr`). stations, units: as of
-    `read_csv`.
     Raises MissingExtraError without pyarrow; InputMissingError when the file cannot be read; BadDataError when it is
     damaged, cut off or without the columns needed.
     """
@@ -55,16 +44,16 @@ def read_parquet(
             names = [str(name) for name in table.column_names]
     except (arrow.ArrowException, UnicodeDecodeError) as error:
         raise BadDataError(
-            f"{path}: the Parquet file is damaged or cut off ({_first_line(error)}); fetch it again"
+            f"{label}: the Parquet file is damaged or cut off ({_first_line(error)}); fetch it again"
         ) from None
     except OSError as error:
         # Arrow says with an OSError that a page cannot be decoded; only the system's own have a number
         if error.errno is None:
             says = _first_line(error)
-            raise BadDataError(f"{path}: the Parquet file is damaged ({says}); fetch it again") from None
-        raise InputMissingError(f"{path}: cannot be read: {error.strerror}") from None
+            raise BadDataError(f"{label}: the Parquet file is damaged ({says}); fetch it again") from None
+        raise InputMissingError(f"{label}: cannot be read: {error.strerror}") from None
     texts = {
-        index: _texts(arrow, column, f"{path}: column {name!r}")
+        index: _texts(arrow, column, f"{label}: column {name!r}")
         for index, (name, column) in enumerate(zip(names, table.columns, strict=True))
         if not arrow.types.is_nested(column.type)
     }
@@ -72,8 +61,8 @@ def read_parquet(
     frame.columns = pd.Index([names[index] for index in texts])
     nested = [name for index, name in enumerate(names) if index not in texts]
     if nested:
-        _logger.warning("%s: columns of lists or structures, which are not read: %s", path, listed(nested))
-    return read_table(frame, str(path), reference_time=reference_time, stations=stations or {}, units=units or {})
+        _logger.warning("%s: columns of lists or structures, which are not read: %s", label, listed(nested))
+    return read_table(frame, label, given)
 
 
 def _texts(arrow: Any, column: Any, label: str) -> pd.Series[str]:

@@ -30,6 +30,7 @@ from phyda_cli.fields.thermodynamics import (
     temperature_from_virtual,
 )
 from phyda_cli.formats.reports.bufr_messages import Message
+from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
 from phyda_cli.formats.reports.dx_decode import Decoder, Numbers
 from phyda_cli.formats.reports.dx_tables import DxTables
@@ -42,7 +43,7 @@ from phyda_cli.formats.reports.level_rows import (
     observations_from_levels,
     quantity,
 )
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Flag
 
 _WANTED: Final = (
     "SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "XDR", "YDR", "HRDR", "POB", "PQM", "POE", "QOB", "QQM", "QOE",
@@ -107,7 +108,7 @@ class _Table:
 
 def read_prepbufr(
     messages: list[Message | str], tables: DxTables, label: str, reference_time: np.datetime64 | None
-) -> tuple[Observations, Counter[str]]:
+) -> tuple[Reports, Counter[str]]:
     """The observations of a PREPBUFR file, and how often each reason made a report or message unreadable.
 
     messages: in order; a text stands for a message that cannot be read and says why. reference_time: (UTC) for a

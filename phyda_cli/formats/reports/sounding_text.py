@@ -16,12 +16,11 @@ import re
 from datetime import datetime
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.entries import observations_from_table
-from phyda_cli.formats.reports.stations import Stations, fill_places
-from phyda_cli.observations.table import Observations
+from phyda_cli.formats.reports.stations import fill_places
 
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>")
 _HEADING: Final = re.compile(
@@ -45,10 +44,10 @@ def is_sounding(text: str) -> bool:
     return _HEADING.search(_TAG.sub("", text)) is not None
 
 
-def read_soundings(text: str, *, label: str, reference_time: np.datetime64 | None, stations: Stations) -> Observations:
+def read_soundings(text: str, label: str, given: Given) -> Reports:
     """The observations of lists of soundings, one row for each level."""
-    table = fill_places(sounding_table(_TAG.sub("", text)), stations)
-    return observations_from_table(table, label, reference_time)
+    table = fill_places(sounding_table(_TAG.sub("", text)), given.stations)
+    return observations_from_table(table, label, given.reference_time)
 
 
 def sounding_table(text: str) -> pd.DataFrame:

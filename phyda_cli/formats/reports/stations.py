@@ -7,6 +7,7 @@ What a report says of its own place stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,7 +17,10 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.cells import is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.reports.columns import ROLES, normalise
+from phyda_cli.formats.reports.station_lists import station_list
 from phyda_cli.formats.reports.table_roles import refuse_repeated
+from phyda_cli.formats.reports.table_text import parse_table
+from phyda_cli.formats.reports.text_bytes import text_of
 
 APART: Final = 0.1
 """Places of one station may differ by this [degree], as where reports made the table; the first counts."""
@@ -113,3 +117,14 @@ def _is_missing(column: pd.Series[str]) -> NDArray[np.bool_]:
 def _column(table: pd.DataFrame, role: str) -> str | None:
     names = {normalise(str(column)): str(column) for column in table.columns}
     return next((names[name] for name in ROLES[role] if name in names), None)
+
+
+def read_stations(path: Path) -> Stations:
+    """Read a table of stations, as text or as an archive's list (`station_lists.py`).
+
+    Raises InputMissingError when the file cannot be read, BadDataError as `stations_of` does.
+    """
+    label = str(path)
+    text = text_of(path, label)
+    table = station_list(text)
+    return stations_of(parse_table(text, label) if table is None else table, label)

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.columns import ROLES, normalise
 from phyda_cli.formats.reports.entries import observations_from_table
-from phyda_cli.formats.reports.stations import Stations, fill_places
+from phyda_cli.formats.reports.stations import fill_places
 from phyda_cli.formats.reports.table_roles import refuse_repeated
 from phyda_cli.observations.table import Observations
 
@@ -20,24 +21,15 @@ _logger = logging.getLogger(__name__)
 _MOST_NAMED: Final = 5
 
 
-def read_table(
-    table: pd.DataFrame,
-    label: str,
-    *,
-    reference_time: np.datetime64 | None,
-    stations: Stations,
-    units: Mapping[str, str],
-) -> Observations:
-    """The observations of a table whose cells are all text.
+def read_table(table: pd.DataFrame, label: str, given: Given) -> Reports:
+    """The rows of a table whose cells are all text. label: the file's name for messages.
 
-    label: the file's name for messages. reference_time: for tables with hours relative to the analysis. stations: the
-    places of reports without one. units: by the names of columns, or of a long table's variables.
     Raises BadDataError as `observations_from_table` does.
     """
     refuse_repeated(table, label)
-    placed = fill_places(_with_units(table, units, label), stations)
-    result = observations_from_table(placed, label, reference_time, units=units)
-    log_placeless(result, label)
+    placed = fill_places(_with_units(table, given.units, label), given.stations)
+    result = observations_from_table(placed, label, given.reference_time, units=given.units)
+    log_placeless(result.observations, label)
     return result
 
 

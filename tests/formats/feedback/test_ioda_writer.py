@@ -14,7 +14,6 @@ import pytest
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import CannotWriteError
 from phyda_cli.formats.feedback.ioda import FILL, write_ioda
-from phyda_cli.formats.reports.csv import read_csv
 from phyda_cli.formats.reports.ioda_names import NAMES, VIRTUAL
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.feedback import Feedback
@@ -107,7 +106,7 @@ def test_what_the_groups_hold(tmp_path):
 
 def test_table_to_ioda_and_back(tmp_path):
     (tmp_path / "obs.csv").write_text(TABLE)
-    table = read_csv(tmp_path / "obs.csv")
+    table = read_observations(tmp_path / "obs.csv")
     path = tmp_path / "obs.nc4"
     write_ioda(path, feedback_of(table), attributes={})
     back = read_observations(path)
@@ -129,7 +128,7 @@ def test_table_to_ioda_and_back(tmp_path):
 
 def test_rows_in_another_order_give_the_same_numbers(tmp_path):
     (tmp_path / "obs.csv").write_text(TABLE)
-    table = read_csv(tmp_path / "obs.csv")
+    table = read_observations(tmp_path / "obs.csv")
     found = []
     for order in (np.arange(10), np.arange(10)[::-1]):
         path = tmp_path / f"{order[0]}.nc4"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.csv import read_csv, read_stations
 from phyda_cli.formats.reports.observations import read_observations
+from phyda_cli.formats.reports.stations import read_stations
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.checks import check_missing
 
@@ -38,7 +38,7 @@ ISD_CSV = (
 
 
 def read(text: str, time: np.datetime64 | None = TIME, **options: object) -> Observations:
-    return read_csv(io.StringIO(text), name="archive", reference_time=time, **options)
+    return read_observations(io.StringIO(text), name="archive", reference_time=time, **options)
 
 
 def values(observations: Observations, row: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ import pytest
 
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.standard_atmosphere import standard_height
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Flag
 
 HEADER = "time,lat,lon,observation,variable,pres,station"
@@ -19,7 +19,7 @@ ROW = "2011-01-15T12:00:00Z,52.5,-13.4,250.5,t,50000,10393"
 
 
 def read(text, **options):
-    return read_csv(io.StringIO(text), **options)
+    return read_observations(io.StringIO(text), **options)
 
 
 def table(*rows, header=HEADER):
@@ -117,7 +117,7 @@ def test_gzip_and_byte_order_mark_whatever_the_suffix(tmp_path):
     plain.write_bytes(b"\xef\xbb\xbf" + text.encode())
     packed.write_bytes(gzip.compress(text.encode()))
     for path in (plain, packed):
-        result = read_csv(path)
+        result = read_observations(path)
         assert result.value.tolist() == [250.5]
         assert result.sources == (str(path),)
 
@@ -289,20 +289,20 @@ def test_a_file_that_is_no_text_table_is_refused(tmp_path, data, words):
     path = tmp_path / "obs.csv"
     path.write_bytes(data)
     with pytest.raises(BadDataError, match=words):
-        read_csv(path)
+        read_observations(path)
 
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputMissingError, match="no such file"):
-        read_csv(tmp_path / "none.csv")
+        read_observations(tmp_path / "none.csv")
     with pytest.raises(InputMissingError, match="directory"):
-        read_csv(tmp_path)
+        read_observations(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["air_pressure_at_sea_level", "air_pressure_at_mean_sea_level", "sea_level_pressure"])
 def test_the_standard_names_of_sea_level_pressure(name):
     text = f"time,latitude,longitude,elevation,{name} [hPa]\n2020-01-01T12:00,40,-104,1640,1015.2\n"
-    o = read_csv(io.StringIO(text), name="table")
+    o = read_observations(io.StringIO(text), name="table")
     assert (o.variable[0], o.value[0]) == ("msl", pytest.approx(101_520.0))
 
 
@@ -323,11 +323,11 @@ def test_a_level_without_a_unit_is_a_pressure_only_where_its_numbers_are(levels,
     text = "time,latitude,longitude,level,t\n" + rows
     if refused:
         with pytest.raises(BadDataError, match="name it pressure_hpa or pressure_pa"):
-            read_csv(io.StringIO(text), name="table")
-        renamed = read_csv(io.StringIO(text.replace("level", "pressure_pa")), name="table")
+            read_observations(io.StringIO(text), name="table")
+        renamed = read_observations(io.StringIO(text.replace("level", "pressure_pa")), name="table")
         assert renamed.pressure[0] == float(levels[0])
     else:
-        o = read_csv(io.StringIO(text), name="table")
+        o = read_observations(io.StringIO(text), name="table")
         scale = 1.0 if max(levels) > 2000 else 100.0
         np.testing.assert_allclose(o.pressure, scale * np.array(levels))
 
@@ -335,8 +335,8 @@ def test_a_level_without_a_unit_is_a_pressure_only_where_its_numbers_are(levels,
 def test_numbers_in_a_column_of_flags_may_mean_anything_and_judge_nothing(caplog):
     """Bits of an archive (6: an automatic station) are no marks of NCEP, whose 6 is bad."""
     text = "time,latitude,longitude,pressure_hpa,t,{}\n2020-01-01T12:00,40,-104,500,255,6\n"
-    assert read_csv(io.StringIO(text.format("QcFlag")), name="table").used.all()
+    assert read_observations(io.StringIO(text.format("QcFlag")), name="table").used.all()
     assert "column 'QcFlag' holds numbers whose meaning is not known and judges nothing" in caplog.text
     for name in ("quality", "t_qm", "tqm"):
-        judged = read_csv(io.StringIO(text.format(name)), name="table")
+        judged = read_observations(io.StringIO(text.format(name)), name="table")
         assert "quality mark 6" in judged.reason[0]

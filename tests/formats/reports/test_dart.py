@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.formats.reports.dart import read_dart
 from phyda_cli.formats.reports.dart_kinds import find_kind
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Flag, Observations, Use
@@ -203,10 +202,10 @@ def test_every_cut_is_found(tmp_path):
     for end in range(20, len(text)):
         path.write_text(text[:end])
         with pytest.raises(BadDataError) as error:
-            read_dart(path)
+            read_observations(path)
         assert str(error.value).startswith(f"{path}: ")
     path.write_text(text)
-    assert len(read_dart(path)) == 2
+    assert len(read_observations(path)) == 2
 
 
 @pytest.mark.parametrize(
@@ -225,7 +224,7 @@ def test_damage(tmp_path, old, new, says):
     assert old in text
     (tmp_path / "a").write_text(text.replace(old, new))
     with pytest.raises(BadDataError) as error:
-        read_dart(tmp_path / "a")
+        read_observations(tmp_path / "a")
     assert says in str(error.value)
 
 
@@ -237,7 +236,7 @@ def test_a_binary_file(tmp_path):
 
 def test_no_file(tmp_path):
     with pytest.raises(InputMissingError, match="no such file"):
-        read_dart(tmp_path / "none")
+        read_observations(tmp_path / "none")
 
 
 def test_a_table_whose_column_is_called_so_is_still_a_table(tmp_path):

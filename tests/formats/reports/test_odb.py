@@ -14,7 +14,6 @@ import pytest
 
 from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
 from phyda_cli.formats.reports.observations import read_observations
-from phyda_cli.formats.reports.odb import read_odb
 from phyda_cli.observations.table import Flag, Observations, Use
 
 TABLES = {"varno": "body", "obsvalue": "body", "vertco_type": "body", "vertco_reference_1": "body",
@@ -73,7 +72,7 @@ def test_a_file_of_several_frames_with_other_columns(tmp_path):
     with path.open("wb") as stream:
         pyodc.encode_odb(frame(), stream)
         pyodc.encode_odb(frame(statid=None, lat=[10.0] * 4, stalt=[99.0] * 4), stream)
-    result = read_odb(path)
+    result = read_observations(path)
     assert result.latitude.tolist() == [52.5] * 4 + [10.0] * 4
     assert result.station.tolist() == ["10393"] * 4 + [""] * 4
     np.testing.assert_array_equal(result.elevation, [np.nan] * 4 + [99.0] * 4)
@@ -195,12 +194,12 @@ def test_damaged_bytes_are_never_a_bug(tmp_path, byte):
     data[byte] ^= 0xFF
     (tmp_path / "a").write_bytes(data)
     with contextlib.suppress(BadDataError):
-        assert len(read_odb(tmp_path / "a")) == 4
+        assert len(read_observations(tmp_path / "a")) == 4
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(InputMissingError, match="none: cannot be read"):
-        read_odb(tmp_path / "none")
+    with pytest.raises(InputMissingError, match="none: no such file"):
+        read_observations(tmp_path / "none")
 
 
 def test_without_the_library(tmp_path, monkeypatch):

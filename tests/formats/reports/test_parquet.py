@@ -13,7 +13,6 @@ import pytest
 
 from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
 from phyda_cli.formats.reports.observations import read_observations
-from phyda_cli.formats.reports.parquet import read_parquet
 from phyda_cli.formats.reports.stations import Place
 from phyda_cli.observations.table import Flag, Observations
 
@@ -137,7 +136,7 @@ def test_columns_of_lists_are_not_looked_at(tmp_path):
 
 def test_no_rows_are_no_observations(tmp_path):
     pq.write_table(pa.table(columns()).slice(0, 0), tmp_path / "a")
-    assert len(read_parquet(tmp_path / "a")) == 0
+    assert len(read_observations(tmp_path / "a")) == 0
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_a_file_that_is_cut_off(tmp_path, part):
     pq.write_table(pa.table(columns()), tmp_path / "a")
     (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes()[:part])
     with pytest.raises(BadDataError, match=r"b: the Parquet file is damaged or cut off .*fetch it again") as error:
-        read_parquet(tmp_path / "b")
+        read_observations(tmp_path / "b")
     assert "\n" not in str(error.value)
 
 
@@ -170,12 +169,12 @@ def test_a_damaged_page(tmp_path):
     at = data.index(np.float64(250.5).tobytes())
     (tmp_path / "a").write_bytes(data[: at + 6] + b"\x7f" + data[at + 7 :])
     with pytest.raises(BadDataError, match="damaged"):
-        read_parquet(tmp_path / "a")
+        read_observations(tmp_path / "a")
 
 
 def test_no_file(tmp_path):
     with pytest.raises(InputMissingError):
-        read_parquet(tmp_path / "none")
+        read_observations(tmp_path / "none")
 
 
 def test_without_the_library(tmp_path, monkeypatch):
@@ -189,7 +188,7 @@ def test_a_column_name_that_is_no_text(tmp_path):
     pq.write_table(pa.table(columns()), tmp_path / "a", store_schema=False)
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes().replace(b"station", b"st\xfftion"))
     with pytest.raises(BadDataError, match="damaged or cut off"):
-        read_parquet(tmp_path / "a")
+        read_observations(tmp_path / "a")
 
 
 def test_units_and_stations_are_for_these_tables_too(tmp_path, caplog):

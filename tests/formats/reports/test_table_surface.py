@@ -10,7 +10,7 @@ import pytest
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_height
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.stations import Place
 
 HEADER = "time,latitude,longitude,elevation,station,temperature,dewpoint,pressure_hpa,wind_speed,wind_direction"
@@ -21,7 +21,7 @@ STATIONS = (
 
 
 def read(*rows, header=HEADER):
-    return read_csv(io.StringIO("\n".join([header, *rows]) + "\n"), name="obs.csv")
+    return read_observations(io.StringIO("\n".join([header, *rows]) + "\n"), name="obs.csv")
 
 
 def test_stations_with_their_pressure(caplog):
@@ -77,7 +77,7 @@ def test_elevations_of_stations_fill_what_a_table_lacks():
     stations = {"A": Place("47", "8", "400"), "B": Place("50", "9", "100")}
     rows = ("A,47.05,368,270", "B,-9999,-9999,271", "A,20,8,272")
     text = "\n".join(["time,station,lat,lon,t2m", *(f"2020-01-01T12,{row}" for row in rows)])
-    table = read_csv(io.StringIO(text), stations=stations)
+    table = read_observations(io.StringIO(text), stations=stations)
     np.testing.assert_allclose(table.latitude, [47.05, 50, 20])
     np.testing.assert_allclose(table.elevation, [400, 100, np.nan])  # the third is another place than A's
 
@@ -85,11 +85,11 @@ def test_elevations_of_stations_fill_what_a_table_lacks():
 def test_rows_without_a_place_are_said_once_with_the_remedy(caplog):
     text = "METAR KJFK 011151Z 27010KT 15/M02 A2992=\nMETAR KBOS 011154Z 27010KT 15/M02 A2992=\n"
     with caplog.at_level(logging.WARNING):
-        read_csv(io.StringIO(text), name="m.txt", reference_time=np.datetime64("2020-01-01T12"))
+        read_observations(io.StringIO(text), name="m.txt", reference_time=np.datetime64("2020-01-01T12"))
     assert caplog.text.count("--stations FILE") == 1
     assert "of KBOS, KJFK" in caplog.text
     with pytest.raises(BadDataError, match="--stations FILE"):
-        read_csv(io.StringIO("time,station,t2m\n2020-01-01T12,A,270\n"))
+        read_observations(io.StringIO("time,station,t2m\n2020-01-01T12,A,270\n"))
 
 
 def test_a_profile_by_height_is_not_at_the_surface():

@@ -11,7 +11,7 @@ import pytest
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports import text_bytes
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 
 HEADER = "time,lat,lon,variable,value,pressure_hpa"
 ROW = "2020-01-01T12:00,47.5,8.25,t,255.4,500"
@@ -19,7 +19,7 @@ PLAIN = f"{HEADER}\n{ROW}\n"
 
 
 def read(text):
-    return read_csv(io.StringIO(text), name="obs.csv")
+    return read_observations(io.StringIO(text), name="obs.csv")
 
 
 def with_separator(mark, comma=False):
@@ -79,8 +79,8 @@ def zipped(*contents):
 def test_one_layer_is_unpacked(tmp_path):
     plain = PLAIN.encode()
     for data in (gzip.compress(plain), gzip.compress(plain[:50]) + gzip.compress(plain[50:]), zipped(plain)):
-        assert read_csv(packed(tmp_path / "obs", data)).value[0] == 255.4
-    assert read_csv(packed(tmp_path / "obs", PLAIN.encode("utf-16"))).value[0] == 255.4
+        assert read_observations(packed(tmp_path / "obs", data)).value[0] == 255.4
+    assert read_observations(packed(tmp_path / "obs", PLAIN.encode("utf-16"))).value[0] == 255.4
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_one_layer_is_unpacked(tmp_path):
 def test_what_is_packed_otherwise_is_refused(tmp_path, monkeypatch, data, words):
     monkeypatch.setattr(text_bytes, "MOST_BYTES", 8 * 2**20)
     with pytest.raises(BadDataError, match=words):
-        read_csv(packed(tmp_path / "obs", data))
+        read_observations(packed(tmp_path / "obs", data))
 
 
 def stream(data):
@@ -107,9 +107,9 @@ def stream(data):
 
 
 def test_standard_input_as_bytes():
-    assert read_csv(stream(gzip.compress(PLAIN.encode()))).value[0] == 255.4
+    assert read_observations(stream(gzip.compress(PLAIN.encode()))).value[0] == 255.4
     with pytest.raises(BadDataError, match="line 2 holds byte 0xfc"):
-        read_csv(stream(f"{HEADER}\nZ\xfcrich\n".encode("latin-1")))
+        read_observations(stream(f"{HEADER}\nZ\xfcrich\n".encode("latin-1")))
 
 
 def test_too_many_columns_are_refused_at_once():

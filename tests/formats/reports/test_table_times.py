@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.table_times import clocks, moments
 from phyda_cli.observations.table import Flag
 
@@ -17,7 +17,7 @@ NOON = np.datetime64("2020-01-02T12:00:00", "ns")
 
 def read_times(header, *cells):
     lines = [f"{header},lat,lon,variable,value,pressure_hpa", *(f"{cell},10,8,t,262,500" for cell in cells)]
-    return read_csv(io.StringIO("\n".join(lines) + "\n"), name="obs.csv")
+    return read_observations(io.StringIO("\n".join(lines) + "\n"), name="obs.csv")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.csv import read_csv
+from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Flag
 
 PLACE = "time,lat,lon,station"
@@ -18,7 +18,7 @@ AT = "2020-01-01T12:00,47,8,A"
 
 def read(header, *rows, **options):
     lines = [f"{PLACE},{header}", *(f"{AT},{row}" for row in rows)]
-    return read_csv(io.StringIO("\n".join(lines) + "\n"), name="obs.csv", **options)
+    return read_observations(io.StringIO("\n".join(lines) + "\n"), name="obs.csv", **options)
 
 
 def values(table, variable):
@@ -205,7 +205,7 @@ def test_data_frames_of_siphon_are_in_knots():
     """A frame of Wyoming's as it is saved, with its index as a column without a name."""
     names = "pressure,height,temperature,dewpoint,direction,speed,u_wind,v_wind,station,station_number,time,latitude"
     row = "0,500.0,5665,-20.0,-30.0,270.0,60.0,60.0,0.0,OUN,72357,2020-01-01 12:00:00,35.2,-97.4,345,9.1"
-    table = read_csv(io.StringIO(f",{names},longitude,elevation,pw\n{row}\n"))
+    table = read_observations(io.StringIO(f",{names},longitude,elevation,pw\n{row}\n"))
     used = table.take(table.used)
     found = dict(zip(used.variable, used.value, strict=True))
     np.testing.assert_allclose([found["t"], found["u"], found["z"]], [253.15, 60 * 1852 / 3600, 5665 * 9.80665])
@@ -219,7 +219,7 @@ def test_meteostat_is_in_kilometres_an_hour_and_its_pressure_at_sea_level():
         "station,lat,lon,elevation,time,temp,dwpt,rhum,prcp,snow,wdir,wspd,wpgt,pres,tsun,coco\n"
         "A,50,8,112,2020-01-01 12:00:00,2.5,-1.0,77,0,,270,36.0,50.1,1020.4,,3\n"
     )
-    table = read_csv(io.StringIO(text))
+    table = read_observations(io.StringIO(text))
     found = dict(zip(table.variable, table.value, strict=True))
     np.testing.assert_allclose(
         [found["t2m"], found["d2m"], found["u10"], found["msl"]], [275.65, 272.15, 10.0, 102_040]
@@ -231,7 +231,7 @@ def test_iem_names_say_their_units():
         "station,valid,lon,lat,elevation,tmpf,dwpf,relh,drct,sknt,p01i,mslp\n"
         "DEN,2020-01-01 12:00,-104.7,39.8,1640,50.0,32.0,50.1,360,10,M,1013.2\n"
     )
-    table = read_csv(io.StringIO(text))
+    table = read_observations(io.StringIO(text))
     found = dict(zip(table.variable, table.value, strict=True))
     expected = [283.15, 273.15, -10 * 1852 / 3600, 101_320]
     np.testing.assert_allclose([found[name] for name in ("t2m", "d2m", "v10", "msl")], expected)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.csv import read_csv, read_stations
 from phyda_cli.formats.reports.observations import read_observations
-from phyda_cli.formats.reports.stations import Place
+from phyda_cli.formats.reports.stations import Place, read_stations
 from phyda_cli.observations.table import Flag, Observations
 
 KNOT = 1852.0 / 3600.0
@@ -52,7 +51,7 @@ def stations(tmp_path):
 
 
 def metar(stations=None, time=TIME) -> Observations:
-    return read_csv(io.StringIO(BULLETINS), name="bulletins", reference_time=time, stations=stations)
+    return read_observations(io.StringIO(BULLETINS), name="bulletins", reference_time=time, stations=stations)
 
 
 def values(observations: Observations, station: str) -> dict[str, float]:
@@ -110,7 +109,7 @@ def test_without_a_place_nothing_is_used_and_nothing_lost(stations):
 
 def test_a_place_of_its_own_stays(stations):
     rows = ["station,time,lat,lon,t2m", *(f"{name},2019-07-01T12:00,{place},290" for name, place in PLACED)]
-    o = read_csv(io.StringIO("\n".join(rows)), stations=stations)
+    o = read_observations(io.StringIO("\n".join(rows)), stations=stations)
     assert o.latitude[[0, 2]].tolist() == [1.0, 40.0]
     assert o.flag.tolist() == [Flag.PASS, Flag.MISSING, Flag.PASS]
 
@@ -157,7 +156,7 @@ def test_a_sounding_by_hand(tmp_path):
 
 def test_units_given_for_columns(caplog):
     text = "icao,unix_time,lat,lon,temp,wspd,wdir\nA,1561982400,1,2,20,10,180\n"
-    o = read_csv(io.StringIO(text), units={"Temp": "degC", "wspd": "kt", "dewp": "degC"})
+    o = read_observations(io.StringIO(text), units={"Temp": "degC", "wspd": "kt", "dewp": "degC"})
     assert dict(zip(o.variable.tolist(), o.value.tolist(), strict=True)) == {
         "t2m": pytest.approx(293.15),
         "u10": pytest.approx(0.0, abs=1e-12),
@@ -173,7 +172,7 @@ def test_a_report_without_its_end_does_not_swallow_the_next(stations):
         "METAR KCCC 011150Z 36005KT 15/M01 RMK SLP500",
         "KDDD 011151Z 00000KT 9/8",
     ]
-    o = read_csv(io.StringIO("\n".join(lines)), reference_time=TIME, stations=stations)
+    o = read_observations(io.StringIO("\n".join(lines)), reference_time=TIME, stations=stations)
     assert values(o, "KAAA")["t2m"] == pytest.approx(293.15)
     assert values(o, "KCCC")["d2m"] == pytest.approx(272.15)
     assert values(o, "KCCC")["msl"] == pytest.approx(95_000.0)
@@ -183,21 +182,21 @@ def test_a_report_without_its_end_does_not_swallow_the_next(stations):
 def test_an_elevation_of_its_own_stays(tmp_path):
     (tmp_path / "s.csv").write_text("station,lat,lon,elev\nA,1,2,\nB,3,4,50\n", encoding="utf-8")
     text = "station,time,lat,lon,elev,t2m\n" + "".join(f"{name},2019-07-01T12:00,,,350,290\n" for name in "AB")
-    o = read_csv(io.StringIO(text), stations=read_stations(tmp_path / "s.csv"))
+    o = read_observations(io.StringIO(text), stations=read_stations(tmp_path / "s.csv"))
     assert o.elevation.tolist() == [350.0, 350.0]
     assert o.latitude.tolist() == [1.0, 3.0]
 
 
 def test_what_lies_on_no_level_has_no_pressure():
     text = "station,time,lat,lon,pressure,report,t,u\nA,2019-07-01T12:00,1,2,100800,synop,290,3\n"
-    o = read_csv(io.StringIO(text))
+    o = read_observations(io.StringIO(text))
     assert o.variable.tolist() == ["t2m", "u10"]
     assert np.isnan(o.pressure).all()
 
 
 def test_a_mark_of_the_wind_judges_speed_and_direction():
     text = "station,time,lat,lon,p,wind_speed,wind_direction,t,wqm,tqm\nA,2019-07-01T12:00,1,2,500,9,90,260,9,1\n"
-    o = read_csv(io.StringIO(text))
+    o = read_observations(io.StringIO(text))
     assert dict(zip(o.variable.tolist(), o.flag.tolist(), strict=True)) == {
         "wind_speed": Flag.PRE_QC,
         "wind_direction": Flag.PRE_QC,
@@ -206,7 +205,7 @@ def test_a_mark_of_the_wind_judges_speed_and_direction():
 
 
 def of_metar(text: str, time: np.datetime64 | None = TIME) -> Observations:
-    return read_csv(
+    return read_observations(
         io.StringIO(text), name="metar", reference_time=time, stations={"KJFK": Place("40.6", "-73.8", "4")}
     )
 
@@ -278,12 +277,12 @@ LOST = """82244 SBSN Santarem Observations at 12Z 01 Jan 2020
 )
 def test_a_sounding_without_a_place_takes_that_of_the_table(place, elevation):
     stations = {"82244": Place("-2.43", "-54.72", "72")}
-    o = read_csv(io.StringIO(LOST.format(*place)), name="list", stations=stations)
+    o = read_observations(io.StringIO(LOST.format(*place)), name="list", stations=stations)
     assert o.used.all()
     np.testing.assert_allclose(o.latitude, -2.43)
     np.testing.assert_allclose(o.longitude, 360 - 54.72)
     assert set(o.elevation) == {elevation}
-    assert not read_csv(io.StringIO(LOST.format(*place)), name="list").used.any()
+    assert not read_observations(io.StringIO(LOST.format(*place)), name="list").used.any()
 
 
 def test_a_page_of_soundings_saved_as_html():
@@ -292,7 +291,7 @@ def test_a_page_of_soundings_saved_as_html():
         + LOST.format(-2.43, -54.72, 72.0).replace("2020\n", "2020</H2>\n<PRE>\n")
         + "</PRE></BODY>"
     )
-    o = read_csv(io.StringIO(page), name="page")
+    o = read_observations(io.StringIO(page), name="page")
     mine = dict(zip(o.variable.tolist(), o.value.tolist(), strict=True))
     assert mine["t"] == pytest.approx(278.15)
     assert mine["u"] == pytest.approx(20 * KNOT)
