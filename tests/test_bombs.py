@@ -126,7 +126,7 @@ def test_files_that_declare_more_than_they_hold(inputs, kind):
 
 def test_a_feedback_that_declares_more_than_it_holds(inputs):
     feedback(inputs.place / "f.nc")
-    code, line = limited(["evaluate", "--feedback", str(inputs.place / "f.nc")], inputs.place)
+    code, line = limited(["diagnose", str(inputs.place / "f.nc")], inputs.place)
     assert code == 65, line
     assert "most of it was never written" in line
 

@@ -20,8 +20,10 @@ import typer
 
 from phyda_cli import __version__
 from phyda_cli.cli.assimilate import assimilate
+from phyda_cli.cli.diagnose import diagnose
 from phyda_cli.cli.doctor import doctor
-from phyda_cli.cli.evaluate import evaluate
+from phyda_cli.cli.evaluate import EvaluateCommand, evaluate
+from phyda_cli.cli.experiment import experiment
 from phyda_cli.cli.info import info
 from phyda_cli.cli.prepare import prepare
 from phyda_cli.cli.train import train
@@ -65,8 +67,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _command in (assimilate, evaluate, prepare, train, info, doctor):
-    app.command(epilog=_COMMAND_EPILOG)(_command)
+for _command in (assimilate, evaluate, diagnose, prepare, train, experiment, info, doctor):
+    app.command(epilog=_COMMAND_EPILOG, cls=EvaluateCommand if _command is evaluate else None)(_command)
 
 
 def _version(wanted: bool) -> None:

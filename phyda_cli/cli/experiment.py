@@ -1,58 +1,121 @@
-"""The options of `phyda evaluate --store`, checked, and the experiment that they ask for."""
+"""`phyda experiment`: twin experiments on a training store, which compare the methods."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
 
 from phyda_cli.console import console
 from phyda_cli.errors import CannotWriteError, ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from phyda_cli.experiments.settings import Settings
 
 DEFAULT_NAME: Final = "phyda"
 """The method of weights that are given without a name."""
 _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)=(.+)")
 
-_log = logging.getLogger(__name__)
 
+def experiment(
+    store: Annotated[
+        Path | None, typer.Argument(metavar="STORE", help="The training store that phyda prepare has made.")
+    ] = None,
+    named_store: Annotated[Path | None, typer.Option("--store", metavar="DIRECTORY", help="The same by name.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "--output", "-o", metavar="DIRECTORY", help="Scores and report; a stopped run goes on here."
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE", help="Weights to compare; the name phyda without one. Repeatable."),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…", help="background, oi, 3dvar, names of weights. [default: all but oi, which is slow]"
+        ),
+    ] = None,
+    densities: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT,…", help="Observations in % of the grid values. [default: 10,5,2,1,0.5,0]"),
+    ] = None,
+    part: Annotated[Literal["train", "validation", "test"], typer.Option(help="Part of the store.")] = "test",
+    dates: Annotated[int, typer.Option(metavar="N", help="Dates, spread evenly.")] = 200,
+    leads: Annotated[
+        str | None, typer.Option(metavar="HOURS,…", help="Leads of the backgrounds, in turn. [default: all up to 72]")
+    ] = None,
+    members: Annotated[int, typer.Option(metavar="N", help="Members of each analysis.")] = 16,
+    noise: Annotated[float, typer.Option(metavar="FACTOR", help="Observation errors relative to the table's.")] = 1.0,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Observe these channels alone, such as t850. [default: all]")
+    ] = None,
+    background_error: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Background-error statistics. [default: those shipped]")
+    ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune/--no-tune", help="Tune 3D-Var for each density on the validation part.")
+    ] = True,
+    tuning_cases: Annotated[int, typer.Option(metavar="N", help="Dates to tune on.")] = 24,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of observations and members.")] = 0,
+    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processor threads.")] = None,
+) -> None:
+    """Compare the methods in twin experiments on a training store, at several densities of observations.
 
-def run_experiment(store: Path, output: Path | None, options: Mapping[str, Any]) -> None:
-    """Run the experiment and print its table, or the document.
-
-    options: of the command line by their names, None where not given; the rest of the settings have their defaults.
+    Writes every score, ratios to 3D-Var and the background with their intervals, and a report with pictures.
     """
     from phyda_cli.cli.targets import check_inputs
-    from phyda_cli.experiments.experiment import Inputs, experiment
+    from phyda_cli.experiments.experiment import Inputs
+    from phyda_cli.experiments.experiment import experiment as run
     from phyda_cli.outputs import output_lock
     from phyda_cli.resources import weights_path
 
+    if (store is None) == (named_store is None):
+        raise UsageError("name one store, phyda experiment STORE --out DIRECTORY")
+    directory = store or named_store
+    assert directory is not None
     if output is None:
-        raise UsageError("--store: give --out DIRECTORY for the scores and the report")
-    background_error = options["background_error"] or weights_path("background-error.safetensors")
-    weights = named_weights(options["weights"] or [])
-    check_inputs([store, background_error, *weights.values()])
-    settings = _settings(store, options)
-    methods = options["methods"]
-    names = None if methods is None else [name.strip() for name in methods.split(",")]
+        raise UsageError("give --out DIRECTORY for the scores and the report")
+    statistics = background_error or weights_path("background-error.safetensors")
+    named = named_weights(weights or [])
+    check_inputs([directory, statistics, *named.values()])
+    settings = _settings(
+        directory,
+        leads,
+        {
+            "part": part,
+            "dates": dates,
+            "members": members,
+            "noise": noise,
+            "seed": seed,
+            "only": tuple(_names(only)),
+            "tuning_cases": tuning_cases if tune else 0,
+            **({} if densities is None else {"densities": tuple(_numbers("--densities", densities))}),
+        },
+    )
     try:
         output.mkdir(exist_ok=True)
     except FileNotFoundError as error:
         raise CannotWriteError(f"{output}: the directory {output.parent} does not exist; create it first") from error
     except OSError as error:
         raise CannotWriteError(f"{output}: {error.strerror}; name a directory") from error
-    if options["threads"] is not None:
+    if threads is not None:
         import torch
 
-        torch.set_num_threads(options["threads"])
+        torch.set_num_threads(threads)
     with output_lock(output / "scores.json"), contextlib.ExitStack() as stack:
 
         def progress(description: str, total: int) -> Callable[[int], None]:
             return stack.enter_context(console.progress(description, total))
 
-        outcome = experiment(Inputs(store, background_error, weights), output, settings, names, progress)
+        inputs = Inputs(directory, statistics, named)
+        outcome = run(inputs, output, settings, None if methods is None else _names(methods), progress)
     document = {"status": "ok", "output": output, "files": list(outcome.files), **outcome.document}
     console.result(outcome.table, document)
 
@@ -69,40 +132,32 @@ def named_weights(texts: list[str]) -> dict[str, Path]:
     return found
 
 
-def _settings(store: Path, options: Mapping[str, Any]) -> Any:
+def _settings(store: Path, leads: str | None, given: dict[str, Any]) -> Settings:
     """The settings of the experiment. Raises UsageError for a list that is none, ConfigError for a wrong value."""
     from pydantic import ValidationError
 
     from phyda_cli.experiments.settings import LARGEST_LEAD, Settings
     from phyda_cli.preparation.store import open_store
 
-    leads = options["leads"]
-    given: dict[str, Any] = {
-        "leads": tuple(lead for lead in open_store(store).leads if lead <= LARGEST_LEAD)
-        if leads is None
-        else tuple(int(lead) for lead in _numbers("--leads", leads)),
-    }  # fmt: skip
-    if options["densities"] is not None:
-        given["densities"] = tuple(_numbers("--densities", options["densities"]))
-    for name in ("part", "dates", "members", "noise", "seed"):
-        if options[name] is not None:
-            given[name] = options[name]
-    if options["only"] is not None:
-        given["only"] = tuple(name.strip() for name in options["only"].split(","))
-    if options["tune"] is False:
-        given["tuning_cases"] = 0
-    elif options["tuning_cases"] is not None:
-        given["tuning_cases"] = options["tuning_cases"]
+    if leads is None:
+        chosen = [lead for lead in open_store(store).leads if lead <= LARGEST_LEAD]
+    else:
+        chosen = [int(lead) for lead in _numbers("--leads", leads)]
     try:
-        return Settings.model_validate(given)
+        return Settings.model_validate({"leads": tuple(chosen), **given})
     except ValidationError as error:
         first = error.errors()[0]
         option = f"--{str(first['loc'][0]).replace('_', '-')}"
         raise ConfigError(f"{option}: {first['msg']}") from error
 
 
+def _names(text: str | None) -> list[str]:
+    """Names with commas between them."""
+    return [] if text is None else [name.strip() for name in text.split(",")]
+
+
 def _numbers(option: str, text: str) -> list[float]:
-    """Numbers with commas between them, none twice."""
+    """Numbers with commas between them, none twice. Raises UsageError."""
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:

@@ -6,6 +6,8 @@ standard pressure level that is nearest in ln p, over the rows that every state 
 
     RMSE = √(Σ e²/n),   MAE = Σ |e|/n,   bias = Σ e/n
 
+A variable's scores over all its levels are the same sums over the rows, or grid points, of them all.
+
 The bias has the sign of the state's error in both cases (a state that is too warm has a positive one); the departures
 y − H(x) of the feedback have the opposite sign.
 
@@ -24,15 +26,14 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.evaluation.display import aligned, arrow, display
 from phyda_cli.evaluation.scores import bias, mae, rmse
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.regrid import regrid
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.passive import is_set_aside
 from phyda_cli.observations.settings import Quality, Surface
-from phyda_cli.observations.table import Observations, Use, concatenate
+from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import first_guess
 from phyda_cli.quality.screening import screen
 
@@ -55,8 +56,8 @@ class Errors:
 class Comparison:
     """One variable at one level.
 
-    level: [Pa], None for a single-level variable. units: SI. count: grid points or observations.
-    scores: errors by the name of the state, in the order given.
+    level: [Pa], None for a single-level variable, and for all levels together. units: SI. count: grid points or
+    observations. scores: errors by the name of the state, in the order given.
     """
 
     variable: str
@@ -124,17 +125,19 @@ def compare_observations(
     return _by_level(checked.take(checked.used), {name: at[checked.used] for name, at in equivalents.items()})
 
 
-def compare_withheld(feedbacks: Sequence[Feedback]) -> tuple[Comparison, ...]:
-    """Errors of background and analysis at the withheld rows of feedbacks that passed every check; () without any."""
-    tables: list[Observations] = []
-    equivalents: dict[str, list[NDArray[np.float64]]] = {"background": [], "analysis": []}
-    for feedback in feedbacks:
-        rows = is_set_aside(feedback.observations, Use.WITHHOLD)
-        rows &= np.isfinite(feedback.background_equivalent) & np.isfinite(feedback.analysis_equivalent)
-        tables.append(feedback.observations.take(rows))
-        equivalents["background"].append(feedback.background_equivalent[rows])
-        equivalents["analysis"].append(feedback.analysis_equivalent[rows])
-    return _by_level(concatenate(tables), {name: np.concatenate(parts) for name, parts in equivalents.items()})
+def over_levels(entries: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Errors of each variable over all its levels, from those by level."""
+    pooled = []
+    for variable in dict.fromkeys(entry.variable for entry in entries):
+        own = [entry for entry in entries if entry.variable == variable]
+        weights = np.array([entry.count for entry in own], dtype=np.float64)
+        scores = {}
+        for name in own[0].scores:
+            errors = np.array([[e.rmse**2, e.mae, e.bias] for e in (entry.scores[name] for entry in own)])
+            square, size, mean = (weights @ errors / weights.sum()).tolist()
+            scores[name] = Errors(square**0.5, size, mean)
+        pooled.append(_comparison(Channel(variable, None), int(weights.sum()), scores))
+    return tuple(pooled)
 
 
 def _by_level(observations: Observations, equivalents: Mapping[str, NDArray[np.float64]]) -> tuple[Comparison, ...]:
@@ -176,21 +179,22 @@ def on_grid(state: State, grid: Grid) -> State:
     return State(torch.stack(planes, dim=-3), state.channels, grid, state.time)
 
 
-def format_comparison(entries: tuple[Comparison, ...]) -> str:
-    """The table for people: one line a variable and level, the states side by side."""
-    names = list(entries[0].scores) if entries else []
-    heads = [f"{score} {' → '.join(names)}" for score in ("RMSE", "MAE", "bias")]
-    widths = [max(len(head), 11 * len(names) + 3 * (len(names) - 1)) for head in heads]
-    columns = "  ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))
-    lines = [f"{'field':<8}{'unit':<9}{'n':>9}  {columns}"]
-    for entry in entries:
-        cells = []
-        for score, width in zip(("rmse", "mae", "bias"), widths, strict=True):
-            values = [f"{getattr(errors, score):.4g}" for errors in entry.scores.values()]
-            cells.append(f"{' → '.join(f'{value:>10}' for value in values):>{width}}")
-        name = str(Channel(entry.variable, entry.level))
-        lines.append(f"{name:<8}{entry.units:<9}{entry.count:>9}  {'  '.join(cells)}")
-    return "\n".join(lines)
+def format_comparison(entries: Sequence[Comparison]) -> str:
+    """The tables for people, by variable and by variable and level: familiar units, the states side by side."""
+    states = " → ".join(entries[0].scores) if entries else ""
+    head = ["field", "unit", "n", *(f"{score} {states}" for score in ("RMSE", "MAE", "bias"))]
+    levels = [entry for entry in entries if entry.level is not None]
+    tables = [[head, *map(_cells, group)] for group in (over_levels(entries), levels) if group]
+    return "\n\n".join(aligned(table, left=2) for table in tables)
+
+
+def _cells(entry: Comparison) -> list[str]:
+    shown = display(entry.variable)
+    scores = (
+        arrow(shown.factor * getattr(errors, score) for errors in entry.scores.values())
+        for score in ("rmse", "mae", "bias")
+    )
+    return [str(Channel(entry.variable, entry.level)), shown.unit, str(entry.count), *scores]
 
 
 def _comparison(channel: Channel, count: int, scores: dict[str, Errors]) -> Comparison:

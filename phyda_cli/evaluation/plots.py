@@ -21,11 +21,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.evaluation.coastline import coastline, land_rings
+from phyda_cli.evaluation.display import Display, display
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.feedback import Feedback
 
@@ -40,24 +39,6 @@ LIMITS: Final = (1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 4.8, 6.4, 8.0, 10.0)
 
 _LAND, _INK, _MUTED = "#ececea", "#222222", "#6b6b6b"
 _LEVEL_TOLERANCE: Final = 1e-6
-
-
-class Display(NamedTuple):
-    """How a variable is shown: value = factor · SI, with a name and a unit to print."""
-
-    factor: float
-    name: str
-    unit: str
-
-
-_DISPLAYS: Final[dict[str, Display]] = {
-    "z": Display(1.0 / GRAVITY, "geopotential height", "m"),
-    "q": Display(1e3, "specific humidity", "g/kg"),
-    "msl": Display(1e-2, "mean sea level pressure", "hPa"),
-    "sp": Display(1e-2, "surface pressure", "hPa"),
-    "u": Display(1.0, "zonal wind", "m/s"),
-    "v": Display(1.0, "meridional wind", "m/s"),
-}
 
 
 @dataclass(frozen=True)
@@ -118,12 +99,6 @@ def select_maps(
     )
 
 
-def display(channel: Channel) -> Display:
-    """How the channel's variable is shown; SI where nothing else is customary."""
-    variable = VARIABLES[channel.variable]
-    return _DISPLAYS.get(channel.variable, Display(1.0, variable.long_name.lower(), variable.units))
-
-
 def root_mean_square(field: Array, grid: Grid) -> float:
     """√⟨e²⟩ of a field (lat, lon) over the sphere."""
     return float(np.sqrt(np.mean(field**2, axis=-1) @ grid.area_weights))
@@ -143,7 +118,7 @@ def symmetric_limit(*fields: Array) -> float:
 
 def panels(maps: ChannelMaps) -> tuple[Panel, Panel, Panel, Panel]:
     """The four maps in reading order, with their titles and root mean squares, as displayed."""
-    factor, _, unit = display(maps.channel)
+    factor, _, unit = display(maps.channel.variable)
     background, analysis = factor * maps.background, factor * maps.analysis
     increment, departure = analysis - background, factor * maps.departure
     spread = f"RMS {_number(float(np.sqrt(np.mean(departure**2))))} {unit}" if departure.size else ""
@@ -172,7 +147,7 @@ def draw(maps: ChannelMaps) -> Any:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("pictures", "plot") from None
-    shown, four = display(maps.channel), panels(maps)
+    shown, four = display(maps.channel.variable), panels(maps)
     limit = symmetric_limit(*(p.field for p in four if p.diverging and p.field is not None))
     figure = Figure(figsize=(12.0, 7.95), facecolor="white")
     FigureCanvasAgg(figure)

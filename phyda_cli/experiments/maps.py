@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.evaluation.coastline import coastline
-from phyda_cli.evaluation.plots import DIVERGING, SEQUENTIAL, display, root_mean_square, symmetric_limit
+from phyda_cli.evaluation.display import display
+from phyda_cli.evaluation.plots import DIVERGING, SEQUENTIAL, root_mean_square, symmetric_limit
 from phyda_cli.experiments.example import Example
 from phyda_cli.experiments.figures import figure, png
 from phyda_cli.grids.grid import Grid
@@ -21,7 +22,7 @@ _WIDTH, _HEIGHT = 12.5, 2.55
 
 def maps(example: Example) -> bytes:
     """A row of truth, background and observations, then one row of analysis, error and spread for each method."""
-    shown = display(example.channel)
+    shown = display(example.channel.variable)
     rows = list(example.analyses)
     drawn = figure(_WIDTH, _HEIGHT * (len(rows) + 1))
     place = drawn.add_gridspec(len(rows) + 1, 3)
@@ -63,7 +64,7 @@ def maps(example: Example) -> bytes:
 
 
 def _size(error: Array, example: Example) -> str:
-    return f"RMSE {root_mean_square(error, example.grid):.3g} {display(example.channel).unit}"
+    return f"RMSE {root_mean_square(error, example.grid):.3g} {display(example.channel.variable).unit}"
 
 
 def _field(axes: Any, field: Array, grid: Grid, title: str, colours: str, ends: tuple[float, float]) -> Any:
@@ -77,7 +78,7 @@ def _field(axes: Any, field: Array, grid: Grid, title: str, colours: str, ends: 
 
 
 def _observations(axes: Any, example: Example, limit: float) -> None:
-    shown = display(example.channel)
+    shown = display(example.channel.variable)
     axes.scatter(
         (example.longitude + 180.0) % 360.0 - 180.0, example.latitude, c=shown.factor * example.departure, s=9,
         cmap=DIVERGING, vmin=-limit, vmax=limit, edgecolors=_INK, linewidths=0.3,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from phyda_cli.evaluation.plots import display
+from phyda_cli.evaluation.display import display
 from phyda_cli.experiments import figures
 from phyda_cli.experiments.comparison import Cell, Comparison
 from phyda_cli.experiments.example import NEAR_DENSITY, Example
@@ -67,8 +67,9 @@ def page(
         parts.append(_image(figures.spectra(results, density, "increment_"), "power spectra of increments"))
     moment = np.datetime_as_string(example.time, unit="h")
     what = f"{example.channel.level / 100:g} hPa " if example.channel.level is not None else ""
+    what += display(example.channel.variable).name
     parts += [
-        f"<h2>One date: {escape(what + display(example.channel).name)}, {moment} UTC, {example.density:g} %</h2>",
+        f"<h2>One date: {escape(what)}, {moment} UTC, {example.density:g} %</h2>",
         _image(maps(example), "maps of one date"),
     ]
     if document["tuning"]:

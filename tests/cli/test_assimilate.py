@@ -143,7 +143,7 @@ def test_dry_run_writes_nothing_but_the_feedback_that_is_asked_for(words, tmp_pa
     feedback = read_feedback(tmp_path / "f.nc")
     assert np.isfinite(feedback.background_departure).all()
     assert np.isnan(feedback.analysis_departure).all()
-    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 65
+    assert main(["diagnose", str(tmp_path / "f.nc")]) == 65
     assert "holds no analysis" in capsys.readouterr().err
 
 

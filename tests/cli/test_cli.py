@@ -40,7 +40,7 @@ def test_help_is_light_and_works_in_an_empty_environment():
         assert f" {int(code)}  " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["assimilate", "evaluate", "prepare", "doctor"])
+@pytest.mark.parametrize("command", ["assimilate", "evaluate", "diagnose", "prepare", "experiment", "doctor"])
 def test_every_command_has_help(command, capsys):
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out

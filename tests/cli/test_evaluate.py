@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from phyda_cli.cli.app import main
-from phyda_cli.formats.feedback.netcdf import write_feedback
-from phyda_cli.observations.passive import set_aside
-from phyda_cli.observations.table import Flag
-from tests.evaluation.test_desroziers import feedback
+from tests.formats.reports.test_bufr import sonde
 
 TIME = np.datetime64("2020-01-01T12", "ns")
 
@@ -58,7 +54,7 @@ def test_before_and_after_against_a_truth_on_another_grid(files, capsys):
     assert t500["scores"]["background"] == pytest.approx({"rmse": 3.0, "mae": 3.0, "bias": -3.0})
     assert t500["scores"]["analysis"] == pytest.approx({"rmse": 1.0, "mae": 1.0, "bias": 1.0})
     assert main(words) == 0
-    assert "t500    K" in capsys.readouterr().out
+    assert "\nt500   K     200" in capsys.readouterr().out
 
 
 def test_errors_at_withheld_observations(files, tmp_path, capsys):
@@ -71,8 +67,10 @@ def test_errors_at_withheld_observations(files, tmp_path, capsys):
     )
     words = ["evaluate", "-a", files["analysis"], "-b", files["background"], "--obs", str(table), "--json"]
     assert main(words) == 0
-    (score,) = json.loads(capsys.readouterr().out)["scores"]
+    document = json.loads(capsys.readouterr().out)
+    (score,), (pooled,) = document["scores"], document["variables"]
     assert (score["count"], score["level"]) == (2, 50_000)
+    assert pooled == {**score, "level": None}
     # H(x) − y: −3 and −5 before, 1 and −1 after
     assert score["scores"]["background"]["bias"] == pytest.approx(-4.0)
     assert score["scores"]["background"]["rmse"] == pytest.approx(17**0.5)
@@ -91,43 +89,25 @@ def test_refusals(files, tmp_path, capsys):
     assert "later.nc: holds no fields valid at 2020-01-01T12:00Z" in line
 
 
-def test_feedback_files_tell_error_sizes(tmp_path, capsys):
-    made = feedback(1.5, 2.0, count=2000)
-    write_feedback(tmp_path / "f.nc", made, attributes={})
-    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc"), "--json"]) == 0
-    first = json.loads(capsys.readouterr().out)["estimates"][0]
-    assert (first["variable"], first["count"]) == ("t", 2000)
-    assert first["sigma_o"] == pytest.approx(1.5, rel=0.1)
-    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 0
-    assert capsys.readouterr().out.startswith("variable")
-
-
-def test_feedback_stands_alone_and_needs_rows(tmp_path, capsys):
-    write_feedback(tmp_path / "f.nc", feedback(1.5, 2.0, count=5), attributes={})
-    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc"), "--store", "s"]) == 2
-    assert "--store: --feedback stands alone" in capsys.readouterr().err
-    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc")]) == 65
-    assert "too few for an estimate" in capsys.readouterr().err
-
-
 LONG = "station,time,latitude,longitude,variable,pressure_hpa,value\n"
 
 
-def test_only_the_rows_that_the_rule_names_are_scored(files, tmp_path, capsys):
+@pytest.mark.parametrize("option", ["--withhold", "--withheld"])
+def test_only_the_rows_that_the_rule_names_are_scored(files, option, tmp_path, capsys):
     """The analysis is 251 K at 500 hPa everywhere: station 10 is 2 K warmer, station 11, not withheld, 50 K."""
     rows = "".join(f"{s},2020-01-01T12:00,{lat},30,t,500,{v}\n" for s, lat, v in ((10, 5, 253.0), (11, 9, 301.0)))
     (tmp_path / "all.csv").write_text(LONG + rows)
     words = ["evaluate", "-a", files["analysis"], "-y", str(tmp_path / "all.csv"), "--json"]
-    assert main([*words, "--withheld", "station % 5 == 0"]) == 0
+    assert main([*words, option, "station % 5 == 0"]) == 0
     (score,) = json.loads(capsys.readouterr().out)["scores"]
     assert (score["variable"], score["level"], score["count"]) == ("t", 50_000.0, 1)
     assert score["scores"]["analysis"] == pytest.approx({"rmse": 2.0, "mae": 2.0, "bias": -2.0})
-    assert main([*words, "--withheld", "station == 7"]) == 2
+    assert main([*words, option, "station == 7"]) == 2
     assert "names none of 2 observations" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_a_rule_needs_observations(files, capsys):
-    words = ["evaluate", "-a", files["analysis"], "--truth", files["truth"], "--withheld", "station == 1"]
+    words = ["evaluate", "-a", files["analysis"], "--truth", files["truth"], "--withhold", "station == 1"]
     assert main(words) == 2
     assert "are for --obs" in capsys.readouterr().err
 
@@ -143,24 +123,28 @@ def test_reports_are_scored_at_the_places_of_a_table_of_stations(files, tmp_path
     assert score["scores"]["analysis"]["bias"] == pytest.approx(-2.0, abs=1e-6)
 
 
-def test_feedback_gives_the_scores_of_its_withheld_rows(tmp_path, capsys):
-    """Two withheld rows of 250 K at 500 hPa: background 248 and 254, analysis 249 and 253; a third row is rejected."""
-    made = feedback(1.5, 2.0, count=4)
-    table = made.observations
-    table = replace(table, use=np.array(["assimilate", "withhold", "withhold", "withhold"], object))
-    table = replace(table, pressure=np.full(4, 50_500.0), value=np.full(4, 250.0))
-    table = set_aside(table.reject(np.arange(4) == 3, Flag.BOUNDS, "far"))
-    made = replace(
-        made,
-        observations=table,
-        background_equivalent=np.array([250.0, 248.0, 254.0, 0.0]),
-        analysis_equivalent=np.array([250.0, 249.0, 253.0, 0.0]),
-    )
-    write_feedback(tmp_path / "f.nc", made, attributes={})
-    assert main(["evaluate", "--feedback", str(tmp_path / "f.nc"), "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["estimates"] == []
-    (score,) = document["withheld"]
-    assert (score["variable"], score["level"], score["count"]) == ("t", 50_000.0, 2)
-    assert score["scores"]["background"] == pytest.approx({"rmse": np.sqrt(10.0), "mae": 3.0, "bias": 1.0})
-    assert score["scores"]["analysis"] == pytest.approx({"rmse": np.sqrt(5.0), "mae": 2.0, "bias": 1.0})
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["--feedback", "f.nc", "--feedback", "a b.nc"], "phyda diagnose f.nc 'a b.nc'"),
+        (["--feedback=f.nc"], "phyda diagnose f.nc"),
+        (["--store", "s", "--weights", "u=w", "--out", "d"], "phyda experiment --store s --weights u=w --out d"),
+    ],
+)
+def test_what_has_become_another_command_says_its_new_spelling(words, command, capsys):
+    assert main(["evaluate", *words]) == 2
+    option = words[0].partition("=")[0]
+    assert capsys.readouterr().err == f"phyda: error: evaluate {option} is a command of its own now: {command}\n"
+
+
+def test_a_native_file_is_scored_like_a_table(files, tmp_path, capsys):
+    """A sonde of station 03005 in BUFR with 250 K at 500 hPa at the time of the analysis, which is 251 K there."""
+    level = {"pressure": 50_000.0, "airTemperature": 250.0, "windDirection": 180.0, "windSpeed": 20.0}
+    when = {"year": 2020, "month": 1, "day": 1, "hour": 12, "minute": 0}
+    (tmp_path / "o.bufr").write_bytes(sonde([level], **when))
+    words = ["evaluate", "-a", files["analysis"], "-y", str(tmp_path / "o.bufr")]
+    assert main([*words, "--withhold", "station % 5 == 0", "--json"]) == 0
+    (score,) = json.loads(capsys.readouterr().out)["scores"]
+    assert (score["variable"], score["level"], score["count"]) == ("t", 50_000.0, 1)
+    assert score["scores"]["analysis"]["bias"] == pytest.approx(1.0, abs=1e-6)
+    assert main([*words, "--withhold", "station % 5 == 1"]) == 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.evaluation.compare import compare_fields, compare_observations, format_comparison
+from phyda_cli.evaluation.compare import compare_fields, compare_observations, format_comparison, over_levels
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.grid import Grid
 from tests.support.observations import make_observations
@@ -68,7 +68,18 @@ def test_observations_fall_to_the_nearest_standard_level():
     assert entries["t500"].scores["a"].rmse == pytest.approx(np.sqrt(5.0))
     assert entries["t850"].scores["a"].mae == pytest.approx(2.0)
     assert entries["msl"].scores["a"].bias == pytest.approx(-200.0)
-    assert len(format_comparison(tuple(entries.values())).splitlines()) == 4
+    # by variable t and msl, by level t500 and t850
+    first, second = (table.splitlines() for table in format_comparison(tuple(entries.values())).split("\n\n"))
+    assert [line.split()[0] for line in first] == ["field", "t", "msl"]
+    assert [line.split()[0] for line in second] == ["field", "t850", "t500"]
+    # msl is 2 hPa low
+    assert first[2].split()[1:] == ["hPa", "1", "2", "2", "-2"]
+    # over all levels: errors of 1, −3 and 2 K
+    pooled = over_levels(tuple(entries.values()))[0]
+    assert (pooled.variable, pooled.level, pooled.count) == ("t", None, 3)
+    assert pooled.scores["a"].rmse == pytest.approx(np.sqrt(14 / 3))
+    assert pooled.scores["a"].mae == pytest.approx(2.0)
+    assert abs(pooled.scores["a"].bias) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_observations_of_another_time_are_not_compared():

@@ -71,5 +71,5 @@ def test_the_table_shows_before_and_after():
     entries = compare_fields(
         {"background": state({HIGH: 253.0}), "analysis": state({HIGH: 249.0})}, state({HIGH: 250.0})
     )
-    line = format_comparison(entries).splitlines()[1].split()
+    line = format_comparison(entries).splitlines()[-1].split()
     assert line == ["t500", "K", "72", "3", "→", "1", "3", "→", "1", "3", "→", "-1"]

@@ -56,12 +56,12 @@ def right_titles(maps: ChannelMaps) -> list[str]:
 
 def test_titles_hold_the_root_mean_squares_in_metres():
     # √(¼·16 + ½·4) = √6 = 2.449; √((9 + 16)/2) = 3.536; √(¼·16) = 2; √(½·4) = 1.414, 42 % less
-    assert right_titles(height_maps()) == ["RMSE 2.45 m", "RMS 3.54 m", "RMS 2.00 m", "RMSE 1.41 m (−42 %)"]
+    assert right_titles(height_maps()) == ["RMSE 2.45 gpm", "RMS 3.54 gpm", "RMS 2.00 gpm", "RMSE 1.41 gpm (−42 %)"]
 
 
 def test_without_truth_fields_are_shown_and_no_error_is_claimed():
     maps = replace(height_maps(), truth=None)
-    assert right_titles(maps) == ["", "RMS 3.54 m", "RMS 2.00 m", ""]
+    assert right_titles(maps) == ["", "RMS 3.54 gpm", "RMS 2.00 gpm", ""]
     before, _, _, after = panels(maps)
     np.testing.assert_allclose(before.field, rows(5004.0, 5502.0, 5200.0))
     np.testing.assert_allclose(after.field, rows(5000.0, 5502.0, 5200.0))

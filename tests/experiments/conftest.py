@@ -22,10 +22,10 @@ class Ground:
     weights: dict[str, Path]
 
     def words(self, output: Path, *more: str) -> list[str]:
-        """`phyda evaluate` of all methods on six dates at two densities."""
+        """`phyda experiment` of all methods on six dates at two densities."""
         named = [word for name, path in self.weights.items() for word in ("--weights", f"{name}={path}")]
         return [
-            "evaluate", "--store", str(self.place.store), "--background-error", str(self.place.background_error),
+            "experiment", str(self.place.store), "--background-error", str(self.place.background_error),
             "--out", str(output), *named, "--dates", "6", "--densities", "5,0", "--members", "3", "--no-tune", *more,
         ]  # fmt: skip
 

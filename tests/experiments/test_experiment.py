@@ -133,17 +133,15 @@ def test_refusals_are_one_line(ground, finished, tmp_path, capsys):
         assert message.count("phyda: error:") == 1
 
     words = ground.words(finished)
-    refused([*words, "--analysis", "a.nc"], 2, "--analysis: is for an analysis that is there")
-    refused([*words, "--window", "3h"], 2, "--window: is for an analysis")
-    refused(["evaluate", "--analysis", "a.nc", "--dates", "3"], 2, "--dates: is for experiments")
-    refused(["evaluate"], 2, "--analysis FILE, --feedback FILE, or --store DIRECTORY")
+    refused([*words, "--store", "s"], 2, "name one store")
+    refused(["experiment", "--out", "x"], 2, "name one store, phyda experiment STORE")
     refused([*words, "--methods", "letkf"], 2, "no such method; there are background, oi, 3dvar, phyda, unet")
     refused([*words, "--densities", "five"], 2, "give numbers with commas")
     refused([*words, "--densities", "200"], 78, "--densities")
     refused([*words, "--leads", "7"], 65, "no backgrounds at lead 7 h")
     refused([*words, "--noise", "0.5"], 65, "other settings")
     refused([w for w in words if w not in ("--out", str(finished))], 2, "give --out DIRECTORY")
-    refused([*words[:4], "none.safetensors", *words[5:]], 66, "no such file")
+    refused([*words[:3], "none.safetensors", *words[4:]], 66, "no such file")
 
 
 def test_names_of_weights(tmp_path):
