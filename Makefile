@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # One thread a worker: the tests run in two processes
 SINGLE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: test lint demo fuzz lowest clean
+.PHONY: test lint docs-check demo fuzz lowest clean
 
 test: lint
 	@$(SINGLE_THREAD) $(BIN)/python -m pytest -n 2
@@ -17,6 +17,10 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# Every page of docs/ that a script makes from the repository alone is what the script makes, the demo's text too
+docs-check: $(INSTALLED)
+	@$(SINGLE_THREAD) $(BIN)/python -m tools.docs_check --demo
 
 demo: $(INSTALLED)
 	@PHYDA=$(CURDIR)/$(BIN)/phyda bash examples/demo.sh

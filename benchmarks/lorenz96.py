@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from result import commit
 
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn
 
@@ -174,7 +175,7 @@ def document(rows: list[str], cycles: int, seeds: int, first: float) -> str:
     return f"""# The LETKF on Lorenz-96, beside DAPPER's
 
 Made by `python benchmarks/lorenz96.py --out docs/results-letkf.md` (needs `phyda[dapper]`): DAPPER {version("dapper")},
-torch {torch.__version__}, Python {platform.python_version()}.
+torch {torch.__version__}, Python {platform.python_version()}. Frozen at commit `{commit()}`.
 
 40 points, all observed at every step of 0.05 with error variance 1; {seeds} twins of {cycles} cycles for each setting,
 the first tenth not counted. Both filters see the same truth, observations and first members, use the Gaspari–Cohn taper

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 Report = Callable[[str], None]
@@ -36,6 +38,12 @@ class Measurement:
 
 
 HEADER = "| measured | unit | best | median | range | target | met |\n|---|---|---:|---:|---:|---:|---|"
+
+
+def commit() -> str:
+    """The commit of the working tree, which a page of figures is frozen at."""
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=7", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import cold
-from result import HEADER, Measurement
+from result import HEADER, Measurement, commit
 
 
 def main() -> None:
@@ -62,6 +62,7 @@ def document(rows: list[Measurement], repeats: int, load: tuple[float, float, fl
     return f"""# Performance
 
 Made by `python benchmarks/run.py --out docs/performance.md` on {datetime.now(UTC):%Y-%m-%d}.
+Frozen at commit `{commit()}`.
 
 - Machine: {machine}.
 - Load average over the last minute, at the start and at the end: {loads}. On an idle machine it starts near 0; a higher

@@ -1,38 +1,80 @@
-"""Write the tables of docs/formats.md: what phyda makes of every grid file under a directory of cases.
+"""Write what phyda makes of public sample files into the tables of docs/formats.md.
 
-    python tools/formats_table.py CASES docs/formats.md
+    python -m tools.formats_table grids CASES [docs/formats.md]
+    python -m tools.formats_table observations DIRECTORY [docs/formats.md]
 
-CASES holds `grid_*` folders. Of a file with several valid times the first is read; a climatology gets its first entry.
+CASES holds folders `grid_*` of grid files, DIRECTORY observation files. Only the table between its markers is replaced.
+Of a grid file with several valid times the first is read; a climatology gets its first entry.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from phyda_cli.errors import PhydaError
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.formats.reports.observations import read_observations
+from phyda_cli.formats.reports.registry import find_format
+from phyda_cli.formats.reports.stations import read_stations
+from phyda_cli.formats.sniff import is_netcdf
+from phyda_cli.observations.table import Flag, Observations, Use
+from tools.pages import put, table
 
-HEADING = "## Real files\n"
-"""The heading under which the tables stand."""
+REFERENCE_TIME: Final = np.datetime64("2000-01-01T00", "ns")
+"""Of the analysis, for observation files that give times relative to it."""
 
-OBSERVATIONS = "# Observation formats"
-"""The heading of the part of the document that `tools/obs_formats_table.py` serves."""
+
+class Options(NamedTuple):
+    """What `phyda assimilate` needs to know of a table that does not say it. stations: a file of the same directory."""
+
+    units: Mapping[str, str] = {}
+    stations: str = ""
+
+    def words(self) -> str:
+        """As on the command line."""
+        units = [f"`--units {name}={unit}`" for name, unit in self.units.items()]
+        return " ".join([*units, *([f"`--stations {self.stations}`"] if self.stations else [])])
+
+
+OPTIONS: Final = {
+    "2020100106_metars.csv": Options({"temp": "degC", "dewp": "degC", "wspd": "kt"}),
+    "SFC_obs.csv": Options({"mslp": "hPa"}),
+    "UPA_obs.csv": Options({"temperature": "degC", "dewpoint": "degC", "speed": "kt"}),
+    "metar_20190701_1200.txt": Options(stations="2020100106_metars.csv"),
+}
+"""Of the sample files that need any."""
+_SHOWN: Final = 8
+
+
+def grids(cases: Path) -> str:
+    """One table for each folder `grid_*`."""
+    parts = []
+    for folder in sorted(cases.glob("grid_*")):
+        rows = [[path.name, *verdict(path)] for path in sorted(folder.iterdir()) if path.is_file()]
+        parts.append(f"### {folder.name}\n\n{table(['file', 'options', 'verdict'], rows)}")
+    return "\n".join(parts)
 
 
 def verdict(path: Path) -> tuple[str, str]:
-    """(choice, verdict) of one file, with the options that the messages themselves ask for."""
+    """(options, verdict) of one grid file, with the options that the messages themselves ask for."""
     choice: dict[str, str] = {}
     time: np.datetime64 | None = None
+    said = ""
     for _ in range(3):
         try:
-            return _options(time, choice), _describe(read_background([path], time=time, select=choice))
+            said = _describe(read_background([path], time=time, select=choice))
+            break
         except PhydaError as error:
             message = str(error).replace(f"{path}: ", "").replace(str(path), path.name)
+            said = f"refused: {message}"
             several = re.search(r"choose one with --time: (\S+)Z", message)
             axis = re.search(r"choose one with --select (\w+)=([\w.]+)", message)
             if several and time is None:
@@ -42,13 +84,9 @@ def verdict(path: Path) -> tuple[str, str]:
             elif "give it with --time" in message and time is None:
                 time = np.datetime64("2000-01-15T00:00")
             else:
-                return _options(time, choice), f"refused: {message}"
-    return _options(time, choice), f"refused: {message}"
-
-
-def _options(time: np.datetime64 | None, choice: dict[str, str]) -> str:
-    parts = [f"--select {key}={value}" for key, value in choice.items()]
-    return " ".join(parts + ([f"--time {time}Z"] if time is not None else []))
+                break
+    options = [*(f"--select {key}={value}" for key, value in choice.items()), *([f"--time {time}Z"] if time else [])]
+    return f"`{' '.join(options)}`" if options else "", said.replace("|", "/")
 
 
 def _describe(background: Background) -> str:
@@ -68,21 +106,50 @@ def _describe(background: Background) -> str:
     return f"read: {rows}×{columns}, valid {valid}Z{members}: {', '.join(held)}{also}"
 
 
-def main(cases: Path, target: Path) -> None:
-    """Write the table of every file in `cases/grid_*` into `target`; what stands there before and after them stays."""
-    text = target.read_text()
-    before, _, after = text.partition(HEADING)
-    says, _, _ = after.partition("### ")
-    _, heading, observations = text.partition(OBSERVATIONS)
-    lines = [before + HEADING + says.rstrip("\n"), ""]
-    for folder in sorted(cases.glob("grid_*")):
-        lines += [f"### {folder.name}", "", "| file | options | verdict |", "|---|---|---|"]
-        for path in sorted(folder.iterdir()):
-            options, says = verdict(path)
-            lines.append(f"| {path.name} | {f'`{options}`' if options else ''} | {says.replace('|', '/')} |")
-        lines.append("")
-    target.write_text("\n".join(lines).replace("\n\n\n", "\n\n") + (f"\n{heading}{observations}" if heading else ""))
+def observations(directory: Path) -> str:
+    """The table of every observation file in a directory."""
+    rows = []
+    for path in sorted(path for path in directory.iterdir() if path.is_file()):
+        options = OPTIONS.get(path.name, Options())
+        stations = directory / options.stations if options.stations else None
+        try:
+            read = read_observations(
+                path,
+                reference_time=REFERENCE_TIME,
+                stations=read_stations(stations) if stations is not None and stations.is_file() else None,
+                units=options.units,
+            )
+            cells = describe(read)
+        except PhydaError as error:
+            cells = (f"not read: {str(error).removeprefix(f'{path}: ').replace('|', '/')}", "", "")
+        head = path.read_bytes()[:4096]
+        known = find_format("bytes", head)
+        claimed = known.name if known is not None else "NetCDF" if is_netcdf(head) else "text table"
+        rows.append([path.name, options.words(), claimed, *cells])
+    return table(["file", "options", "format", "rows", "variables", "not used"], rows)
+
+
+def describe(o: Observations) -> tuple[str, str, str]:
+    """(rows, counts by variable, counts by reason); numbers within reasons are left out, so that alike ones join."""
+    rows = f"{len(o)}, {int(np.sum(o.used & (o.use == Use.ASSIMILATE)))} to use"
+    reasons = Counter(
+        f"{Flag(flag).name}: {_without_numbers(reason)}" for flag, reason in zip(o.flag, o.reason, strict=True) if flag
+    )
+    monitored = int(np.sum(o.used & (o.use != Use.ASSIMILATE)))
+    said = [f"{monitored} monitored"] if monitored else []
+    variables = Counter(o.variable.tolist()).most_common()
+    shown = ", ".join(f"{name or 'none'} {n}" for name, n in variables[:_SHOWN])
+    others = variables[_SHOWN:]
+    shown += f", {len(others)} others {sum(n for _, n in others)}" if others else ""
+    return rows, shown, ", ".join(said + [f"{n} {reason}" for reason, n in reasons.most_common(_SHOWN)])
+
+
+def _without_numbers(reason: str) -> str:
+    """A reason without the values that differ from row to row; what names a code or limit stays."""
+    return re.sub(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w.])", "…", reason).replace("|", "/")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    which, folder = sys.argv[1], Path(sys.argv[2])
+    made = {"grids": grids, "observations": observations}[which](folder)
+    put(Path(sys.argv[3] if len(sys.argv) > 3 else "docs/formats.md"), f"{which} of sample files", made)

@@ -1,6 +1,6 @@
 """Land and coastlines for maps, from `coastline.npz` beside this file.
 
-Source: Natural Earth 1:110m, countries, united (naturalearthdata.com); public domain. Made by `docs/make_coastline.py`.
+Source: Natural Earth 1:110m, its countries united (naturalearthdata.com), public domain; see `tools/make_coastline.py`.
 The file holds `vertices` (n, 2) int16, longitude and latitude in hundredths of a degree, and `lengths`, the number of
 vertices of each ring. Rings are closed: land anticlockwise, lakes clockwise. Land that crosses the dateline, and
 Antarctica, are closed along it and along the south pole; these edges are no coast.

@@ -1,6 +1,6 @@
 """Write docs/data.md: what a training store holds, and how its statistics compare with ERA5's.
 
-    python docs/make_data.py STORE STATISTICS [--out docs/data.md]
+    python benchmarks/training_data.py STORE STATISTICS [--out docs/data.md]
 
 STORE: a store that `phyda prepare` has made. STATISTICS: a directory with ERA5's numbers as .npz files, one entry a
 variable and level such as `temperature_850`: *_std.npz (standard deviation), *_diff_std_6.npz and *_diff_std_24.npz
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from result import commit
 
 from phyda_cli.constants import EARTH_RADIUS, GRAVITY
 from phyda_cli.fields.state import Channel
@@ -104,7 +105,10 @@ def slope(spectrum: Floats) -> float:
 def sections(store: TrainingStore, statistics: Path) -> Iterator[str]:
     """The page, block by block."""
     attributes, counts = store.attributes, store.attributes["counts"]
-    yield "# The training data\n\nMade by `python docs/make_data.py STORE STATISTICS`; do not edit."
+    yield (
+        "# The training data\n\nMade by `python benchmarks/training_data.py STORE STATISTICS`. "
+        f"Frozen at commit `{commit()}`: the store is not in the repository."
+    )
     yield f"Source: {attributes['source']}; seed {attributes['seed']}; digest `{attributes['digest'][:16]}`."
     rows = [
         [

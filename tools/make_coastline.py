@@ -1,6 +1,6 @@
 """Make `phyda_cli/evaluation/coastline.npz` from the countries of Natural Earth 1:110m (public domain).
 
-    python docs/make_coastline.py naturalearth_lowres.shp phyda_cli/evaluation/coastline.npz
+    python tools/make_coastline.py naturalearth_lowres.shp phyda_cli/evaluation/coastline.npz
 
 The shapefile is Natural Earth's `ne_110m_admin_0_countries`, as geopandas 0.14 ships it in `geopandas/datasets`. Needs
 pyshp and shapely, which phyda itself does not. The union of the countries drops their borders and leaves the land.
