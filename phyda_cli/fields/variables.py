@@ -1,26 +1,43 @@
-"""The one table of variables: ECMWF short, CF standard, GRIB and common NetCDF names, units, bounds.
+"""The one table of variables: their names in every format, units and bounds. A new variable is a row here.
 
 Units are SI. Bounds are gross physical limits [SI] outside which a value is wrong whatever the weather; they are wide
-on purpose (the background check is the sharp one). `aliases` are compared without case.
+on purpose (the background check is the sharp one). Names in files and tables are compared without case. The tables of
+the formats are made from these rows (`index`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
+
+from phyda_cli.constants import ZERO_CELSIUS
+
+
+class Prepbufr(NamedTuple):
+    """Mnemonics of a value and its quality mark; SI = scale · value + offset."""
+
+    value: str
+    mark: str
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable.
+    """One variable, or a quantity that reports hold in its place.
 
     name: ECMWF short name as used in NetCDF (`t2m`, not `2t`), the key everywhere in phyda.
     units: SI unit as UDUNITS reads it.
     bounds: lowest and highest credible value [units].
     pressure_level: True for a field on pressure levels, False for a single-level field.
     grib: GRIB short names (eccodes `shortName`) of the same quantity in the same unit.
-    gridded: further names in gridded files; in tables they would mean something else, or nothing.
     aliases: names found in NetCDF, Zarr and tables for the same quantity (any unit; the unit attribute decides).
+    gridded: further names in gridded files; in tables they would mean something else, or nothing.
+    table: further names in tables of observations. table_units: (name, unit) of those that tell a unit.
+    ioda: name in IODA's ObsValue, in `units`, and former names. ioda_near_surface: the same at 2 or 10 metres.
+    dart: what DART's names of types end with. odb: number in ODB (`varno`).
+    bufr: BUFR element descriptors in SI (relative humidity in %), the best first. prepbufr: names in PREPBUFR.
     """
 
     name: str
@@ -29,9 +46,17 @@ class Variable:
     units: str
     bounds: tuple[float, float]
     pressure_level: bool
-    grib: tuple[str, ...]
+    grib: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     gridded: tuple[str, ...] = ()
+    table: tuple[str, ...] = ()
+    table_units: tuple[tuple[str, str], ...] = ()
+    ioda: tuple[str, ...] = ()
+    ioda_near_surface: tuple[str, ...] = ()
+    dart: tuple[str, ...] = ()
+    odb: int | None = None
+    bufr: tuple[int, ...] = ()
+    prepbufr: Prepbufr | None = None
 
     @property
     def is_wind_component(self) -> bool:
@@ -47,9 +72,15 @@ _TABLE: Final = (
         "m s-1",
         (-200.0, 200.0),
         True,
-        ("u",),
-        ("u_component_of_wind", "ugrd", "ua", "uwnd", "eastward_wind"),
+        grib=("u",),
+        aliases=("u_component_of_wind", "ugrd", "ua", "uwnd", "eastward_wind"),
         gridded=("uu", "ugrdprs"),
+        table=("u_wind", "uwind", "wind_u"),
+        ioda=("windEastward", "eastward_wind"),
+        dart=("U_WIND_COMPONENT",),
+        odb=3,
+        bufr=(11003,),
+        prepbufr=Prepbufr("UOB", "WQM"),
     ),
     Variable(
         "v",
@@ -58,9 +89,15 @@ _TABLE: Final = (
         "m s-1",
         (-200.0, 200.0),
         True,
-        ("v",),
-        ("v_component_of_wind", "vgrd", "va", "vwnd", "northward_wind"),
+        grib=("v",),
+        aliases=("v_component_of_wind", "vgrd", "va", "vwnd", "northward_wind"),
         gridded=("vv", "vgrdprs"),
+        table=("v_wind", "vwind", "wind_v"),
+        ioda=("windNorthward", "northward_wind"),
+        dart=("V_WIND_COMPONENT",),
+        odb=4,
+        bufr=(11004,),
+        prepbufr=Prepbufr("VOB", "WQM"),
     ),
     Variable(
         "t",
@@ -69,32 +106,60 @@ _TABLE: Final = (
         "K",
         (150.0, 350.0),
         True,
-        ("t",),
-        ("temperature", "tmp", "ta", "air", "air_temperature"),
+        grib=("t",),
+        aliases=("temperature", "tmp", "ta", "air", "air_temperature"),
         gridded=("tt", "temp", "tmpprs"),
+        table=("temp", "air_temp", "airtemp"),
+        table_units=(("tmpf", "degF"), ("tmpc", "degC")),
+        ioda=("airTemperature", "air_temperature"),
+        dart=("TEMPERATURE",),
+        odb=2,
+        bufr=(12101, 12001),
+        prepbufr=Prepbufr("TOB", "TQM", offset=ZERO_CELSIUS),
     ),
     Variable(
         "q",
         "Specific humidity",
         "specific_humidity",
         "kg kg-1",
-        (-1e-4, 0.06),
+        (-0.0001, 0.06),
         True,
-        ("q",),
-        ("specific_humidity", "spfh", "hus", "shum"),
+        grib=("q",),
+        aliases=("specific_humidity", "spfh", "hus", "shum"),
         gridded=("qv", "spfhprs"),
+        ioda=("specificHumidity", "specific_humidity"),
+        dart=("SPECIFIC_HUMIDITY",),
+        odb=7,
+        bufr=(13001,),
+        prepbufr=Prepbufr("QOB", "QQM", 1e-6),
     ),
-    Variable("z", "Geopotential", "geopotential", "m2 s-2", (-2.0e4, 6.0e5), True, ("z",), ("geopotential", "phi")),
+    Variable(
+        "z",
+        "Geopotential",
+        "geopotential",
+        "m2 s-2",
+        (-20000.0, 600000.0),
+        True,
+        grib=("z",),
+        aliases=("geopotential", "phi"),
+        odb=1,
+        bufr=(10003, 10008),
+    ),
     Variable(
         "gh",
         "Geopotential height",
         "geopotential_height",
         "m",
-        (-2.0e3, 6.0e4),
+        (-2000.0, 60000.0),
         True,
-        ("gh",),
-        ("geopotential_height", "hgt", "zg", "height", "hgtprs", "geopotential height"),
+        grib=("gh",),
+        aliases=("geopotential_height", "hgt", "zg", "height", "hgtprs", "geopotential height"),
         gridded=("z3", "h", "ght"),
+        table=("hght", "gph", "geopot_height", "geop_height"),
+        ioda=("geopotentialHeight", "geopotential_height"),
+        dart=("GEOPOTENTIAL_HGT", "GEOPOTENTIAL_HEIGHT"),
+        bufr=(10009,),
+        prepbufr=Prepbufr("ZOB", "ZQM"),
     ),
     Variable(
         "r",
@@ -103,9 +168,14 @@ _TABLE: Final = (
         "1",
         (-0.05, 2.0),
         True,
-        ("r",),
-        ("relative_humidity", "rh", "hur", "relhum"),
+        grib=("r",),
+        aliases=("relative_humidity", "rh", "hur", "relhum"),
         gridded=("rhprs", "rhum"),
+        table=("rhum", "relh", "rel_hum"),
+        ioda=("relativeHumidity", "relative_humidity"),
+        dart=("RELATIVE_HUMIDITY",),
+        odb=29,
+        bufr=(13003,),
     ),
     Variable(
         "td",
@@ -114,8 +184,14 @@ _TABLE: Final = (
         "K",
         (120.0, 320.0),
         True,
-        ("dpt",),
-        ("dewpoint", "dewpoint_temperature", "dew_point", "dew_point_temperature"),
+        grib=("dpt",),
+        aliases=("dewpoint", "dewpoint_temperature", "dew_point", "dew_point_temperature"),
+        table=("dewp", "dwpt", "dewpt", "dpt", "dew_point_temp", "dewpoint_temp"),
+        table_units=(("dwpf", "degF"), ("dwpc", "degC")),
+        ioda=("dewpointTemperature", "dew_point_temperature", "dewpoint_temperature"),
+        dart=("DEWPOINT",),
+        odb=59,
+        bufr=(12103, 12003),
     ),
     Variable(
         "w",
@@ -124,8 +200,8 @@ _TABLE: Final = (
         "Pa s-1",
         (-50.0, 50.0),
         True,
-        ("w",),
-        ("vertical_velocity", "omega", "wap"),
+        grib=("w",),
+        aliases=("vertical_velocity", "omega", "wap"),
         gridded=("vvelprs", "vvel", "vertical_velocity_pressure"),
     ),
     Variable(
@@ -133,21 +209,30 @@ _TABLE: Final = (
         "Vorticity (relative)",
         "atmosphere_relative_vorticity",
         "s-1",
-        (-1e-2, 1e-2),
+        (-0.01, 0.01),
         True,
-        ("vo",),
-        ("vorticity", "relative_vorticity"),
+        grib=("vo",),
+        aliases=("vorticity", "relative_vorticity"),
     ),
-    Variable("d", "Divergence", "divergence_of_wind", "s-1", (-1e-2, 1e-2), True, ("d",), ("divergence",)),
+    Variable(
+        "d",
+        "Divergence",
+        "divergence_of_wind",
+        "s-1",
+        (-0.01, 0.01),
+        True,
+        grib=("d",),
+        aliases=("divergence",),
+    ),
     Variable(
         "msl",
         "Mean sea level pressure",
         "air_pressure_at_mean_sea_level",
         "Pa",
-        (85_000.0, 110_000.0),
+        (85000.0, 110000.0),
         False,
-        ("msl", "prmsl", "mslet"),
-        (
+        grib=("msl", "prmsl", "mslet"),
+        aliases=(
             "mean_sea_level_pressure",
             "mslp",
             "slp",
@@ -167,17 +252,28 @@ _TABLE: Final = (
             "pressure_reduced_to_msl_msl",
             "mslp_eta_model_reduction_msl",
         ),
+        table=("pressure_msl",),
+        ioda=("pressureReducedToMeanSeaLevel", "mean_sea_level_pressure", "air_pressure_at_sea_level"),
+        odb=108,
+        bufr=(10051,),
+        prepbufr=Prepbufr("PMO", "PMQ", 100.0),
     ),
     Variable(
         "sp",
         "Surface pressure",
         "surface_air_pressure",
         "Pa",
-        (40_000.0, 110_000.0),
+        (40000.0, 110000.0),
         False,
-        ("sp",),
-        ("surface_pressure", "ps", "pressfc", "pres_sfc", "psfc", "stnp", "station_pressure"),
+        grib=("sp",),
+        aliases=("surface_pressure", "ps", "pressfc", "pres_sfc", "psfc", "stnp", "station_pressure"),
         gridded=("pressure_surface", "pres_surface", "surface_air_pressure"),
+        table=("stn_pres", "station_pres", "stn_pressure"),
+        ioda=("stationPressure", "surface_pressure", "station_pressure", "surfacePressure"),
+        dart=("SURFACE_PRESSURE", "SFC_PRESSURE"),
+        odb=110,
+        bufr=(10004,),
+        prepbufr=Prepbufr("POB", "PQM", 100.0),
     ),
     Variable(
         "t2m",
@@ -186,9 +282,13 @@ _TABLE: Final = (
         "K",
         (180.0, 340.0),
         False,
-        ("2t",),
-        ("2t", "2m_temperature", "tas", "t2", "temperature_2m"),
+        grib=("2t",),
+        aliases=("2t", "2m_temperature", "tas", "t2", "temperature_2m"),
         gridded=("trefht", "tmp2m", "tmp_2maboveground"),
+        ioda=("airTemperatureAt2M", "air_temperature_at_2m", "t2m"),
+        dart=("TEMPERATURE_2_METER",),
+        odb=39,
+        bufr=(12104, 12004),
     ),
     Variable(
         "d2m",
@@ -197,9 +297,13 @@ _TABLE: Final = (
         "K",
         (150.0, 320.0),
         False,
-        ("2d",),
-        ("2d", "2m_dewpoint_temperature", "td2m"),
+        grib=("2d",),
+        aliases=("2d", "2m_dewpoint_temperature", "td2m"),
         gridded=("dpt2m", "dpt_2maboveground"),
+        ioda=("dewpointTemperatureAt2M",),
+        dart=("DEWPOINT_2_METER",),
+        odb=40,
+        bufr=(12106, 12006),
     ),
     Variable(
         "u10",
@@ -208,9 +312,12 @@ _TABLE: Final = (
         "m s-1",
         (-100.0, 100.0),
         False,
-        ("10u",),
-        ("10u", "10m_u_component_of_wind", "uas", "u10m"),
+        grib=("10u",),
+        aliases=("10u", "10m_u_component_of_wind", "uas", "u10m"),
         gridded=("ugrd10m", "ugrd_10maboveground"),
+        ioda=("windEastwardAt10M", "uwind_at_10m", "eastward_wind_at_10m"),
+        dart=("U_10_METER_WIND",),
+        odb=41,
     ),
     Variable(
         "v10",
@@ -219,9 +326,12 @@ _TABLE: Final = (
         "m s-1",
         (-100.0, 100.0),
         False,
-        ("10v",),
-        ("10v", "10m_v_component_of_wind", "vas", "v10m"),
+        grib=("10v",),
+        aliases=("10v", "10m_v_component_of_wind", "vas", "v10m"),
         gridded=("vgrd10m", "vgrd_10maboveground"),
+        ioda=("windNorthwardAt10M", "vwind_at_10m", "northward_wind_at_10m"),
+        dart=("V_10_METER_WIND",),
+        odb=42,
     ),
     Variable(
         "tcwv",
@@ -230,8 +340,8 @@ _TABLE: Final = (
         "kg m-2",
         (-1.0, 120.0),
         False,
-        ("tcwv", "pwat"),
-        ("total_column_water_vapour", "pwat", "tpw"),
+        grib=("tcwv", "pwat"),
+        aliases=("total_column_water_vapour", "pwat", "tpw"),
         gridded=(
             "prw",
             "tqv",
@@ -239,15 +349,88 @@ _TABLE: Final = (
             "pwat_entireatmosphere_consideredasasinglelayer_",
             "precipitable_water_entire_atmosphere_single_layer",
         ),
+        ioda=("precipitableWater", "precipitable_water"),
+        odb=9,
+        prepbufr=Prepbufr("PWO", "PWQ"),
     ),
 )
 
 VARIABLES: Final[dict[str, Variable]] = {entry.name: entry for entry in _TABLE}
 """Every known variable by its short name."""
 
-_BY_ALIAS: Final = {alias.casefold(): entry.name for entry in _TABLE for alias in (entry.name, *entry.aliases)}
-_BY_GRIDDED_NAME: Final = {name: entry.name for entry in _TABLE for name in entry.gridded}
-_BY_GRIB: Final = {short: entry.name for entry in _TABLE for short in entry.grib}
+_REPORTED: Final = (
+    Variable(
+        "wind_speed",
+        "Wind speed",
+        "wind_speed",
+        "m s-1",
+        (0.0, 250.0),
+        True,
+        table=("windspeed", "wspd", "wind_spd", "speed", "ff", "spd", "wsp", "wnd_spd", "wind_velocity", "ws"),
+        table_units=(("sknt", "kt"),),
+        ioda=("windSpeed", "wind_speed"),
+        ioda_near_surface=("windSpeedAt10M", "wind_speed_at_10m"),
+        dart=("WIND_SPEED",),
+        odb=112,
+        bufr=(11002,),
+    ),
+    Variable(
+        "wind_direction",
+        "Direction that the wind blows from",
+        "wind_from_direction",
+        "degree",
+        (0.0, 360.0),
+        True,
+        table=(
+            "winddirection",
+            "wdir",
+            "wind_dir",
+            "winddir",
+            "direction",
+            "drct",
+            "dd",
+            "dir",
+            "wnd_dir",
+            "wind_from_direction",
+            "wd",
+        ),
+        ioda=("windDirection", "wind_direction", "wind_from_direction"),
+        ioda_near_surface=("windDirectionAt10M", "wind_from_direction_at_10m"),
+        dart=("WIND_DIRECTION",),
+        odb=111,
+        bufr=(11001,),
+    ),
+)
+
+QUANTITIES: Final[dict[str, Variable]] = VARIABLES | {entry.name: entry for entry in _REPORTED}
+"""Everything that a report can hold: the variables, and wind as speed and direction."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def index(names: Callable[[Variable], Iterable[Key]], rows: Iterable[Variable]) -> dict[Key, str]:
+    """The short name of each name that the rows have in some format; of two with the same name the later row."""
+    return {name: row.name for row in rows for name in names(row)}
+
+
+def file_names(rows: Iterable[Variable]) -> dict[str, str]:
+    """Names in NetCDF, Zarr and tables, in lower case."""
+    return index(lambda row: (name.casefold() for name in (row.name, *row.aliases)), rows)
+
+
+def gridded_names(rows: Iterable[Variable]) -> dict[str, str]:
+    """Further names in gridded files."""
+    return index(lambda row: row.gridded, rows)
+
+
+def grib_names(rows: Iterable[Variable]) -> dict[str, str]:
+    """GRIB short names."""
+    return index(lambda row: row.grib, rows)
+
+
+_BY_ALIAS: Final = file_names(_TABLE)
+_BY_GRIDDED_NAME: Final = gridded_names(_TABLE)
+_BY_GRIB: Final = grib_names(_TABLE)
 
 
 def find_variable(name: str) -> Variable | None:

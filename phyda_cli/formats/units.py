@@ -92,8 +92,12 @@ _BY_KEY: Final = {(entry.si, _key(name)): entry for entry, names in _TABLE for n
 
 
 def find_unit(text: str, si: str) -> UnitConversion | None:
-    """The conversion of a unit's spelling to the SI unit `si`, or None when the table does not hold it."""
-    return _BY_KEY.get((si, _key(text)))
+    """The conversion of a unit's spelling to the SI unit `si`, or None when the table does not hold it.
+
+    The SI unit itself is always known.
+    """
+    same = UnitConversion(si, si) if _key(text) == _key(si) else None
+    return _BY_KEY.get((si, _key(text)), same)
 
 
 _UDUNITS: Final = {"°C": "degC", "°F": "degF", "kt": "knot", "gpm": "m", "°": "degree"}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from phyda_cli.constants import GRAVITY, ZERO_CELSIUS
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
-from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.fields.variables import QUANTITIES, VARIABLES
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.settings import Domain
 from phyda_cli.observations.table import Flag, Observations
@@ -26,11 +26,7 @@ Mask = NDArray[np.bool_]
 PRESSURE_BOUNDS: Final = (1.0, 110_000.0)
 """Credible pressures of an observation [Pa]."""
 
-QUANTITY_BOUNDS: Final[dict[str, tuple[float, float]]] = {
-    **{name: variable.bounds for name, variable in VARIABLES.items()},
-    "wind_speed": (0.0, 250.0),
-    "wind_direction": (0.0, 360.0),
-}
+QUANTITY_BOUNDS: Final = {name: quantity.bounds for name, quantity in QUANTITIES.items()}
 """Bounds [SI, degree] of everything that a report can hold, before and after conversion."""
 
 EARLY: Final = "early"

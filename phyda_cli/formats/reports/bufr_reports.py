@@ -12,6 +12,7 @@ carries about itself (operators 222000 to 232000) are not used.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_pressure
+from phyda_cli.fields.variables import QUANTITIES, Variable
 from phyda_cli.formats.reports.bufr_decode import ASIDE, Elements, decode, quiet
 from phyda_cli.formats.reports.bufr_messages import Message
 from phyda_cli.formats.reports.build import Reports
@@ -58,15 +60,19 @@ _BLOCK, _NUMBER, _BUOY, _SATELLITE_ID, _BUOY_7, _SERIES, _ISSUER, _ISSUE = _STAT
 _AERODROME: Final = 1063
 _STATION_TEXT: Final = (1011, _AERODROME, 1008, 1006, 1128, 1015, 1110, 1019)
 """In the order in which they name a station that has no number."""
-_T: Final = (12101, 12001)
-_TD: Final = (12103, 12003)
-_WIND: Final = (11001, 11002)
-_T2M: Final = (12104, 12004)
-_D2M: Final = (12106, 12006)
-_WIND_10M: Final = (11011, 11012)
-_MEASURED: Final = (
-    10003, 10004, 10008, 10009, 10051, *_T, *_TD, *_WIND, 11003, 11004, *_T2M, *_D2M, *_WIND_10M, 13001, 13002, 13003,
-)  # fmt: skip
+_WIND_10M: Final = {"wind_direction": 11011, "wind_speed": 11012}
+"""The wind of a surface report; some give it by the elements of the wind aloft."""
+_STATION_PRESSURE: Final = 10004
+_MIXING_RATIO: Final = 13002
+
+
+def bufr_elements(rows: Iterable[Variable]) -> dict[str, tuple[int, ...]]:
+    """Element descriptors of each quantity that has any, the best first."""
+    return {row.name: row.bufr for row in rows if row.bufr}
+
+
+_ELEMENTS: Final = bufr_elements(QUANTITIES.values())
+_MEASURED: Final = tuple({*(d for row in _ELEMENTS.values() for d in row), *_WIND_10M.values(), _MIXING_RATIO})
 _PLACE: Final = (
     *_TIME, *_LATITUDE, *_LONGITUDE, *_SHIFTS, *_ELEVATION, *_BAROMETER, *_PRESSURE, *_FLIGHT_LEVEL, *_STATION,
     _AERODROME,
@@ -206,33 +212,25 @@ def _observed(
     upper = np.isin(category, (_SOUNDING, _AIRCRAFT, _SATELLITE))
     sounding, satellite = category == _SOUNDING, category == _SATELLITE
     pressure = np.where(sounding | aircraft | satellite, t.near(*_PRESSURE), np.nan)
-    pressure = np.where(sounding & np.isnan(pressure), t.own(10004), pressure)
+    pressure = np.where(sounding & np.isnan(pressure), t.own(_STATION_PRESSURE), pressure)
     pressure = np.where(aircraft & np.isnan(pressure), standard_pressure(t.near(*_FLIGHT_LEVEL)), pressure)
     shift = {d: np.nan_to_num(t.own(d)) for d in _SHIFTS}
     mass = upper & ~satellite
 
-    def part(name: str, where: NDArray[np.bool_], value: Floats) -> Quantity:
-        return quantity(name, np.where(where, value, np.nan))
-
-    mixing_ratio = t.own(13002)
-    humidity = np.where(np.isfinite(t.own(13001)), t.own(13001), mixing_ratio / (1.0 + mixing_ratio))
-    quantities = [
-        part("t", mass, t.own(*_T)),
-        part("td", mass, t.own(*_TD)),
-        part("q", mass, humidity),
-        part("r", mass & ~sounding, 0.01 * t.own(13003)),
-        part("z", sounding, np.where(np.isfinite(t.own(10009)), GRAVITY * t.own(10009), t.own(10003, 10008))),
-        part("wind_direction", upper, t.own(_WIND[0])),
-        part("wind_speed", upper, t.own(_WIND[1])),
-        part("u", upper, t.own(11003)),
-        part("v", upper, t.own(11004)),
-        part("t2m", surface, t.own(*_T2M, *_T)),
-        part("d2m", surface, t.own(*_D2M, *_TD)),
-        part("wind_direction", surface, t.own(_WIND_10M[0], _WIND[0])),
-        part("wind_speed", surface, t.own(_WIND_10M[1], _WIND[1])),
-        part("msl", surface, t.own(10051)),
-        part("sp", surface, t.own(10004)),
-    ]
+    values = {name: t.own(*descriptors) for name, descriptors in _ELEMENTS.items()}
+    mixing_ratio = t.own(_MIXING_RATIO)
+    values["q"] = np.where(np.isfinite(values["q"]), values["q"], mixing_ratio / (1.0 + mixing_ratio))
+    values["r"] = 0.01 * values["r"]
+    # A height is the same measurement as the geopotential
+    values["z"] = np.where(np.isfinite(values["gh"]), GRAVITY * values.pop("gh"), values["z"])
+    for name, aloft in (("t2m", "t"), ("d2m", "td")):
+        values[name] = t.own(*_ELEMENTS[name], *_ELEMENTS[aloft])
+    for name, near_surface in _WIND_10M.items():
+        values[name] = np.where(surface, t.own(near_surface, *_ELEMENTS[name]), values[name])
+    where = {"t": mass, "td": mass, "q": mass, "r": mass & ~sounding, "z": sounding, "t2m": surface, "d2m": surface}
+    where |= dict.fromkeys(_WIND_10M, upper | surface)
+    where |= {n: upper if QUANTITIES[n].pressure_level else surface for n in values if n not in where}
+    quantities = [quantity(name, np.where(rows, values[name], np.nan)) for name, rows in where.items()]
     names = np.full(category.size, "", object)
     for kind, name in _NAMES.items():
         names[category == kind] = name

@@ -1,4 +1,4 @@
-"""The closed tables of an observation table: what its columns, variables and units may be called.
+"""What the columns, variables and units of an observation table may be called; names of variables are in their rows.
 
 Names are compared without case, blanks counting as underscores. A unit can stand in a `unit` column, in brackets after
 a column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degC`, `wind speed_m/s`); without one
@@ -8,10 +8,10 @@ the numbers of the whole column decide, or values are in SI (`table_units.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from phyda_cli.fields.variables import VARIABLES, find_variable
+from phyda_cli.fields.variables import QUANTITIES, Variable, index
 from phyda_cli.formats.units import UnitConversion, find_unit
 
 UNIX_TIME: Final = "unix_time"
@@ -117,55 +117,6 @@ MARK_COLUMNS: Final = {
 WORST_USED_MARK: Final = 3
 """PREPBUFR marks 0 to 3 (keep, good, neutral, suspect) are used, higher ones reject."""
 
-ODB_NUMBERS: Final = {
-    "1": "z",
-    "2": "t",
-    "3": "u",
-    "4": "v",
-    "7": "q",
-    "9": "tcwv",
-    "29": "r",
-    "39": "t2m",
-    "40": "d2m",
-    "41": "u10",
-    "42": "v10",
-    "59": "td",
-    "108": "msl",
-    "110": "sp",
-    "111": "wind_direction",
-    "112": "wind_speed",
-}
-"""ECMWF ODB variable numbers (`varno`) that phyda reads."""
-
-_QUANTITIES: Final = {
-    **dict.fromkeys(
-        ("wind_speed", "windspeed", "wspd", "wind_spd", "speed", "ff", "spd", "wsp", "wnd_spd", "wind_velocity", "ws"),
-        "wind_speed",
-    ),
-    **dict.fromkeys(
-        (
-            "wind_direction", "winddirection", "wdir", "wind_dir", "winddir", "direction", "drct", "dd", "dir",
-            "wnd_dir", "wind_from_direction", "wd",
-        ),
-        "wind_direction",
-    ),
-    **dict.fromkeys(("temp", "tmp", "air_temp", "airtemp", "air_temperature"), "t"),
-    **dict.fromkeys(("dewp", "dwpt", "dewpt", "dpt", "dew_point_temp", "dewpoint_temp"), "td"),
-    **dict.fromkeys(("u_wind", "uwind", "uwnd", "ugrd", "wind_u", "u_component_of_wind"), "u"),
-    **dict.fromkeys(("v_wind", "vwind", "vwnd", "vgrd", "wind_v", "v_component_of_wind"), "v"),
-    **dict.fromkeys(("rhum", "relh", "rel_hum", "relative_humidity"), "r"),
-    **dict.fromkeys(("hght", "gph", "geopot_height", "geop_height"), "gh"),
-    **dict.fromkeys(("sea_level_pressure", "pressure_msl", "mean_sea_level_pressure"), "msl"),
-    **dict.fromkeys(("stn_pres", "station_pres", "stn_pressure"), "sp"),
-}  # fmt: skip
-_WITH_UNIT: Final = {
-    "tmpf": ("t", "degF"),
-    "dwpf": ("td", "degF"),
-    "tmpc": ("t", "degC"),
-    "dwpc": ("td", "degC"),
-    "sknt": ("wind_speed", "kt"),
-}
-
 
 class Conversion(NamedTuple):
     """How a column becomes SI. quantity: what the result is; unit: of the column."""
@@ -175,7 +126,6 @@ class Conversion(NamedTuple):
 
 
 _BRACKETS: Final = re.compile(r"^(?P<name>.*\S)\s*[\[(]\s*(?P<unit>[^\])]+?)\s*[\])]$")
-_SI: Final = {"wind_speed": "m s-1", "wind_direction": "degree"}
 
 
 def normalise(name: str) -> str:
@@ -183,15 +133,34 @@ def normalise(name: str) -> str:
     return re.sub(r"\s+", "_", name.strip()).casefold()
 
 
+def odb_numbers(rows: Iterable[Variable]) -> dict[str, str]:
+    """Short names by ODB's variable numbers (`varno`) as texts."""
+    return index(lambda row: () if row.odb is None else (str(row.odb),), rows)
+
+
+def table_names(rows: Iterable[Variable]) -> dict[str, str]:
+    """Short names by all names of columns that tell no unit, normalised."""
+    return index(lambda row: map(normalise, (row.name, *row.aliases, *row.table)), rows)
+
+
+def names_with_unit(rows: Iterable[Variable]) -> dict[str, tuple[str, str]]:
+    """(short name, unit) by the names of columns that tell a unit."""
+    return {name: (row.name, unit) for row in rows for name, unit in row.table_units}
+
+
+ODB_NUMBERS: Final = odb_numbers(QUANTITIES.values())
+_NAMES: Final = table_names(QUANTITIES.values())
+_WITH_UNIT: Final = names_with_unit(QUANTITIES.values())
+
+
 def si_unit(quantity: str) -> str:
-    """The SI unit of a short name of `VARIABLES`, `wind_speed` or `wind_direction`."""
-    return VARIABLES[quantity].units if quantity in VARIABLES else _SI[quantity]
+    """The SI unit of a quantity."""
+    return QUANTITIES[quantity].units
 
 
 def find_quantity(name: str) -> str | None:
-    """The short name, `wind_speed` or `wind_direction` that a variable's name means, or None."""
-    variable = find_variable(name) or find_variable(normalise(name))
-    return variable.name if variable is not None else _QUANTITIES.get(normalise(name))
+    """The short name of the quantity that a variable's name means, or None."""
+    return _NAMES.get(normalise(name))
 
 
 def split_unit(name: str) -> tuple[str, str]:

@@ -7,27 +7,18 @@ altimeter settings are hPa and no pressure at any place, precipitable water is n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-QUANTITIES: Final = {
-    "U_WIND_COMPONENT": "u",
-    "V_WIND_COMPONENT": "v",
-    "TEMPERATURE": "t",
-    "SPECIFIC_HUMIDITY": "q",
-    "RELATIVE_HUMIDITY": "r",
-    "DEWPOINT": "td",
-    "GEOPOTENTIAL_HGT": "gh",
-    "GEOPOTENTIAL_HEIGHT": "gh",
-    "SURFACE_PRESSURE": "sp",
-    "SFC_PRESSURE": "sp",
-    "WIND_SPEED": "wind_speed",
-    "WIND_DIRECTION": "wind_direction",
-    "U_10_METER_WIND": "u10",
-    "V_10_METER_WIND": "v10",
-    "TEMPERATURE_2_METER": "t2m",
-    "DEWPOINT_2_METER": "d2m",
-}
-"""End of a type's name → short name."""
+from phyda_cli.fields.variables import QUANTITIES, Variable, index
+
+
+def dart_names(rows: Iterable[Variable]) -> dict[str, str]:
+    """Short names by the ends of DART's names of types."""
+    return index(lambda row: row.dart, rows)
+
+
+_NAMES: Final = dart_names(QUANTITIES.values())
 
 PLATFORMS: Final = {
     "": "",
@@ -58,7 +49,7 @@ PLATFORMS: Final = {
 
 def find_kind(name: str) -> tuple[str, str] | None:
     """The short name and report type of a DART type, or None when it is not one that phyda knows."""
-    for quantity, variable in QUANTITIES.items():
+    for quantity, variable in _NAMES.items():
         platform = name.removesuffix(quantity).removesuffix("_")
         if name.endswith(quantity) and platform in PLATFORMS:
             return variable, PLATFORMS[platform]

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from phyda_cli.constants import GRAVITY
+from phyda_cli.fields.variables import QUANTITIES, Variable
 
 
 @dataclass(frozen=True)
 class IodaName:
     """A variable of ObsValue.
 
-    quantity: short name of `VARIABLES`, `wind_speed`, `wind_direction` or VIRTUAL.
-    units: the convention's. old: former names. near_surface: at 2 or 10 metres, as in a surface report.
+    quantity: a key of `QUANTITIES`, or VIRTUAL. units: the convention's, which are SI. old: former names.
+    near_surface: at 2 or 10 metres, as in a surface report.
     """
 
     name: str
@@ -32,29 +34,22 @@ class IodaName:
 VIRTUAL: Final = "virtualTemperature"
 """The quantity that becomes t where the location has a specific humidity; the name stays where it has none."""
 
-NAMES: Final = (
-    IodaName("airTemperature", "t", "K", ("air_temperature",)),
-    IodaName("windEastward", "u", "m s-1", ("eastward_wind",)),
-    IodaName("windNorthward", "v", "m s-1", ("northward_wind",)),
-    IodaName("specificHumidity", "q", "kg kg-1", ("specific_humidity",)),
-    IodaName("geopotentialHeight", "gh", "m", ("geopotential_height",)),
-    IodaName("relativeHumidity", "r", "1", ("relative_humidity",)),
-    IodaName("dewpointTemperature", "td", "K", ("dew_point_temperature", "dewpoint_temperature")),
-    IodaName("windSpeed", "wind_speed", "m s-1", ("wind_speed",)),
-    IodaName("windDirection", "wind_direction", "degree", ("wind_direction", "wind_from_direction")),
+_VIRTUAL_NAMES: Final = (
     IodaName(VIRTUAL, VIRTUAL, "K", ("virtual_temperature",)),
-    IodaName("stationPressure", "sp", "Pa", ("surface_pressure", "station_pressure", "surfacePressure")),
-    IodaName("pressureReducedToMeanSeaLevel", "msl", "Pa", ("mean_sea_level_pressure", "air_pressure_at_sea_level")),
-    IodaName("airTemperatureAt2M", "t2m", "K", ("air_temperature_at_2m", "t2m")),
-    IodaName("dewpointTemperatureAt2M", "d2m", "K"),
     IodaName("virtualTemperatureAt2M", VIRTUAL, "K", (), True),
-    IodaName("windEastwardAt10M", "u10", "m s-1", ("uwind_at_10m", "eastward_wind_at_10m")),
-    IodaName("windNorthwardAt10M", "v10", "m s-1", ("vwind_at_10m", "northward_wind_at_10m")),
-    IodaName("windSpeedAt10M", "wind_speed", "m s-1", ("wind_speed_at_10m",), True),
-    IodaName("windDirectionAt10M", "wind_direction", "degree", ("wind_from_direction_at_10m",), True),
-    IodaName("precipitableWater", "tcwv", "kg m-2", ("precipitable_water",)),
 )
 
+
+def ioda_names(rows: Iterable[Variable]) -> tuple[IodaName, ...]:
+    """The names of the variables' rows in IODA, and those of virtual temperature."""
+    found = []
+    for row in rows:
+        for names, near_surface in ((row.ioda, False), (row.ioda_near_surface, True)):
+            found += [IodaName(name, row.name, row.units, names[1:], near_surface) for name in names[:1]]
+    return (*found, *_VIRTUAL_NAMES)
+
+
+NAMES: Final = ioda_names(QUANTITIES.values())
 _BY_NAME: Final = {name.casefold(): entry for entry in NAMES for name in (entry.name, *entry.old)}
 _BY_QUANTITY: Final = {entry.quantity: entry for entry in reversed(NAMES)}
 

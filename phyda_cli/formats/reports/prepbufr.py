@@ -16,19 +16,20 @@ have a place and time for each level (XDR, YDR, HRDR).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.constants import ZERO_CELSIUS
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.thermodynamics import (
     dewpoint_from_specific_humidity,
     saturation_specific_humidity,
     temperature_from_virtual,
 )
+from phyda_cli.fields.variables import QUANTITIES, Prepbufr, Variable
 from phyda_cli.formats.reports.bufr_messages import Message
 from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
@@ -45,10 +46,21 @@ from phyda_cli.formats.reports.level_rows import (
 )
 from phyda_cli.observations.table import Flag
 
-_WANTED: Final = (
-    "SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "XDR", "YDR", "HRDR", "POB", "PQM", "POE", "QOB", "QQM", "QOE",
-    "TOB", "TQM", "TPC", "TOE", "ZOB", "ZQM", "UOB", "VOB", "WQM", "WOE", "PMO", "PMQ", "PWO", "PWQ",
-)  # fmt: skip
+
+def prepbufr_names(rows: Iterable[Variable]) -> dict[str, Prepbufr]:
+    """Mnemonics of each quantity that has any."""
+    return {row.name: row.prepbufr for row in rows if row.prepbufr is not None}
+
+
+_NAMES: Final = prepbufr_names(QUANTITIES.values())
+_WANTED: Final = tuple(
+    dict.fromkeys(
+        (
+            *("SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "XDR", "YDR", "HRDR", "TPC", "POE", "QOE", "TOE", "WOE"),
+            *(mnemonic for names in _NAMES.values() for mnemonic in (names.value, names.mark)),
+        )
+    )
+)
 _INDEX: Final = {name: index for index, name in enumerate(_WANTED)}
 _VIRTUAL: Final = "VIRTMP"
 _VIRTUAL_CODE: Final = 8
@@ -104,6 +116,11 @@ class _Table:
 
     def __getitem__(self, name: str) -> Floats:
         return np.asarray(self.values[:, _INDEX[name]])
+
+    def si(self, quantity: str) -> Floats:
+        """(level,) a quantity in SI."""
+        names = _NAMES[quantity]
+        return names.scale * self[names.value] + names.offset
 
 
 def read_prepbufr(
@@ -209,8 +226,7 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     hours = np.where(np.isfinite(t["HRDR"]), t["HRDR"], t["DHR"])
     seconds = np.where(np.isfinite(hours), np.round(hours * 3600.0), 0.0).astype("timedelta64[s]")
     time = np.where(np.isfinite(hours), t.base + seconds, np.datetime64("NaT", "s"))
-    pressure, humidity = 100.0 * t["POB"], 1e-6 * t["QOB"]
-    temperature = t["TOB"] + ZERO_CELSIUS
+    pressure, humidity, temperature = t.si("sp"), t.si("q"), t.si("t")
     moist = t.virtual & np.isfinite(humidity)
     temperature = np.where(moist, temperature_from_virtual(temperature, humidity), temperature)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -220,31 +236,36 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     at_sea_level = ship & (t["ELV"] == 0) & np.isnan(t["PMO"])
     unknown = np.full(n, np.nan)
 
-    def part(name: str, where: NDArray[np.bool_], value: Floats, error: Floats, marks: tuple[str, ...]) -> Quantity:
-        entry = quantity(name, np.where(where, value, np.nan), error)
-        return _judged(entry, {mark: t[mark] for mark in marks})
+    def part(name: str, where: NDArray[np.bool_], value: Floats, error: Floats, like: str = "") -> Quantity:
+        """A quantity, judged by its mark or that of the quantity it is `like`, and on levels by the pressure's too."""
+        marks = [_NAMES[like or name].mark]
+        if like or QUANTITIES[name].pressure_level:
+            marks = list(dict.fromkeys((_NAMES["sp"].mark, *marks)))
+        return _judged(quantity(name, np.where(where, value, np.nan), error), {mark: t[mark] for mark in marks})
 
-    height = part("gh", ~surface, t["ZOB"], unknown, ("PQM", "ZQM"))
+    mass, error = surface & ~wind_alone, 100.0 * t["POE"]
+    height_repeats = wind_alone | np.isin(t.kind, list(_NO_HEIGHT))
     quantities = [
-        part("t", ~surface, temperature, t["TOE"], ("PQM", "TQM")),
-        part("t2m", surface, temperature, t["TOE"], ("PQM", "TQM")),
-        part("q", ~surface, humidity, humidity_error, ("PQM", "QQM")),
-        part("d2m", surface, dew_point, unknown, ("PQM", "QQM")),
+        part("t", ~surface, temperature, t["TOE"]),
+        part("t2m", surface, temperature, t["TOE"], "t"),
+        part("q", ~surface, humidity, humidity_error),
+        part("d2m", surface, dew_point, unknown, "q"),
         _reject(
-            height,
-            wind_alone | np.isin(t.kind, list(_NO_HEIGHT)),
+            part("gh", ~surface, t.si("gh"), unknown),
+            height_repeats,
             Flag.BLACKLIST,
             "height is the pressure's in another form",
         ),
-        part("u", ~surface, t["UOB"], t["WOE"], ("PQM", "WQM")),
-        part("v", ~surface, t["VOB"], t["WOE"], ("PQM", "WQM")),
-        part("u10", surface, t["UOB"], t["WOE"], ("PQM", "WQM")),
-        part("v10", surface, t["VOB"], t["WOE"], ("PQM", "WQM")),
-        part("sp", surface & ~wind_alone & ~at_sea_level, pressure, 100.0 * t["POE"], ("PQM",)),
-        part("msl", surface & ~wind_alone & at_sea_level, pressure, 100.0 * t["POE"], ("PQM",)),
-        part("msl", surface & ~wind_alone & ~at_sea_level, 100.0 * t["PMO"], unknown, ("PMQ",)),
-        part("tcwv", np.ones(n, bool), t["PWO"], unknown, ("PWQ",)),
+        part("u", ~surface, t.si("u"), t["WOE"]),
+        part("v", ~surface, t.si("v"), t["WOE"]),
+        part("u10", surface, t.si("u"), t["WOE"], "u"),
+        part("v10", surface, t.si("v"), t["WOE"], "v"),
+        part("sp", mass & ~at_sea_level, pressure, error),
+        part("msl", mass & at_sea_level, pressure, error, "sp"),
+        part("msl", mass & ~at_sea_level, t.si("msl"), unknown),
     ]
+    held = {entry.name for entry in quantities}
+    quantities += [part(name, np.ones(n, bool), t.si(name), unknown) for name in _NAMES if name not in held]
     dry = t.virtual & ~np.isfinite(humidity)
     quantities[:2] = [
         _reject(entry, dry, Flag.PRE_QC, "virtual temperature, and no humidity to convert it")
