@@ -3,8 +3,7 @@
 With the area weights w_j of the grid's rows (Σ_j w_j = 1) the mean over the sphere is ⟨e⟩ = Σ_j w_j (1/n_lon) Σ_i e_ji,
 and with the error e = x − truth
 
-    bias = ⟨e⟩,   MAE = ⟨|e|⟩,   MSE = ⟨e²⟩,   RMSE = √⟨e²⟩,
-    ACC  = ⟨a b⟩ / √(⟨a²⟩ ⟨b²⟩)  with the anomalies a = x − climatology, b = truth − climatology.
+    bias = ⟨e⟩,   MAE = ⟨|e|⟩,   MSE = ⟨e²⟩,   RMSE = √⟨e²⟩
 
 Fields are (…, lat, lon) in any floating type; sums are taken in float64 and the scores are (…) float64. A score over
 several dates is the mean of the MSE (MAE, bias) over the dates; an RMSE is never averaged.
@@ -44,9 +43,3 @@ def mse(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:
 def rmse(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:
     """√⟨(x − truth)²⟩ (…) of each field, in the unit of the fields."""
     return mse(x, truth, grid).sqrt()
-
-
-def anomaly_correlation(x: torch.Tensor, truth: torch.Tensor, climatology: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Uncentred anomaly correlation (…) in [−1, 1]; NaN where an anomaly vanishes everywhere."""
-    a, b = x.double() - climatology.double(), truth.double() - climatology.double()
-    return area_mean(a * b, grid) / (area_mean(a.square(), grid) * area_mean(b.square(), grid)).sqrt()

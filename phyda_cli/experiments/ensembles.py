@@ -2,7 +2,7 @@
 
 spread/skill = √((M+1)/M) · √⟨variance⟩ / √⟨squared error of the mean⟩         1 for a reliable ensemble
 band ratio   = Σ power of the analyses / Σ power of the truth, over dates       1 is right
-pooled SpecDiv: see `spectral`
+pooled SpecDiv: see `evaluation/spectra.py`
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.evaluation.spectra import divergence
 from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.results import Results
-from phyda_cli.experiments.spectral import divergence
 
 Array = NDArray[np.float64]
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import UsageError
+from phyda_cli.evaluation.spectra import bands_of
 from phyda_cli.experiments.cases import CaseDrawer
 from phyda_cli.experiments.comparison import Cell, Comparison
 from phyda_cli.experiments.dates import choose_pairs
 from phyda_cli.experiments.example import make_example
-from phyda_cli.experiments.goals import Goal, goals
 from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.journal import Journal
 from phyda_cli.experiments.loop import batches_of, run
@@ -27,7 +27,6 @@ from phyda_cli.experiments.methods.base import ExperimentMethod
 from phyda_cli.experiments.methods.registry import BUILT_IN, Material, make_methods
 from phyda_cli.experiments.results import Results
 from phyda_cli.experiments.settings import Settings
-from phyda_cli.experiments.spectral import bands_of
 from phyda_cli.experiments.tables import summary, text, to_csv
 from phyda_cli.experiments.tuned import tuned_factors
 from phyda_cli.formats.gridded.background_error import read_background_error
@@ -37,7 +36,7 @@ from phyda_cli.resources import sha256
 from phyda_cli.training.case_directory import check_material
 
 MAIN: Final = "phyda"
-"""The method that the goals are for and whose losing cells are listed."""
+"""The method whose losing cells are listed."""
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +102,6 @@ def experiment(
     )
     comparison = Comparison(results, Bootstrap(valid_time, seed=settings.seed))
     main = MAIN if MAIN in wanted else None
-    reached = goals(comparison, main, store.grid) if main is not None and results.members(main) else ()
     lost = comparison.losses(main, [name for name in wanted if name != main]) if main is not None else ()
     rows = summary(comparison)
     document = {
@@ -116,7 +114,6 @@ def experiment(
         "bootstrap_block_dates": comparison.bootstrap.block,
         "tuning": {f"{density:g}": tuning.document() for density, tuning in factors.items()},
         "summary": rows,
-        "goals": [_goal(goal) for goal in reached],
         "losing_cells": [_cell(cell) for cell in lost],
     }
     files = [_write(output / "scores.csv", to_csv(comparison, bands_of(store.grid)))]
@@ -124,8 +121,8 @@ def experiment(
     if find_spec("matplotlib") is None:
         _log.warning("no report.html: its pictures need an optional dependency: pip install 'phyda[plot]'")
     else:
-        files.append(_report(output, comparison, document, reached, lost, drawer, pairs, methods))
-    return Outcome(text(rows, reached, len(lost)), document, tuple(files))
+        files.append(_report(output, comparison, document, lost, drawer, pairs, methods))
+    return Outcome(text(rows, len(lost)), document, tuple(files))
 
 
 def _names(names: Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
@@ -144,10 +141,6 @@ def _names(names: Sequence[str] | None, weights: Mapping[str, Path]) -> list[str
 def _valid_time(store: TrainingStore, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     group = require_zarr().open_group(str(store.path), mode="r")["backgrounds"]
     return np.asarray(group["valid_time"][:][pairs], dtype=np.int64)
-
-
-def _goal(goal: Goal) -> dict[str, Any]:
-    return dataclasses.asdict(goal) | {"target": goal.target, "met": goal.met}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -173,7 +166,6 @@ def _report(
     output: Path,
     comparison: Comparison,
     document: dict[str, Any],
-    reached: Sequence[Goal],
     lost: Sequence[Cell],
     drawer: CaseDrawer,
     pairs: NDArray[np.int64],
@@ -182,4 +174,4 @@ def _report(
     from phyda_cli.experiments.report import page
 
     example = make_example(drawer, pairs, methods)
-    return _write(output / "report.html", page(comparison, document, reached, lost, example))
+    return _write(output / "report.html", page(comparison, document, lost, example))

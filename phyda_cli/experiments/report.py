@@ -13,7 +13,6 @@ from phyda_cli.evaluation.display import display
 from phyda_cli.experiments import figures
 from phyda_cli.experiments.comparison import Cell, Comparison
 from phyda_cli.experiments.example import NEAR_DENSITY, Example
-from phyda_cli.experiments.goals import Goal
 from phyda_cli.experiments.intervals import BLOCK_DAYS
 from phyda_cli.experiments.maps import maps
 
@@ -28,9 +27,7 @@ p.note{color:#555;font-size:13px}
 """
 
 
-def page(
-    comparison: Comparison, document: dict[str, Any], goals: Sequence[Goal], losses: Sequence[Cell], example: Example
-) -> str:
+def page(comparison: Comparison, document: dict[str, Any], losses: Sequence[Cell], example: Example) -> str:
     """The HTML document."""
     results = comparison.results
     ensembles = [method for method in results.methods if results.members(method)]
@@ -51,8 +48,6 @@ def page(
         _summary(document["summary"]),
         _image(figures.curves(comparison), "scores over density"),
     ]
-    if goals:
-        parts += ["<h2>Goals</h2>", _goals(goals)]
     for method in ensembles:
         parts += [f"<h2>Spread of {escape(method)}</h2>"]
         parts += [
@@ -74,7 +69,7 @@ def page(
     ]
     if document["tuning"]:
         parts += ["<h2>3D-Var's tuning</h2>", _tuning(document["tuning"])]
-    if goals or losses:
+    if losses:
         parts += [f"<h2>Losing cells: {len(losses)}</h2>", _losses(losses)]
     parts += ["<h2>Origin</h2>", _origin(document)]
     return (
@@ -114,17 +109,6 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
         cells += [_short(row["hydrostatic_mean"]), _short(row["geostrophic_mean"]), f"{row['seconds']:.2f}"]
         lines.append(cells)
     return _table(head, lines)
-
-
-def _goals(goals: Sequence[Goal]) -> str:
-    met = sum(goal.met is True for goal in goals)
-    verdict = {True: '<span class="yes">met</span>', False: '<span class="no">not met</span>', None: "not told"}
-    rows = [
-        (escape(g.goal), f"{g.density:g}", escape(g.channel), _short(g.value), escape(g.target), verdict[g.met])
-        for g in sorted(goals, key=lambda goal: goal.met is not False)
-    ]
-    table = _table(("goal", "obs %", "channels", "value", "target", ""), rows)
-    return f'<p>{met} of {len(goals)} met.</p><div class="scroll">{table}</div>'
 
 
 def _losses(losses: Sequence[Cell]) -> str:

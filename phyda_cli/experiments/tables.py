@@ -1,4 +1,4 @@
-"""The results as tables: every number in a CSV file, the pooled ones and the goals as text."""
+"""The results as tables: every number in a CSV file, the pooled ones as text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from phyda_cli.evaluation.spectra import Bands
 from phyda_cli.experiments.comparison import REFERENCES, Comparison
 from phyda_cli.experiments.ensembles import band_ratios, grouped, pooled_divergence, spread_skill
-from phyda_cli.experiments.goals import Goal
 from phyda_cli.experiments.results import ALL, CONSISTENCY, PLAIN, SCALARS, SCORES, Results, find
-from phyda_cli.experiments.spectral import Bands
 
 COLUMNS: Final = (
     "method", "density_percent", "channel", "score", "value",
@@ -108,8 +107,8 @@ def summary(comparison: Comparison) -> list[dict[str, float | str | None]]:
     return found
 
 
-def text(rows: Sequence[dict[str, float | str | None]], goals: Sequence[Goal], losses: int) -> str:
-    """For people: pooled scores, then the goals that are not met."""
+def text(rows: Sequence[dict[str, float | str | None]], losses: int) -> str:
+    """For people: pooled scores."""
     head = ("obs %", "method", "RMSE", "MAE", "CRPS", "withheld", "SpecDiv", "spread/skill", "RMSE / 3dvar", "s/date")
     names = (
         "density_percent", "method", "nrmse", "nmae", "ncrps", "withheld_nrmse", "specdiv_members", "spread_skill",
@@ -123,14 +122,7 @@ def text(rows: Sequence[dict[str, float | str | None]], goals: Sequence[Goal], l
     widths = [max(len(line[i]) for line in body) for i in range(len(head))]
     lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in body]
     lines.append("RMSE, MAE, CRPS: in units of the background error's standard deviation, a mean over all channels")
-    if goals:
-        met, open_ = sum(goal.met is True for goal in goals), sum(goal.met is None for goal in goals)
-        lines.append(f"goals: {met} of {len(goals)} met, {open_} cannot be told from these methods; not met:")
-        lines += [
-            f"  {goal.density:g} %  {goal.channel}  {goal.goal}: {_short(goal.value)}, target {goal.target}"
-            for goal in goals
-            if goal.met is False
-        ]
+    if losses:
         lines.append(f"losing cells, all in scores.json and report.html: {losses}")
     return "\n".join(lines)
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.evaluation.ensemble import fair_crps, rank_histogram, spread_skill
-from phyda_cli.grids.grid import Grid
+from phyda_cli.evaluation.ensemble import fair_crps, rank_histogram
 
 
 def test_crps_of_two_members_by_hand():
@@ -33,22 +32,10 @@ def test_crps_goes_to_the_gaussian_closed_form():
     assert estimate == pytest.approx(expected, abs=4e-3)
 
 
-def test_spread_and_skill_by_hand():
-    # members ±1 about m = 2: variance with M − 1 is 2; truth 0: skill 2; ratio √(3/2)·√2/2 = √3/2
-    grid = Grid.equiangular(2, 4)
-    members = torch.stack([torch.full((1, 1, 2, 4), 1.0), torch.full((1, 1, 2, 4), 3.0)])
-    score = spread_skill(members, torch.zeros(1, 1, 2, 4), grid)
-    assert score.spread.item() == pytest.approx(math.sqrt(2))
-    assert score.skill.item() == pytest.approx(2.0)
-    assert score.ratio.item() == pytest.approx(math.sqrt(3) / 2)
-
-
-def test_a_reliable_ensemble_of_three_has_ratio_one_and_flat_ranks():
+def test_a_reliable_ensemble_of_three_has_flat_ranks():
     generator = torch.Generator().manual_seed(2)
-    grid = Grid.equiangular(10, 20)
     members = torch.randn(3, 400, 1, 10, 20, generator=generator)
     truth = torch.randn(400, 1, 10, 20, generator=generator)
-    assert spread_skill(members, truth, grid).ratio.item() == pytest.approx(1.0, abs=0.02)
     counts = rank_histogram(members, truth, seed=0)
     assert counts.sum().item() == truth.numel()
     # 80 000 truths in 4 ranks: 20 000 each, standard deviation 122

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.evaluation.scores import anomaly_correlation, area_mean, bias, mae, mse, rmse
+from phyda_cli.evaluation.scores import area_mean, bias, mae, mse, rmse
 from phyda_cli.grids.grid import Grid
 
 # Rows at −60°, 0°, 60°: the edges lie at ±30°, so the shares are (1 − sin 30°)/2, sin 30°, (1 − sin 30°)/2.
@@ -54,16 +54,6 @@ def test_small_errors_on_large_values_survive_single_precision():
 def test_leading_axes_are_kept():
     x = torch.stack([row_field(1.0, 1.0, 1.0), row_field(-2.0, -2.0, -2.0)])
     assert mae(x, torch.zeros(2, 3, 4), THREE_ROWS).tolist() == pytest.approx([1.0, 2.0])
-
-
-def test_anomaly_correlation_by_hand():
-    climatology = row_field(10.0, 10.0, 10.0)
-    truth, opposite = row_field(11.0, 12.0, 10.0), row_field(9.0, 8.0, 10.0)
-    assert anomaly_correlation(truth, truth, climatology, THREE_ROWS).item() == pytest.approx(1.0)
-    assert anomaly_correlation(opposite, truth, climatology, THREE_ROWS).item() == pytest.approx(-1.0)
-    # a = (1, 0, 0), b = (1, 1, 0): ¼ / √(¼ · ¾) = 1/√3
-    value = anomaly_correlation(row_field(11.0, 10.0, 10.0), row_field(11.0, 11.0, 10.0), climatology, THREE_ROWS)
-    assert value.item() == pytest.approx(1 / math.sqrt(3))
 
 
 def test_fields_off_the_grid_are_refused():

@@ -50,3 +50,23 @@ def test_dates_that_hang_together_widen_the_interval():
 def test_a_reference_without_error_has_no_ratio():
     ratio = Bootstrap(days(0, 10)).ratio(np.ones((2, 1)), np.zeros((2, 1)), np.ones((2, 1)), root=False)
     assert np.isnan(ratio.value).all()
+
+
+def test_the_width_is_that_of_the_normal_law():
+    # ratios to 1 of mean 1 and variance 1 on 400 independent dates: 1 ± 1.96/20
+    values = np.random.default_rng(1).normal(size=400)
+    values = 1.0 + (values - values.mean()) / values.std()
+    ratio = Bootstrap(days(*range(0, 4000, 10)), seed=2, resamples=4000).ratio(
+        values[:, None], np.ones((400, 1)), np.ones((400, 1)), root=False
+    )
+    assert ratio.low == pytest.approx(0.902, abs=0.006)
+    assert ratio.high == pytest.approx(1.098, abs=0.006)
+
+
+def test_the_seed_decides_and_columns_are_separate():
+    values = np.random.default_rng(5).normal(size=(30, 2)) + np.array([3.0, 5.0])
+    one = np.ones((30, 2))
+    first, second, third = (Bootstrap(days(*range(30)), seed=s).ratio(values, one, one, root=False) for s in (6, 6, 7))
+    assert np.array_equal(first.low, second.low)
+    assert not np.array_equal(first.low, third.low)
+    assert first.value == pytest.approx(values.mean(0))
