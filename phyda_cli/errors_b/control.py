@@ -18,12 +18,13 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from phyda_cli.errors_b.background_error import BackgroundError
-from phyda_cli.fields.balance import balanced_geopotential
+from phyda_cli.fields.balance import balance_table, coriolis
 from phyda_cli.grids.grid import Grid
-from phyda_cli.grids.harmonics import spherical_harmonics
+from phyda_cli.grids.harmonics import harmonic_tables
 
 
 class ControlTransform:
@@ -156,29 +157,17 @@ class _RowOperators(NamedTuple):
 
 @lru_cache(maxsize=4)
 def _row_operators(grid: Grid, truncation: int) -> _RowOperators:
-    """The matrices, found by what the transforms of the sphere make of each harmonic and of each row."""
-    harmonics = spherical_harmonics(grid, truncation)
-    order = torch.arange(truncation + 1, dtype=torch.float64)
-    angle = torch.deg2rad(torch.tensor(grid.longitudes, dtype=torch.float64))[:, None] * order
-    twice = torch.where(order > 0, 2.0, 1.0)
-    fourier = torch.stack([twice * angle.cos(), -twice * angle.sin() * (order > 0)], dim=-1).flatten(1)
-
-    def rows(x: torch.Tensor) -> torch.Tensor:
-        """(order, lat, probe) Fourier coefficients of fields (probe, lat, lon)."""
-        spectrum: torch.Tensor = torch.fft.rfft(x, norm="forward")[..., : truncation + 1]
-        return (spectrum * torch.exp(-1j * angle[0])).permute(2, 1, 0)
-
-    # degree n of every order at once: they do not mix
-    degrees = torch.eye(truncation + 1, dtype=torch.complex128)[:, :, None]
-    harmonic = degrees * (order[None, :] <= order[:, None])
-    row = torch.eye(grid.shape[0], dtype=torch.float64)[:, :, None] * fourier[:, ::2].sum(1)
-    analysis = harmonics.analysis(row).real.permute(2, 1, 0)
-    u, v = harmonics.winds(harmonic, torch.zeros_like(harmonic))
-    of_psi = [rows(balanced_geopotential(harmonics, harmonic)).real, rows(u).real, rows(v).imag]
-    orthonormal = torch.where(order > 0, 0.5**0.5, 1.0)[:, None, None]
-    synthesis = (rows(harmonics.synthesis(harmonic)).real * orthonormal).repeat_interleave(2, dim=0)
+    """The matrices, from the tables of the sphere's transforms."""
+    tables = harmonic_tables(grid, truncation)
+    order = np.arange(truncation + 1)
+    angle = np.radians(grid.longitudes)[:, None] * order
+    twice = np.where(order > 0, 2.0, 1.0)
+    fourier = np.stack([twice * np.cos(angle), -twice * np.sin(angle) * (order > 0)], axis=-1).reshape(len(angle), -1)
+    balanced = tables.scalar @ balance_table(tables, coriolis(grid))
+    of_psi = np.concatenate([balanced, -tables.north, tables.east], axis=1) @ tables.fit
+    synthesis = (tables.scalar * np.where(order > 0, 0.5**0.5, 1.0)[:, None, None]).repeat(2, axis=0)
     synthesis[1] = 0.0  # the sine part of m = 0
-    return _RowOperators(synthesis, (torch.cat(of_psi, dim=1) @ analysis).repeat_interleave(2, dim=0), fourier)
+    return _RowOperators(*(torch.from_numpy(x) for x in (synthesis, of_psi.repeat(2, axis=0), fourier)))
 
 
 def _packing(truncation: int, fields: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

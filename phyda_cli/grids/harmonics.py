@@ -22,7 +22,7 @@ themselves, which are not smooth at the poles, are never expanded.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +48,52 @@ def largest_truncation(grid: Grid) -> int:
     return min(rows - max(on_pole, 1), (columns - 1) // 2)
 
 
+class Tables(NamedTuple):
+    """The sums over n of a grid's rows and the fits that undo them, one float64 matrix for each zonal wavenumber m.
+
+    A transform is one of these matrices on the Fourier coefficients of the rows, in whatever layout they are kept.
+    scalar, east, north: (m, lat, n) P_n^m, m P_n^m/(a cos φ) [per m] and (1/a) ∂P_n^m/∂φ [per m].
+    fit: (m, n, lat) coefficients of a scalar. fit_plus, fit_minus: (m, n, lat) [m] those of ψ + iχ from u − iv and of
+    −(ψ − iχ) from u + iv.
+    """
+
+    scalar: Array
+    east: Array
+    north: Array
+    fit: Array
+    fit_plus: Array
+    fit_minus: Array
+
+    def cut(self, truncation: int) -> Tables:
+        """The same without the harmonics beyond a smaller truncation; the fits stay those of all harmonics."""
+        m = n = slice(truncation + 1)
+        sums = (table[m, :, n] for table in (self.scalar, self.east, self.north))
+        return Tables(*sums, *(table[m, n] for table in (self.fit, self.fit_plus, self.fit_minus)))
+
+    def potential_fits(self) -> tuple[Array, Array]:
+        """(a, b), each (m, n, lat) [m], of ψ = a u + b (−iv) and iχ = b u + a (−iv)."""
+        return 0.5 * (self.fit_plus - self.fit_minus), 0.5 * (self.fit_plus + self.fit_minus)
+
+
+@lru_cache(maxsize=4)
+def harmonic_tables(grid: Grid, truncation: int) -> Tables:
+    """The matrices of a grid and a truncation; raises BadDataError when it is above `largest_truncation(grid)`."""
+    largest = largest_truncation(grid)
+    if not 0 <= truncation <= largest:
+        raise BadDataError(f"the grid {grid} carries truncations 0 to {largest}, not {truncation}")
+    order = np.arange(truncation + 1)
+    latitudes = np.asarray(grid.latitudes)
+    scalar, over_cos, slope = legendre(truncation, latitudes)
+    weights = _quadrature(latitudes, grid.area_weights)
+    norm = np.sqrt(np.maximum(order * (order + 1), 1))
+    fit_plus, fit_minus = (
+        _least_squares(functions / norm, weights, lowest=1) * (EARTH_RADIUS / norm)[:, None]
+        for functions in (over_cos - slope, over_cos + slope)
+    )
+    fit = _least_squares(scalar, weights, lowest=0)
+    return Tables(scalar, over_cos / EARTH_RADIUS, slope / EARTH_RADIUS, fit, fit_plus, fit_minus)
+
+
 class SphericalHarmonics:
     """Transforms between a grid and triangular truncation N.
 
@@ -59,40 +105,23 @@ class SphericalHarmonics:
     def __init__(
         self, grid: Grid, truncation: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
     ) -> None:
-        largest = largest_truncation(grid)
-        if not 0 <= truncation <= largest:
-            raise BadDataError(f"the grid {grid} carries truncations 0 to {largest}, not {truncation}")
+        tables = harmonic_tables(grid, truncation)
         self.grid = grid
         self.truncation = truncation
         self.dtype = dtype
         self.device = torch.device(device)
+        self._scalar, self._east, self._north = (self._table(x) for x in (tables.scalar, tables.east, tables.north))
+        self._plus, self._minus = (self._table(x) for x in (tables.east - tables.north, tables.east + tables.north))
+        self._fit, self._fit_plus, self._fit_minus = (
+            self._table(x) for x in (tables.fit, tables.fit_plus, tables.fit_minus)
+        )
 
         order = np.arange(truncation + 1)
-        latitudes = np.asarray(grid.latitudes)
-        scalar, over_cos, slope = legendre(truncation, latitudes)
-        weights = _quadrature(latitudes, grid.area_weights)
-        norm = np.sqrt(np.maximum(order * (order + 1), 1))
-        plus, minus = (over_cos - slope) / norm, (over_cos + slope) / norm
-
-        self._scalar = self._table(scalar)
-        self._east = self._table(over_cos / EARTH_RADIUS)
-        self._north = self._table(slope / EARTH_RADIUS)
-        self._plus = self._table(plus * norm / EARTH_RADIUS)
-        self._minus = self._table(minus * norm / EARTH_RADIUS)
-        self._fit = self._table(_least_squares(scalar, weights, lowest=0))
-        radius_over_norm = (EARTH_RADIUS / norm)[:, None]
-        self._fit_plus = self._table(_least_squares(plus, weights, lowest=1) * radius_over_norm)
-        self._fit_minus = self._table(_least_squares(minus, weights, lowest=1) * radius_over_norm)
-
         self.total_wavenumber = torch.arange(truncation + 1, device=self.device)
         """(N+1,) n of each row of the coefficients."""
         degree = torch.maximum(self.total_wavenumber[:, None], self.total_wavenumber[None, :])
         self.degree_of_real = degree.reshape(-1)
         """((N+1)²,) total wavenumber of each entry of the real packing."""
-        eigenvalue = -order * (order + 1) / EARTH_RADIUS**2
-        self._eigenvalue = self._table(eigenvalue[:, None])
-        inverse = np.divide(1.0, eigenvalue, where=order > 0, out=np.zeros(order.size))
-        self._inverse_eigenvalue = self._table(inverse[:, None])
         self._multiplicity = self._table(np.where(order > 0, 2.0, 1.0))
         self._real_scale = self._table(np.where(order > 0, np.sqrt(0.5), 1.0))
         phase = np.exp(1j * order * np.radians(grid.longitudes[0]))
@@ -112,14 +141,6 @@ class SphericalHarmonics:
         At a pole row they are the limits along each meridian.
         """
         return self._field(1j * _per_order(self._east, c)), self._field(_per_order(self._north, c))
-
-    def laplacian(self, c: torch.Tensor) -> torch.Tensor:
-        """Coefficients of ∇²f: −n(n+1)/a² c."""
-        return c * self._eigenvalue
-
-    def inverse_laplacian(self, c: torch.Tensor) -> torch.Tensor:
-        """Coefficients of the field of zero mean whose Laplacian is c; the mean of c (n = 0) is dropped."""
-        return c * self._inverse_eigenvalue
 
     def winds(self, psi: torch.Tensor, chi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """u and v (…, lat, lon) [m s-1] of the streamfunction ψ and velocity potential χ (…, n, m) [m² s-1].
@@ -145,23 +166,14 @@ class SphericalHarmonics:
         """(…, N+1) the part of the mean square over the sphere that each total wavenumber holds."""
         return (c.abs().square() * self._multiplicity).sum(-1)
 
-    def complex_from_real(self, v: torch.Tensor) -> torch.Tensor:
-        """Coefficients (…, n, m) of a real vector (…, (N+1)²) in the orthonormal real basis.
+    def real_from_complex(self, c: torch.Tensor) -> torch.Tensor:
+        """The real vector (…, (N+1)²) of coefficients (…, n, m) in the orthonormal real basis.
 
         The basis is P_n^0, √2 P_n^m cos mλ and √2 P_n^m sin mλ: each has mean square 1, the mean of f² is |v|², and
         independent v ~ N(0, 1) make an isotropic field to whose variance degree n gives 2n + 1 at every point.
         Packing: v is a square matrix by rows; entry (n, m ≤ n) is the cosine part, entry (m − 1, n) the sine part.
-        `degree_of_real` tells the n of every entry.
-        """
-        size = self.truncation + 1
-        square = v.reshape(*v.shape[:-1], size, size)
-        sine = torch.nn.functional.pad(square.triu(1).mT[..., :-1], (1, 0))
-        return torch.complex(square.tril() * self._real_scale, -sine * self._real_scale)
-
-    def real_from_complex(self, c: torch.Tensor) -> torch.Tensor:
-        """The real vector (…, (N+1)²) of coefficients (…, n, m); the inverse of `complex_from_real`.
-
-        The imaginary part of m = 0, which a real field does not have, is dropped.
+        `degree_of_real` tells the n of every entry. The imaginary part of m = 0, which a real field does not have, is
+        dropped.
         """
         scaled = c / self._real_scale
         sine = torch.nn.functional.pad(-scaled.imag[..., 1:], (0, 1)).mT

@@ -2,10 +2,10 @@
 
 A grid carries harmonics up to N. Winds are cut as vector harmonics, never by component.
 
-The harmonics are those of `SphericalHarmonics`: fields are fitted with all N of them, then cut. Only the layout is
-another: coefficients are real tensors (m, part, …, n), parts 0 and 1 the real and the imaginary one, so that Fourier
-and Legendre sums of a batch are plain matrix products without a copy between them. The wind's potentials are ψ and
-iχ, with which the parts never mix:
+The tables are those of `grids.harmonics`: fields are fitted with all N harmonics, then cut. Only the layout differs
+from `SphericalHarmonics`: coefficients are real tensors (m, part, …, n), parts 0 and 1 the real and the imaginary one,
+so that Fourier and Legendre sums of a batch are plain matrix products without a copy between them. The wind's
+potentials are ψ and iχ, with which the parts never mix:
 
     −i v_m = E ψ − D (iχ),   u_m = −D ψ + E (iχ)        E = m P/(a cos φ),  D = (1/a) ∂P/∂φ
 """
@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.constants import EARTH_RADIUS, OMEGA
+from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.fields.balance import balance_table, coriolis
 from phyda_cli.grids.grid import Grid
-from phyda_cli.grids.harmonics import largest_truncation, legendre, spherical_harmonics
+from phyda_cli.grids.harmonics import harmonic_tables, largest_truncation
 
 Array = NDArray[np.float64]
 
@@ -40,10 +41,8 @@ class SpectralFilter:
         wave = np.stack((np.cos(angle), -np.sin(angle)), axis=1).reshape(2 * orders.size, -1)
         turned = np.stack((-np.sin(angle), -np.cos(angle)), axis=1).reshape(2 * orders.size, -1)
         both_signs = np.repeat(np.where(orders > 0, 2.0, 1.0), 2)[:, None]
-        scalar, over_cos, slope = legendre(self.truncation, np.asarray(grid.latitudes))
-        east, north = over_cos / EARTH_RADIUS, slope / EARTH_RADIUS
-        fit, same, other = (_cut(table, self.truncation) for table in _fits(grid, largest))
-        f = 2.0 * OMEGA * np.sin(np.radians(grid.latitudes))[:, None]
+        tables, f = harmonic_tables(grid, largest).cut(self.truncation), coriolis(grid)
+        same, other = tables.potential_fits()
 
         def table(values: Array) -> torch.Tensor:
             return torch.as_tensor(np.ascontiguousarray(values), device=device).to(dtype)
@@ -58,10 +57,10 @@ class SpectralFilter:
         self._to_turned_waves = table(turned / grid.shape[1])
         self._from_waves = table(wave * both_signs)
         self._from_turned_waves = table(turned * both_signs)
-        self._fit, self._same, self._other = right(fit), right(same), right(other)
-        self._scalar, self._east, self._north = right(scalar), right(east), right(north)
+        self._fit, self._same, self._other = right(tables.fit), right(same), right(other)
+        self._scalar, self._east, self._north = right(tables.scalar), right(tables.east), right(tables.north)
         self._eigenvalue = table(-orders * (orders + 1) / EARTH_RADIUS**2)
-        self._balance = right(other @ (f * east) - same @ (f * north))
+        self._balance = right(balance_table(tables, f))
 
     @property
     def uncut(self) -> SpectralFilter:
@@ -124,23 +123,3 @@ class SpectralFilter:
 def _product(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """(m, part, …, to) = Σ_from x[m, part, …, from] table[m, from, to]."""
     return torch.bmm(x.flatten(1, -2), table).reshape(*x.shape[:-1], table.shape[-1])
-
-
-def _fits(grid: Grid, truncation: int) -> tuple[Array, Array, Array]:
-    """(m, n, lat) the fit of a scalar, and a and b of ψ = a u + b (−iv), iχ = b u + a (−iv).
-
-    Read off the transforms of `SphericalHarmonics`: each row of the grid in turn holds every wave, coefficient 1.
-    """
-    harmonics = spherical_harmonics(grid, truncation)
-    orders = torch.arange(truncation + 1)
-    angle = orders[:, None] * torch.tensor(grid.longitudes, dtype=torch.float64).deg2rad()
-    all_waves = (torch.where(orders > 0, 2.0, 1.0)[:, None] * angle.cos()).sum(0)
-    rows = torch.eye(grid.shape[0], dtype=torch.float64)[:, :, None] * all_waves
-    psi, chi = harmonics.streamfunction_potential(rows, torch.zeros_like(rows))
-    tables = (harmonics.analysis(rows).real, psi.real, -chi.imag)
-    scalar, same, other = (np.asarray(table.permute(2, 1, 0)) for table in tables)
-    return scalar, same, other
-
-
-def _cut(table: Array, truncation: int) -> Array:
-    return table[: truncation + 1, : truncation + 1]

@@ -42,7 +42,7 @@ def written_out(statistics: BackgroundError, v: torch.Tensor) -> torch.Tensor:
     """L v (case, channel, lat, lon), one transform after the other, from the equations in the module's docstring."""
     transform, wind = SphericalHarmonics(statistics.grid, statistics.truncation), statistics.wind_levels
     m = torch.arange(statistics.truncation + 1)
-    basis = torch.where(m > 0, 0.5**0.5, 1.0).double() * (m <= m[:, None])
+    basis = torch.tensor([1.0] + [0.5**0.5] * statistics.truncation, dtype=torch.float64) * (m <= m[:, None])
     sine = torch.where(m > 0, basis, 0.0)
 
     def correlated(covariance: torch.Tensor, part: torch.Tensor) -> torch.Tensor:

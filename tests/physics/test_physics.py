@@ -14,6 +14,7 @@ from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
 from phyda_cli.physics.level_fields import LevelChannels, LevelFields
 from phyda_cli.physics.residuals import PhysicsConfig, PhysicsOperator
+from tests.support.harmonics import complex_from_real
 
 GRID = Grid.equiangular(32, 64)
 LEVELS = (92_500.0, 85_000.0, 70_000.0, 50_000.0, 30_000.0, 25_000.0, 20_000.0, 10_000.0)
@@ -31,7 +32,7 @@ def weather(grid: Grid = GRID, channels: tuple[Channel, ...] = CHANNELS, *batch:
 
     def field(size: float) -> torch.Tensor:
         noise = torch.randn(*batch, harmonics.total_wavenumber.numel() ** 2, generator=generator, dtype=torch.float64)
-        return size * harmonics.synthesis(harmonics.complex_from_real(noise) / (1 + n))
+        return size * harmonics.synthesis(complex_from_real(noise) / (1 + n))
 
     base = {"t": 260.0, "q": 4e-3, "msl": 101_000.0}
     out = []

@@ -18,6 +18,7 @@ from phyda_cli.physics.level_fields import LevelFields
 from phyda_cli.physics.pressure_column import PressureColumn
 from phyda_cli.physics.primitive_equations import PrimitiveEquations
 from phyda_cli.physics.spectral_filter import SpectralFilter
+from tests.support.harmonics import laplacian
 
 A = EARTH_RADIUS
 LEVELS = (10_000.0, 20_000.0, 25_000.0, 30_000.0, 50_000.0, 70_000.0, 85_000.0, 92_500.0)
@@ -104,7 +105,7 @@ def test_a_rossby_haurwitz_wave_turns_at_its_speed() -> None:
     wide = SphericalHarmonics(GRID, 31)
     psi = wide.streamfunction_potential(tendency.u, tendency.v)[0]
     expected = ZERO - 120 * speed * k * C**4 * S * (4 * LON).sin()
-    torch.testing.assert_close(wide.synthesis(wide.laplacian(psi)), expected, rtol=1e-9, atol=1e-21)
+    torch.testing.assert_close(wide.synthesis(laplacian(psi)), expected, rtol=1e-9, atol=1e-21)
     rising = 4 * speed * 2 * OMEGA * A**2 * k / 30 * C**4 * (26 - 25 * C**2) * (4 * LON).sin()
     torch.testing.assert_close(tendency.z[MIDDLE], rising, rtol=1e-9, atol=1e-10)
 

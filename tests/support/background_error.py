@@ -14,6 +14,7 @@ from phyda_cli.fields.balance import balanced_geopotential
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
+from tests.support.harmonics import complex_from_real
 
 GRID = Grid.equiangular(16, 32)
 TRUNCATION = 12
@@ -35,7 +36,7 @@ def random_errors(count: int, *, seed: int) -> torch.Tensor:
     def field(levels: int, size: float) -> torch.Tensor:
         noise = torch.randn(count, levels, degree.numel(), generator=generator, dtype=torch.float64)
         mixed = torch.einsum("ij,bjk->bik", vertical[:levels, :levels], noise)
-        return size * transform.complex_from_real(mixed * spectrum.sqrt())
+        return size * complex_from_real(mixed * spectrum.sqrt())
 
     psi, chi = field(3, 2e6), field(3, 4e5)
     u, v = transform.winds(psi, chi)
