@@ -22,6 +22,7 @@ from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base, PhyDA
 from phyda_cli.networks.statistics import MAPPED, Statistics
+from phyda_cli.operators.operator import Operator
 from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, weights_path
 from phyda_cli.training.batches import Batch, to_device
 from phyda_cli.training.config import Preset, StageName, TrainConfig, read_config
@@ -81,14 +82,16 @@ def _departures(channels: tuple[Channel, ...], count: int) -> Departures:
     index = random.integers(len(channels), size=count)
     size = {"u": 2.0, "v": 2.0, "t": 1.0, "q": 1e-3, "z": 100.0, "msl": 100.0}
     error = np.array([size[channels[i].variable] for i in index])
-    return Departures(
-        np.array([channels[i].variable for i in index], dtype=object),
-        np.array([np.nan if channels[i].level is None else channels[i].level for i in index], dtype=np.float64),
-        np.degrees(np.arcsin(random.uniform(-1, 1, count))),
-        random.uniform(0.0, 360.0, count),
-        error * random.standard_normal(count),
-        error,
-    )
+    places = {
+        "variable": np.array([channels[i].variable for i in index], dtype=object),
+        "pressure": np.array(
+            [np.nan if channels[i].level is None else channels[i].level for i in index], dtype=np.float64
+        ),
+        "latitude": np.degrees(np.arcsin(random.uniform(-1, 1, count))),
+        "longitude": random.uniform(0.0, 360.0, count),
+    }
+    departure, error = error * random.standard_normal(count), error
+    return Departures(Operator.at(**places), departure, error)
 
 
 def _training(preset: Preset, device: str, precision: str, repeats: int, report: Report) -> list[Measurement]:

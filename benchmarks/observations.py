@@ -14,12 +14,12 @@ from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.errors import assign_errors, default_error_table
-from phyda_cli.observations.settings import Buddy
+from phyda_cli.observations.settings import Buddy, Quality
 from phyda_cli.observations.table import Observations
-from phyda_cli.operators.equivalent import model_equivalent
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import check_background
+from phyda_cli.quality.guess import Guess
 from phyda_cli.quality.reports import check_reports
 from phyda_cli.quality.screening import screen
 
@@ -50,23 +50,19 @@ def measure(repeats: int, report: Report) -> list[Measurement]:
 
 def _observe(background: State, observations: Observations) -> tuple[np.ndarray, np.ndarray]:
     """Where H is defined, and H(x_b)."""
-    o = observations
-    operator = ObservationOperator(
-        background.grid, background.channels, o.variable, o.latitude, o.longitude, o.pressure
-    )
-    return operator.defined, model_equivalent(operator, background.values, observations)
+    operator = operator_of(background, observations).states(background.grid, background.channels)
+    return operator.defined, operator(background.values)
 
 
 def _check(background: State, observations: Observations, defined: np.ndarray, equivalent: np.ndarray) -> Observations:
     table = default_error_table()
-    screened = screen(
-        assign_errors(observations, table),
-        channels=background.channels,
-        operator_defined=defined,
-        background_equivalent=equivalent,
-        time=background.time,
-        window=np.timedelta64(3, "h"),
-    )
+    nothing = np.full(len(observations), np.nan)
+    guess = Guess(
+        channels=background.channels, time=background.time, window=np.timedelta64(3, "h"), equivalent=equivalent,
+        defined=defined, surface_pressure=nothing, difference=nothing, sigma=nothing, method="", table=table,
+        quality=Quality(),
+    )  # fmt: skip
+    screened = screen(observations, guess)
     error = np.full(len(observations), 2.0)
     checked = check_background(screened, equivalent, error, table)
     return check_reports(check_buddies(checked, equivalent, error, table, Buddy()))

@@ -15,6 +15,7 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.operators.operator import Operator
 from phyda_cli.resources import BACKGROUND_ERROR, weights_path
 
 OBSERVATIONS = 5_000
@@ -45,18 +46,18 @@ def _rate(statistics: BackgroundError, cases: list[Departures], dtype: torch.dty
 
 def _duration(statistics: BackgroundError, cases: list[Departures], dtype: torch.dtype, iterations: int) -> float:
     method = ThreeDVar(statistics, tolerance=1e-12, max_iterations=iterations, dtype=dtype)
-    return seconds(lambda: method.increments(cases))
+    return seconds(lambda: method.minimise(cases))
 
 
 def _network(variables: list[str], seed: int) -> Departures:
     """Random departures of unit error, in every variable, anywhere."""
     random = np.random.default_rng(seed)
     variable = np.array(variables, dtype=object)[random.integers(len(variables), size=OBSERVATIONS)]
-    return Departures(
-        variable,
-        np.exp(random.uniform(np.log(2e4), np.log(9e4), OBSERVATIONS)),
-        np.degrees(np.arcsin(random.uniform(-1, 1, OBSERVATIONS))),
-        random.uniform(0.0, 360.0, OBSERVATIONS),
-        random.standard_normal(OBSERVATIONS),
-        np.ones(OBSERVATIONS),
-    )
+    places = {
+        "variable": variable,
+        "pressure": np.exp(random.uniform(np.log(2e4), np.log(9e4), OBSERVATIONS)),
+        "latitude": np.degrees(np.arcsin(random.uniform(-1, 1, OBSERVATIONS))),
+        "longitude": random.uniform(0.0, 360.0, OBSERVATIONS),
+    }
+    departure, error = random.standard_normal(OBSERVATIONS), np.ones(OBSERVATIONS)
+    return Departures(Operator.at(**places), departure, error)

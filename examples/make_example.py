@@ -26,7 +26,7 @@ from phyda_cli.errors import InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator
 from phyda_cli.simulation.chunks import read_forecasts, read_nature
 from phyda_cli.simulation.config import SimulationConfig
 
@@ -131,14 +131,8 @@ def observe(table: pd.DataFrame, truth_file: Path, random: np.random.Generator) 
     truth = read_background([truth_file]).state
     variable = table["variable"].to_numpy(object)
     pressure = 100.0 * table["pressure_hpa"].to_numpy(float)
-    operator = ObservationOperator(
-        truth.grid,
-        truth.channels,
-        variable,
-        table["latitude"].to_numpy(float),
-        table["longitude"].to_numpy(float),
-        pressure,
-    )
+    places = (table["latitude"].to_numpy(float), table["longitude"].to_numpy(float), pressure)
+    operator = Operator.at(variable, *places).states(truth.grid, truth.channels).parts[0]
     assert operator.defined.all()
     exact = operator(truth.values).numpy()
     error = default_error_table().sigma(variable, pressure)

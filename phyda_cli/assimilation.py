@@ -1,15 +1,15 @@
 """The whole method on one screen: a background and observations in, the analysis out.
 
-    d = y − G(x_b)      quality control      δ = method(d)      x_a = x_b + δ, interpolated to the background's grid
+    d = y − G(x_b)      quality control      δ = method(d)      x_a = x_b + δ, brought onto the background's grid
 
 Humidity is then brought within its limits (`fields/humidity.py`), in the analysis as in every member.
 
-G is H at the observation's own time and height (`operators/first_guess.py`). Observations that are withheld or only
-monitored pass the checks and take part in nothing else (`observations/passive.py`).
+G is H at the observation's own time and height (`operators/first_guess.py`). All checks stand in
+`quality/screening.py`. Observations that are withheld or only monitored pass them and take part in nothing else.
 
 A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
-judge (`quality/neighbours.py`), instead of the buddies (`quality/buddies.py`). A dry run makes no trial
-analysis: it reports the checks that need none.
+judge (`quality/neighbours.py`), instead of the buddies (`quality/buddies.py`). A dry run makes no trial analysis: it
+reports the checks that need none.
 
 A background that is an ensemble comes as its mean, with the members in the method: H(x_b) is the mean of H(x_i), every
 member moves from its own background, and the analysis is the mean of the members as they are written.
@@ -29,25 +29,23 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.humidity import Limited, limit_humidity
-from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.moments import Moments
-from phyda_cli.fields.state import State
-from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Method
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
+from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Method
 from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
 from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.passive import Rows, apart, is_active, set_aside
+from phyda_cli.observations.passive import apart, is_active, set_aside
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
-from phyda_cli.operators.equivalent import operator_at, surface_pressure_at
 from phyda_cli.operators.first_guess import BackgroundTimes, FirstGuess, first_guess
-from phyda_cli.quality.buddies import check_buddies
-from phyda_cli.quality.checks import EARLY, LATE, check_background, check_missing
+from phyda_cli.quality.checks import EARLY, LATE, check_missing
+from phyda_cli.quality.guess import Guess
 from phyda_cli.quality.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
 from phyda_cli.quality.reports import check_reports
-from phyda_cli.quality.screening import reduce, screen
+from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, checked, screen
 
-Log = dict[str, float | int | str]
 _UNJUDGED: Final = 1e30
 """σ_b for the check against neighbours of what trial analyses do not reach."""
 
@@ -76,26 +74,30 @@ class Analysis:
     """What came out, all on the background's grid and channels, SI.
 
     state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
-    not reach), or None where the method has none. members: increments (member, channel, lat, lon) on the method's own
-    grid, or None where it has none. feedback: what became of each observation. log: what was decided.
-    ensemble: the members of a background that is an ensemble, to which the increments belong; else None.
+    not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
+    result: what the method returned, on its own grid. ensemble: the members of a background that is an ensemble, from
+    which those of the result move; else None.
     """
 
     state: State
     background: State
     increment: State
     spread: State | None
-    members: State | None
     feedback: Feedback
     log: Log
+    result: Increment
     ensemble: State | None = None
+
+    @property
+    def member_count(self) -> int:
+        """How many members the analysis has."""
+        return 0 if self.result.members is None else int(self.result.members.shape[0])
 
     def member(self, number: int) -> State:
         """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members."""
-        if self.members is None:
-            raise ValueError("this analysis has no members")
         start = self.background if self.ensemble is None else _one_of(self.ensemble, number)
-        return replace(start, values=_moved(start, _one_of(self.members, number)).values)
+        moved = self.result.member_onto(number, *_onto(start))
+        return replace(start, values=limit_humidity(start, start.values + moved.values).values)
 
 
 def assimilate(
@@ -118,97 +120,90 @@ def assimilate(
         raise BadDataError("the background holds several members: choose one with --member")
     if not bool(torch.isfinite(background.values).all()):
         raise BadDataError("the background holds values that are not finite")
-
-    guess = first_guess(background, observations, first_guesses or {}, orography)
-    ensemble = method.background_members if isinstance(method, EnsembleMethod) else None
-    if ensemble is None:
-        equivalents, equivalent = None, guess(background.values)
-    else:
-        equivalents = np.stack([guess(values) for values in ensemble.values])
-        equivalent = equivalents.mean(0)
-    reach = operator_at(method.background_error(), observations, extend="increment")
-    sigma = reach.of_spread(method.background_error().values).numpy()
-    surface_pressure = surface_pressure_at(background, observations)
-    time, window, quality = background.time, options.window, options.quality
-
-    def screened(rows: Observations, at: Rows) -> Observations:
-        return screen(
-            rows, channels=background.channels, operator_defined=guess.operator.defined[at],
-            background_equivalent=equivalent[at], surface_pressure=surface_pressure[at],
-            height_difference=guess.adjustment.difference[at], time=time, window=window, quality=quality,
-        )  # fmt: skip
-
+    first = first_guess(background, observations, first_guesses or {}, orography)
+    case = _Case.of(background, first, method)
+    guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
-    checked = apart(assign_errors(check_missing(observations), table), screened)
-    if options.background_error_scale is None:
-        usable = checked.used & is_active(checked) & (sigma > 0)
-        departure = checked.value - equivalent
-        innovations = Innovations(checked.variable, departure, sigma, checked.error)
-        scale = estimated_scale(innovations.take(usable), otherwise=options.usual_scale, uniform=ensemble is not None)
-    else:
-        scale = ErrorScale.uniform(options.background_error_scale)
-    method, own_sigma = method.scaled(scale), scale.of(checked.variable) * sigma
-    checked = checked.reject(~(sigma > 0), Flag.PASSIVE, f"{method.name} does not reach this variable or level")
-    checked = check_background(checked, equivalent, own_sigma, table)
-    if scale.dynamics <= WORTHWHILE_SCALE:
-        checked = check_buddies(checked, equivalent, own_sigma, table, quality.buddy)
-    checked = _check_reports(checked)
+    rows = screen(assign_errors(check_missing(observations), table), guess)
+    guess = replace(guess, scale=_scale(rows, guess, options, uniform=case.ensemble is not None))
+    method = method.scaled(guess.scale)
+    rows = checked(rows, guess, JUDGEMENT)
     trials, settled = 0, True
-    if options.update and scale.dynamics > WORTHWHILE_SCALE:
-        checked, trials, settled = _ask_neighbours(method, background, checked, equivalent, equivalents, sigma, table)
-    checked = set_aside(reduce(checked, equivalent, time=time, window=window, quality=quality))
-
+    if options.update and guess.scale.dynamics > WORTHWHILE_SCALE:
+        rows, trials, settled = _ask_neighbours(method, case, rows, guess)
+    rows = checked(rows, guess, REDUCTION)
     log: Log = {
         "method": method.name,
-        "background_error_scale": scale.dynamics,
-        **({} if scale.is_uniform else {"humidity_error_scale": scale.humidity}),
+        "background_error_scale": guess.scale.dynamics,
+        **({} if guess.scale.is_uniform else {"humidity_error_scale": guess.scale.humidity}),
         "trials": trials,
         **({} if settled else {"trials_converged": False}),
-        "used": int(checked.used.sum()),
+        "used": int(rows.used.sum()),
         **({"errors_raised": raised} if (raised := count_raised(observations)) else {}),
-        **_times(background, checked, guess),
+        **_times(background, rows, first),
     }
-    if options.update:
-        result = _analyse(method, background, checked, equivalent, equivalents)
-    else:
-        result = _no_increment(method, background)
-    log |= result.log or {}
-    if ensemble is not None:
-        made = _of_members(background, ensemble, result, checked, guess, equivalent, log)
-        return made if options.update else replace(made, feedback=_without_analysis(made.feedback))
-    increment = interpolate_increment(result.mean, background.channels, background.grid)
-    limited = limit_humidity(background, background.values + increment.values)
-    values, defined = limited.values, guess.operator.defined
-    spread = None
-    if result.spread is not None:
-        spread = interpolate_spread(result.spread, background.channels, background.grid)
-    feedback = Feedback(
-        checked,
-        np.where(defined, equivalent, np.nan),
-        np.where(defined, guess(values), np.nan),
-        np.full(len(checked), np.nan)
-        if spread is None
-        else np.where(defined, guess.operator.of_spread(spread.values).numpy(), np.nan),
+    result = case.analysed(method, rows) if options.update else method.unobserved(background)
+    analysis = _ending(case, rows, result, log | result.log)
+    return analysis if options.update else replace(analysis, feedback=_without_analysis(analysis.feedback))
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One background with what it says of the observations.
+
+    first: G. equivalent: (n,) G(x_b), equivalents: (member, n) G(x_i) of an ensemble, whose members ensemble holds.
+    """
+
+    background: State
+    first: FirstGuess
+    equivalent: NDArray[np.float64]
+    equivalents: NDArray[np.float64] | None
+    ensemble: State | None
+
+    @classmethod
+    def of(cls, background: State, first: FirstGuess, method: Method) -> _Case:
+        if not isinstance(method, EnsembleMethod):
+            return cls(background, first, first(background.values), None, None)
+        members = method.background_members
+        equivalents = np.stack([first(values) for values in members.values])
+        return cls(background, first, equivalents.mean(0), equivalents, members)
+
+    def analysed(self, method: Method, rows: Observations) -> Increment:
+        """The increment of the rows in use."""
+        used = np.flatnonzero(rows.used)
+        if not used.size:
+            return method.unobserved(self.background)
+        operator, departure = self.first.increments.take(used), (rows.value - self.equivalent)[used]
+        of_members = None if self.equivalents is None else self.equivalents[:, used]
+        return method.increment(self.background, Departures(operator, departure, rows.error[used], of_members))
+
+
+def _guess(
+    case: _Case, observations: Observations, method: Method, table: ErrorTable, options: AssimilationOptions
+) -> Guess:
+    operator = case.first.increments
+    return Guess(
+        channels=case.background.channels,
+        time=case.background.time,
+        window=options.window,
+        equivalent=case.equivalent,
+        defined=case.first.operator.defined,
+        surface_pressure=operator.surface_pressure,
+        difference=operator.difference,
+        sigma=method.background_error_at(operator),
+        method=method.name,
+        table=table,
+        quality=options.quality,
     )
-    log |= {"humidity_clipped": limited.negative, "humidity_capped": limited.supersaturated}
-    return Analysis(
-        state=replace(background, values=values),
-        background=background,
-        increment=replace(background, values=values - background.values),
-        spread=spread,
-        members=None if result.members is None else replace(result.mean, values=result.members),
-        feedback=feedback if options.update else _without_analysis(feedback),
-        log=log,
-    )
 
 
-def _without_analysis(feedback: Feedback) -> Feedback:
-    nothing = np.full(len(feedback.observations), np.nan)
-    return replace(feedback, analysis_equivalent=nothing, spread=nothing)
-
-
-def _check_reports(observations: Observations) -> Observations:
-    return apart(observations, lambda rows, _: check_reports(rows))
+def _scale(rows: Observations, guess: Guess, options: AssimilationOptions, *, uniform: bool) -> ErrorScale:
+    """How large the background's errors are, as told or as the departures of what may be assimilated say."""
+    if options.background_error_scale is not None:
+        return ErrorScale.uniform(options.background_error_scale)
+    usable = rows.used & is_active(rows) & (guess.sigma > 0)
+    innovations = Innovations(rows.variable, rows.value - guess.equivalent, guess.sigma, rows.error)
+    return estimated_scale(innovations.take(usable), otherwise=options.usual_scale, uniform=uniform)
 
 
 def _times(background: State, checked: Observations, guess: FirstGuess) -> Log:
@@ -229,100 +224,71 @@ def _times(background: State, checked: Observations, guess: FirstGuess) -> Log:
 
 
 def _ask_neighbours(
-    method: Method,
-    background: State,
-    candidates: Observations,
-    equivalent: NDArray[np.float64],
-    equivalents: NDArray[np.float64] | None,
-    sigma: NDArray[np.float64],
-    table: ErrorTable,
+    method: Method, case: _Case, candidates: Observations, guess: Guess
 ) -> tuple[Observations, int, bool]:
-    """The candidates, judged by trial analyses until nothing changes; how many these were, and whether all converged.
-
-    equivalent: H(x_b), equivalents: H(x_i) of an ensemble. sigma: σ_b of a short forecast at the observations.
-    """
-    method, checked, trials, settled = method.without_members(), candidates, 0, True
+    """The candidates, judged by trial analyses until nothing changes; how many these were, whether all converged."""
+    method, judged, trials, settled = method.without_members(), candidates, 0, True
     active = is_active(candidates)
-    reach = operator_at(method.background_error(), candidates, extend="increment")
-    sigma = np.where(reach.defined, sigma, _UNJUDGED)
+    reached = method.background_error_at(case.first.increments) > 0
+    sigma = np.where(reached, guess.sigma, _UNJUDGED)
     while trials < ROUNDS and bool((candidates.used & active).any()):
-        trial = _analyse(method, background, set_aside(checked), equivalent, equivalents)
-        settled &= bool((trial.log or {}).get("converged", True))
-        judged = check_neighbours(candidates, equivalent + reach(trial.mean.values).numpy(), sigma, table)
-        before, checked, trials = checked.used, _check_reports(judged), trials + 1
-        if np.array_equal(checked.used[active], before[active]):
+        trial = case.analysed(method, set_aside(judged))
+        settled &= bool(trial.log.get("converged", True))
+        moved = case.equivalent + trial.at(case.first.increments)
+        before = judged.used
+        judged = apart(check_neighbours(candidates, moved, sigma, guess.table), lambda own, _: check_reports(own))
+        trials += 1
+        if np.array_equal(judged.used[active], before[active]):
             break
-    return checked, trials, settled
+    return judged, trials, settled
 
 
-def _of_members(
-    background: State,
-    ensemble: State,
-    result: Increment,
-    checked: Observations,
-    guess: FirstGuess,
-    equivalent: NDArray[np.float64],
-    log: Log,
-) -> Analysis:
-    """The analysis of an ensemble: mean and spread of its members, each from its own background; H of each as well.
-
-    equivalent: mean of H(x_i). log: what was decided so far.
-    """
-    if result.members is None:
+def _ending(case: _Case, rows: Observations, result: Increment, log: Log) -> Analysis:
+    """The analysis: of an ensemble the mean and spread of its members, each from its own background; H of all of it."""
+    background, several = case.background, case.ensemble is not None
+    if several and result.members is None:
         raise ValueError("a method for ensembles returns members")
-    members = replace(result.mean, values=result.members)
     increments, states, places = Moments(), Moments(), Moments()
     clipped = capped = 0
-    for number in range(ensemble.values.shape[0]):
-        start = _one_of(ensemble, number)
-        limited = _moved(start, _one_of(members, number))
+    for number in range(1 if case.ensemble is None else case.ensemble.values.shape[0]):
+        start = background if case.ensemble is None else _one_of(case.ensemble, number)
+        moved = result.member_onto(number, *_onto(start)) if several else result.onto(*_onto(start))
+        limited: Limited = limit_humidity(start, start.values + moved.values)
         clipped, capped = clipped + limited.negative, capped + limited.supersaturated
         increments.add(limited.values - start.values)
         states.add(limited.values)
-        places.add(torch.from_numpy(guess(limited.values)))
-    mean, spread, at_places = increments.mean, states.spread(), (places.mean, places.spread())
-    known = np.where(guess.operator.defined, 0.0, np.nan)
+        places.add(torch.from_numpy(case.first(limited.values)))
+    if several:
+        spread: State | None = replace(background, values=states.spread())
+        at_places = places.spread().numpy()
+    else:
+        spread = result.spread_onto(*_onto(background))
+        unknown = np.full(len(rows), np.nan)
+        at_places = unknown if spread is None else case.first.operator.of_spread(spread.values)
+    known = np.where(case.first.operator.defined, 0.0, np.nan)
     return Analysis(
-        state=replace(background, values=background.values + mean),
+        state=replace(background, values=background.values + increments.mean if several else states.mean),
         background=background,
-        increment=replace(background, values=mean),
-        spread=replace(background, values=spread),
-        members=members,
-        feedback=Feedback(checked, known + equivalent, *(known + x.numpy() for x in at_places)),
+        increment=replace(background, values=increments.mean),
+        spread=spread,
+        feedback=Feedback(rows, known + case.equivalent, known + places.mean.numpy(), known + at_places),
         log=log | {"humidity_clipped": clipped, "humidity_capped": capped},
-        ensemble=ensemble,
+        result=result,
+        ensemble=case.ensemble,
     )
+
+
+def _without_analysis(feedback: Feedback) -> Feedback:
+    nothing = np.full(len(feedback.observations), np.nan)
+    return replace(feedback, analysis_equivalent=nothing, spread=nothing)
 
 
 def _one_of(members: State, number: int) -> State:
     return replace(members, values=members.values[number])
 
 
-def _moved(start: State, increment: State) -> Limited:
-    """A state plus an increment on the method's grid, humidity within its limits."""
-    moved = interpolate_increment(increment, start.channels, start.grid)
-    return limit_humidity(start, start.values + moved.values)
-
-
-def _analyse(
-    method: Method,
-    background: State,
-    observations: Observations,
-    equivalent: NDArray[np.float64],
-    equivalents: NDArray[np.float64] | None = None,
-) -> Increment:
-    if not bool(observations.used.any()):
-        return _no_increment(method, background)
-    used = observations.used
-    o = observations.take(used)
-    departure = o.value - equivalent[used]
-    of_members = None if equivalents is None else equivalents[:, used]
-    return method.increment(
-        background, Departures(o.variable, o.pressure, o.latitude, o.longitude, departure, o.error, of_members)
-    )
-
-
-def _no_increment(method: Method, background: State) -> Increment:
-    """What an analysis without observations is: the background with its own error, members and all."""
-    sigma = replace(method.background_error(), time=background.time)
-    return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma, method.prior_members())
+def _onto(state: State) -> tuple[Grid, tuple[Channel, ...], torch.Tensor | None]:
+    """Where increments of a state are wanted: its grid, channels and surface pressure."""
+    surface = Channel("sp")
+    pressure = state.values[state.index(surface)] if surface in state.channels else None
+    return state.grid, state.channels, pressure

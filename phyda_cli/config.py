@@ -146,9 +146,6 @@ class AssimilateConfig(BaseModel):
     churn: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Relative fresh noise before each evaluation (phyda); None is 0, a deterministic path from the first noise."""
 
-    guidance: Literal["none", "sda"] = "none"
-    """sda: also assimilate total column water vapour, by guidance of the sampler (phyda)."""
-
     localisation: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Horizontal cut-off radius [km] (letkf), from where on an observation weighs zero, 2c of Gaspari and Cohn; None is
     1000."""

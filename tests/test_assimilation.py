@@ -15,9 +15,8 @@ from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
-from phyda_cli.operators.operator import ObservationOperator
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time
-from tests.support.observations import make_observations
+from tests.support.observations import make_observations, rows_of
 
 OPTIONS = AssimilationOptions(window=np.timedelta64(3, "h"), background_error_scale=1.0)
 OFFSET = {"u": 0.0, "v": 0.0, "t": 260.0, "q": 4e-3, "z": 5.5e4, "msl": 101_000.0}
@@ -39,7 +38,7 @@ def observe(truth: State, count: int, *, seed: int, noise: float = 0.0) -> Obser
     variable = generator.choice(np.array(sorted(size), dtype=object), count)
     pressure = generator.choice(np.array([25_000.0, 50_000.0, 85_000.0]), count)
     lat, lon = np.degrees(np.arcsin(generator.uniform(-1, 1, count))), generator.uniform(0, 360, count)
-    value = ObservationOperator(GRID, CHANNELS, variable, lat, lon, pressure)(truth.values).numpy()
+    value = rows_of(GRID, CHANNELS, variable, lat, lon, pressure)(truth.values).numpy()
     error = np.array([size[name] for name in variable])
     value = value + noise * error * generator.standard_normal(count)
     rows = list(zip(variable, pressure, lat, lon, value, error, strict=True))
@@ -92,7 +91,7 @@ def test_feedback_has_every_row_and_departures_obs_minus_model() -> None:
     result = run(background, observations)
     feedback = result.feedback
     assert np.array_equal(feedback.observations.row, observations.row)
-    operator = ObservationOperator(
+    operator = rows_of(
         GRID, CHANNELS, observations.variable, observations.latitude, observations.longitude, observations.pressure
     )
     expected = observations.value - operator(background.values).numpy()

@@ -16,7 +16,7 @@ from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
-from phyda_cli.operators.equivalent import model_equivalent, operator_at
+from phyda_cli.operators.first_guess import operator_of
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time
 from tests.support.observations import make_observations
 
@@ -46,7 +46,7 @@ def observe(truth: State, count: int, *, seed: int) -> Observations:
     blank = make_observations(
         list(zip(variable, pressure, lat, lon, np.zeros(count), error, strict=True)), time=zero_time()
     )
-    exact = model_equivalent(operator_at(truth, blank), truth.values, blank)
+    exact = operator_of(truth, blank).states(truth.grid, truth.channels)(truth.values)
     return replace(blank, value=exact + error * draw.standard_normal(count))
 
 
@@ -89,9 +89,9 @@ def test_mean_spread_and_feedback_are_those_of_the_members(name: str) -> None:
     assert result.spread is not None
     assert float(((made.std(0) - result.spread.values) / scale).abs().max()) < 1e-9
     torch.testing.assert_close(result.increment.values, result.state.values - members.values.mean(0))
-    operator = operator_at(members, observations)
-    before = np.stack([model_equivalent(operator, x, observations) for x in members.values])
-    after = np.stack([model_equivalent(operator, x, observations) for x in made])
+    operator = operator_of(result.state, observations).states(members.grid, members.channels)
+    before = np.stack([operator(x) for x in members.values])
+    after = np.stack([operator(x) for x in made])
     np.testing.assert_allclose(result.feedback.background_equivalent, before.mean(0), rtol=1e-12)
     np.testing.assert_allclose(result.feedback.analysis_equivalent, after.mean(0), rtol=1e-12)
     np.testing.assert_allclose(result.feedback.spread, after.std(0, ddof=1), rtol=1e-6)

@@ -101,10 +101,6 @@ def assimilate(
     churn: Annotated[
         float | None, typer.Option(metavar="X", help="Fresh noise before each evaluation (phyda). [default: 0]")
     ] = None,
-    guidance: Annotated[
-        Literal["none", "sda"] | None,
-        typer.Option(help="sda: also assimilate total column water vapour (phyda). [default: none]"),
-    ] = None,
     background_error_scale: Annotated[
         str | None,
         typer.Option(
@@ -211,7 +207,6 @@ def assimilate(
         "members_out": members_out,
         "evaluations": evaluations,
         "churn": churn,
-        "guidance": guidance,
         "background_error_scale": background_error_scale,
         "localisation": localisation,
         "vertical_localisation": vertical_localisation,

@@ -278,8 +278,8 @@ def _write(
         return
     if settings.increment is not None:
         write_increment(settings.increment, mean, analysis.state, attributes=about, overwrite=settings.overwrite)
-    if settings.members_out is not None and analysis.members is not None:
-        count = analysis.members.values.shape[0]
+    if settings.members_out is not None and analysis.member_count:
+        count = analysis.member_count
         members = map(analysis.member, range(count))
         write_members(
             settings.members_out, background, members, count=count, attributes=about, overwrite=settings.overwrite

@@ -40,8 +40,6 @@ def check_method(settings: AssimilateConfig) -> None:
                 hint = "; give the statistics with --weights" if name == "background_error" else ""
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option}: is of --method phyda, not of {settings.method}{hint}")
-        if settings.guidance != "none":
-            raise UsageError(f"--guidance {settings.guidance}: is of --method phyda, not of {settings.method}")
     if settings.method != "letkf":
         for name in _OF_LETKF:
             if getattr(settings, name) is not None:
@@ -50,8 +48,6 @@ def check_method(settings: AssimilateConfig) -> None:
         raise UsageError(f"--weights {settings.weights}: letkf has none, its background error is the ensemble's")
     elif settings.members in (0, 1):
         raise UsageError(f"--members {settings.members}: letkf needs at least 2 members")
-    if settings.guidance != "none" and settings.members == 0:
-        raise UsageError(f"--guidance {settings.guidance}: guides the members, and --members 0 makes none")
     if settings.method == "phyda" and settings.members == 1:
         raise UsageError("--members 1: one member makes no spread; give at least 2, or 0 for the mean alone")
     if settings.members_out is not None and (settings.method == "oi" or settings.members == 0):
@@ -147,7 +143,6 @@ def _learned(
 ) -> tuple[Method, tuple[Path, ...]]:
     import torch
 
-    from phyda_cli.methods.guided import GuidedAnalysis
     from phyda_cli.methods.phyda import EVALUATIONS, MEMBERS, LearnedAnalysis
     from phyda_cli.methods.threedvar import ThreeDVar
     from phyda_cli.networks.checkpoint import read_checkpoint
@@ -167,7 +162,7 @@ def _learned(
         churn=settings.churn or 0.0,
         device=device,
     )
-    return GuidedAnalysis(method) if settings.guidance == "sda" else method, (path, background_error)
+    return method, (path, background_error)
 
 
 def _check_origin(checkpoint: Checkpoint, weights: Path, background_error: Path) -> None:

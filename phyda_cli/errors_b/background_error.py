@@ -14,6 +14,7 @@ and needs no vertical integral over a few far-apart levels.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -69,6 +70,20 @@ class BackgroundError:
     def wind_levels(self) -> int:
         """L, the number of wind levels."""
         return sum(channel.variable == "u" for channel in self.channels)
+
+    @cached_property
+    def point_correlation(self) -> torch.Tensor:
+        """(channel, channel) correlation at one place, of the unbalanced parts; winds go with nothing but themselves.
+
+        Humidity is nearly all unbalanced, so it serves for columns of it.
+        """
+        degeneracy = 2 * torch.arange(self.truncation + 1, dtype=torch.float64) + 1
+        total = (degeneracy[:, None, None] * self.covariance_unbalanced.double()).sum(0)
+        deviation = total.diagonal().clamp_min(torch.finfo(torch.float64).tiny).sqrt()
+        result = torch.eye(len(self.channels), dtype=torch.float64)
+        wind = self.wind_levels
+        result[2 * wind :, 2 * wind :] = (total / (deviation[:, None] * deviation))[wind:, wind:]
+        return result
 
     def scaled(self, scale: ErrorScale | float) -> BackgroundError:
         """The statistics of errors that are larger by these factors, with the same structure."""

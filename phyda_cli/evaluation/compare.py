@@ -32,9 +32,11 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.regrid import regrid
+from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Quality, Surface
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import first_guess
+from phyda_cli.quality.guess import Guess
 from phyda_cli.quality.screening import screen
 
 STANDARD_LEVELS: Final = tuple(
@@ -109,16 +111,21 @@ def compare_observations(
     for name, state in states.items():
         guess = first_guess(state, observations, {})
         equivalents[name] = guess(state.values.double())
-        checked = screen(
-            checked,
+        unknown = np.full(len(observations), np.nan)
+        known = Guess(
             channels=state.channels,
-            operator_defined=guess.operator.defined,
-            background_equivalent=equivalents[name],
             time=state.time,
             window=window,
-            height_difference=guess.adjustment.difference,
+            equivalent=equivalents[name],
+            defined=guess.operator.defined,
+            surface_pressure=unknown,
+            difference=guess.increments.difference,
+            sigma=unknown,
+            method="",
+            table=default_error_table(),
             quality=_QUALITY,
         )
+        checked = screen(checked, known)
     if not checked.used.any():
         reasons = sorted({str(reason) for reason in checked.reason if reason})[:3]
         raise BadDataError(f"none of {len(checked)} observations can be compared: {'; '.join(reasons) or 'no rows'}")

@@ -17,11 +17,14 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import UsageError
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.experiments.settings import Settings
-from phyda_cli.methods.base import Departures
-from phyda_cli.methods.threedvar import canonical_order
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
+from phyda_cli.methods.base import Case, Departures
 from phyda_cli.observations.errors import ErrorTable, default_error_table
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator
+from phyda_cli.operators.rows import Rows
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.cases import ErrorGrowth
 from phyda_cli.training.networks import Network, uniform_network
@@ -36,10 +39,12 @@ class CaseBatch:
 
     pairs: their numbers in the store. density: in %. error: x_t − x_b, the increment that would be perfect.
     sigma: σ_b at the case's lead (case, channel, lat, 1). scale: s (case,). valid_time: hours since 1970-01-01 00 UTC.
-    departures: what the methods see. operators: H of these. withheld: H at places that the methods do not see.
+    departures: what the methods see. operators: the rows of these. withheld: rows of places that they do not see.
     withheld_channel: of each of these places, its number among the channels.
     """
 
+    channels: tuple[Channel, ...]
+    grid: Grid
     pairs: tuple[int, ...]
     density: float
     background: torch.Tensor
@@ -49,8 +54,8 @@ class CaseBatch:
     lead_hours: NDArray[np.int64]
     valid_time: NDArray[np.int64]
     departures: tuple[Departures, ...]
-    operators: tuple[ObservationOperator, ...]
-    withheld: tuple[ObservationOperator, ...]
+    operators: tuple[Rows, ...]
+    withheld: tuple[Rows, ...]
     withheld_channel: tuple[NDArray[np.int64], ...]
 
     def __len__(self) -> int:
@@ -60,6 +65,18 @@ class CaseBatch:
     def times(self) -> NDArray[np.datetime64]:
         """(case,) valid times."""
         return self.valid_time.astype("datetime64[h]")
+
+    def cases(self) -> list[Case]:
+        """The cases as methods get them; the pair's number is the seed's."""
+        return [
+            Case(
+                State(self.background[row], self.channels, self.grid, self.times[row]),
+                self.departures[row],
+                ErrorScale.uniform(float(self.scale[row])),
+                self.pairs[row],
+            )
+            for row in range(len(self))
+        ]
 
 
 class CaseDrawer:
@@ -86,11 +103,13 @@ class CaseDrawer:
             departures.append(case)
             operators.append(operator)
             network = self._network([self.settings.seed, number, _WITHHELD], self.settings.withheld, None)[0]
-            withheld.append(self._operator(network))
+            withheld.append(self._rows(_operator(network)))
             levels = np.nan_to_num(network.pressure, nan=-1.0)
             keys = zip(network.variable.tolist(), levels.tolist(), strict=True)
             channels.append(np.array([self._place[key] for key in keys], dtype=np.int64))
         return CaseBatch(
+            self.store.channels,
+            self.store.grid,
             tuple(pairs.tolist()),
             density,
             torch.from_numpy(held.background),
@@ -105,15 +124,15 @@ class CaseDrawer:
             tuple(channels),
         )
 
-    def _observed(self, number: int, density: float, wanted: torch.Tensor) -> tuple[Departures, ObservationOperator]:
-        """The departures of one case, in an order of their own, and their operator."""
+    def _observed(self, number: int, density: float, wanted: torch.Tensor) -> tuple[Departures, Rows]:
+        """The departures of one case, in an order of their own, and their rows."""
         seed = [self.settings.seed, number, _OBSERVED, round(density * _UNITS)]
         network, generator = self._network(seed, density, self._observed_channels)
-        clean = self._operator(network)(wanted.double()).numpy()
+        operator = _operator(network)
+        clean = self._rows(operator)(wanted.double()).numpy()
         departure = clean + network.error * generator.standard_normal(len(network))
-        places = (network.variable, network.pressure, network.latitude, network.longitude)
-        ordered = canonical_order(Departures(*places, departure, network.error))
-        return ordered, self._operator(ordered)
+        ordered = Departures(operator, departure, network.error).canonical()
+        return ordered, self._rows(ordered.operator)
 
     def _network(
         self, seed: list[int], density: float, observed: tuple[int, ...] | None
@@ -130,11 +149,12 @@ class CaseDrawer:
         )
         return network, generator
 
-    def _operator(self, places: Network | Departures) -> ObservationOperator:
-        p = places
-        return ObservationOperator(
-            self.store.grid, self.store.channels, p.variable, p.latitude, p.longitude, p.pressure, extend="increment"
-        )
+    def _rows(self, operator: Operator) -> Rows:
+        return operator.increments(self.store.grid, self.store.channels)
+
+
+def _operator(network: Network) -> Operator:
+    return Operator.at(network.variable, network.latitude, network.longitude, network.pressure)
 
 
 def _numbers(names: tuple[str, ...], store: TrainingStore) -> tuple[int, ...] | None:

@@ -68,5 +68,5 @@ def _observed(batch: CaseBatch, channel: Channel) -> tuple[Array, Array, Array]:
     case = batch.departures[0]
     mine = case.variable == channel.variable
     if channel.level is not None:
-        mine &= case.pressure == channel.level
+        mine &= case.operator.pressure == channel.level
     return case.latitude[mine], case.longitude[mine], case.departure[mine]

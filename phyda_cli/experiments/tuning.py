@@ -14,7 +14,7 @@ from typing import Any, Final
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.experiments.cases import CaseBatch
-from phyda_cli.experiments.methods.variational import Factors, increments, solver
+from phyda_cli.experiments.methods.base import Analyses, Factors, solver
 from phyda_cli.grids.grid import Grid
 
 SIGMA: Final = (0.7, 0.85, 1.0, 1.2)
@@ -55,7 +55,8 @@ def tune(
         method = solver(statistics, factors, tolerance=_TOLERANCE)
         total, count = 0.0, 0
         for batch in batches:
-            rest = (increments(method, batch) - batch.error) / batch.sigma
+            made = Analyses.of(method.increments(batch.cases()), batch.channels)
+            rest = (made.mean - batch.error) / batch.sigma
             total += float(area_mean(rest.square(), grid).mean(1).sum())
             count += len(batch)
         return total / count

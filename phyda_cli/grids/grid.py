@@ -5,6 +5,9 @@ duplicate meridian that some files carry. `orient` gives the index arrays that b
 use their inverse, so files keep their own orientation. Regular (equiangular) and regular Gaussian grids are both of
 this kind; the poles may be grid rows or not.
 
+Between the points fields are bilinear in latitude and longitude, periodic. Poleward of the last row a field goes on
+across the pole to the same row on the opposite meridian, φ → 180° − φ, λ → λ + 180°; wind components change sign there.
+
 Area of a row: the cell edges lie half-way between rows, the outermost at the poles, so that
 w_j = sin φ_{j+1/2} − sin φ_{j−1/2} and Σ w_j = 2 exactly on every grid.
 """
@@ -23,6 +26,20 @@ Array = NDArray[np.float64]
 
 _TOLERANCE = 1e-3
 """How far [degree] coordinates stored in single precision may lie from their exact place."""
+
+
+@dataclass(frozen=True)
+class Corners:
+    """The points around n places: index into the flattened grid, interpolation weight, and sign, (n, k) each.
+
+    sign: −1 where a wind component at that point counts reversed, as beyond a pole. inside: (n,) whether the grid
+    covers the place; where it does not all weights are zero.
+    """
+
+    index: NDArray[np.int64]
+    weight: Array
+    sign: Array
+    inside: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,41 @@ class Grid:
         lat = np.asarray(self.latitudes)
         edges = np.concatenate([[-90.0], 0.5 * (lat[1:] + lat[:-1]), [90.0]])
         return np.asarray(0.5 * np.diff(np.sin(np.radians(edges))))
+
+    def corners(self, latitude: Array, longitude: Array) -> Corners:
+        """The four points around each place [degree, any convention of longitude], with their bilinear weights."""
+        lat = np.asarray(self.latitudes)
+        last = lat.size - 1
+        lower = np.clip(np.searchsorted(lat, latitude, side="right") - 1, 0, last - 1)
+        fraction = (latitude - lat[lower]) / (lat[lower + 1] - lat[lower])
+        north, south = latitude > lat[-1], latitude < lat[0]
+        # Beyond the last row at φ_N the next row is its own mirror image at 180° − φ_N: 2(90° − φ_N) away.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            to_north, to_south = (latitude - lat[-1]) / (2 * (90 - lat[-1])), (lat[0] - latitude) / (2 * (90 + lat[0]))
+        across = north | south
+        first = np.where(north, last, np.where(south, 0, lower))
+        second = np.where(across, first, lower + 1)
+        share = np.where(north, to_north, np.where(south, to_south, fraction))
+        near = self._bracket(longitude)
+        far = self._bracket(np.where(across, longitude + 180.0, longitude))
+        width = self.shape[1]
+        index = [first * width + near[0], first * width + near[1], second * width + far[0], second * width + far[1]]
+        rest = 1.0 - share
+        weight = [rest * (1.0 - near[2]), rest * near[2], share * (1.0 - far[2]), share * far[2]]
+        turned = np.where(across, -1.0, 1.0)
+        sign = [np.ones_like(turned), np.ones_like(turned), turned, turned]
+        covered = np.ones(across.shape, dtype=bool)
+        return Corners(np.stack(index, axis=1), np.stack(weight, axis=1), np.stack(sign, axis=1), covered)
+
+    def _bracket(self, longitude: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+        """The columns west and east of each longitude, and the weight of the eastern one."""
+        meridians = np.asarray(self.longitudes)
+        # np.mod of a tiny negative number rounds to 360 itself, which lies west of the first meridian as 0 does
+        wrapped = np.mod(longitude, 360.0)
+        west = np.mod(np.searchsorted(meridians, wrapped, side="right") - 1, meridians.size)
+        east = np.mod(west + 1, meridians.size)
+        width = np.mod(meridians[east] - meridians[west], 360.0)
+        return west, east, np.mod(wrapped - meridians[west], 360.0) / width
 
     def __str__(self) -> str:
         rows, columns = self.shape

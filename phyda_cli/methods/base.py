@@ -1,43 +1,95 @@
-"""The seam between the command and the methods: what an assimilation method gets and what it returns."""
+"""The seam of the methods: cases in, increments out.
+
+cases (background, departures with their operator) ── Method.increments ──▶ Increment.onto(grid, channels)
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.grid import Grid
+from phyda_cli.operators.operator import Operator
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Departures:
     """The observations that passed quality control, as a method sees them (n of them).
 
-    channel variable and pressure [Pa, NaN for single-level]: where the observation lives.
-    latitude, longitude: degrees, longitude in [0, 360).
-    departure: y − H(x_b), SI. error: σ_o, SI.
+    operator: H on increments, for any grid and channels. departure: y − H(x_b), SI. error: σ_o, SI.
     equivalents: H(x_i) (member, n), SI, of the members of a background that is an ensemble; H(x_b) is their mean.
     """
 
-    variable: NDArray[np.object_]
-    pressure: NDArray[np.float64]
-    latitude: NDArray[np.float64]
-    longitude: NDArray[np.float64]
-    departure: NDArray[np.float64]
-    error: NDArray[np.float64]
-    equivalents: NDArray[np.float64] | None = None
+    operator: Operator
+    departure: Floats
+    error: Floats
+    equivalents: Floats | None = None
 
     def __len__(self) -> int:
         return int(self.departure.shape[0])
 
+    @property
+    def variable(self) -> NDArray[np.object_]:
+        """Short names (n,)."""
+        return self.operator.variable
+
+    @property
+    def latitude(self) -> Floats:
+        """Degrees north (n,)."""
+        return self.operator.latitude
+
+    @property
+    def longitude(self) -> Floats:
+        """Degrees east (n,)."""
+        return self.operator.longitude
+
+    @property
+    def pressure(self) -> Floats:
+        """Pressure (n,) [Pa], NaN for single-level variables."""
+        return self.operator.pressure
+
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Departures:
         """The rows of an index or mask, in that order."""
-        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: x[..., index] for name, x in columns.items() if x is not None})
+        equivalents = None if self.equivalents is None else self.equivalents[:, index]
+        return Departures(self.operator.take(index), self.departure[index], self.error[index], equivalents)
+
+    def canonical(self) -> Departures:
+        """The same, sorted by all columns, so that sums do not depend on the order of the input rows."""
+        keys = (
+            self.error,
+            self.departure,
+            self.longitude,
+            self.latitude,
+            np.nan_to_num(self.operator.pressure, nan=-1.0),
+            self.variable.astype(str),
+        )
+        return self.take(np.lexsort(keys))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One analysis to make: a background (channel, lat, lon) on any grid, and departures from it.
+
+    scale: factors on the method's background error for this case. seed: added to that of the method.
+    """
+
+    background: State
+    departures: Departures
+    scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
+    seed: int = 0
+
+
+Log = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
@@ -48,24 +100,63 @@ class Increment:
     members: (member, channel, lat, lon) increments, each from the background, or where that is an ensemble from its own
     member of it; or None.
     log: what a reader of the log should know (scale used, iterations, cost before and after).
+    parts: further increments on grids of their own, which add to this one.
     """
 
     mean: State
     spread: State | None = None
     members: torch.Tensor | None = None
-    log: dict[str, float | int | str] | None = None
+    log: Log = field(default_factory=dict)
+    parts: tuple[Increment, ...] = ()
+
+    def onto(self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None) -> State:
+        """The mean on another grid and other channels, zero where nothing is known of them.
+
+        surface_pressure: (lat, lon) [Pa] of that grid, for columns.
+        """
+        own = interpolate_increment(self.mean, channels, grid, surface_pressure)
+        return replace(
+            own, values=sum((part.onto(grid, channels, surface_pressure).values for part in self.parts), own.values)
+        )
+
+    def at(self, operator: Operator) -> Floats:
+        """H δ (n,) of the mean."""
+        own = operator.increments(self.mean.grid, self.mean.channels)(self.mean.values).numpy()
+        return np.asarray(sum((part.at(operator) for part in self.parts), own))
+
+    def spread_onto(
+        self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
+    ) -> State | None:
+        """The spread there, zero where nothing is known; None without one. Of several parts the largest counts."""
+        known = [part.spread_onto(grid, channels, surface_pressure) for part in self.parts]
+        states = [] if self.spread is None else [interpolate_spread(self.spread, channels, grid, surface_pressure)]
+        states += [state for state in known if state is not None]
+        if not states:
+            return None
+        return replace(states[0], values=torch.stack([state.values for state in states]).amax(0))
+
+    def member_onto(
+        self, number: int, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
+    ) -> State:
+        """One member there; parts without members give their mean. Raises ValueError without members."""
+        if self.members is None:
+            raise ValueError("this increment has no members")
+        own = interpolate_increment(replace(self.mean, values=self.members[number]), channels, grid, surface_pressure)
+        parts = (
+            part.onto(grid, channels, surface_pressure)
+            if part.members is None
+            else part.member_onto(number, grid, channels, surface_pressure)
+            for part in self.parts
+        )
+        return replace(own, values=sum((part.values for part in parts), own.values))
 
 
 class Method(Protocol):
-    """An assimilation method: background and departures in, increment out. No I/O."""
+    """An assimilation method: cases in, increments out, on a grid of its own. No I/O."""
 
     @property
     def name(self) -> str:
         """The name by which the command knows the method."""
-        ...
-
-    def channels(self) -> tuple[Channel, ...]:
-        """The channels that the method can update."""
         ...
 
     def scaled(self, scale: ErrorScale) -> Method:
@@ -76,30 +167,37 @@ class Method(Protocol):
         """The same method for the mean alone: what a trial analysis needs."""
         ...
 
-    def background_error(self) -> State:
-        """σ_b on the method's grid and channels, SI, as used (after any scaling)."""
+    def background_error_at(self, operator: Operator) -> Floats:
+        """σ_b (n,) [SI] of H(x) as used (after any scaling); 0 where the method does not reach."""
         ...
 
-    def prior_members(self) -> torch.Tensor | None:
-        """Draws of the background error (member, channel, lat, lon), SI: the members when nothing is observed.
+    def unobserved(self, background: State) -> Increment:
+        """What an analysis without observations is: no increment, the background's error, its members."""
+        ...
 
-        None where the method has no members.
-        """
+    def increments(self, cases: Sequence[Case]) -> list[Increment]:
+        """The increments of many cases, each on the method's own grid. Zero departures make a zero increment."""
         ...
 
     def increment(self, background: State, departures: Departures) -> Increment:
-        """The increment on the method's own grid. Zero departures make a zero increment."""
-        ...
+        """The increment of one case."""
+        return self.increments([Case(background, departures)])[0]
 
 
 @runtime_checkable
 class EnsembleMethod(Method, Protocol):
     """A method for a background that is an ensemble: its departures carry H(x_i), and it moves every member.
 
-    The mean that `increment` returns is that of the members.
+    The mean that it returns is that of the members.
     """
 
     @property
     def background_members(self) -> State:
         """The background's members (member, channel, lat, lon), SI."""
         ...
+
+
+def zero(sigma: State, background: State, members: torch.Tensor | None) -> Increment:
+    """No increment, with the spread σ_b (channel, lat, lon) and draws of the background error."""
+    spread = replace(sigma, time=background.time)
+    return Increment(replace(spread, values=torch.zeros_like(spread.values)), spread, members)

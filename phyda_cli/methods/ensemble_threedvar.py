@@ -10,20 +10,23 @@ scaled by √(N/(N − 1)) to keep their variance: the mean of the members is th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
-from phyda_cli.fields.state import Channel, State
-from phyda_cli.methods.base import Departures, Increment
-from phyda_cli.methods.threedvar import ThreeDVar, canonical_order
+from phyda_cli.fields.state import State
+from phyda_cli.methods.base import Case, Increment, Method
+from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.operators.operator import Operator
 
 
 @dataclass(frozen=True)
-class EnsembleThreeDVar:
+class EnsembleThreeDVar(Method):
     """3D-Var of every member.
 
     method: 3D-Var; its own members are not used. background_members: (member, channel, lat, lon) [SI].
@@ -41,10 +44,6 @@ class EnsembleThreeDVar:
         if len(shape) != 4 or not len(self.numbers) == shape[0] >= 2:
             raise BadDataError("3D-Var of an ensemble needs at least two members, each with a number")
 
-    def channels(self) -> tuple[Channel, ...]:
-        """The channels that 3D-Var updates."""
-        return self.method.channels()
-
     def scaled(self, scale: ErrorScale) -> EnsembleThreeDVar:
         """The same method for background errors that are larger by these factors."""
         return replace(self, method=self.method.scaled(scale))
@@ -53,22 +52,27 @@ class EnsembleThreeDVar:
         """The analysis of the mean alone."""
         return self.method.without_members()
 
-    def background_error(self) -> State:
-        """σ_b of the statistics [SI]."""
-        return self.method.background_error()
+    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+        """That of the statistics."""
+        return self.method.background_error_at(operator)
 
-    def prior_members(self) -> torch.Tensor:
-        """Without observations no member changes: increments of zero."""
-        return torch.zeros(len(self.numbers), *self.background_error().values.shape, dtype=torch.float64)
+    def unobserved(self, background: State) -> Increment:
+        """No member changes."""
+        own = self.method.without_members().unobserved(background)
+        members = torch.zeros(len(self.numbers), *own.mean.values.shape, dtype=torch.float64)
+        return replace(own, members=members)
 
-    def increment(self, background: State, departures: Departures) -> Increment:
-        """The increments of the members from their own backgrounds, and their mean.
+    def increments(self, cases: Sequence[Case]) -> list[Increment]:
+        """The increments of the members from their own backgrounds, and their mean; all cases are of this ensemble.
 
-        departures: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
+        cases: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
         """
-        if departures.equivalents is None:
+        return [self.scaled(case.scale)._increment(case) for case in cases]
+
+    def _increment(self, case: Case) -> Increment:
+        if case.departures.equivalents is None:
             raise BadDataError("3D-Var of an ensemble needs the members at the observations")
-        ordered = canonical_order(departures)
+        ordered = case.departures.canonical()
         assert ordered.equivalents is not None
         own = ordered.equivalents.mean(0) - ordered.equivalents
         perturbed = ordered.departure + own + ordered.error * self._perturbations(len(ordered))
@@ -76,7 +80,7 @@ class EnsembleThreeDVar:
             [replace(ordered, departure=d, equivalents=None) for d in perturbed]
         )
         values = members.cpu().double()
-        labels = (self.method.statistics.channels, self.method.statistics.grid, background.time)
+        labels = (self.method.statistics.channels, self.method.statistics.grid, case.background.time)
         return Increment(
             State(values.mean(0), *labels), None, values, {"ensemble": len(self.numbers), **minimisation.log()}
         )

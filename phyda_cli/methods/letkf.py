@@ -14,7 +14,7 @@ not inflated either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -29,9 +29,9 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
-from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.methods.base import Case, Departures, Increment, Method
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
-from phyda_cli.methods.threedvar import canonical_order
+from phyda_cli.operators.operator import Operator
 
 RADIUS: Final = 1000e3
 """Horizontal cut-off radius [m] unless told otherwise: c = 500 km, for ensembles of 10 to 50 members."""
@@ -43,7 +43,7 @@ _LEAST_PADDING: Final = 16
 
 
 @dataclass(frozen=True)
-class LETKF:
+class LETKF(Method):
     """The filter with its ensemble.
 
     background_members: (member, channel, lat, lon) [SI]. radius: horizontal cut-off radius [m].
@@ -73,10 +73,6 @@ class LETKF:
         if not 0 <= self.relaxation <= 1:
             raise ConfigError(f"LETKF: relaxation must lie within 0 and 1, not {self.relaxation:g}")
 
-    def channels(self) -> tuple[Channel, ...]:
-        """All channels of the background."""
-        return self.background_members.channels
-
     def scaled(self, scale: ErrorScale) -> LETKF:
         """The same method with larger background perturbations: multiplicative inflation by the dynamics' factor."""
         return replace(self, inflation=self.inflation * scale.dynamics)
@@ -93,18 +89,33 @@ class LETKF:
     def _sigma(self) -> torch.Tensor:
         return self.background_members.values.std(0)
 
-    def prior_members(self) -> torch.Tensor:
-        """Without observations no member changes: increments of zero."""
-        return torch.zeros_like(self.background_members.values)
+    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+        """The interpolated standard deviation of the ensemble, and that of its columns, inflated."""
+        grid, channels = self.background_members.grid, self.background_members.channels
+        rows = operator.increments(grid, channels)
+        result = rows.of_spread(self.background_error().values).numpy()
+        columns = np.flatnonzero(operator.integrates(channels))
+        if columns.size:
+            result[columns] = self.inflation * rows.take(columns)(self.background_members.values).std(0).numpy()
+        return np.asarray(result)
 
-    def increment(self, background: State, departures: Departures) -> Increment:
-        """Increments of the mean and, each from its own background, of the members.
+    def unobserved(self, background: State) -> Increment:
+        """No member changes."""
+        members = torch.zeros_like(self.background_members.values)
+        mean = replace(self.background_members, values=members[0], time=background.time)
+        return Increment(mean, replace(self.background_error(), time=background.time), members)
 
-        departures: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
+    def increments(self, cases: Sequence[Case]) -> list[Increment]:
+        """Increments of the mean and, each from its own background, of the members; all cases are of this ensemble.
+
+        cases: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
         """
+        return [self.scaled(case.scale)._increment(case.background, case.departures) for case in cases]
+
+    def _increment(self, background: State, departures: Departures) -> Increment:
         if departures.equivalents is None:
             raise BadDataError("the LETKF needs the members at the observations")
-        data = _Data.of(canonical_order(departures), self)
+        data = _Data.of(departures.canonical(), self)
         values = self.background_members.values.to(self.device, torch.float64)
         change, reached = torch.zeros_like(values), 0
         if len(data):
@@ -213,14 +224,15 @@ class _Data:
     @classmethod
     def of(cls, departures: Departures, method: LETKF) -> _Data:
         """The departures with their numbers ready; those of a variable that the ensemble lacks are left out."""
-        single = {c.variable for c in method.channels() if c.level is None}
-        known = {c.variable for c in method.channels()}
-        kept = departures.take(np.array([name in known for name in departures.variable], dtype=bool))
+        channels = method.background_members.channels
+        single = {c.variable for c in channels if c.level is None}
+        reached = departures.operator.increments(method.background_members.grid, channels).defined
+        kept = departures.take(reached)
         # Rows of equal latitude keep the canonical order.
         kept = kept.take(np.argsort(kept.latitude, kind="stable"))
         assert kept.equivalents is not None
         at_surface = np.array([name in single for name in kept.variable], dtype=bool)
-        pressure = np.where(at_surface, SEA_LEVEL_PRESSURE, kept.pressure)
+        pressure = np.where(at_surface, SEA_LEVEL_PRESSURE, kept.operator.level)
 
         def tensor(x: NDArray[np.float64]) -> torch.Tensor:
             return torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64, device=method.device)

@@ -12,8 +12,9 @@ influence each other. Source: Gandin (1963), Lorenc (1981).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +23,10 @@ from numpy.typing import NDArray
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
-from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.state import State
 from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
-from phyda_cli.methods.base import Departures, Increment
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
+from phyda_cli.operators.operator import Operator
 
 _SMALLEST_RATIO: Final = 1e-8
 """Least σ_o²/σ_b²: below it coincident observations would make the matrix singular in double precision."""
@@ -41,7 +42,7 @@ _BLOCK: Final = 2_000_000
 
 
 @dataclass(frozen=True)
-class OptimalInterpolation:
+class OptimalInterpolation(Method):
     """Local, univariate optimal interpolation.
 
     sigma_b: background-error standard deviation (channel, lat, lon) [SI] on the method's grid.
@@ -68,10 +69,6 @@ class OptimalInterpolation:
             if value is not None and not value > 0:
                 raise ConfigError(f"optimal interpolation: {setting} must be positive, not {value:g}")
 
-    def channels(self) -> tuple[Channel, ...]:
-        """The channels that OI updates: those of σ_b."""
-        return self.sigma_b.channels
-
     def scaled(self, scale: ErrorScale) -> OptimalInterpolation:
         """The same method for background errors that are larger by these factors."""
         factors = torch.from_numpy(scale.of([channel.variable for channel in self.sigma_b.channels]))
@@ -86,35 +83,66 @@ class OptimalInterpolation:
         """σ_b on the method's grid [SI]."""
         return self.sigma_b
 
-    def prior_members(self) -> None:
-        """OI has no members."""
-        return None
+    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+        """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
+        return self._seen(operator).sigma
 
-    def increment(self, background: State, departures: Departures) -> Increment:
-        """The OI increment and the analysis-error standard deviation; the background gives the valid time.
+    def unobserved(self, background: State) -> Increment:
+        """σ_b; OI has no members."""
+        return zero(self.sigma_b, background, None)
 
-        Observations of variables that σ_b does not hold, or where it is zero, have no influence.
+    def increments(self, cases: Sequence[Case]) -> list[Increment]:
+        """The OI increments and analysis-error standard deviations; the backgrounds give the valid times.
+
+        Observations that σ_b does not hold, or where it is zero, have no influence.
         """
+        return [self.scaled(case.scale)._increment(case) for case in cases]
+
+    def _increment(self, case: Case) -> Increment:
         sigma = self.sigma_b.values.to(self.device, torch.float64)
         mean, spread = torch.zeros_like(sigma), sigma.clone()
+        seen = self._seen(case.departures.operator)
         used = 0
         for variable in self.sigma_b.variables:
             index = [i for i, channel in enumerate(self.sigma_b.channels) if channel.variable == variable]
-            data = _Data.of(departures, variable, self.sigma_b, self.device)
+            data = _Data.of(case.departures, seen, variable, self.device)
             used += len(data)
             if len(data):
                 normal, reduction = self._columns([self.sigma_b.channels[i].level for i in index], data)
                 mean[index] = sigma[index] * normal
                 spread[index] = sigma[index] * (1.0 - reduction).clamp_min(0.0).sqrt()
-        labels = (self.sigma_b.channels, self.sigma_b.grid, background.time)
+        labels = (self.sigma_b.channels, self.sigma_b.grid, case.background.time)
         return Increment(State(mean.cpu(), *labels), State(spread.cpu(), *labels), log={"observations": used})
+
+    def _seen(self, operator: Operator) -> _Seen:
+        """What the observations see: one point, or of a column a point at each of its levels."""
+        channels, sigma_b = self.sigma_b.channels, self.sigma_b.values.cpu().double()
+        rows = operator.increments(self.sigma_b.grid, channels)
+        sigma, variable = rows.of_spread(sigma_b).numpy(), operator.variable.copy()
+        single = {c.variable for c in channels if c.level is None}
+        pressure = np.where(np.isin(variable.astype(str), list(single)), 1.0, operator.pressure)
+        height, share = np.log(pressure)[:, None], np.ones((len(operator), 1))
+        columns = np.flatnonzero(operator.integrates(channels) & rows.defined)
+        if columns.size:
+            terms = rows.take(columns).by_channel(sigma_b).numpy()
+            held = np.flatnonzero((terms > 0).any(0))
+            level = np.log(np.array([channels[i].level or 1.0 for i in held]))
+            correlation = np.exp(-0.5 * ((level[:, None] - level) / self.vertical_scale) ** 2)
+            total = np.sqrt(np.einsum("nk,kl,nl->n", terms[:, held], correlation, terms[:, held]))
+            sigma[columns], variable[columns] = total, [channels[held[0]].variable] * columns.size
+            height = np.pad(height, ((0, 0), (0, held.size - 1)), mode="edge")
+            share = np.pad(share, ((0, 0), (0, held.size - 1)))
+            height[columns] = level
+            share[columns] = terms[:, held] / np.where(total > 0, total, 1.0)[:, None]
+        return _Seen(variable, height, share, sigma)
 
     def _columns(self, levels: list[float | None], data: _Data) -> tuple[torch.Tensor, torch.Tensor]:
         """δ/σ_b and 1 − σ_a²/σ_b² (level, lat, lon) of one variable."""
         columns = EARTH_RADIUS * grid_unit_vectors(self.sigma_b.grid, self.device)
         heights = torch.tensor([0.0 if p is None else np.log(p) for p in levels], dtype=torch.float64).to(self.device)
         count = min(self.max_observations, len(data))
-        block = max(1, _BLOCK // max(len(data), (count + len(levels) + 1) ** 2))
+        points = count * data.heights.shape[1] + len(levels) + 1
+        block = max(1, _BLOCK // max(len(data), points**2))
         parts = [self._block(columns[i : i + block], heights, data, count) for i in range(0, len(columns), block)]
         shape = (len(levels), *self.sigma_b.grid.shape)
         normal, reduction = (torch.cat(part).T.reshape(shape) for part in zip(*parts, strict=True))
@@ -129,11 +157,12 @@ class OptimalInterpolation:
         radius = 3 * self.length_scale if self.radius is None else self.radius
         within, chosen = (nearest.values <= radius**2).double(), nearest.indices
 
-        observed = self._scaled(data.places[chosen], data.heights[chosen])
-        levels = self._scaled(columns[:, None, :].expand(-1, heights.numel(), -1), heights.expand(columns.shape[0], -1))
+        observed = self._scaled(data.places[chosen][:, :, None], data.heights[chosen]).flatten(1, 2)
+        levels = self._scaled(columns[:, None, :], heights.expand(columns.shape[0], -1))
         # An observation beyond the radius keeps its row, uncoupled from the rest and from the column.
         mask = torch.nn.functional.pad(within, (0, heights.numel()), value=1.0)
-        matrix = _gaussian(torch.cat([observed, levels], dim=1)).mul_(mask[:, :, None]).mul_(mask[:, None, :])
+        matrix = _summed(_gaussian(torch.cat([observed, levels], dim=1)), data.shares[chosen])
+        matrix = matrix.mul_(mask[:, :, None]).mul_(mask[:, None, :])
         matrix = torch.nn.functional.pad(matrix, (0, 1, 0, 1))
         matrix[:, -1, :count] = data.departure[chosen]
         diagonal = torch.nn.functional.pad(1.0 + data.ratio[chosen], (0, heights.numel() + 1), value=_BORDER)
@@ -147,18 +176,32 @@ class OptimalInterpolation:
     def _scaled(self, places: torch.Tensor, heights: torch.Tensor) -> torch.Tensor:
         """Points (…, 4) in units of the length scales, (r/L, ln p/L_v), heights counted from mid-air to save digits."""
         above = (heights - _MIDDLE)[..., None] / self.vertical_scale
-        return torch.cat([places / self.length_scale, above], dim=-1)
+        return torch.cat([(places / self.length_scale).expand(*heights.shape, -1), above], dim=-1)
+
+
+class _Seen(NamedTuple):
+    """What n observations see.
+
+    variable: (n,) whose. height: (n, k) ln p of its points, 0 where single-level. share: (n, k) their weights times σ_b
+    there, relative to σ_b of the whole. sigma: (n,) σ_b of the whole.
+    """
+
+    variable: NDArray[np.object_]
+    height: NDArray[np.float64]
+    share: NDArray[np.float64]
+    sigma: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class _Data:
     """The n observations of one variable, scaled with σ_b at their places, in an order of their own.
 
-    places: (n, 3) [m]. heights: (n,) ln p, 0 where single-level. departure: (n,) d/σ_b. ratio: (n,) σ_o²/σ_b².
+    places: (n, 3) [m]. heights, shares: (n, k) as of `_Seen`. departure: (n,) d/σ_b. ratio: (n,) σ_o²/σ_b².
     """
 
     places: torch.Tensor
     heights: torch.Tensor
+    shares: torch.Tensor
     departure: torch.Tensor
     ratio: torch.Tensor
 
@@ -166,30 +209,37 @@ class _Data:
         return int(self.departure.shape[0])
 
     @classmethod
-    def of(cls, departures: Departures, variable: str, sigma_b: State, device: torch.device | str) -> _Data:
-        """Those observations of `departures` that are of this variable and at whose place σ_b is positive."""
-        single = Channel(variable) in sigma_b.channels
-        rows = np.flatnonzero(departures.variable == variable)
-        pressure = np.where(single, 1.0, departures.pressure[rows])
-        latitude, longitude = departures.latitude[rows], departures.longitude[rows]
-        departure, error = departures.departure[rows], departures.error[rows]
+    def of(cls, departures: Departures, seen: _Seen, variable: str, device: torch.device | str) -> _Data:
+        """Those observations that see this variable and at whose place σ_b is positive."""
+        rows = np.flatnonzero((seen.variable == variable) & (seen.sigma > 0))
+        keys = (departures.error, departures.departure, seen.height[:, 0], departures.longitude, departures.latitude)
         # The order of the input must not show in the rounding, nor in who is chosen among equally near ones.
-        order = np.lexsort((error, departure, pressure, longitude, latitude))
-        operator = ObservationOperator(
-            sigma_b.grid, sigma_b.channels, departures.variable[rows], latitude, longitude, pressure, extend="increment"
-        )
-        sigma = operator.of_spread(sigma_b.values.cpu().double()).numpy()
-        order = order[sigma[order] > 0]
+        order = rows[np.lexsort([key[rows] for key in keys])]
+        width = int((seen.share[order] != 0).sum(1).max(initial=1))  # points of any row
 
         def column(x: NDArray[np.float64]) -> torch.Tensor:
             return torch.as_tensor(np.ascontiguousarray(x[order]), dtype=torch.float64, device=device)
 
+        sigma = column(seen.sigma)
         return cls(
-            places=EARTH_RADIUS * unit_vectors(column(latitude), column(longitude)),
-            heights=column(pressure).log(),
-            departure=column(departure) / column(sigma),
-            ratio=(column(error) / column(sigma)).square().clamp_min(_SMALLEST_RATIO),
+            places=EARTH_RADIUS * unit_vectors(column(departures.latitude), column(departures.longitude)),
+            heights=column(seen.height[:, :width]),
+            shares=column(seen.share[:, :width]),
+            departure=column(departures.departure) / sigma,
+            ratio=(column(departures.error) / sigma).square().clamp_min(_SMALLEST_RATIO),
         )
+
+
+def _summed(matrix: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Covariances between points summed to those between observations, which come first, with shares (…, n, k)."""
+    n, k = shares.shape[-2:]
+    if k == 1:
+        return matrix
+    for axis in (-2, -1):
+        points, rest = torch.split(matrix.movedim(axis, 1), [n * k, matrix.shape[axis] - n * k], dim=1)
+        summed = (points.reshape(-1, n, k, points.shape[-1]) * shares[..., None]).sum(2)
+        matrix = torch.cat([summed, rest], dim=1).movedim(1, axis)
+    return matrix.contiguous()
 
 
 def _gaussian(points: torch.Tensor) -> torch.Tensor:

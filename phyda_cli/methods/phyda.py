@@ -7,7 +7,8 @@
 
 What is added to x_g is cut to the harmonics that the grid carries (`model.band_limit`). The members are centred on the
 reconstruction, which is the regression's conditional mean: what the sampler adds to it is its own bias, small where it
-was trained and large against a climatology. A guide moves the members' mean on purpose and they keep it.
+was trained and large against a climatology. Observations of a whole column reach the analysis through x_g: Hᵀd of the
+encoder is of places.
 
 Channels and grid are the model's own. Channels that the background lacks are shown to the model as climatology.
 Without members the mean is the virtual reconstruction μ s σ_b itself: no diffusion, no spread.
@@ -27,17 +28,17 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
-from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.regrid import regrid
-from phyda_cli.methods.base import Departures, Increment
-from phyda_cli.methods.threedvar import Minimisation, ThreeDVar, canonical_order
+from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
+from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
 from phyda_cli.methods.trust import halves, nearest_channels, trust
 from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
-from phyda_cli.networks.phyda import Base, Guide
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.networks.phyda import Base
+from phyda_cli.operators.operator import Operator
 
 MEMBERS: Final = 16
 """Samples of an analysis."""
@@ -56,18 +57,18 @@ class Ensemble:
     """mean: (case, C, H, W) of δ. members: (case, M, C, H, W). first_guess: of 3D-Var. All SI, on the model's grid.
 
     trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var. minimisation: of the
-    first guesses, None without observations.
+    first guesses.
     """
 
     mean: torch.Tensor
     members: torch.Tensor
     first_guess: torch.Tensor
     trust: torch.Tensor
-    minimisation: Minimisation | None
+    minimisation: Minimisation
 
 
 @dataclass(frozen=True)
-class LearnedAnalysis:
+class LearnedAnalysis(Method):
     """The learned analysis with given weights.
 
     first_guess: 3D-Var with the background error that the weights were trained with, on the same grid.
@@ -100,10 +101,6 @@ class LearnedAnalysis:
         if missing:
             raise BadDataError(f"the background-error statistics lack {missing[0]}, which the weights have")
 
-    def channels(self) -> tuple[Channel, ...]:
-        """The model's channels."""
-        return self.checkpoint.statistics.channels
-
     def scaled(self, scale: ErrorScale) -> LearnedAnalysis:
         """The same method for background errors that are larger by these factors."""
         return replace(self, scale=self.scale.times(scale))
@@ -127,28 +124,56 @@ class LearnedAnalysis:
         relative = (draws / guess.background_error().values)[:, self._order]
         return relative * self.background_error().values
 
-    def increment(self, background: State, departures: Departures) -> Increment:
-        """The increment for one case, from a background on any grid."""
-        if len(departures) == 0:
-            sigma = replace(self.background_error(), time=background.time)
-            return Increment(replace(sigma, values=torch.zeros_like(sigma.values)), sigma, self.prior_members())
-        return self.summarise(self.ensemble(background, departures), background.time)
+    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+        """Interpolated s σ_b, and of columns that of 3D-Var."""
+        grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
+        sigma = operator.increments(grid, channels).of_spread(self.background_error().values).numpy()
+        columns = operator.integrates(channels) & (sigma > 0)
+        if columns.any():
+            sigma[columns] = self.first_guess.scaled(self.scale).background_error_at(operator.take(columns))
+        return np.asarray(sigma)
 
-    def ensemble(self, background: State, departures: Departures, *, guide: Guide | None = None) -> Ensemble:
-        """The ensemble of one case, also for no departures at all. guide: see `PhyDA.members`."""
-        anomaly, times = self.anomaly(background)[None], np.array([background.time])
-        return self.analyse(anomaly, times, [canonical_order(departures)], [self.scale], seeds=[self.seed], guide=guide)
+    def unobserved(self, background: State) -> Increment:
+        """σ_b, and draws of the background error."""
+        return zero(self.background_error(), background, self.prior_members())
 
-    def summarise(self, ensemble: Ensemble, time: np.datetime64) -> Increment:
-        """Mean and spread of an ensemble of one case."""
+    def increments(
+        self, cases: Sequence[Case], first_guesses: tuple[torch.Tensor, Minimisation] | None = None
+    ) -> list[Increment]:
+        """The increments of many cases, from backgrounds on any grid.
+
+        first_guesses: of 3D-Var (`ThreeDVar.solve`) for these cases in canonical order, where they are known.
+        """
+        if first_guesses is None and any(len(case.departures) == 0 for case in cases):
+            own = iter(self.increments([case for case in cases if len(case.departures)]))
+            return [
+                next(own) if len(case.departures) else self.scaled(case.scale).unobserved(case.background)
+                for case in cases
+            ]
+        if not cases:
+            return []
+        ordered = [case.departures.canonical() for case in cases]
+        scales = [self.scale.times(case.scale) for case in cases]
+        anomaly = torch.stack([self.anomaly(case.background) for case in cases])
+        times = np.array([case.background.time for case in cases])
+        solved = self.first_guess.solve(ordered, scales) if first_guesses is None else first_guesses
+        ensemble = self.analyse(
+            anomaly, times, ordered, scales, solved, seeds=[self.seed + case.seed for case in cases]
+        )
+        return [self._summary(ensemble, number, case.background.time) for number, case in enumerate(cases)]
+
+    def _summary(self, ensemble: Ensemble, number: int, time: np.datetime64) -> Increment:
+        """Mean and spread of the ensemble of one case."""
         labels = (self.checkpoint.statistics.channels, self.checkpoint.statistics.grid, time)
-        mean = State(ensemble.mean[0].double(), *labels)
-        log: dict[str, float | int | str] = {"members": self.members, "trust": round(float(ensemble.trust.mean()), 3)}
-        if ensemble.minimisation is not None:
-            log |= ensemble.minimisation.log()
+        mean = State(ensemble.mean[number].double(), *labels)
+        log: dict[str, float | int | str] = {
+            "members": self.members,
+            "trust": round(float(ensemble.trust[number].mean()), 3),
+            **ensemble.minimisation.log(),
+        }
         if self.members == 0:
             return Increment(mean, log=log)
-        members = ensemble.members[0].double()
+        members = ensemble.members[number].double()
         return Increment(mean, State(members.std(0), *labels), members, log | {"evaluations": self.evaluations})
 
     def analyse(
@@ -157,15 +182,17 @@ class LearnedAnalysis:
         times: NDArray[np.datetime64],
         cases: Sequence[Departures],
         scale: Sequence[ErrorScale],
+        solved: tuple[torch.Tensor, Minimisation],
         *,
         seeds: Sequence[int],
-        guide: Guide | None = None,
     ) -> Ensemble:
-        """Many cases at once. anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale: s of each case."""
+        """Many cases at once.
+
+        anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale: s of each case. solved: first guesses.
+        """
         statistics, model = self.checkpoint.statistics, self.checkpoint.model.to(self.device)
         sigma = statistics.sigma(self._factors(scale).float())
-        solved, minimisation = self._guess(cases, scale)
-        guess = solved / sigma
+        guess = self._own(solved[0]) / sigma
         observations = self._gridded(cases, sigma)
         here = self.device
         moved = GriddedObservations(
@@ -181,17 +208,16 @@ class LearnedAnalysis:
             mean = guess + tau.float()[:, :, None, None] * correction
             smooth = guess * sigma + self._band_limit((mean - guess) * sigma)
             if self.members == 0:
-                return Ensemble(smooth, smooth[:, None][:, :0], guess * sigma, tau, minimisation)
+                return Ensemble(smooth, smooth[:, None][:, :0], guess * sigma, tau, solved[1])
             members = model.members(
                 reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
-                seeds=seeds, churn=self.churn, guide=guide,
+                seeds=seeds, churn=self.churn,
             ).cpu()  # fmt: skip
         size = sigma[0].numel()
         density = torch.tensor([len(case) / size for case in cases])
         members = self.checkpoint.calibration.apply(members, density)
-        centre = members.mean(1) if guide is None else reconstruction.mean.cpu()
-        members = smooth[:, None] + self._band_limit((members - centre[:, None]) * sigma[:, None])
-        return Ensemble(smooth if guide is None else members.mean(1), members, guess * sigma, tau, minimisation)
+        members = smooth[:, None] + self._band_limit((members - members.mean(1)[:, None]) * sigma[:, None])
+        return Ensemble(smooth, members, guess * sigma, tau, solved[1])
 
     def _trust(
         self,
@@ -205,14 +231,14 @@ class LearnedAnalysis:
         model, channels = self.checkpoint.model, self.checkpoint.statistics.channels
         first = [halves(case) for case in cases]
         used = [case.take(chosen) for case, chosen in zip(cases, first, strict=True)]
-        guess = self._guess(used, scale)[0] / sigma
+        guess = self._own(self.first_guess.solve(used, scale)[0]) / sigma
         gridded = self._gridded(used, sigma)
         moved = GriddedObservations(*(x.to(seen) for x in (gridded.signal, gridded.noise, gridded.density)))
         mean = model.encoder(moved, guess.to(seen), seen, static).mean.cpu()
         factors = []
         for number, (case, chosen) in enumerate(zip(cases, first, strict=True)):
             other = case.take(~chosen)
-            operator = self._operator(other)
+            operator = other.operator.increments(self.checkpoint.statistics.grid, channels)
             at = [operator(x * sigma[number]) for x in (guess[number], mean[number] - guess[number])]
             width = operator.of_spread(sigma[number])
             variance = torch.from_numpy(other.error).float().square() + width.square()
@@ -236,60 +262,31 @@ class LearnedAnalysis:
 
     @cached_property
     def _band_limit(self) -> BandLimit:
-        return BandLimit(self.channels(), self.checkpoint.statistics.grid)
+        return BandLimit(self.checkpoint.statistics.channels, self.checkpoint.statistics.grid)
 
     @cached_property
     def _order(self) -> list[int]:
         """Where the model's channels stand among the first guess's."""
-        return [self.first_guess.channels().index(channel) for channel in self.checkpoint.statistics.channels]
+        return [self.first_guess.statistics.channels.index(channel) for channel in self.checkpoint.statistics.channels]
 
     def _factors(self, scale: Sequence[ErrorScale]) -> torch.Tensor:
         """(case, C, 1) factors on the model's channels, double precision."""
         names = [channel.variable for channel in self.checkpoint.statistics.channels]
         return torch.from_numpy(np.stack([one.of(names) for one in scale]))[:, :, None]
 
-    def _guess(
-        self, cases: Sequence[Departures], scale: Sequence[ErrorScale]
-    ) -> tuple[torch.Tensor, Minimisation | None]:
-        """First guesses (case, C, H, W) [SI], and how the slowest of their minimisations went.
-
-        B scaled by one s² is the same as d and σ_o divided by s, so that cases of different sizes make one batch;
-        factors that differ within a case need a B of their own.
-        """
-        statistics = self.checkpoint.statistics
-        guess = torch.zeros(len(cases), len(statistics.channels), *statistics.grid.shape)
-        observed = [number for number, case in enumerate(cases) if len(case)]
-        alike = [number for number in observed if scale[number].is_uniform]
-        minimisations: list[Minimisation] = []
-        if alike:
-            sizes = [scale[number].dynamics for number in alike]
-            scaled = [_divided(cases[number], size) for number, size in zip(alike, sizes, strict=True)]
-            increments, made = self.first_guess.minimise(scaled)
-            guess[alike] = increments.cpu().float()[:, self._order] * torch.tensor(sizes)[:, None, None, None]
-            minimisations.append(made)
-        for number in sorted(set(observed) - set(alike)):
-            own, made = self.first_guess.scaled(scale[number]).minimise([cases[number]])
-            guess[number] = own[0].cpu().float()[self._order]
-            minimisations.append(made)
-        return guess, max(minimisations, key=lambda one: one.gradient_reduction, default=None)
-
-    def _operator(self, case: Departures) -> ObservationOperator:
-        grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
-        return ObservationOperator(
-            grid, channels, case.variable, case.latitude, case.longitude, case.pressure, extend="increment"
-        )
+    def _own(self, guess: torch.Tensor) -> torch.Tensor:
+        """First guesses on the model's channels, single precision."""
+        return guess.cpu().float()[:, self._order]
 
     def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
-        operators = [self._operator(case) for case in cases]
+        grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
+        local = [case.take(~case.operator.integrates(channels)) for case in cases]
+        rows = [case.operator.increments(grid, channels) for case in local]
         return grid_observations(
-            torch.from_numpy(np.concatenate([case.departure for case in cases])).float(),
-            torch.from_numpy(np.concatenate([case.error for case in cases])).float(),
-            torch.cat([operator.indices for operator in operators]),
-            torch.cat([operator.weights for operator in operators]).float(),
-            torch.repeat_interleave(torch.tensor([len(case) for case in cases])),
+            torch.from_numpy(np.concatenate([case.departure for case in local])).float(),
+            torch.from_numpy(np.concatenate([case.error for case in local])).float(),
+            torch.cat([own.indices for own in rows]),
+            torch.cat([own.weights for own in rows]).float(),
+            torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
         )
-
-
-def _divided(case: Departures, scale: float) -> Departures:
-    return replace(case, departure=case.departure / scale, error=case.error / scale)

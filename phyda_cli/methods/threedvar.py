@@ -23,15 +23,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import ControlTransform
 from phyda_cli.errors_b.error_scale import ErrorScale
-from phyda_cli.fields.state import Channel, State
-from phyda_cli.methods.base import Departures, Increment
+from phyda_cli.fields.state import State
+from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
 from phyda_cli.methods.weighted_operator import WeightedOperator
+from phyda_cli.operators.operator import Operator
 
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
@@ -49,13 +51,13 @@ class Minimisation(NamedTuple):
         """That of a solution, of its slowest case."""
         return cls(solution.iterations, float(solution.residual.max()), solution.converged)
 
-    def log(self) -> dict[str, float | int | str]:
+    def log(self) -> Log:
         """The entries for the log of an analysis."""
         return dict(self._asdict())
 
 
 @dataclass(frozen=True)
-class ThreeDVar:
+class ThreeDVar(Method):
     """3D-Var with given background-error statistics.
 
     members: posterior samples for the spread (0: no spread). seed: of their random numbers.
@@ -70,10 +72,6 @@ class ThreeDVar:
     dtype: torch.dtype = torch.float64
     device: torch.device | str = "cpu"
     name: str = "3dvar"
-
-    def channels(self) -> tuple[Channel, ...]:
-        """The channels that 3D-Var updates."""
-        return self.statistics.channels
 
     def scaled(self, scale: ErrorScale) -> ThreeDVar:
         """The same method for background errors that are larger by these factors."""
@@ -94,14 +92,41 @@ class ThreeDVar:
             return None
         return self._transform(self._draw().to(self.device, self.dtype)).cpu().double()
 
-    def increment(self, background: State, departures: Departures) -> Increment:
-        """The 3D-Var increment for one case. The background gives the valid time; B does not depend on it."""
-        ordered = canonical_order(departures)
+    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+        """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
+        grid, channels = self.statistics.grid, self.statistics.channels
+        rows, sigma = operator.increments(grid, channels), self.background_error().values
+        result = rows.of_spread(sigma).numpy()
+        columns = np.flatnonzero(operator.integrates(channels))
+        if columns.size:
+            terms = rows.take(columns).by_channel(sigma)
+            result[columns] = ((terms @ self.statistics.point_correlation) * terms).sum(-1).clamp_min(0.0).sqrt()
+        return np.asarray(result)
+
+    def unobserved(self, background: State) -> Increment:
+        """σ_b, and draws of the background error."""
+        return zero(self.background_error(), background, self.prior_members())
+
+    def increments(self, cases: Sequence[Case]) -> list[Increment]:
+        """The 3D-Var increments. The backgrounds give the valid times; B does not depend on them."""
+        if self.members or len(cases) == 1:
+            return [self.scaled(case.scale)._increment(case) for case in cases]
+        values, minimisation = self.solve([case.departures for case in cases], [case.scale for case in cases])
+        return [
+            Increment(
+                State(own.cpu().double(), self.statistics.channels, self.statistics.grid, case.background.time),
+                log=minimisation.log(),
+            )
+            for own, case in zip(values, cases, strict=True)
+        ]
+
+    def _increment(self, case: Case) -> Increment:
+        ordered = case.departures.canonical()
         problem = _Problem(self, [ordered])
         values, solution = problem.solve(tolerance=self.tolerance)
         cost_before, cost_after = problem.cost(solution.x)
         log = {**Minimisation.of(solution).log(), "cost_before": cost_before, "cost_after": cost_after}
-        labels = (self.statistics.channels, self.statistics.grid, background.time)
+        labels = (self.statistics.channels, self.statistics.grid, case.background.time)
         mean = State(values[0].cpu().double(), *labels)
         if self.members == 0:
             return Increment(mean, log=log)
@@ -127,13 +152,35 @@ class ThreeDVar:
         generator = generator or torch.Generator().manual_seed(self.seed)
         return torch.randn(self.members, *self._transform.shape, generator=generator, dtype=torch.float64)
 
-    def increments(self, cases: Sequence[Departures]) -> torch.Tensor:
-        """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device."""
-        return self.minimise(cases)[0]
+    def solve(self, cases: Sequence[Departures], scales: Sequence[ErrorScale]) -> tuple[torch.Tensor, Minimisation]:
+        """Increments (case, channel, lat, lon) for B times s² of each case, and how the slowest minimisation went.
+
+        B scaled by one s² is the same as d and σ_o divided by s, so that cases of different sizes make one batch;
+        factors that differ within a case need a B of their own. Cases without observations get zero.
+        """
+        shape = (len(cases), len(self.statistics.channels), *self.statistics.grid.shape)
+        result = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        slowest = Minimisation(0, 0.0, True)
+        observed = [number for number, case in enumerate(cases) if len(case)]
+        alike = [number for number in observed if scales[number].is_uniform]
+        groups = [(self, alike, [scales[number].dynamics for number in alike])] if alike else []
+        groups += [(self.scaled(scales[n]), [n], [1.0]) for n in observed if not scales[n].is_uniform]
+        for method, numbers, sizes in groups:
+            scaled = [
+                replace(cases[n], departure=cases[n].departure / size, error=cases[n].error / size)
+                for n, size in zip(numbers, sizes, strict=True)
+            ]
+            values, made = method.minimise(scaled)
+            result[numbers] = values * torch.tensor(sizes).to(values)[:, None, None, None]
+            slowest = max(slowest, made, key=lambda one: one.gradient_reduction)
+        return result, slowest
 
     def minimise(self, cases: Sequence[Departures]) -> tuple[torch.Tensor, Minimisation]:
-        """The same, and how the minimisation went. Raises BadDataError when it does not stay finite."""
-        problem = _Problem(self, [canonical_order(case) for case in cases])
+        """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device.
+
+        Raises BadDataError when the minimisation does not stay finite.
+        """
+        problem = _Problem(self, [case.canonical() for case in cases])
         values, solution = problem.solve(tolerance=self.tolerance)
         return values, Minimisation.of(solution)
 
@@ -209,16 +256,3 @@ def _local_mean(x: torch.Tensor) -> torch.Tensor:
     """Means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
     wide = torch.nn.functional.pad(x, (1, 1), mode="circular")
     return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)
-
-
-def canonical_order(departures: Departures) -> Departures:
-    """The departures sorted by all their columns, so that sums do not depend on the order of the input rows."""
-    keys = (
-        departures.error,
-        departures.departure,
-        departures.longitude,
-        departures.latitude,
-        np.nan_to_num(departures.pressure, nan=-1.0),
-        departures.variable.astype(str),
-    )
-    return departures.take(np.lexsort(keys))

@@ -40,6 +40,7 @@ def halves(case: Departures) -> NDArray[np.bool_]:
 def nearest_channels(case: Departures, channels: Sequence[Channel]) -> NDArray[np.int64]:
     """(n,) the channel of the same variable whose level is nearest in ln p, and −1 where there is none."""
     result = np.full(len(case), -1, dtype=np.int64)
+    level = case.operator.level
     for variable in np.unique(case.variable.astype(str)):
         own = [number for number, channel in enumerate(channels) if channel.variable == variable]
         rows = np.flatnonzero(case.variable.astype(str) == variable)
@@ -49,7 +50,7 @@ def nearest_channels(case: Departures, channels: Sequence[Channel]) -> NDArray[n
         if np.isnan(levels).all():
             result[rows] = own[0]
             continue
-        distance = np.abs(np.log(case.pressure[rows])[:, None] - np.log(levels))
+        distance = np.abs(np.log(level[rows])[:, None] - np.log(levels))
         result[rows] = np.asarray(own)[np.argmin(distance, axis=1)]
     return result
 

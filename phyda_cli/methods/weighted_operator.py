@@ -13,12 +13,11 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures
-from phyda_cli.operators.operator import ObservationOperator
 
 
 class WeightedOperator:
@@ -42,13 +41,13 @@ class WeightedOperator:
         self._shape = (longitudes, rows, count, len(cases))
         # where each point of (channel, lat, lon) stands in (lon, lat, channel)
         place = torch.arange(longitudes * rows * count).reshape(longitudes, rows, count).permute(2, 1, 0).flatten()
+        rows_of = [case.operator.increments(grid, channels) for case in own]
+        width = max(h.indices.shape[1] for h in rows_of)
         indices, weights = [], []
-        for number, case in enumerate(own):
-            h = ObservationOperator(
-                grid, channels, case.variable, case.latitude, case.longitude, case.pressure, extend="increment"
-            )
-            indices.append(place[h.indices] * len(own) + number)
-            weights.append(h.weights / torch.as_tensor(case.error)[:, None])
+        for number, (case, h) in enumerate(zip(own, rows_of, strict=True)):
+            missing = (0, width - h.indices.shape[1])
+            indices.append(place[pad(h.indices, missing)] * len(own) + number)
+            weights.append(pad(h.weights / torch.as_tensor(case.error)[:, None], missing))
         self._indices = torch.cat(indices).to(device)
         self._weights = torch.cat(weights).to(device, dtype)
         scaled: NDArray[np.float64] = np.concatenate([case.departure / case.error for case in own])

@@ -6,8 +6,7 @@ H is any differentiable operator on decoded fields. σ²/(σ² + 1) is the varia
 that of H(x) without these observations, one number an observation: R + … is how far y may be from H(x̂), a diagonal
 likelihood. For a Gaussian prior, linear H and observations whose H(x) are uncorrelated, D′ with γ = 1 is exactly the
 posterior's denoiser. Where they are correlated, variances as Σ count more than once at large σ what the observations
-share; row sums of the covariance, Σ_k = Σ_j |C_kj|, do not: diag(Σ) − C is diagonally dominant. n copies of one
-observation then are exact again. The gradient goes through decoder and network (torch.autograd).
+share. The gradient goes through decoder and network (torch.autograd).
 
 The sampler starts from N(0, σ_max²), so a guided mean m with spread s comes out short by s/σ_max of m.
 Source: Rozet and Louppe (2023), Score-based Data Assimilation; Chung et al. (2023), Diffusion Posterior Sampling.
@@ -50,10 +49,3 @@ def guided(
         return estimate.detach() + square.reshape(-1, *(1,) * (noisy.dim() - 1)) * gradient
 
     return denoise
-
-
-def bounding_variance(equivalents: torch.Tensor, taper: torch.Tensor) -> torch.Tensor:
-    """Σ (n,): row sums of the absolute covariances of H(x) of members (M, n), times a taper (n, n)."""
-    deviation = equivalents - equivalents.mean(0)
-    covariance = deviation.mT @ deviation / (equivalents.shape[0] - 1)
-    return (covariance.abs() * taper).sum(1)

@@ -1,8 +1,8 @@
 """The first guess at the appropriate time and height: what any fields at the analysis time say of each observation.
 
-    G(x) = A(H(x)) + τ,     τ = Σ_k w_k(t) A(H(x_b(t_k))) − A(H(x_b(t_a)))
+    G(x) = H(x) + τ,     τ = Σ_k w_k(t) H(x_b(t_k)) − H(x_b(t_a))
 
-A brings stations to their height (`surface.py`). With backgrounds at several times t_k, w_k are the weights of linear
+H brings stations to their height (`kinds.py`). With backgrounds at several times t_k, w_k are the weights of linear
 interpolation to the observation's own time, constant before the first and after the last; with one alone τ = 0. An
 increment is taken as constant in time, so that the analysis differs from the background by as much as at t_a.
 Source: Fisher and Andersson (2001), ECMWF Tech. Memo. 347: 3D-Var-FGAT.
@@ -18,32 +18,37 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.state import State
+from phyda_cli.fields.standard_atmosphere import standard_temperature
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.surface_height import surface_height
 from phyda_cli.observations.table import Observations
-from phyda_cli.operators.equivalent import model_equivalent, operator_at
-from phyda_cli.operators.operator import ObservationOperator
-from phyda_cli.operators.surface import Adjustment, adjustment
+from phyda_cli.operators.operator import Operator, StateOperator
 
 Floats = NDArray[np.float64]
 
 BackgroundTimes = Mapping[np.datetime64, Callable[[], State]]
 """Valid time (UTC, ns) → reads the background at that time."""
+STATION_VARIABLES = ("t2m", "d2m", "u10", "v10", "sp")
+"""What is measured at a station's own height."""
 
 
 @dataclass(frozen=True)
 class FirstGuess:
-    """G for some observations. operator: H. tendency: τ (n,). times: t_k. outside: (n,) before or after all of them."""
+    """G for some observations.
 
-    observations: Observations
-    operator: ObservationOperator
-    adjustment: Adjustment
+    operator: H on the background's grid. increments: H linearised at the background, for the methods. tendency: τ (n,).
+    times: t_k. outside: (n,) before or after all of them.
+    """
+
+    operator: StateOperator
+    increments: Operator
     tendency: Floats
     times: tuple[np.datetime64, ...]
     outside: NDArray[np.bool_]
 
     def __call__(self, values: torch.Tensor) -> Floats:
         """G(x) (n,) of fields (channel, lat, lon) at the analysis time, SI; no meaning where H is not defined."""
-        return self.adjustment(model_equivalent(self.operator, values, self.observations)) + self.tendency
+        return self.operator(values) + self.tendency
 
 
 def first_guess(
@@ -57,8 +62,7 @@ def first_guess(
     orography: (lat, lon) [m] of the background's ground, where it is known.
     Raises BadDataError where another time has another grid or lacks a channel.
     """
-    operator = operator_at(background, observations)
-    raised = adjustment(background, observations, orography)
+    operator = operator_of(background, observations, orography).states(background.grid, background.channels)
     own = background.time.astype("datetime64[ns]")
     times = sorted({own, *(time.astype("datetime64[ns]") for time in others)})
     at = np.where(np.isnat(observations.time), own, observations.time)
@@ -66,16 +70,48 @@ def first_guess(
     nodes = np.array([(time - own) / np.timedelta64(1, "s") for time in times])
     tendency = np.zeros(len(observations))
     if len(times) > 1:
-        now = raised(model_equivalent(operator, background.values, observations))
+        now = operator(background.values)
         tendency = -now
         for number, time in enumerate(times):
             weight = np.interp(seconds, nodes, np.eye(len(times))[number])
             if not weight.any():
                 continue
             state = background if time == own else _fitting(others[time](), background, time)
-            tendency = tendency + weight * raised(model_equivalent(operator, state.values, observations))
+            tendency = tendency + weight * operator(state.values)
     outside = (seconds < nodes[0]) | (seconds > nodes[-1])
-    return FirstGuess(observations, operator, raised, tendency, tuple(times), outside)
+    return FirstGuess(operator, operator.linearised(background.values), tendency, tuple(times), outside)
+
+
+def operator_of(state: State, observations: Observations, orography: torch.Tensor | None = None) -> Operator:
+    """H of observations, with what a background (channel, lat, lon) says of its ground at them.
+
+    orography: (lat, lon) [m] of the ground; else it is found from surface pressure and geopotential, if there are any.
+    """
+    o = observations
+    places = Operator.at(o.variable, o.latitude, o.longitude, o.pressure)
+    surface = Channel("sp")
+    pressure = _at(state.values[state.index(surface)], state, places) if surface in state.channels else None
+    height = surface_height(state) if orography is None else orography
+    if height is None:
+        return Operator.at(o.variable, o.latitude, o.longitude, o.pressure, surface_pressure=pressure)
+    ground = _at(height, state, places)
+    return Operator.at(
+        o.variable,
+        o.latitude,
+        o.longitude,
+        o.pressure,
+        surface_pressure=pressure,
+        difference=np.where(np.isin(o.variable, STATION_VARIABLES), o.elevation - ground, np.nan),
+        ground_temperature=standard_temperature(ground),
+    )
+
+
+def _at(field: torch.Tensor, state: State, places: Operator) -> Floats:
+    """A field (lat, lon) on the state's grid at places (n,); NaN where they have none."""
+    names = np.full(len(places), "msl", dtype=object)
+    anywhere = Operator.at(names, places.latitude, places.longitude, places.pressure)
+    operator = anywhere.states(state.grid, (Channel("msl"),))  # any scalar on one level
+    return np.where(operator.defined, operator(field[None].double().cpu()), np.nan)
 
 
 def _fitting(state: State, background: State, time: np.datetime64) -> State:

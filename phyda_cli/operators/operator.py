@@ -1,18 +1,18 @@
-"""The observation operator H: fields on a grid at the places of the observations.
+"""The observation operator H of n observations: what they see, and of any grid and channels the rows that see it.
 
-    (H x)_k = Σ_{l=1,2} a_l(p_k) Σ_{m=1..4} b_m(φ_k, λ_k) x[c_l, j_m, i_m]
+    H(x) = f(H_1 x, …, H_m x) + c        for full fields (`states`)
+    H δ = Σ_j ∂f/∂g_j H_j δ              for increments (`increments`), linearised at the background
 
-Horizontal: bilinear in latitude and longitude, periodic. Poleward of the last row the field goes on across the pole to
-the same row on the opposite meridian (φ → 180° − φ, λ → λ + 180°); wind components change sign there.
-Vertical: linear in ln p between the two levels of the variable that enclose p. With `extend="increment"` an increment
-goes on outside the levels: constant below the lowest one, linear in ln p to zero at half the pressure of the highest.
-H is linear and stored as eight grid indices and eight weights for each observation; Hᵀ is its exact transpose.
+The vertical weights are those of the observed variable's kind (`kinds.py`), the horizontal ones those of the grid
+(`Grid.corners`), where wind components change their sign across a pole. Rows are made once for each grid and stack of
+channels and kept; taking rows of the operator takes those of them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,166 +21,196 @@ from numpy.typing import NDArray
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.grid import Grid
+from phyda_cli.operators.kinds import Kind, Sites, Vertical, kind_of
+from phyda_cli.operators.rows import Rows, combined
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-_LEVEL_TOLERANCE: Final = 1e-6
-"""How far (in ln p) beyond the outermost level an observation may lie by rounding and still count as on it."""
+_Key = tuple[Grid, tuple[Channel, ...], bool]
 
 
-class _Corners(NamedTuple):
-    """Rows, columns, weights (n, 4) in the horizontal; across: (n, 4) True for a corner beyond the pole."""
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """H of n observations, without a grid.
 
-    rows: Integers
-    columns: Integers
-    weights: Floats
-    across: NDArray[np.bool_]
-
-
-class ObservationOperator:
-    """H for a set of n observations on one grid and one stack of channels.
-
-    grid, channels: what the fields are on. variable (n,): short names. latitude (n,): degrees north; longitude (n,):
-    degrees east in any convention; pressure (n,): Pa, not looked at for single-level variables.
-    extend: "none": H is defined from the highest to the lowest level only; "increment": see the module's docstring.
-    dtype, device: of the weights; fields of another floating type are served in their own type.
-
-    defined: (n,) True where H exists: the variable is among the channels, the place is finite and, unless extended,
-    the pressure within the variable's levels. Elsewhere all weights are zero: H x is 0 there, Hᵀ takes nothing from it.
-    indices: (n, 8) into the flattened (channel, lat, lon) axes. weights: (n, 8).
+    variable: (n,) short names. latitude, longitude: (n,) degrees, any convention of longitude. pressure: (n,) [Pa], not
+    looked at for single-level variables.
+    surface_pressure: (n,) of the background [Pa]. difference: (n,) height of a station above the background's ground
+    [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. NaN in these where nothing is known.
+    slopes: (m, n) ∂f/∂g at the background, or None for ones.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        channels: Sequence[Channel],
+    variable: NDArray[np.object_]
+    latitude: Floats
+    longitude: Floats
+    pressure: Floats
+    surface_pressure: Floats
+    difference: Floats
+    ground_temperature: Floats
+    slopes: Floats | None = None
+    _made: dict[_Key, tuple[Rows, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def at(
+        cls,
         variable: NDArray[np.object_],
         latitude: Floats,
         longitude: Floats,
         pressure: Floats,
         *,
-        extend: Literal["none", "increment"] = "none",
-        dtype: torch.dtype = torch.float64,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.grid = grid
-        self.channels = tuple(channels)
-        latitude, longitude = np.asarray(latitude, dtype=np.float64), np.asarray(longitude, dtype=np.float64)
-        pressure = np.asarray(pressure, dtype=np.float64)
-        placed = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(np.nan_to_num(latitude)) <= 90.0)
-        corners = _horizontal(grid, np.where(placed, latitude, 0.0), np.where(placed, longitude, 0.0))
-        level_index, level_weight, flips = _vertical(self.channels, variable, pressure, extended=extend == "increment")
-        self.defined: NDArray[np.bool_] = placed & np.any(level_index >= 0, axis=1)
-
-        rows, columns = grid.shape
-        sign = np.where(corners.across & flips[:, None], -1.0, 1.0)
-        horizontal = corners.rows * columns + corners.columns
-        indices = np.maximum(level_index, 0)[:, :, None] * (rows * columns) + horizontal[:, None, :]
-        weights = level_weight[:, :, None] * (corners.weights * sign)[:, None, :]
-        weights[~self.defined] = 0.0
-        indices[~self.defined] = 0
-        n = latitude.shape[0]
-        self.indices = torch.from_numpy(indices.reshape(n, 8)).to(device)
-        self.weights = torch.from_numpy(weights.reshape(n, 8)).to(device=device, dtype=dtype)
+        surface_pressure: Floats | None = None,
+        difference: Floats | None = None,
+        ground_temperature: Floats | None = None,
+    ) -> Operator:
+        """The operator of observations at these places; what is not given is not known."""
+        unknown = np.full(len(variable), np.nan)
+        return cls(
+            variable,
+            np.asarray(latitude, dtype=np.float64),
+            np.asarray(longitude, dtype=np.float64),
+            np.asarray(pressure, dtype=np.float64),
+            unknown if surface_pressure is None else surface_pressure,
+            unknown if difference is None else difference,
+            unknown if ground_temperature is None else ground_temperature,
+        )
 
     def __len__(self) -> int:
-        return int(self.weights.shape[0])
+        return int(self.variable.shape[0])
 
-    def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """H x: values (…, channel, lat, lon) → (…, n), differentiable; 0 where H is not defined."""
-        return self._gather(values, self.weights)
+    @property
+    def level(self) -> Floats:
+        """The pressure (n,) [Pa] that stands for what each row sees: its own, or that of the middle of a column."""
+        result = self.pressure.copy()
+        for kind, rows in self._kinds():
+            result[rows] = kind.level(self.pressure[rows])
+        return result
 
-    def of_spread(self, values: torch.Tensor) -> torch.Tensor:
-        """|H| x: a standard deviation (…, channel, lat, lon) → (…, n); it keeps its sign where winds change theirs."""
-        return self._gather(values, self.weights.abs())
+    def integrates(self, channels: Sequence[Channel]) -> NDArray[np.bool_]:
+        """(n,) which rows see a whole column of these channels, not one place."""
+        result = np.zeros(len(self), dtype=bool)
+        for kind, rows in self._kinds():
+            result[rows] = kind.integrates(channels)
+        return result
 
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Hᵀ y: (…, n) → (…, channel, lat, lon)."""
-        spread = (y[..., None] * self.weights.to(y.dtype)).reshape(*y.shape[:-1], -1)
-        shape = (len(self.channels), *self.grid.shape)
-        flat = y.new_zeros(*y.shape[:-1], int(np.prod(shape)))
-        return flat.index_add(-1, self.indices.reshape(-1), spread).reshape(*y.shape[:-1], *shape)
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Operator:
+        """The rows of an index or mask, in that order."""
+        names = ("variable", "latitude", "longitude", "pressure", "surface_pressure", "difference")
+        taken = replace(
+            self,
+            **{name: getattr(self, name)[index] for name in (*names, "ground_temperature")},
+            slopes=None if self.slopes is None else self.slopes[:, index],
+        )
+        taken._made.update({key: tuple(part.take(index) for part in parts) for key, parts in self._made.items()})
+        return taken
 
-    def _gather(self, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Σ weights (n, 8) · values at `indices`: (…, channel, lat, lon) → (…, n)."""
-        flat = values.reshape(*values.shape[:-3], -1)
-        corners = flat.index_select(-1, self.indices.reshape(-1)).reshape(*values.shape[:-3], len(self), 8)
-        return (corners * weights.to(values.dtype)).sum(-1)
+    def increments(self, grid: Grid, channels: Sequence[Channel]) -> Rows:
+        """H on increments, which go on outside the levels (`kinds.py`)."""
+        parts = self._parts(grid, tuple(channels), beyond=True)
+        if self.slopes is None:
+            return parts[0]
+        known = min(len(parts), len(self.slopes))
+        return combined(parts[:known], list(self.slopes[:known]))
+
+    def states(self, grid: Grid, channels: Sequence[Channel]) -> StateOperator:
+        """H on full fields."""
+        channels = tuple(channels)
+        parts = self._parts(grid, channels, beyond=False)
+        constant = np.zeros(len(self))
+        for kind, rows in self._kinds():
+            sites = self._sites(rows)
+            first = kind.inputs(channels, sites, beyond=False)[0]
+            constant[rows] = np.where(parts[0].defined[rows], kind.constant(first, channels, sites), 0.0)
+        return StateOperator(self, parts, constant)
+
+    def _parts(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> tuple[Rows, ...]:
+        """The rows of every input."""
+        key = (grid, channels, beyond)
+        if key not in self._made:
+            self._made[key] = self._build(grid, channels, beyond=beyond)
+        return self._made[key]
+
+    def _build(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> tuple[Rows, ...]:
+        n = len(self)
+        latitude, longitude = self.latitude, self.longitude
+        placed = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(np.nan_to_num(latitude)) <= 90.0)
+        corners = grid.corners(np.where(placed, latitude, 0.0), np.where(placed, longitude, 0.0))
+        made = [(rows, kind.inputs(channels, self._sites(rows), beyond=beyond)) for kind, rows in self._kinds()]
+        count = max((len(inputs) for _, inputs in made), default=1)
+        parts = []
+        for number in range(count):
+            own = [(rows, inputs[number]) for rows, inputs in made if number < len(inputs)]
+            column = _joined(own, n)
+            wind = np.array([name in VARIABLES and VARIABLES[name].is_wind_component for name in self.variable], bool)
+            sign = np.where(wind[:, None], corners.sign, 1.0)
+            defined = placed & corners.inside & np.any(column.channel >= 0, axis=1)
+            points = math.prod(grid.shape)
+            indices = np.maximum(column.channel, 0)[:, :, None] * points + corners.index[:, None, :]
+            weights = column.weight[:, :, None] * (corners.weight * sign)[:, None, :]
+            weights[~defined], indices[~defined] = 0.0, 0
+            width = column.channel.shape[1] * corners.index.shape[1]
+            flat = torch.from_numpy(indices.reshape(n, width)), torch.from_numpy(weights.reshape(n, width))
+            parts.append(Rows(grid, channels, *flat, defined))
+        return tuple(parts)
+
+    def _kinds(self) -> list[tuple[Kind, NDArray[np.int64]]]:
+        """The kinds that occur, each with its rows."""
+        names = dict.fromkeys(self.variable.tolist())
+        return [(kind_of(name), np.flatnonzero(self.variable == name)) for name in names]
+
+    def _sites(self, rows: NDArray[np.int64]) -> Sites:
+        known = (self.pressure, self.surface_pressure, self.difference, self.ground_temperature)
+        return Sites(*(x[rows] for x in known))
 
 
-def _horizontal(grid: Grid, latitude: Floats, longitude: Floats) -> _Corners:
-    """The four corners of the cell that holds each place, with their bilinear weights."""
-    lat = np.asarray(grid.latitudes)
-    last = lat.size - 1
-    lower = np.clip(np.searchsorted(lat, latitude, side="right") - 1, 0, last - 1)
-    fraction = (latitude - lat[lower]) / (lat[lower + 1] - lat[lower])
-    north, south = latitude > lat[-1], latitude < lat[0]
-    # Beyond the last row at φ_N the next row is its own mirror image at 180° − φ_N: 2(90° − φ_N) away.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        beyond = np.where(north, (latitude - lat[-1]) / (2 * (90 - lat[-1])), (lat[0] - latitude) / (2 * (90 + lat[0])))
-    across = north | south
-    first_row = np.where(north, last, np.where(south, 0, lower))
-    second_row = np.where(across, first_row, lower + 1)
-    second_weight = np.where(across, beyond, fraction)
+@dataclass(frozen=True)
+class StateOperator:
+    """H on full fields of one grid and stack of channels.
 
-    near = _bracket(np.asarray(grid.longitudes), longitude)
-    far = _bracket(np.asarray(grid.longitudes), np.where(across, longitude + 180.0, longitude))
-    first_weight = 1.0 - second_weight
-    return _Corners(
-        rows=np.stack([first_row, first_row, second_row, second_row], axis=1),
-        columns=np.stack([near[0], near[1], far[0], far[1]], axis=1),
-        weights=np.stack(
-            [
-                first_weight * (1.0 - near[2]),
-                first_weight * near[2],
-                second_weight * (1.0 - far[2]),
-                second_weight * far[2],
-            ],
-            axis=1,
-        ),
-        across=np.stack([np.zeros_like(across), np.zeros_like(across), across, across], axis=1),
-    )
+    parts: the rows of every input. constant: c (n,).
+    """
+
+    operator: Operator
+    parts: tuple[Rows, ...]
+    constant: Floats
+
+    @property
+    def defined(self) -> NDArray[np.bool_]:
+        """(n,) where H exists."""
+        return self.parts[0].defined
+
+    def __call__(self, values: torch.Tensor) -> Floats:
+        """H(x) (n,) of fields (channel, lat, lon) [SI]; 0 where H is not defined."""
+        result, inputs = np.zeros(len(self.operator)), self._inputs(values)
+        for kind, rows in self.operator._kinds():
+            result[rows] = kind.value(inputs[:, rows], self.operator._sites(rows))
+        return np.where(self.defined, result + self.constant, 0.0)
+
+    def of_spread(self, values: torch.Tensor) -> Floats:
+        """|H| x (n,) of a standard deviation (channel, lat, lon)."""
+        return np.asarray(self.parts[0].of_spread(values).cpu().numpy(), dtype=np.float64)
+
+    def linearised(self, values: torch.Tensor) -> Operator:
+        """The operator with its slopes at these fields."""
+        inputs = self._inputs(values)
+        slopes = np.zeros_like(inputs)
+        slopes[0] = 1.0
+        for kind, rows in self.operator._kinds():
+            slopes[:, rows] = kind.slopes(inputs[:, rows], self.operator._sites(rows))
+        trivial = bool((slopes[0] == 1.0).all() and not slopes[1:].any())
+        if trivial:
+            return self.operator
+        result = replace(self.operator, slopes=slopes)
+        result._made.update(self.operator._made)
+        return result
+
+    def _inputs(self, values: torch.Tensor) -> Floats:
+        return np.stack([part(values).cpu().double().numpy() for part in self.parts])
 
 
-def _bracket(meridians: Floats, longitude: Floats) -> tuple[Integers, Integers, Floats]:
-    """The columns west and east of each longitude, and the weight of the eastern one."""
-    # np.mod of a tiny negative number rounds to 360 itself, which lies west of the first meridian as 0 does
-    wrapped = np.mod(longitude, 360.0)
-    west = np.mod(np.searchsorted(meridians, wrapped, side="right") - 1, meridians.size)
-    east = np.mod(west + 1, meridians.size)
-    width = np.mod(meridians[east] - meridians[west], 360.0)
-    return west, east, np.mod(wrapped - meridians[west], 360.0) / width
-
-
-def _vertical(
-    channels: tuple[Channel, ...], variable: NDArray[np.object_], pressure: Floats, *, extended: bool
-) -> tuple[Integers, Floats, NDArray[np.bool_]]:
-    """The two channels (n, 2) around each observation (−1: none), their weights, and who changes sign at a pole."""
-    n = pressure.shape[0]
-    index, weight = np.full((n, 2), -1, dtype=np.int64), np.zeros((n, 2))
-    flips = np.zeros(n, dtype=bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        height = np.log(pressure)
-    for name in dict.fromkeys(channel.variable for channel in channels):
-        rows = np.flatnonzero(variable == name)
-        flips[rows] = VARIABLES[name].is_wind_component
-        held = [(c.level, position) for position, c in enumerate(channels) if c.variable == name]
-        single = [position for level, position in held if level is None]
-        if single:
-            index[rows], weight[rows] = single[0], np.array([1.0, 0.0])
-            continue
-        levels = sorted((float(np.log(level)), position) for level, position in held if level is not None)
-        nodes, positions = np.array([ln for ln, _ in levels]), np.array([position for _, position in levels])
-        at = height[rows]
-        inside = (at >= nodes[0] - _LEVEL_TOLERANCE) & (at <= nodes[-1] + _LEVEL_TOLERANCE)
-        kept = np.isfinite(at) if extended else inside
-        rows, at = rows[kept], at[kept]
-        upper = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, max(nodes.size - 2, 0))
-        lower = np.minimum(upper + 1, nodes.size - 1)
-        width = np.where(lower > upper, nodes[lower] - nodes[upper], 1.0)
-        fraction = np.where(lower > upper, np.clip((at - nodes[upper]) / width, 0.0, 1.0), 0.0)
-        fade = np.clip(1.0 + (at - nodes[0]) / np.log(2.0), 0.0, 1.0) if extended else np.ones_like(at)
-        index[rows] = np.stack([positions[upper], positions[lower]], axis=1)
-        weight[rows] = np.stack([1.0 - fraction, fraction], axis=1) * fade[:, None]
-    return index, weight, flips
+def _joined(own: Sequence[tuple[NDArray[np.int64], Vertical]], n: int) -> Vertical:
+    """The vertical weights of all kinds in one array, as wide as the widest."""
+    width = max((column.channel.shape[1] for _, column in own), default=1)
+    channel, weight = np.full((n, width), -1, dtype=np.int64), np.zeros((n, width))
+    for rows, column in own:
+        k = column.channel.shape[1]
+        channel[rows, :k], weight[rows, :k] = column.channel, column.weight
+    return Vertical(channel, weight)

@@ -23,7 +23,7 @@ from phyda_cli.grids.harmonics import largest_truncation
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator
 from phyda_cli.preparation.store import TrainingStore
 
 LEADS = (12, 24, 36, 48)
@@ -95,7 +95,7 @@ def tune(
         stretched = statistics.stretched(length)
         for sigma in SIGMA_FACTORS:
             method = ThreeDVar(stretched.scaled(sigma), dtype=torch.float32, tolerance=1e-2)
-            after = mean_square(error + method.increments(departures).double())
+            after = mean_square(error + method.minimise(departures)[0].double())
             scores[sigma, length] = float((after / before).mean())
             progress(f"tuning: sigma x {sigma:g}, length x {length:g}: mean square ratio {scores[sigma, length]:.4f}")
     sigma, length = min(scores, key=lambda key: scores[key])
@@ -115,7 +115,8 @@ def _soundings(
     levels = np.array([np.nan if channel.level is None else channel.level for channel in store.channels])
     variable, pressure = np.tile(names, count), np.tile(levels, count)
     latitude, longitude = np.repeat(lat, names.size), np.repeat(lon, names.size)
-    operator = ObservationOperator(store.grid, store.channels, variable, latitude, longitude, pressure)
+    operator = Operator.at(variable, latitude, longitude, pressure)
+    rows = operator.increments(store.grid, store.channels)
     sigma = table.sigma(variable, pressure)
-    departure = operator(innovation).numpy() + sigma * generator.standard_normal(sigma.size)
-    return Departures(variable, pressure, latitude, longitude, departure, sigma)
+    departure = rows(innovation).numpy() + sigma * generator.standard_normal(sigma.size)
+    return Departures(operator, departure, sigma)

@@ -1,30 +1,25 @@
-"""Quality control: the checks in their order, and the counts of what they did.
+"""Quality control: all checks of a row, in the order in which they are made, and the counts of what they did.
 
-Without σ_b (`screen`): missing (10) → bounds (12) → variable and levels of the background (15, 13), below its ground
-(13), station too far from its ground (13) → time window (13) → blacklist (14) → track (21) → stuck values (21) →
-duplicates (16) → profiles (24).
-Then, with σ_b known (`assimilation.py`): background check (19, `checks.py`) → buddies (22, `buddies.py`) or, where the
-background is much worse than a short forecast, trial analyses (22, `neighbours.py`) → whole reports (22, `reports.py`).
-What is left is made fewer (`reduce`): thinning (16) → superobs (31).
+A check takes rows and what is known of them and flags what it finds: `check(rows, guess) -> rows`. A row keeps its
+first verdict, those of its reader included, so the order matters: stuck values and tracks come before duplicates, which
+would make time series sparse. Those of `SCREENING` need no σ_b; the size of the background's errors is then estimated
+from what they leave (`methods/scale.py`), and those of `JUDGEMENT` use it. Where the background is much worse than a
+short forecast, trial analyses stand in for the buddies (`neighbours.py`). `REDUCTION` makes fewer of what has passed.
 
-Every row has exactly one verdict, the first that applies, those of the reader included; the counts over variables and
-verdicts add up to the number of rows.
+Every row has exactly one verdict; the counts over variables and verdicts add up to the number of rows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from phyda_cli.fields.state import Channel
-from phyda_cli.observations.settings import Quality
+from phyda_cli.observations.passive import apart, set_aside
 from phyda_cli.observations.table import Flag, Observations
-from phyda_cli.operators.surface import check_surface
+from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import (
+    check_background,
     check_below_ground,
     check_bounds,
     check_missing,
@@ -32,61 +27,76 @@ from phyda_cli.quality.checks import (
     check_window,
 )
 from phyda_cli.quality.duplicates import check_duplicates
+from phyda_cli.quality.guess import Guess
+from phyda_cli.quality.neighbours import WORTHWHILE_SCALE
 from phyda_cli.quality.profile import check_profile
+from phyda_cli.quality.reports import check_reports
 from phyda_cli.quality.selection import check_blacklist
 from phyda_cli.quality.stuck import check_stuck
 from phyda_cli.quality.superob import superob
+from phyda_cli.quality.surface import check_surface
 from phyda_cli.quality.thinning import thin
 from phyda_cli.quality.track import check_track
 
-_DEFAULT: Final = Quality()
+Check = Callable[[Observations, Guess], Observations]
 
 
-def screen(
-    observations: Observations,
-    *,
-    channels: Sequence[Channel],
-    operator_defined: NDArray[np.bool_],
-    background_equivalent: NDArray[np.float64],
-    time: np.datetime64,
-    window: np.timedelta64,
-    surface_pressure: NDArray[np.float64] | None = None,
-    height_difference: NDArray[np.float64] | None = None,
-    quality: Quality = _DEFAULT,
-) -> Observations:
-    """The checks that need no σ_b; verdicts of the reader stay.
-
-    observations: with their final errors (`assign_errors`). channels: what the background holds.
-    operator_defined, background_equivalent: (n,) whether H exists, and H(x_b) there (SI).
-    time: of the analysis (UTC). window: the largest distance from it.
-    surface_pressure: (n,) of the background at the observations [Pa], or None where it has none.
-    height_difference: (n,) of a station to the background's ground [m] (`surface.py`).
-    """
-    result = check_bounds(check_missing(observations))
-    result = check_operator(result, operator_defined, background_equivalent, channels)
-    if surface_pressure is not None:
-        result = check_below_ground(result, surface_pressure, quality.domain)
-    if height_difference is not None:
-        result = check_surface(result, height_difference, quality.surface)
-    result = check_window(result, time, window)
-    result = check_blacklist(result, quality.blacklist, quality.allow)
-    # Before duplicates, which would make the time series sparse
-    result = check_stuck(check_track(result, quality.track), quality.stuck)
-    result = check_duplicates(result, time, quality.duplicates)
-    return check_profile(result, quality.profile)
+def _check_reach(rows: Observations, guess: Guess) -> Observations:
+    """PASSIVE: what the method does not reach."""
+    reason = f"{guess.method} does not reach this variable or level"
+    return rows.reject(~(guess.sigma > 0), Flag.PASSIVE, reason)
 
 
-def reduce(
-    observations: Observations,
-    background_equivalent: NDArray[np.float64],
-    *,
-    time: np.datetime64,
-    window: np.timedelta64,
-    quality: Quality,
-) -> Observations:
-    """Thinning and superobs of what has passed every check; arguments as of `screen`."""
-    thinned = thin(observations, quality.thinning, time=time, window=window)
-    return superob(thinned, background_equivalent, quality.superob, time=time, window=window)
+def _check_buddies(rows: Observations, guess: Guess) -> Observations:
+    """BUDDY, where the background is a short forecast; it looks at active and passive rows together by itself."""
+    if guess.scale.dynamics > WORTHWHILE_SCALE:
+        return rows
+    sigma = guess.scaled_sigma(rows.variable)
+    return check_buddies(rows, guess.equivalent, sigma, guess.table, guess.quality.buddy)
+
+
+SCREENING: Final[tuple[Check, ...]] = (
+    lambda rows, guess: check_missing(rows),
+    lambda rows, guess: check_bounds(rows),
+    lambda rows, guess: check_operator(rows, guess.defined, guess.equivalent, guess.channels),
+    lambda rows, guess: check_below_ground(rows, guess.surface_pressure, guess.quality.domain),
+    lambda rows, guess: check_surface(rows, guess.difference, guess.quality.surface),
+    lambda rows, guess: check_window(rows, guess.time, guess.window),
+    lambda rows, guess: check_blacklist(rows, guess.quality.blacklist, guess.quality.allow),
+    lambda rows, guess: check_track(rows, guess.quality.track),
+    lambda rows, guess: check_stuck(rows, guess.quality.stuck),
+    lambda rows, guess: check_duplicates(rows, guess.time, guess.quality.duplicates),
+    lambda rows, guess: check_profile(rows, guess.quality.profile),
+)
+"""Flags 10 missing, 12 bounds, 15 and 13 variable, levels, ground and time, 14 blacklist, 21 track and stuck, 16
+duplicate, 24 profile."""
+
+JUDGEMENT: Final[tuple[Check, ...]] = (
+    _check_reach,
+    lambda rows, guess: check_background(rows, guess.equivalent, guess.scaled_sigma(rows.variable), guess.table),
+    _check_buddies,
+    lambda rows, guess: apart(rows, lambda own, _: check_reports(own)),
+)
+"""Flags 1 out of reach, 19 background, 22 buddies and whole reports."""
+
+REDUCTION: Final[tuple[Check, ...]] = (
+    lambda rows, guess: thin(rows, guess.quality.thinning, time=guess.time, window=guess.window),
+    lambda rows, guess: superob(rows, guess.equivalent, guess.quality.superob, time=guess.time, window=guess.window),
+    lambda rows, guess: set_aside(rows),
+)
+"""Flags 16 thinned, 31 superob, 1 withheld or monitored."""
+
+
+def screen(rows: Observations, guess: Guess) -> Observations:
+    """`SCREENING`, over active and passive rows apart. rows: with their final errors (`assign_errors`)."""
+    return apart(rows, lambda own, index: checked(own, guess.take(index), SCREENING))
+
+
+def checked(rows: Observations, guess: Guess, checks: Sequence[Check]) -> Observations:
+    """The rows after some checks, in their order."""
+    for check in checks:
+        rows = check(rows, guess)
+    return rows
 
 
 def counts(observations: Observations) -> dict[tuple[str, Flag], int]:

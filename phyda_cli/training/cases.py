@@ -24,7 +24,7 @@ from phyda_cli.methods.phyda import TOLERANCE
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.networks import Network
 from phyda_cli.training.statistics import monthly
@@ -97,34 +97,30 @@ class CaseMaker:
         generators: Sequence[np.random.Generator],
     ) -> CaseBatch:
         """errors: x_t − x_b (case, C, H, W) [SI]. generators: of each case's observation noise ε."""
-        operators = [self._operator(network) for network in networks]
+        operators = [Operator.at(n.variable, n.latitude, n.longitude, n.pressure) for n in networks]
+        rows = [operator.increments(self.store.grid, self.store.channels) for operator in operators]
+        noises = [g.standard_normal(len(network)) for g, network in zip(generators, networks, strict=True)]
         departures = [
-            _observe(operator, network, error, scale, generator)
-            for operator, network, error, scale, generator in zip(
-                operators, networks, errors, scales, generators, strict=True
+            Departures(operator, (own(error.double()).numpy() + network.error * noise) / scale, network.error / scale)
+            for operator, own, network, error, scale, noise in zip(
+                operators, rows, networks, errors, scales, noises, strict=True
             )
         ]
         first_guess = torch.zeros_like(errors)
         observed = [number for number, case in enumerate(departures) if len(case)]
         if observed:
-            increments = self.method.increments([departures[number] for number in observed])
+            increments = self.method.minimise([departures[number] for number in observed])[0]
             first_guess[observed] = increments[:, self.order] / self.sigma_b[:, :, None]
         sigma = self.sigma_b[None, :, :, None].expand(len(networks), -1, -1, self.store.grid.shape[1]).contiguous()
         observations = grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in departures])).float(),
             torch.from_numpy(np.concatenate([case.error for case in departures])).float(),
-            torch.cat([operator.indices for operator in operators]),
-            torch.cat([operator.weights for operator in operators]).float(),
+            torch.cat([own.indices for own in rows]),
+            torch.cat([own.weights for own in rows]).float(),
             torch.repeat_interleave(torch.tensor([len(case) for case in departures])),
             sigma,
         )
         return CaseBatch(first_guess, observations)
-
-    def _operator(self, network: Network) -> ObservationOperator:
-        return ObservationOperator(
-            self.store.grid, self.store.channels, network.variable, network.latitude, network.longitude,
-            network.pressure, extend="increment",
-        )  # fmt: skip
 
 
 def background_of(pair: PairBatch, chosen: Sequence[Background], climatology: NDArray[np.float64]) -> torch.Tensor:
@@ -132,19 +128,3 @@ def background_of(pair: PairBatch, chosen: Sequence[Background], climatology: ND
     month = pair.valid_time.astype("datetime64[h]").astype("datetime64[M]").astype(int) % 12
     instead = np.array([background.climatology for background in chosen])[:, None, None, None]
     return torch.from_numpy(np.where(instead, climatology[month], pair.background).astype(np.float32))
-
-
-def _observe(
-    operator: ObservationOperator,
-    network: Network,
-    error: torch.Tensor,
-    scale: float,
-    generator: np.random.Generator,
-) -> Departures:
-    """d/s and σ_o/s of one case: d = H(x_t − x_b) + σ_o ε."""
-    noise = network.error * generator.standard_normal(len(network))
-    departure = operator(error.double()).numpy() + noise
-    return Departures(
-        network.variable, network.pressure, network.latitude, network.longitude, departure / scale,
-        network.error / scale,
-    )  # fmt: skip

@@ -12,7 +12,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Observations, concatenate
-from phyda_cli.operators.equivalent import operator_at
+from phyda_cli.operators.first_guess import operator_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -34,9 +34,9 @@ def withheld() -> Observations:
 
 def normalised_errors(observations: Observations, state: State) -> np.ndarray:
     """(y − H(x))/σ_o (n,)."""
-    operator = operator_at(state, observations)
+    operator = operator_of(state, observations).states(state.grid, state.channels)
     assert operator.defined.all()
-    return (observations.value - operator(state.values).numpy()) / observations.error
+    return (observations.value - operator(state.values)) / observations.error
 
 
 def test_no_station_is_both_assimilated_and_withheld(assimilated, withheld):

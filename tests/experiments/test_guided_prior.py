@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.experiments.methods import registry
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod, strength
-from phyda_cli.experiments.methods.learned import learned_method
-from phyda_cli.experiments.methods.variational import RememberedThreeDVar
+from phyda_cli.experiments.methods.registry import Material, learned_method
 from phyda_cli.networks.phyda import PhyDA
 from tests.support.background_error import CHANNELS, GRID, small_statistics
 from tests.support.learned import CONFIG, checkpoint
@@ -66,9 +66,12 @@ def test_twice_the_errors_and_departures_are_twice_the_members(prior, batch):
     assert torch.allclose(twice / batch.sigma[:, None], 2.0 * once, atol=1e-3 * float(once.abs().max()))
 
 
-def test_weights_of_a_prior_are_guided(prior, drawer, tmp_path):
-    guess = RememberedThreeDVar(small_statistics())
-    made = learned_method("prior", tmp_path / "x", prior, guess, drawer.store, members=4, seed=1, digest="ab")
+def test_weights_of_a_prior_are_guided(prior, drawer, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "read_checkpoint", lambda path: prior)
+    monkeypatch.setattr(registry, "_check_origin", lambda *given: None)
+    weights, digests = {"prior": tmp_path / "x"}, {"prior": "ab"}
+    material = Material(drawer.store, small_statistics(), tmp_path / "b", "", weights, digests, {}, 4, 1)
+    made = learned_method("prior", material)
     assert isinstance(made, GuidedPriorMethod)
     assert (made.members, made.seed, made.identity) == (4, 1, "ab guided, 4 members")
 

@@ -9,10 +9,12 @@ import torch
 from phyda_cli.evaluation.scores import mse
 from phyda_cli.experiments.ensembles import spread_skill
 from phyda_cli.experiments.measure import Measure
-from phyda_cli.experiments.methods.background import BackgroundMethod
-from phyda_cli.experiments.methods.base import Analyses
+from phyda_cli.experiments.methods.base import Analyses, Row
 from phyda_cli.experiments.results import Results
 from phyda_cli.methods.base import Departures
+from phyda_cli.operators.operator import Operator
+
+NOTHING = Row("background", "", lambda density: None)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def test_a_perfect_analysis_scores_zero(batch, measure):
 
 
 def test_the_background_has_the_known_error(batch, measure, drawer):
-    for row, record in enumerate(measure.records(batch, BackgroundMethod().analyse(batch), seconds=0.0)):
+    for row, record in enumerate(measure.records(batch, NOTHING.analyse(batch), seconds=0.0)):
         expected = mse(torch.zeros_like(batch.error[row]), batch.error[row], drawer.store.grid)
         assert record["mse"] == pytest.approx(expected.tolist(), rel=1e-5)
         # σ_b is that of the lead: the errors of both leads, 1 and 3 times as large, are 1 in their units
@@ -84,6 +86,6 @@ def test_the_withheld_places_are_not_those_of_the_methods(batch):
 
 
 def test_nothing_observed_says_nothing_of_consistency(batch, measure):
-    none = Departures(*(np.zeros(0, dtype=object), *(np.zeros(0) for _ in range(5))))
+    none = Departures(Operator.at(np.zeros(0, dtype=object), *[np.zeros(0)] * 3), np.zeros(0), np.zeros(0))
     empty = replace(batch, departures=(none,) * 3)
-    assert "chi2_innovation" not in measure.records(empty, BackgroundMethod().analyse(batch), seconds=0.0)[0]
+    assert "chi2_innovation" not in measure.records(empty, NOTHING.analyse(batch), seconds=0.0)[0]

@@ -8,9 +8,8 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.evaluation.scores import area_mean
-from phyda_cli.experiments.methods.interpolation import InterpolationMethod
+from phyda_cli.experiments.methods.base import Analyses, FirstGuesses, solver
 from phyda_cli.experiments.methods.registry import Material, make_methods
-from phyda_cli.experiments.methods.variational import RememberedThreeDVar, VariationalMethod, increments, solver
 from phyda_cli.methods.threedvar import ThreeDVar
 from tests.support.background_error import small_statistics
 
@@ -19,6 +18,10 @@ from tests.support.background_error import small_statistics
 def batch(drawer):
     pairs = drawer.store.pair_index("test")[[0, 3, 5]]
     return drawer.draw(pairs, drawer.read(pairs), 5.0)
+
+
+def increments(method: ThreeDVar, batch) -> torch.Tensor:
+    return Analyses.of(method.increments(batch.cases()), batch.channels).mean
 
 
 def size(drawer, batch, increment) -> float:
@@ -56,29 +59,36 @@ def test_the_scale_is_the_known_growth(batch):
 def test_cases_of_different_scale_are_solved_together_as_one_by_one(batch):
     together = increments(solver(small_statistics(), (1.0, 1.0), tolerance=1e-5), batch)
     for row, case in enumerate(batch.departures):
-        alone = ThreeDVar(small_statistics().scaled(float(batch.scale[row])), tolerance=1e-6).increments([case])[0]
+        alone = ThreeDVar(small_statistics().scaled(float(batch.scale[row])), tolerance=1e-6).minimise([case])[0][0]
         assert ((together[row] - alone) / batch.sigma[row]).square().mean().sqrt() < 0.02
 
 
-def test_factors_are_those_of_the_density(batch):
-    plain, other = VariationalMethod(small_statistics(), ""), solver(small_statistics(), (0.5, 1.25))
-    tuned = VariationalMethod(small_statistics(), "", {5.0: (0.5, 1.25), 1.0: (2.0, 1.0)})
+def test_factors_are_those_of_the_density(ground, batch):
+    def row(factors):
+        material = Material(
+            ground.place.opened(), small_statistics(), ground.place.background_error, _digest(ground), {}, {}, factors,
+            4, 0,
+        )  # fmt: skip
+        return make_methods(["3dvar"], material)[0]
+
+    plain, other = row({}), solver(small_statistics(), (0.5, 1.25))
+    tuned = row({5.0: (0.5, 1.25), 1.0: (2.0, 1.0)})
     assert torch.equal(tuned.analyse(batch).mean, increments(other, batch))
     assert not torch.allclose(tuned.analyse(batch).mean, plain.analyse(batch).mean)
     assert torch.equal(tuned.analyse(replace(batch, density=3.0)).mean, plain.analyse(batch).mean)
 
 
-def test_remembered_first_guesses_are_the_solved_ones(batch, monkeypatch):
+def test_first_guesses_are_solved_once_for_a_batch(batch, monkeypatch):
     solved = []
     plain = ThreeDVar.minimise
     monkeypatch.setattr(ThreeDVar, "minimise", lambda self, cases: solved.append(len(cases)) or plain(self, cases))
-    method = RememberedThreeDVar(small_statistics(), tolerance=1e-5)
-    first = method.increments(batch.departures)
-    assert torch.equal(method.increments(batch.departures[:2]), first[:2])
+    guesses = FirstGuesses(ThreeDVar(small_statistics(), tolerance=1e-5))
+    first = guesses(batch)[0]
+    assert torch.equal(guesses(batch)[0], first)
     assert solved == [3]
-    moved = replace(batch.departures[0], departure=2.0 * batch.departures[0].departure)
-    assert torch.allclose(method.increments([moved]), 2.0 * first[:1], rtol=1e-2, atol=1e-3 * float(first.abs().max()))
-    assert solved == [3, 1]
+    moved = replace(batch, departures=tuple(replace(c, departure=2.0 * c.departure) for c in batch.departures))
+    assert torch.allclose(guesses(moved)[0], 2.0 * first, rtol=1e-2, atol=1e-3 * float(first.abs().max()))
+    assert solved == [3, 3]
 
 
 def test_all_methods_help_and_see_one_network(ground, drawer, batch):
@@ -97,7 +107,6 @@ def test_all_methods_help_and_see_one_network(ground, drawer, batch):
     assert torch.allclose(made["phyda"].mean / batch.sigma, made["unet"].mean / batch.sigma, atol=0.05)
     assert made["phyda"].members.shape[1] == 4
     assert [name for name, analyses in made.items() if analyses.members is not None] == ["phyda"]
-    assert isinstance(methods[2], InterpolationMethod)
 
 
 def test_weights_of_another_background_error_are_refused(ground):

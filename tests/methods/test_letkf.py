@@ -18,8 +18,9 @@ from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.letkf_core import gaspari_cohn
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator
 from tests.support.background_error import zero_time
+from tests.support.observations import moved_to
 
 GRID = Grid.equiangular(6, 8)
 LEVELS = (25_000.0, 85_000.0)
@@ -45,13 +46,11 @@ def departures(state: State, count: int = 40, seed: int = 2, **places: np.ndarra
     pressure = places.get("pressure", draw.uniform(LEVELS[0], LEVELS[1], count))
     latitude = places.get("latitude", draw.uniform(-90, 90, count))
     longitude = places.get("longitude", draw.uniform(0, 360, count))
-    operator = ObservationOperator(state.grid, state.channels, variable, latitude, longitude, pressure)
     pressure = np.where(variable == "msl", np.nan, pressure)
-    equivalents = operator(state.values).numpy()
+    operator = Operator.at(variable, latitude, longitude, pressure)
+    equivalents = operator.states(state.grid, state.channels).parts[0](state.values).numpy()
     n = len(variable)
-    return Departures(
-        variable, pressure, latitude, longitude, draw.standard_normal(n), draw.uniform(0.5, 2, n), equivalents
-    )
+    return Departures(operator, draw.standard_normal(n), draw.uniform(0.5, 2, n), equivalents)
 
 
 def single(latitude: float, longitude: float, *, departure: float = 1.0, state: State | None = None) -> Departures:
@@ -148,7 +147,7 @@ def test_poles_and_date_line_have_no_edge(place: tuple[float, float], other: tup
     grid = Grid.with_poles(9, 16)
     state = ensemble(grid=grid)
     data = single(*place, state=state)
-    moved = replace(data, longitude=np.array([other[1]]))
+    moved = moved_to(data, longitude=np.array([other[1]]))
     a, b = (analyse(state, x, radius=4000e3).mean.values for x in (data, moved))
     torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
     lat, lon = np.meshgrid(grid.latitudes, grid.longitudes, indexing="ij")
@@ -164,7 +163,7 @@ def test_rows_and_longitude_convention_do_not_matter() -> None:
     whole = analysed(state, data, radius=4000e3)
     shuffled = data.take(np.random.default_rng(3).permutation(60))
     assert torch.equal(whole, analysed(state, shuffled, radius=4000e3))
-    west = replace(data, longitude=np.where(data.longitude > 180, data.longitude - 360, data.longitude))
+    west = moved_to(data, longitude=np.where(data.longitude > 180, data.longitude - 360, data.longitude))
     torch.testing.assert_close(analysed(state, west, radius=4000e3), whole, rtol=0, atol=1e-10)
 
 

@@ -15,7 +15,8 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.oi import OptimalInterpolation
-from tests.support.observations import make_departures
+from phyda_cli.operators.operator import Operator
+from tests.support.observations import make_departures, moved_to
 
 GRID = Grid.equiangular(8, 16)
 CHANNELS = (
@@ -40,14 +41,14 @@ def sigma_b(*, varying: bool = True) -> State:
 def scattered(count: int, *, seed: int = 2) -> Departures:
     random = np.random.default_rng(seed)
     variable = random.choice(np.array(["t", "u", "msl"], dtype=object), count)
-    return Departures(
-        variable,
-        np.where(variable == "msl", np.nan, random.uniform(50_000.0, 100_000.0, count)),
-        np.degrees(np.arcsin(random.uniform(-1, 1, count))),
-        random.uniform(0, 360, count),
-        random.normal(size=count),
-        random.uniform(0.5, 2.0, count),
-    )
+    places = {
+        "variable": variable,
+        "pressure": np.where(variable == "msl", np.nan, random.uniform(50_000.0, 100_000.0, count)),
+        "latitude": np.degrees(np.arcsin(random.uniform(-1, 1, count))),
+        "longitude": random.uniform(0, 360, count),
+    }
+    departure, error = random.normal(size=count), random.uniform(0.5, 2.0, count)
+    return Departures(Operator.at(**places), departure, error)
 
 
 def analyse(data: Departures, *, sigma: State | None = None, **settings: float) -> Increment:
@@ -157,7 +158,7 @@ def test_the_order_of_the_rows_does_not_matter():
     """With repeated places, too, whose distances tie, and a selection that has to break the ties."""
     data = scattered(60)
     place = np.arange(60) // 6 * 6
-    data = replace(data, latitude=data.latitude[place], longitude=data.longitude[place])
+    data = moved_to(data, latitude=data.latitude[place], longitude=data.longitude[place])
     shuffled = np.random.default_rng(5).permutation(60)
     mixed = data.take(shuffled)
     one, other = (analyse(d, max_observations=7, **SCALES) for d in (data, mixed))
@@ -202,7 +203,7 @@ def test_turning_the_globe_turns_the_analysis():
     """Five columns (112.5°) eastward: some observations cross the dateline and Greenwich."""
     data, sigma = scattered(40), sigma_b()
     turned_sigma = replace(sigma, values=sigma.values.roll(5, -1))
-    turned = replace(data, longitude=np.mod(data.longitude + 112.5, 360.0))
+    turned = moved_to(data, longitude=np.mod(data.longitude + 112.5, 360.0))
     one = analyse(data, sigma=sigma, max_observations=10, **SCALES)
     other = analyse(turned, sigma=turned_sigma, max_observations=10, **SCALES)
     torch.testing.assert_close(other.mean.values, one.mean.values.roll(5, -1), rtol=0, atol=1e-9)

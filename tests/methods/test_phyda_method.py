@@ -193,7 +193,7 @@ def test_no_observation_no_increment_but_members_of_the_background_error():
     assert torch.allclose(turned.flip(1), result.members)
     nothing = run(learned(members=2), climate(), make_observations([], time=zero_time()))
     assert torch.equal(nothing.state.values, climate().values)
-    assert nothing.members.values.shape == (2, len(CHANNELS), *GRID.shape)
+    assert nothing.result.members.shape == (2, len(CHANNELS), *GRID.shape)
 
 
 def test_members_on_the_background_s_grid_have_their_mean_and_no_negative_humidity():

@@ -14,11 +14,11 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.control import ControlTransform
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.methods.base import Departures
+from phyda_cli.methods.base import Case, Departures
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator
 from tests.support.background_error import CHANNELS, GRID, small_statistics, zero_time
-from tests.support.observations import make_departures
+from tests.support.observations import make_departures, moved_to
 
 
 def random_network(count: int, *, seed: int) -> Departures:
@@ -26,14 +26,14 @@ def random_network(count: int, *, seed: int) -> Departures:
     variable = generator.choice(np.array(["u", "v", "t", "q", "z", "msl"], dtype=object), count)
     size = {"u": 3.0, "v": 3.0, "t": 1.5, "q": 5e-4, "z": 300.0, "msl": 60.0}
     unit = np.array([size[name] for name in variable])
-    return Departures(
-        variable,
-        np.where(variable == "msl", np.nan, np.exp(generator.uniform(np.log(2.5e4), np.log(8.5e4), count))),
-        np.degrees(np.arcsin(generator.uniform(-1, 1, count))),
-        generator.uniform(0, 360, count),
-        unit * generator.standard_normal(count),
-        unit * generator.uniform(0.3, 1.0, count),
-    )
+    places = {
+        "variable": variable,
+        "pressure": np.where(variable == "msl", np.nan, np.exp(generator.uniform(np.log(2.5e4), np.log(8.5e4), count))),
+        "latitude": np.degrees(np.arcsin(generator.uniform(-1, 1, count))),
+        "longitude": generator.uniform(0, 360, count),
+    }
+    departure, error = unit * generator.standard_normal(count), unit * generator.uniform(0.3, 1.0, count)
+    return Departures(Operator.at(**places), departure, error)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def root_of_b() -> torch.Tensor:
 
 def observed_root(d: Departures) -> torch.Tensor:
     """H B^{1/2}, (control, observation)."""
-    operator = ObservationOperator(GRID, CHANNELS, d.variable, d.latitude, d.longitude, d.pressure, extend="increment")
+    operator = d.operator.increments(GRID, CHANNELS)
     return operator(root_of_b())
 
 
@@ -137,7 +137,7 @@ def test_no_departure_no_increment(method: ThreeDVar, background: State) -> None
 def test_no_seam_at_the_dateline(method: ThreeDVar, background: State) -> None:
     """Turning the observations by a number of grid columns turns the increment by as many."""
     d = random_network(40, seed=6)
-    turned = replace(d, longitude=np.mod(d.longitude + 5 * 360.0 / 32, 360.0))
+    turned = moved_to(d, longitude=np.mod(d.longitude + 5 * 360.0 / 32, 360.0))
     first = method.increment(background, d).mean.values
     second = method.increment(background, turned).mean.values
     assert torch.allclose(first.roll(5, dims=-1), second, atol=1e-7 * float(first.abs().max()))
@@ -166,10 +166,10 @@ def test_row_order_does_not_matter(background: State) -> None:
 
 def test_batch_equals_single_cases(method: ThreeDVar, background: State) -> None:
     cases = [random_network(20, seed=8), random_network(35, seed=9), random_network(1, seed=10)]
-    batch = method.increments(cases)
+    batch = method.increments([Case(background, case) for case in cases])
     for number, case in enumerate(cases):
         alone = method.increment(background, case).mean.values
-        assert torch.allclose(batch[number], alone, atol=1e-7 * float(alone.abs().max()))
+        assert torch.allclose(batch[number].mean.values, alone, atol=1e-7 * float(alone.abs().max()))
 
 
 def test_float32_is_close_to_float64(background: State) -> None:
@@ -184,7 +184,7 @@ def test_gradient_by_taylor_ratio(method: ThreeDVar) -> None:
     """[J(v + ε p) − J(v)] / (ε pᵀ∇J(v)) → 1, its error halving with ε."""
     d = random_network(25, seed=12)
     transform = ControlTransform(method.statistics)
-    operator = ObservationOperator(GRID, CHANNELS, d.variable, d.latitude, d.longitude, d.pressure, extend="increment")
+    operator = d.operator.increments(GRID, CHANNELS)
     departure, error = torch.as_tensor(d.departure), torch.as_tensor(d.error)
 
     def cost(v: torch.Tensor) -> torch.Tensor:
@@ -218,7 +218,7 @@ def test_a_minimisation_that_does_not_stay_finite_is_an_error(background):
     with pytest.raises(BadDataError, match=rf"smallest observation error is 1e-200 \(of {d.variable[7]}\)"):
         ThreeDVar(small_statistics()).increment(background, tiny)
     with pytest.raises(BadDataError, match="largest background error"):
-        ThreeDVar(small_statistics().scaled(1e200)).increments([d])
+        ThreeDVar(small_statistics().scaled(1e200)).minimise([d])
 
 
 def test_a_minimisation_that_has_not_converged_says_so(background):

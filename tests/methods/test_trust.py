@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ import torch
 from phyda_cli.fields.state import Channel
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.trust import WEIGHT, halves, nearest_channels, trust
-from tests.support.observations import make_departures
+from tests.support.observations import make_departures, moved_to
 
 CHANNELS = (Channel("t", 85_000.0), Channel("t", 50_000.0), Channel("u", 50_000.0), Channel("msl"))
 
@@ -70,8 +68,8 @@ def test_places_stay_whole_and_the_order_of_rows_does_not_matter() -> None:
 def test_the_nearest_level_is_that_in_log_pressure() -> None:
     """Half-way in ln p between 500 and 850 hPa lie 652 hPa; in p it would be 675."""
     case = rows(4)
-    case = replace(case, pressure=np.array([64_000.0, 66_000.0, 1_000.0, 100_000.0, 5e4, 5e4, 5e4, np.nan]))
-    case = replace(case, variable=np.array(["t", "t", "t", "t", "u", "v", "t", "msl"], dtype=object))
+    case = moved_to(case, pressure=np.array([64_000.0, 66_000.0, 1_000.0, 100_000.0, 5e4, 5e4, 5e4, np.nan]))
+    case = moved_to(case, variable=np.array(["t", "t", "t", "t", "u", "v", "t", "msl"], dtype=object))
     assert nearest_channels(case, CHANNELS).tolist() == [1, 0, 1, 0, 2, -1, 1, 3]
 
 

@@ -7,7 +7,6 @@ import torch
 
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.weighted_operator import WeightedOperator
-from phyda_cli.operators.operator import ObservationOperator
 from tests.methods.test_threedvar import random_network
 from tests.support.background_error import CHANNELS, GRID
 
@@ -29,9 +28,7 @@ def test_equals_the_operator_of_each_case(cases: list[Departures]) -> None:
     operator = WeightedOperator(GRID, CHANNELS, cases, dtype=torch.float64, device="cpu")
     x = fields(len(cases))
     expected = [
-        ObservationOperator(GRID, CHANNELS, d.variable, d.latitude, d.longitude, d.pressure, extend="increment")(each)
-        / torch.as_tensor(d.error)
-        for d, each in zip(cases, x, strict=True)
+        d.operator.increments(GRID, CHANNELS)(each) / torch.as_tensor(d.error) for d, each in zip(cases, x, strict=True)
     ]
     found = operator(x.permute(3, 2, 1, 0)).mT.flatten()
     assert torch.allclose(found, torch.cat(expected), rtol=1e-12, atol=1e-12 * float(found.abs().max()))

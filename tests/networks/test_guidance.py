@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from phyda_cli.networks.edm import SIGMA_MAX, sample
-from phyda_cli.networks.guidance import bounding_variance, guided
+from phyda_cli.networks.guidance import guided
 
 A = torch.tensor([[0.8, -0.6, 0.0, 0.0], [0.9, 1.2, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]], dtype=torch.float64)
 """Rows at right angles: the H(x) are uncorrelated."""
@@ -119,13 +119,3 @@ def test_observations_that_say_the_same_need_strength() -> None:
     exact = (5 * 2.0 / 0.1) / (1.0 + 1.0 / 4.0 + 5 / 0.1)
     assert pull(5.0) == pytest.approx(exact)
     assert pull(1.0) > 3.0 * exact
-
-
-def test_row_sums_by_hand_and_for_copies() -> None:
-    """Members ±(1, 2): variances 2 and 8, covariance 4, tapered by half; n copies of variance 1 give n."""
-    members = torch.tensor([[1.0, 2.0], [-1.0, -2.0]])
-    taper = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
-    assert bounding_variance(members, taper).tolist() == [4.0, 10.0]
-    assert bounding_variance(-members * torch.tensor([1.0, -1.0]), taper).tolist() == [4.0, 10.0]
-    one = draw(5000, 1, seed=8).expand(5000, 5)
-    assert torch.allclose(bounding_variance(one, torch.ones(5, 5).double()), torch.tensor(5.0).double(), rtol=0.05)

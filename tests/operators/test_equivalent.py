@@ -10,8 +10,7 @@ from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
-from phyda_cli.operators.equivalent import model_equivalent
-from phyda_cli.operators.operator import ObservationOperator
+from phyda_cli.operators.operator import Operator, StateOperator
 from tests.support.observations import make_observations
 
 GRID = Grid.equiangular(8, 16)
@@ -20,10 +19,10 @@ CHANNELS = tuple(Channel(name, level) for name in ("z", "t") for level in LEVELS
 NOON = np.datetime64("2024-01-01T12:00", "ns")
 
 
-def equivalent(values: torch.Tensor, rows: list[tuple[str, float]]) -> tuple[np.ndarray, ObservationOperator]:
+def equivalent(values: torch.Tensor, rows: list[tuple[str, float]]) -> tuple[np.ndarray, StateOperator]:
     o = make_observations([(name, p, 10.0, 20.0, 0.0, 1.0) for name, p in rows], time=NOON)
-    operator = ObservationOperator(GRID, CHANNELS, o.variable, o.latitude, o.longitude, o.pressure)
-    return model_equivalent(operator, values, o), operator
+    operator = Operator.at(o.variable, o.latitude, o.longitude, o.pressure).states(GRID, CHANNELS)
+    return operator(values), operator
 
 
 def standard_state(warmer: float = 0.0) -> torch.Tensor:
@@ -49,7 +48,7 @@ def test_what_exceeds_it_is_interpolated_in_the_logarithm() -> None:
 def test_on_a_level_and_for_other_variables_it_is_the_operator_itself() -> None:
     values = standard_state() + torch.randn(6, *GRID.shape, dtype=torch.float64)
     found, operator = equivalent(values, [("z", 50_000.0), ("t", 40_000.0), ("t", 85_000.0)])
-    assert np.allclose(found, operator(values).numpy(), rtol=1e-12)
+    assert np.allclose(found, operator.parts[0](values).numpy(), rtol=1e-12)
 
 
 def test_zero_where_the_operator_is_not_defined() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
-from phyda_cli.operators.operator import ObservationOperator
+from tests.support.observations import rows_of
 
 CHANNELS = (
     Channel("t", 85_000.0),
@@ -31,7 +31,7 @@ def operator(grid, variable, latitude, longitude, pressure, **options):
     n = len(latitude)
     names = np.array([variable] * n if isinstance(variable, str) else variable, dtype=object)
     place = (np.asarray(c, dtype=np.float64) for c in (latitude, longitude, np.broadcast_to(pressure, n)))
-    return ObservationOperator(grid, CHANNELS, names, *place, **options)
+    return rows_of(grid, CHANNELS, names, *place, **options)
 
 
 def scattered(n, seed=0):
@@ -49,10 +49,10 @@ def horizontal_field(grid, function):
     return torch.from_numpy(np.broadcast_to(function(lat, lon), (len(CHANNELS), *grid.shape)).copy())
 
 
-@pytest.mark.parametrize("extend", ["none", "increment"])
+@pytest.mark.parametrize("beyond", [False, True])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
-def test_adjoint_is_the_transpose(grid, extend):
-    h = operator(grid, *scattered(300), extend=extend)
+def test_adjoint_is_the_transpose(grid, beyond):
+    h = operator(grid, *scattered(300), beyond=beyond)
     generator = torch.Generator().manual_seed(1)
     delta = torch.randn(len(CHANNELS), *grid.shape, generator=generator, dtype=torch.float64)
     y = torch.randn(300, generator=generator, dtype=torch.float64)
@@ -186,7 +186,7 @@ def test_increments_go_on_outside_the_levels():
     field = torch.zeros(len(CHANNELS), 12, 24, dtype=torch.float64)
     field[0], field[2] = 7.0, 3.0
     pressure = [102_000.0, 20_000.0, 20_000.0 / np.sqrt(2.0), 10_000.0, 500.0]
-    h = operator(GRIDS["equiangular"], "t", [10.0] * 5, [20.0] * 5, pressure, extend="increment")
+    h = operator(GRIDS["equiangular"], "t", [10.0] * 5, [20.0] * 5, pressure, beyond=True)
     assert h.defined.all()
     np.testing.assert_allclose(h(field), [7.0, 3.0, 1.5, 0.0, 0.0], atol=1e-12)
 
@@ -204,7 +204,7 @@ def test_a_longitude_next_to_the_first_meridian_is_between_its_neighbours(first)
     values = torch.arange(12.0, dtype=torch.float64).expand(1, 2, 12)
     expected = 0.0 if first == 0.0 else (2.5 / 30.0) * 11.0
     for longitude in (-1e-14, 0.0, 360.0):
-        found = ObservationOperator(
+        found = rows_of(
             grid,
             (Channel("t2m"),),
             np.array(["t2m"], object),
@@ -220,6 +220,6 @@ def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
     pressure = np.array([25_000.0 * (1 - 5e-7), 25_000.0 * (1 - 2e-6), 50_000.0 * (1 + 5e-7), 50_000.0 * (1 + 2e-6)])
     values = torch.tensor([1.0, 2.0], dtype=torch.float64)[:, None, None].expand(2, 2, 12)
     grid = Grid((-45.0, 45.0), tuple(30.0 * k for k in range(12)))
-    found = ObservationOperator(grid, channels, np.array(["t"] * 4, object), np.zeros(4), np.zeros(4), pressure)
+    found = rows_of(grid, channels, np.array(["t"] * 4, object), np.zeros(4), np.zeros(4), pressure)
     assert found.defined.tolist() == [True, False, True, False]
     np.testing.assert_allclose(found(values).numpy()[[0, 2]], [2.0, 1.0], atol=1e-12)

@@ -15,7 +15,9 @@ from phyda_cli.fields.surface_height import surface_height
 from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.settings import Surface
 from phyda_cli.observations.table import Flag
-from phyda_cli.operators.surface import adjustment, check_surface
+from phyda_cli.operators.first_guess import operator_of
+from phyda_cli.operators.operator import StateOperator
+from phyda_cli.quality.surface import check_surface
 from tests.support.observations import observations
 
 GRID = Grid.equiangular(8, 16)
@@ -36,6 +38,11 @@ def state(*, warm: float = 0.0, surface: float | None = None, **single: float) -
         GRID,
         np.datetime64("2020-01-01T00"),
     )
+
+
+def adjustment(background: State, rows, orography=None) -> StateOperator:
+    """H of stations, which knows their height above the background's ground."""
+    return operator_of(background, rows, orography).states(background.grid, background.channels)
 
 
 def stations(variable, elevation, value=280.0):
@@ -59,9 +66,9 @@ def test_a_slope_between_levels_is_linear_in_ln_p():
 
 def test_an_orography_comes_first_and_without_either_there_is_no_height():
     raised = adjustment(state(surface=90_000.0), stations("t2m", [200.0]), flat(123.0))
-    assert raised.difference[0] == pytest.approx(77.0)
+    assert raised.operator.difference[0] == pytest.approx(77.0)
     assert surface_height(state()) is None
-    assert np.isnan(adjustment(state(), stations("t2m", [200.0])).difference[0])
+    assert np.isnan(adjustment(state(), stations("t2m", [200.0])).operator.difference[0])
 
 
 def flat(height: float) -> torch.Tensor:
@@ -70,9 +77,9 @@ def flat(height: float) -> torch.Tensor:
 
 def test_temperature_falls_with_the_height_by_the_standard_lapse():
     raised = adjustment(state(t2m=285.0), stations("t2m", [200.0, 500.0, 0.0, NAN]), flat(200.0))
-    np.testing.assert_allclose(raised(np.full(4, 285.0)), [285.0, 285.0 - 1.95, 285.0 + 1.3, 285.0])
-    assert raised.difference[1] == pytest.approx(300.0)
-    assert np.isnan(raised.difference[3])
+    np.testing.assert_allclose(raised(state(t2m=285.0).values), [285.0, 285.0 - 1.95, 285.0 + 1.3, 285.0])
+    assert raised.operator.difference[1] == pytest.approx(300.0)
+    assert np.isnan(raised.operator.difference[3])
 
 
 def test_pressure_in_the_standard_atmosphere_is_that_of_its_height():
@@ -80,19 +87,20 @@ def test_pressure_in_the_standard_atmosphere_is_that_of_its_height():
     heights = np.array([0.0, 300.0, 800.0])
     ground = 101_325.0 * (1 - LAPSE_RATE * 300.0 / 288.15) ** (GRAVITY / (R_DRY * LAPSE_RATE))
     raised = adjustment(state(surface=ground), stations("sp", heights, 1e5), flat(300.0))
-    np.testing.assert_allclose(standard_height(raised(np.full(3, ground))), heights, atol=0.01)
+    np.testing.assert_allclose(standard_height(raised(state(surface=ground).values)), heights, atol=0.01)
 
 
 def test_the_temperature_of_the_background_counts_where_it_has_one():
-    cold = adjustment(state(surface=1e5, t2m=250.0), stations("sp", [100.0], 1e5), flat(0.0))
+    background = state(surface=1e5, t2m=250.0)
+    cold = adjustment(background, stations("sp", [100.0], 1e5), flat(0.0))
     expected = (1 - LAPSE_RATE * 100.0 / 250.0) ** (GRAVITY / (R_DRY * LAPSE_RATE))
-    assert cold.factor[0] == pytest.approx(expected)
+    assert cold(background.values)[0] == pytest.approx(1e5 * expected)
 
 
 def test_other_variables_and_other_backgrounds_stay_as_they_are():
     for ground, variable in ((flat(0.0), "msl"), (flat(0.0), "u10"), (None, "t2m")):
-        raised = adjustment(state(), stations(variable, [400.0]), ground)
-        assert raised(np.array([3.0])).tolist() == [3.0]
+        background = state(**{variable: 3.0})
+        assert adjustment(background, stations(variable, [400.0]), ground)(background.values).tolist() == [3.0]
 
 
 def test_the_dew_point_and_wind_are_judged_by_the_height_too():
@@ -102,7 +110,7 @@ def test_the_dew_point_and_wind_are_judged_by_the_height_too():
         pressure=NAN,
         elevation=[501.0, 501.0, 501.0, 499.0, 1001.0, 999.0, NAN],
     )
-    difference = adjustment(state(), o, flat(0.0)).difference
+    difference = adjustment(state(), o, flat(0.0)).operator.difference
     checked = check_surface(o, difference, Surface())
     assert checked.flag.tolist() == [Flag.DOMAIN] * 3 + [Flag.PASS, Flag.DOMAIN, Flag.PASS, Flag.PASS]
     assert checked.reason[0] == "station is +501 m from the background's ground, more than 500 m"
@@ -115,11 +123,11 @@ def test_an_unknown_height_refuses_what_depends_on_it():
     o = observations(
         ["t2m", "sp", "u10", "t2m", "sp"], np.full(5, 280.0), pressure=NAN, elevation=[NAN, NAN, NAN, 5, 5]
     )
-    difference = adjustment(state(), o, flat(0.0)).difference
+    difference = adjustment(state(), o, flat(0.0)).operator.difference
     flags = [Flag.H_FAILED, Flag.H_FAILED, Flag.PASS, Flag.PASS, Flag.PASS]
     assert check_surface(o, difference, Surface()).flag.tolist() == flags
     assert check_surface(o, difference, Surface(require_height=False)).used.all()
-    unknown = check_surface(o, adjustment(state(), o).difference, Surface())
+    unknown = check_surface(o, adjustment(state(), o).operator.difference, Surface())
     assert (
         unknown.reason[3]
         == "the background tells no height of its ground: it needs an orography, or sp and z on levels"
@@ -131,7 +139,10 @@ def test_longitudes_of_any_convention_give_one_height():
     ground = torch.arange(GRID.shape[1]).double().expand(GRID.shape)
     west = observations("t2m", [280.0], pressure=NAN, elevation=0.0, longitude=-30.0)
     east = replace(west, longitude=np.array([330.0]))
-    assert adjustment(state(), west, ground).difference[0] == adjustment(state(), east, ground).difference[0]
+    assert (
+        adjustment(state(), west, ground).operator.difference[0]
+        == adjustment(state(), east, ground).operator.difference[0]
+    )
 
 
 def test_temperature_of_the_standard_atmosphere():

@@ -22,7 +22,7 @@ from phyda_cli.quality.checks import (
 )
 from phyda_cli.quality.duplicates import check_duplicates
 from phyda_cli.quality.screening import counts, screen
-from tests.support.observations import TIME, observations
+from tests.support.observations import TIME, guess_of, observations
 
 TABLE = default_error_table()
 CHANNELS = tuple(Channel(name, level) for name in ("t", "u", "z") for level in (10_000.0, 50_000.0, 100_000.0))
@@ -32,14 +32,8 @@ def control(table, background=None, defined=None):
     """Screening and the background check with σ_b = 0, as an analysis does them."""
     n = len(table)
     equivalent = table.value if background is None else np.asarray(background, dtype=float)
-    screened = screen(
-        table,
-        channels=CHANNELS,
-        operator_defined=np.ones(n, dtype=bool) if defined is None else defined,
-        background_equivalent=equivalent,
-        time=TIME,
-        window=np.timedelta64(3, "h"),
-    )
+    known = {} if defined is None else {"defined": defined}
+    screened = screen(table, guess_of(table, CHANNELS, equivalent, **known))
     return check_background(screened, equivalent, np.zeros(n), TABLE)
 
 
@@ -281,10 +275,7 @@ def test_the_settings_reach_every_check():
     table = concatenate([stuck, track, profile, listed])
 
     def flags(**settings):
-        screened = screen(
-            table, channels=CHANNELS, operator_defined=np.ones(len(table), dtype=bool),
-            background_equivalent=table.value, time=TIME, window=np.timedelta64(3, "h"), quality=Quality(**settings),
-        )  # fmt: skip
+        screened = screen(table, guess_of(table, CHANNELS, table.value, quality=Quality(**settings)))
         return [sorted(set(screened.flag[table.station == name].tolist())) for name in "SAPB"]
 
     off = {"enabled": False}

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from phyda_cli.methods.base import Departures
+from phyda_cli.observations.errors import default_error_table
+from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Observations, Use
+from phyda_cli.operators.operator import Operator
+from phyda_cli.operators.rows import Rows
+from phyda_cli.quality.guess import Guess
 
 TIME = np.datetime64("2011-01-15T12:00:00", "ns")
 
@@ -59,8 +66,29 @@ def make_observations(rows: list[Row], *, time: np.datetime64, station: str = ""
 def make_departures(rows: list[Row]) -> Departures:
     """Departures of rows."""
     names, *numbers = _columns(rows)
-    return Departures(np.array(names, dtype=object), *(np.array(column, dtype=np.float64) for column in numbers))
+    pressure, latitude, longitude, departure, error = (np.array(column, dtype=np.float64) for column in numbers)
+    return Departures(Operator.at(np.array(names, dtype=object), latitude, longitude, pressure), departure, error)
+
+
+def moved_to(departures: Departures, **places: np.ndarray) -> Departures:
+    """The same departures at other places, or of other variables."""
+    return replace(departures, operator=replace(departures.operator, **places))
 
 
 def _columns(rows: list[Row]) -> list[tuple]:
     return list(zip(*rows, strict=True)) if rows else [()] * 6
+
+
+def rows_of(grid, channels, variable, latitude, longitude, pressure, *, beyond: bool = False) -> Rows:
+    """H of observations on a grid: of full fields, or with `beyond` of increments, which go on outside the levels."""
+    operator = Operator.at(variable, latitude, longitude, pressure)
+    return operator.increments(grid, channels) if beyond else operator.states(grid, channels).parts[0]
+
+
+def guess_of(rows: Observations, channels, equivalent, **changes) -> Guess:
+    """What a check is told about rows: H(x_b) (n,), and what else there is."""
+    nothing = np.full(len(rows), np.nan)
+    known = {"defined": np.ones(len(rows), dtype=bool), "surface_pressure": nothing, "difference": nothing}
+    known |= {"sigma": np.ones(len(rows)), "method": "3dvar", "table": default_error_table(), "quality": Quality()}
+    known |= {"time": TIME, "window": np.timedelta64(3, "h")}
+    return Guess(channels=tuple(channels), equivalent=np.asarray(equivalent, dtype=float), **{**known, **changes})

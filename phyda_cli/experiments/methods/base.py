@@ -1,13 +1,27 @@
-"""What an experiment asks of a method: the increments of a batch of cases. One file for each family of methods."""
+"""The rows of the comparison: every method of the package by its batch protocol, with a name and an identity."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 
+from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.experiments.cases import CaseBatch
+from phyda_cli.fields.state import Channel
+from phyda_cli.methods.base import Increment, Method
+from phyda_cli.methods.phyda import LearnedAnalysis
+from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
+
+TOLERANCE: Final = 3e-3
+"""Of the gradient norm: the increment then differs from the minimum by less than 1 % of σ_b."""
+_TOGETHER: Final = 4
+"""Cases whose members are drawn together: more of them do not fit the processor's caches."""
+
+Factors = tuple[float, float]
+"""Of σ_b and of the correlation lengths."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +30,14 @@ class Analyses:
 
     mean: torch.Tensor
     members: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, increments: Sequence[Increment], channels: tuple[Channel, ...]) -> Analyses:
+        """Increments on the grid of the cases, on the cases' channels."""
+        order = [increments[0].mean.channels.index(channel) for channel in channels]
+        mean = torch.stack([own.mean.values[order].float() for own in increments])
+        members = [own.members[:, order].float() for own in increments if own.members is not None]
+        return cls(mean, torch.stack(members) if members and members[0].shape[0] else None)
 
 
 class ExperimentMethod(Protocol):
@@ -37,3 +59,63 @@ class ExperimentMethod(Protocol):
     def analyse(self, batch: CaseBatch) -> Analyses:
         """The increments of the batch; a case without observations is a case like any other."""
         ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method of the package. method: of a density [%]; None leaves the background as it is."""
+
+    name: str
+    identity: str
+    method: Callable[[float], Method | None]
+
+    def analyse(self, batch: CaseBatch) -> Analyses:
+        """The increments of the batch."""
+        method = self.method(batch.density)
+        if method is None:
+            return Analyses(torch.zeros_like(batch.background))
+        return Analyses.of(method.increments(batch.cases()), batch.channels)
+
+
+class FirstGuesses:
+    """3D-Var's increments of the batch that was asked for last: several learned methods start from them."""
+
+    def __init__(self, method: ThreeDVar) -> None:
+        self.method = method
+        self._held: tuple[CaseBatch, tuple[torch.Tensor, Minimisation]] | None = None
+
+    def __call__(self, batch: CaseBatch) -> tuple[torch.Tensor, Minimisation]:
+        """Increments (case, channel, lat, lon) with each case's s, and how their minimisation went."""
+        if self._held is None or self._held[0] is not batch:
+            cases = batch.cases()
+            solved = self.method.solve([case.departures for case in cases], [case.scale for case in cases])
+            self._held = batch, solved
+        return self._held[1]
+
+
+@dataclass(frozen=True)
+class LearnedRow:
+    """Weights, with the first guesses that they share with others."""
+
+    name: str
+    identity: str
+    analysis: LearnedAnalysis
+    first_guesses: FirstGuesses
+
+    def analyse(self, batch: CaseBatch) -> Analyses:
+        """Members of the batch, a few cases at a time."""
+        cases, (guesses, minimisation) = batch.cases(), self.first_guesses(batch)
+        made = []
+        for start in range(0, len(cases), _TOGETHER):
+            own = slice(start, start + _TOGETHER)
+            observed = all(len(case.departures) for case in cases[own])
+            given = (guesses[own], minimisation) if observed else None
+            made += self.analysis.increments(cases[own], given)
+        return Analyses.of(made, batch.channels)
+
+
+def solver(statistics: BackgroundError, factors: Factors, *, tolerance: float = TOLERANCE) -> ThreeDVar:
+    """3D-Var with σ_b and the correlation lengths multiplied by the factors."""
+    sigma, length = factors
+    changed = statistics if length == 1.0 else statistics.stretched(length)
+    return ThreeDVar(changed.scaled(sigma), tolerance=tolerance, dtype=torch.float32)

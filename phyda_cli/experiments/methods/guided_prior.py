@@ -63,7 +63,8 @@ class GuidedPriorMethod:
                 *parts, base, count=self.members, evaluations=EVALUATIONS,
                 seeds=[self.seed + batch.pairs[number]], guide=self._guide(batch, number, sigma[0]),
             )[0]  # fmt: skip
-        return members * sigma[0]
+        drawn: torch.Tensor = members * sigma[0]
+        return drawn
 
     def _guide(self, batch: CaseBatch, number: int, sigma: torch.Tensor) -> Guide:
         case, operator = batch.departures[number], batch.operators[number]

@@ -13,14 +13,23 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.background_error import BackgroundError
-from phyda_cli.experiments.methods.background import BackgroundMethod
-from phyda_cli.experiments.methods.base import ExperimentMethod
-from phyda_cli.experiments.methods.interpolation import InterpolationMethod
-from phyda_cli.experiments.methods.learned import learned_method
-from phyda_cli.experiments.methods.variational import Factors, RememberedThreeDVar, VariationalMethod
-from phyda_cli.methods.phyda import TOLERANCE
+from phyda_cli.experiments.methods.base import (
+    ExperimentMethod,
+    Factors,
+    FirstGuesses,
+    LearnedRow,
+    Row,
+    solver,
+)
+from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
+from phyda_cli.methods.oi import OptimalInterpolation
+from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
+from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.preparation.store import TrainingStore
+
+REGRESSION: Final = "encoder"
+"""The last stage of weights that are a regression, without diffusion: their analysis has no members."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,22 +49,25 @@ class Material:
     seed: int
 
     @cached_property
-    def first_guess(self) -> RememberedThreeDVar:
-        """The first guess's 3D-Var, shared by all weights; it is not tuned, for they were trained with it as it is."""
-        return RememberedThreeDVar(self.statistics, tolerance=TOLERANCE, dtype=torch.float32)
+    def first_guesses(self) -> FirstGuesses:
+        """The first guesses' 3D-Var, shared by all weights; not tuned, for they were trained with it as it is."""
+        return FirstGuesses(ThreeDVar(self.statistics, tolerance=TOLERANCE, dtype=torch.float32))
 
 
 def _background(material: Material) -> ExperimentMethod:
-    return BackgroundMethod()
+    return Row("background", "", lambda density: None)
 
 
 def _threedvar(material: Material) -> ExperimentMethod:
     identity = f"{material.background_error_digest} {sorted(material.factors.items())}"
-    return VariationalMethod(material.statistics, identity, dict(material.factors))
+    made = {density: solver(material.statistics, factors) for density, factors in material.factors.items()}
+    plain = solver(material.statistics, (1.0, 1.0))
+    return Row("3dvar", identity, lambda density: made.get(density, plain))
 
 
 def _interpolation(material: Material) -> ExperimentMethod:
-    return InterpolationMethod(material.statistics, material.background_error_digest)
+    method = OptimalInterpolation(ThreeDVar(material.statistics).background_error())
+    return Row("oi", material.background_error_digest, lambda density: method)
 
 
 BUILT_IN: Final[dict[str, Callable[[Material], ExperimentMethod]]] = {
@@ -71,27 +83,27 @@ def make_methods(names: Sequence[str], material: Material) -> list[ExperimentMet
 
     Raises BadDataError for weights that do not fit the store or were trained with another background error.
     """
-    made: list[ExperimentMethod] = []
-    for name in names:
-        if name in BUILT_IN:
-            made.append(BUILT_IN[name](material))
-            continue
-        path = material.weights[name]
-        checkpoint = read_checkpoint(path)
-        _check_origin(checkpoint, path, material)
-        made.append(
-            learned_method(
-                name,
-                path,
-                checkpoint,
-                material.first_guess,
-                material.store,
-                members=material.members,
-                seed=material.seed,
-                digest=material.digests[name],
-            )
-        )
-    return made
+    return [BUILT_IN[name](material) if name in BUILT_IN else learned_method(name, material) for name in names]
+
+
+def learned_method(name: str, material: Material) -> ExperimentMethod:
+    """The method of a weights file: the analysis of PhyDA and its variants, a regression, or the prior with guidance.
+
+    Raises BadDataError for weights of other channels, another grid or another background error than the store's.
+    """
+    path, store, digest = material.weights[name], material.store, material.digests[name]
+    checkpoint = read_checkpoint(path)
+    _check_origin(checkpoint, path, material)
+    own = checkpoint.statistics
+    if own.channels != store.channels or own.grid.shape != store.grid.shape:
+        raise BadDataError(f"{path}: weights for other channels or another grid than those of {store.path}")
+    members, seed = material.members, material.seed
+    if not checkpoint.model.config.conditional:
+        return GuidedPriorMethod(name, f"{digest} guided, {members} members", checkpoint, members, seed)
+    size = 0 if checkpoint.about.get("stage") == REGRESSION else members
+    guesses = material.first_guesses
+    analysis = LearnedAnalysis(checkpoint, guesses.method, members=size, seed=seed, judged=size > 0)
+    return LearnedRow(name, f"{digest} {size} members", analysis, guesses)
 
 
 def _check_origin(checkpoint: Checkpoint, path: Path, material: Material) -> None:
