@@ -13,7 +13,7 @@ from result import Measurement, Report, seconds
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.reports.observations import read_observations
-from phyda_cli.observations.errors import assign_errors, default_error_table
+from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Buddy, Quality
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import operator_of

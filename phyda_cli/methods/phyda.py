@@ -39,6 +39,7 @@ from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
+from phyda_cli.operators.rows import stacked
 
 MEMBERS: Final = 16
 """Samples of an analysis."""
@@ -281,12 +282,12 @@ class LearnedAnalysis(Method):
     def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
         grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
         local = [case.take(~case.operator.integrates(channels)) for case in cases]
-        rows = [case.operator.increments(grid, channels) for case in local]
+        indices, weights = stacked([case.operator.increments(grid, channels) for case in local])
         return grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in local])).float(),
             torch.from_numpy(np.concatenate([case.error for case in local])).float(),
-            torch.cat([own.indices for own in rows]),
-            torch.cat([own.weights for own in rows]).float(),
+            indices,
+            weights.float(),
             torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
         )

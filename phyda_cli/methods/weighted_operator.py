@@ -13,11 +13,12 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import embedding_bag, pad
+from torch.nn.functional import embedding_bag
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
 from phyda_cli.methods.base import Departures
+from phyda_cli.operators.rows import stacked
 
 
 class WeightedOperator:
@@ -41,15 +42,12 @@ class WeightedOperator:
         self._shape = (longitudes, rows, count, len(cases))
         # where each point of (channel, lat, lon) stands in (lon, lat, channel)
         place = torch.arange(longitudes * rows * count).reshape(longitudes, rows, count).permute(2, 1, 0).flatten()
-        rows_of = [case.operator.increments(grid, channels) for case in own]
-        width = max(h.indices.shape[1] for h in rows_of)
-        indices, weights = [], []
-        for number, (case, h) in enumerate(zip(own, rows_of, strict=True)):
-            missing = (0, width - h.indices.shape[1])
-            indices.append(place[pad(h.indices, missing)] * len(own) + number)
-            weights.append(pad(h.weights / torch.as_tensor(case.error)[:, None], missing))
-        self._indices = torch.cat(indices).to(device)
-        self._weights = torch.cat(weights).to(device, dtype)
+        counts = torch.tensor([len(case) for case in own])
+        flat, weights = stacked([case.operator.increments(grid, channels) for case in own])
+        case_of = torch.repeat_interleave(torch.arange(len(own)), counts)
+        error = torch.from_numpy(np.concatenate([case.error for case in own]))
+        self._indices = (place[flat] * len(own) + case_of[:, None]).to(device)
+        self._weights = (weights / error[:, None]).to(device, dtype)
         scaled: NDArray[np.float64] = np.concatenate([case.departure / case.error for case in own])
         self.departure = torch.as_tensor(scaled).to(device, dtype)[:, None].expand(-1, self.columns)
 

@@ -208,7 +208,8 @@ class StateOperator:
 
 def _joined(own: Sequence[tuple[NDArray[np.int64], Vertical]], n: int) -> Vertical:
     """The vertical weights of all kinds in one array, as wide as the widest."""
-    width = max((column.channel.shape[1] for _, column in own), default=1)
+    width = max((column.channel.shape[1] for _, column in own), default=0)
+    width = max(width, 2)  # that of a level, so that rows of different observations can stand together
     channel, weight = np.full((n, width), -1, dtype=np.int64), np.zeros((n, width))
     for rows, column in own:
         k = column.channel.shape[1]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import pad
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
@@ -72,3 +73,15 @@ def combined(parts: Sequence[Rows], slopes: Sequence[NDArray[np.float64]]) -> Ro
     """Σ_m slope_m H_m: the rows of a function of several inputs, linearised. parts: at least one; slopes: (n,) each."""
     weights = [part.weights * torch.from_numpy(slope)[:, None] for part, slope in zip(parts, slopes, strict=True)]
     return replace(parts[0], indices=torch.cat([p.indices for p in parts], 1), weights=torch.cat(weights, 1))
+
+
+def stacked(parts: Sequence[Rows]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices and weights (Σ n, k) of several sets of rows, filled with weights of zero where some are shorter."""
+    width = max(part.indices.shape[1] for part in parts)
+    filled = [
+        (pad(part.indices, (0, missing)), pad(part.weights, (0, missing)))
+        for part in parts
+        for missing in [width - part.indices.shape[1]]
+    ]
+    indices, weights = zip(*filled, strict=True)
+    return torch.cat(indices), torch.cat(weights)

@@ -25,6 +25,7 @@ from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.operators.operator import Operator
+from phyda_cli.operators.rows import stacked
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.networks import Network
 from phyda_cli.training.statistics import monthly
@@ -112,11 +113,12 @@ class CaseMaker:
             increments = self.method.minimise([departures[number] for number in observed])[0]
             first_guess[observed] = increments[:, self.order] / self.sigma_b[:, :, None]
         sigma = self.sigma_b[None, :, :, None].expand(len(networks), -1, -1, self.store.grid.shape[1]).contiguous()
+        indices, weights = stacked(rows)
         observations = grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in departures])).float(),
             torch.from_numpy(np.concatenate([case.error for case in departures])).float(),
-            torch.cat([own.indices for own in rows]),
-            torch.cat([own.weights for own in rows]).float(),
+            indices,
+            weights.float(),
             torch.repeat_interleave(torch.tensor([len(case) for case in departures])),
             sigma,
         )

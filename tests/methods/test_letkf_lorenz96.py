@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("lorenz96", Path(__file__).parents[2] / "benchmarks" / "lorenz96.py")
+_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(_BENCHMARKS))  # scripts there import their neighbours
+_SPEC = importlib.util.spec_from_file_location("lorenz96", _BENCHMARKS / "lorenz96.py")
 assert _SPEC is not None
 assert _SPEC.loader is not None
 lorenz96 = importlib.util.module_from_spec(_SPEC)
