@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from phyda_cli.errors import ConfigError, InputMissingError, UsageError
+from phyda_cli.errors import ConfigError, UsageError
+from phyda_cli.settings_file import Model, read_toml, reason, unknown_key
 
 _DURATION: Final = re.compile(
     r"(?:PT)?(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+)M(?:IN)?)?(?:(?P<seconds>\d+)S)?", re.IGNORECASE
@@ -233,9 +232,6 @@ def parse_choices(texts: Sequence[str], option: str = "--select", example: str =
     return choices
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
 def merge_config(model: type[Model], file: Path | None, flags: Mapping[str, Any]) -> Model:
     """The settings from a configuration file and the flags that were given (those that are not None).
 
@@ -243,44 +239,18 @@ def merge_config(model: type[Model], file: Path | None, flags: Mapping[str, Any]
     UsageError naming the option when a flag is wrong or a required setting is missing.
     """
     given = {key: value for key, value in flags.items() if value is not None}
-    settings = {} if file is None else _read(file, tuple(model.model_fields))
+    settings = {} if file is None else {key.replace("-", "_"): value for key, value in read_toml(file).items()}
+    for key in settings:
+        if key not in model.model_fields:
+            raise unknown_key(str(file), key, model.model_fields)
     try:
         return model.model_validate({**settings, **given})
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        reason = first["msg"].removeprefix("Value error, ")
         option = f"--{key.replace('_', '-')}"
         if first["type"] == "missing":
             raise UsageError(f"{option} is missing; give it, or set {key} in a file given with --config") from error
         if key in given or file is None:
-            raise UsageError(f"{option}: {_with_value(reason, first['input'])}") from error
-        raise ConfigError(f"{file}: key {key!r}: {_with_value(reason, first['input'])}") from error
-
-
-def _with_value(reason: str, value: Any) -> str:
-    """A reason that says the value once."""
-    return reason if repr(value) in reason else f"{reason} (got {_shown(value)})"
-
-
-def _read(file: Path, known: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream:
-            table = tomllib.load(stream)
-    except OSError as error:
-        raise InputMissingError(f"{file}: {error.strerror}") from error
-    except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
-        raise ConfigError(f"{file}: not a TOML file: {error}") from error
-    except RecursionError:
-        raise ConfigError(f"{file}: is nested too deeply; write a flat TOML file") from None
-    settings = {key.replace("-", "_"): value for key, value in table.items()}
-    for key in settings:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ConfigError(f"{file}: unknown key {key!r}; did you mean {close[0]!r}?")
-    return settings
-
-
-def _shown(value: Any) -> str:
-    text = str(value) if isinstance(value, str | Path) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+            raise UsageError(f"{option}: {reason(error)}") from error
+        raise ConfigError(f"{file}: key {key!r}: {reason(error)}") from error

@@ -138,6 +138,7 @@ def _settings(store: Path, leads: str | None, given: dict[str, Any]) -> Settings
 
     from phyda_cli.experiments.settings import LARGEST_LEAD, Settings
     from phyda_cli.preparation.store import open_store
+    from phyda_cli.settings_file import reason
 
     if leads is None:
         chosen = [lead for lead in open_store(store).leads if lead <= LARGEST_LEAD]
@@ -146,9 +147,8 @@ def _settings(store: Path, leads: str | None, given: dict[str, Any]) -> Settings
     try:
         return Settings.model_validate({"leads": tuple(chosen), **given})
     except ValidationError as error:
-        first = error.errors()[0]
-        option = f"--{str(first['loc'][0]).replace('_', '-')}"
-        raise ConfigError(f"{option}: {first['msg']}") from error
+        option = f"--{str(error.errors()[0]['loc'][0]).replace('_', '-')}"
+        raise ConfigError(f"{option}: {reason(error)}") from error
 
 
 def _names(text: str | None) -> list[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from phyda_cli.errors import ConfigError, InputMissingError
+from phyda_cli.errors import ConfigError
 from phyda_cli.networks.config import ModelConfig
 from phyda_cli.networks.prdo import PrdoConfig
+from phyda_cli.settings_file import parse_toml, read_settings, validated
 
 Preset = Literal["tiny", "small", "base", "unet", "unet-raw"]
 PRESETS: Final = get_args(Preset)
@@ -77,26 +77,8 @@ class TrainConfig(BaseModel):
 def read_config(source: Path | str) -> TrainConfig:
     """A TOML file, or the name of a preset. Raises InputMissingError, or ConfigError naming the wrong setting."""
     if isinstance(source, Path):
-        if not source.is_file():
-            raise InputMissingError(f"{source}: no such configuration file")
-        try:
-            text = source.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputMissingError(f"{source}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{source}: not a TOML file: {error}; save it as UTF-8") from error
-    elif source in PRESETS:
-        text = (resources.files("phyda_cli.training") / "presets" / f"{source}.toml").read_text(encoding="utf-8")
-    else:
+        return read_settings(source, TrainConfig)
+    if source not in PRESETS:
         raise ConfigError(f"no preset {source}; there are {', '.join(PRESETS)}")
-    try:
-        content: dict[str, Any] = tomllib.loads(text)
-        return TrainConfig.model_validate(content)
-    except RecursionError:
-        raise ConfigError(f"{source}: is nested too deeply; write a flat TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not a TOML file: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{source}: {place}: {first['msg']}") from error
+    preset = resources.files("phyda_cli.training") / "presets" / f"{source}.toml"
+    return validated(TrainConfig, parse_toml(preset.read_bytes(), source), source)

@@ -197,7 +197,10 @@ def test_info_of_a_background_error_and_of_other_files(place, alone, tmp_path, c
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("[stages.encoder]\nsteps = 3\nstep_size = 2\n", ["stages.encoder.step_size", "not permitted"]),
+        (
+            "[stages.encoder]\nsteps = 3\nstep_size = 2\n",
+            ["unknown key 'stages.encoder.step_size'; did you mean 'steps'?"],
+        ),
         ("colour = 1\n[stages.encoder]\nsteps = 3\n", ["colour"]),
         ("[stages.encoder]\nsteps = 0\n", ["stages.encoder.steps", "greater than or equal to 1"]),
         ("[stages.decoder]\nsteps = 3\n", ["stages.decoder"]),
