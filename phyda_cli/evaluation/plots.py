@@ -140,24 +140,37 @@ def panels(maps: ChannelMaps) -> tuple[Panel, Panel, Panel, Panel]:
     )
 
 
-def draw(maps: ChannelMaps) -> Any:
-    """The picture as a matplotlib Figure with the Agg canvas. Raises MissingExtraError without matplotlib."""
+def figure(width: float, height: float, **more: Any) -> Any:
+    """A matplotlib Figure [inches] with the Agg canvas. Raises MissingExtraError without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("pictures", "plot") from None
+    made = Figure(figsize=(width, height), facecolor="white", **more)
+    FigureCanvasAgg(made)
+    return made
+
+
+def png(drawn: Any, *, dots_per_inch: int = 110) -> bytes:
+    """A Figure as PNG, without date or software in it: the same drawing gives the same bytes."""
+    stream = io.BytesIO()
+    drawn.savefig(stream, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def draw(maps: ChannelMaps) -> Any:
+    """The picture as a matplotlib Figure. Raises MissingExtraError without matplotlib."""
+    drawing = figure(12.0, 7.95)
     shown, four = display(maps.channel.variable), panels(maps)
     limit = symmetric_limit(*(p.field for p in four if p.diverging and p.field is not None))
-    figure = Figure(figsize=(12.0, 7.95), facecolor="white")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 2, left=0.05, right=0.98, bottom=0.135, top=0.875, wspace=0.06, hspace=0.17)
+    grid = drawing.add_gridspec(2, 2, left=0.05, right=0.98, bottom=0.135, top=0.875, wspace=0.06, hspace=0.17)
     symmetric = _symmetric_levels(limit)
     full = [panel.field for panel in four if panel.field is not None and not panel.diverging]
     values = _even_levels(full) if full else symmetric
     drawn: dict[bool, Any] = {}
     for index, panel in enumerate(four):
-        axes = figure.add_subplot(grid[index // 2, index % 2])
+        axes = drawing.add_subplot(grid[index // 2, index % 2])
         _decorate(axes, left=index % 2 == 0, bottom=index // 2 == 1)
         if panel.field is None:
             _draw_observations(axes, maps, shown.factor, symmetric)
@@ -169,17 +182,15 @@ def draw(maps: ChannelMaps) -> Any:
     level = "" if maps.channel.level is None else f"{maps.channel.level / 100:g} hPa "
     title = f"{level}{shown.name}"
     moment = np.datetime_as_string(maps.time, unit="m").replace("T", " ")
-    figure.text(0.05, 0.948, title[0].upper() + title[1:], fontsize=15, fontweight="bold", color=_INK)
-    figure.text(0.98, 0.948, f"valid {moment} UTC", fontsize=11, color=_MUTED, ha="right")
-    _draw_bars(figure, drawn, shown, symmetric)
-    return figure
+    drawing.text(0.05, 0.948, title[0].upper() + title[1:], fontsize=15, fontweight="bold", color=_INK)
+    drawing.text(0.98, 0.948, f"valid {moment} UTC", fontsize=11, color=_MUTED, ha="right")
+    _draw_bars(drawing, drawn, shown, symmetric)
+    return drawing
 
 
 def render(maps: ChannelMaps, *, dots_per_inch: int = 130) -> bytes:
     """The picture as PNG, without date or software in it: the same maps give the same bytes. Raises as `draw` does."""
-    stream = io.BytesIO()
-    draw(maps).savefig(stream, format="png", dpi=dots_per_inch, metadata={"Software": None})
-    return stream.getvalue()
+    return png(draw(maps), dots_per_inch=dots_per_inch)
 
 
 def _number(value: float) -> str:

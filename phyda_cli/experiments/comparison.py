@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from phyda_cli.experiments.intervals import Bootstrap
-from phyda_cli.experiments.results import ALL, SCALARS, SCORES, Results, Score
+from phyda_cli.experiments.results import ALL, Results
+from phyda_cli.experiments.score import SCALARS, SCORES, Score
 
 REFERENCES: Final = ("3dvar", "background")
 """Every method's scores are divided by those of these."""
-_SAME: Final = "mse"
-"""Scores that lose exactly where their root does."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Cell:
     other: str
     density: float
     channel: str
-    score: str
+    score: Score
     ratio: float
     low: float
     high: float
@@ -35,6 +34,10 @@ class Cell:
     def significant(self) -> bool:
         """1 lies outside the interval."""
         return self.low > 1.0 or self.high < 1.0
+
+    def document(self) -> dict[str, str | float | bool]:
+        """As JSON values."""
+        return asdict(self) | {"score": self.score.name, "significant": self.significant}
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,14 @@ class Comparison:
                 cell
                 for density in self.results.densities
                 for score in (*SCORES, *SCALARS)
-                if not score.signed
+                if score.kind != "bias"
                 for cell in self._of(method, other, density, score)
             )
         return self._cells[method, other]
 
     def _of(self, method: str, other: str, density: float, score: Score) -> list[Cell]:
         if score in SCALARS:
-            first, second = (self.results.values(name, density, score.key) for name in (method, other))
+            first, second = (self.results.of(name, density, score) for name in (method, other))
             if first is None or second is None:
                 return []
             names, a, b = [ALL], first[:, None], second[:, None]
@@ -75,7 +78,7 @@ class Comparison:
             b = reference[1]
         ratio = self.bootstrap.ratio(a, b, weights, root=score.root)
         return [
-            Cell(method, other, density, name, score.name, *map(float, numbers))
+            Cell(method, other, density, name, score, *map(float, numbers))
             for name, *numbers in zip(names, ratio.value, ratio.low, ratio.high, strict=True)
         ]
 
@@ -85,14 +88,10 @@ class Comparison:
         The MSE is left out: it loses where the RMSE does.
         """
         cells = (cell for other in others for cell in self.cells(method, other))
-        return tuple(cell for cell in cells if cell.ratio > 1.0 and not _is_square(cell.score))
+        return tuple(cell for cell in cells if cell.ratio > 1.0 and cell.score.kind != "mse")
 
-    def find(self, method: str, other: str, density: float, score: str, channel: str = ALL) -> Cell | None:
+    def find(self, method: str, other: str, density: float, score: Score, channel: str = ALL) -> Cell | None:
         """One cell."""
         wanted = (density, score, channel)
         cells = self.cells(method, other)
         return next((cell for cell in cells if (cell.density, cell.score, cell.channel) == wanted), None)
-
-
-def _is_square(score: str) -> bool:
-    return score.removeprefix("withheld_").removeprefix("n") == _SAME

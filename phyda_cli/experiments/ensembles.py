@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from phyda_cli.evaluation.spectra import divergence
 from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.results import Results
+from phyda_cli.experiments.score import Of, Part, Quantity, Score
 
 Array = NDArray[np.float64]
 
@@ -24,8 +25,8 @@ def spread_skill(results: Results, method: str, density: float) -> dict[str, flo
     NaN where the mean has no error.
     """
     size = results.members(method)
-    variance, error = (results.values(method, density, name) for name in ("variance", "mse"))
-    relative, relative_error = (results.values(method, density, name) for name in ("nvariance", "nmse"))
+    variance, error = (results.of(method, density, Score(kind)) for kind in ("spread", "mse"))
+    relative, relative_error = (results.of(method, density, Score(kind, relative=True)) for kind in ("spread", "mse"))
     if size == 0 or variance is None or error is None or relative is None or relative_error is None:
         return {}
     found = {}
@@ -47,26 +48,26 @@ def ranks(results: Results, method: str, density: float, bootstrap: Bootstrap) -
     return share.mean(0), low, high
 
 
-def band_ratios(results: Results, method: str, density: float, part: str, kind: str = "") -> Array:
-    """(channel, band) of the `mean` or the `members`; kind: of states or, `increment_`, of increments.
-
-    NaN where the truth has no power.
-    """
-    power, truth = (results.values(method, density, f"power_{kind}{name}") for name in (part, "truth"))
-    assert power is not None
-    assert truth is not None
+def band_ratios(results: Results, method: str, density: float, of: Of, part: Part) -> Array:
+    """(channel, band) power of the mean or the members over the truth's; NaN where the truth has none."""
+    power, truth = _both(results, method, density, "power", of, part)
     below = truth.sum(0)
     ratios: Array = np.divide(power.sum(0), below, out=np.full_like(below, np.nan), where=below > 0)
     return ratios
 
 
-def pooled_divergence(results: Results, method: str, density: float, part: str, kind: str = "") -> Array:
-    """SpecDiv (channel,) of radial spectra averaged over dates (and members); parts and kinds as above."""
-    radial, truth = (results.values(method, density, f"radial_{kind}{name}") for name in (part, "truth"))
-    assert radial is not None
-    assert truth is not None
+def pooled_divergence(results: Results, method: str, density: float, of: Of, part: Part) -> Array:
+    """SpecDiv (channel,) of radial spectra averaged over dates (and members)."""
+    radial, truth = _both(results, method, density, "radial", of, part)
     values = divergence(torch.from_numpy(radial.mean(0)), torch.from_numpy(truth.mean(0)))
     return np.asarray(values.numpy(), dtype=np.float64)
+
+
+def _both(results: Results, method: str, density: float, quantity: Quantity, of: Of, part: Part) -> tuple[Array, Array]:
+    own, truth = (results.spectrum(method, density, quantity, of, which) for which in (part, "truth"))
+    assert own is not None
+    assert truth is not None
+    return own, truth
 
 
 def grouped(results: Results, values: Array) -> dict[str, float]:

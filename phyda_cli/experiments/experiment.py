@@ -1,8 +1,7 @@
-"""A whole experiment: inputs checked, 3D-Var tuned, records made, tables and report written."""
+"""A whole experiment: inputs are checked, 3D-Var is tuned, records are made, tables and report are written."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +16,18 @@ from numpy.typing import NDArray
 from phyda_cli.errors import UsageError
 from phyda_cli.evaluation.spectra import bands_of
 from phyda_cli.experiments.cases import CaseDrawer
-from phyda_cli.experiments.comparison import Cell, Comparison
+from phyda_cli.experiments.comparison import Comparison
 from phyda_cli.experiments.dates import choose_pairs
-from phyda_cli.experiments.example import make_example
 from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.journal import Journal
 from phyda_cli.experiments.loop import batches_of, run
-from phyda_cli.experiments.methods.base import ExperimentMethod
+from phyda_cli.experiments.maps import make_example
+from phyda_cli.experiments.markdown import to_html
 from phyda_cli.experiments.methods.registry import BUILT_IN, Material, make_methods
+from phyda_cli.experiments.report import LOSING, Report
 from phyda_cli.experiments.results import Results
 from phyda_cli.experiments.settings import Settings
-from phyda_cli.experiments.tables import summary, text, to_csv
+from phyda_cli.experiments.tables import losses_csv, summary, text, to_csv
 from phyda_cli.experiments.tuned import tuned_factors
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.outputs import atomic_path
@@ -66,7 +66,7 @@ def experiment(
     names: Sequence[str] | None,
     progress: Callable[[str, int], Callable[[int], None]],
 ) -> Outcome:
-    """Run what is missing and write scores.csv, scores.json and report.html into the directory `output`.
+    """Run what is missing and write scores.csv, scores.json and the report with its pictures into a directory.
 
     names: of the methods, None for the background, 3D-Var and all weights. progress: given a description and a total,
     a function that is told how many are done.
@@ -114,15 +114,23 @@ def experiment(
         "bootstrap_block_dates": comparison.bootstrap.block,
         "tuning": {f"{density:g}": tuning.document() for density, tuning in factors.items()},
         "summary": rows,
-        "losing_cells": [_cell(cell) for cell in lost],
+        "losing_cells": [cell.document() for cell in lost],
     }
-    files = [_write(output / "scores.csv", to_csv(comparison, bands_of(store.grid)))]
-    files.append(_write(output / "scores.json", f"{json.dumps(_finite(document), indent=1)}\n"))
-    if find_spec("matplotlib") is None:
-        _log.warning("no report.html: its pictures need an optional dependency: pip install 'phyda[plot]'")
-    else:
-        files.append(_report(output, comparison, document, lost, drawer, pairs, methods))
-    return Outcome(text(rows, len(lost)), document, tuple(files))
+    texts = {
+        "scores.csv": to_csv(comparison, bands_of(store.grid)),
+        "scores.json": f"{json.dumps(_finite(document), indent=1)}\n",
+        LOSING: losses_csv(lost),
+    }
+    drawing = find_spec("matplotlib") is not None
+    if not drawing:
+        _log.warning("no pictures: they need an optional dependency: pip install 'phyda[plot]'")
+    report = Report(comparison, document, lost, drawing)
+    if drawing:
+        report.one_date(make_example(drawer, pairs, methods))
+    texts |= {"report.md": report.text, "report.html": to_html(report.text, report.pictures)}
+    contents = {name: content.encode() for name, content in texts.items()} | report.pictures
+    files = tuple(_write(output / name, content) for name, content in contents.items())
+    return Outcome(text(rows, len(lost)), document, files)
 
 
 def _names(names: Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
@@ -143,13 +151,9 @@ def _valid_time(store: TrainingStore, pairs: NDArray[np.int64]) -> NDArray[np.in
     return np.asarray(group["valid_time"][:][pairs], dtype=np.int64)
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    return dataclasses.asdict(cell) | {"significant": cell.significant}
-
-
-def _write(path: Path, content: str) -> Path:
+def _write(path: Path, content: bytes) -> Path:
     with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_bytes(content)
     return path
 
 
@@ -160,18 +164,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
     return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def _report(
-    output: Path,
-    comparison: Comparison,
-    document: dict[str, Any],
-    lost: Sequence[Cell],
-    drawer: CaseDrawer,
-    pairs: NDArray[np.int64],
-    methods: Sequence[ExperimentMethod],
-) -> Path:
-    from phyda_cli.experiments.report import page
-
-    example = make_example(drawer, pairs, methods)
-    return _write(output / "report.html", page(comparison, document, lost, example))

@@ -5,17 +5,17 @@ matplotlib is optional and imported when a picture is made. Nothing of its globa
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from phyda_cli.errors import MissingExtraError
+from phyda_cli.evaluation.plots import figure, png
 from phyda_cli.experiments.comparison import Comparison
 from phyda_cli.experiments.ensembles import ranks
 from phyda_cli.experiments.measure import SHOWN
-from phyda_cli.experiments.results import ALL, Results, find
+from phyda_cli.experiments.results import ALL, Results
+from phyda_cli.experiments.score import CRPS, Of, Part, Score
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
 """Of the methods in turn; they are told apart by most people who do not see all colours."""
@@ -25,38 +25,22 @@ _LEAST_DENSITY: Final = 0.3
 """Where no observation at all is drawn on the logarithmic axis [%]."""
 
 
-def figure(width: float, height: float) -> Any:
-    """A matplotlib Figure with the Agg canvas. Raises MissingExtraError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("pictures", "plot") from None
-    made = Figure(figsize=(width, height), facecolor="white", layout="constrained")
-    FigureCanvasAgg(made)
-    return made
-
-
-def png(drawn: Any, *, dots_per_inch: int = 110) -> bytes:
-    """The picture as PNG, without date or software in it."""
-    stream = io.BytesIO()
-    drawn.savefig(stream, format="png", dpi=dots_per_inch, metadata={"Software": None})
-    return stream.getvalue()
-
-
 def curves(comparison: Comparison) -> bytes:
     """MSE, MAE, CRPS, SpecDiv of states and of increments over density, for all methods, pooled over channels."""
     results = comparison.results
     shown = (
-        ("nmse", "MSE / σ²"), ("nmae", "MAE / σ"), ("ncrps", "CRPS / σ"), ("specdiv_members", "SpecDiv (members)"),
-        ("specdiv_increment_members", "SpecDiv of increments (members)"),
-        ("withheld_nrmse", "RMSE / σ at withheld places"),
+        (Score("mse", relative=True), "MSE / σ²"),
+        (Score("mae", relative=True), "MAE / σ"),
+        (CRPS, "CRPS / σ"),
+        (Score("specdiv", part="members"), "SpecDiv (members)"),
+        (Score("specdiv", of="increment", part="members"), "SpecDiv of increments (members)"),
+        (Score("rmse", withheld=True, relative=True), "RMSE / σ at withheld places"),
     )  # fmt: skip
-    drawn = figure(12.0, 6.6)
-    for place, (name, title) in enumerate(shown):
+    drawn = figure(12.0, 6.6, layout="constrained")
+    for place, (score, title) in enumerate(shown):
         axes = drawn.add_subplot(2, 3, place + 1)
         for number, method in enumerate(results.methods):
-            values = [results.pooled(method, density, find(name))[ALL] for density in results.densities]
+            values = [results.pooled(method, density, score)[ALL] for density in results.densities]
             x = [max(density, _LEAST_DENSITY) for density in results.densities]
             order = np.argsort(x)
             axes.plot(
@@ -76,23 +60,24 @@ def curves(comparison: Comparison) -> bytes:
     return png(drawn)
 
 
-def spectra(results: Results, density: float, kind: str = "") -> bytes | None:
+def spectra(results: Results, density: float, of: Of) -> bytes | None:
     """Power by total wavenumber relative to the truth's, of members and means; None without channels to show.
 
-    kind: of states or, `increment_`, of increments against x_t − x_b.
+    Increments are compared with x_t − x_b.
     """
     channels = [c for c in results.channels if (c.variable, c.level) in SHOWN]
     if not channels:
         return None
-    what = "power of increments / of x$_t$ − x$_b$" if kind else "power / truth's"
-    drawn = figure(12.0, 3.4 * ((len(channels) + 1) // 2))
+    what = "power of increments / of x$_t$ − x$_b$" if of == "increment" else "power / truth's"
+    drawn = figure(12.0, 3.4 * ((len(channels) + 1) // 2), layout="constrained")
     for place, channel in enumerate(channels):
         axes = drawn.add_subplot((len(channels) + 1) // 2, 2, place + 1)
         for number, method in enumerate(results.methods):
-            truth = results.values(method, density, f"spectrum_{kind}truth")
-            for part, style in (("members", "-"), ("mean", ":")):
-                power = results.values(method, density, f"spectrum_{kind}{part}")
-                if power is None or truth is None or (part == "members" and not results.members(method)):
+            truth = results.spectrum(method, density, "spectrum", of, "truth")
+            parts: tuple[tuple[Part, str], ...] = (("members", "-"), ("mean", ":"))
+            for part, style in parts if results.members(method) else parts[1:]:
+                power = results.spectrum(method, density, "spectrum", of, part)
+                if power is None or truth is None:
                     continue
                 ratio = power[:, place].sum(0)[1:] / np.maximum(truth[:, place].sum(0)[1:], 1e-300)
                 axes.plot(
@@ -118,7 +103,7 @@ def rank_histograms(comparison: Comparison, method: str, density: float) -> byte
     variables = comparison.results.variables
     columns = min(3, len(variables))
     lines = -(-len(variables) // columns)
-    drawn = figure(12.0, 2.3 * lines)
+    drawn = figure(12.0, 2.3 * lines, layout="constrained")
     x = np.arange(share.shape[1])
     for place, variable in enumerate(variables):
         axes = drawn.add_subplot(lines, columns, place + 1)
@@ -137,13 +122,13 @@ def spread_against_error(results: Results, methods: Sequence[str]) -> bytes | No
         return None
     columns = min(4, len(methods))
     lines = -(-len(methods) // columns)
-    drawn = figure(3.6 * columns + 1.0, 3.6 * lines)
+    drawn = figure(3.6 * columns + 1.0, 3.6 * lines, layout="constrained")
     for place, method in enumerate(methods):
         axes = drawn.add_subplot(lines, columns, place + 1)
         factor = np.sqrt((results.members(method) + 1) / results.members(method))
         largest = 0.0
         for number, density in enumerate(results.densities):
-            variance, error = (results.values(method, density, key) for key in ("nvariance", "nmse"))
+            variance, error = (results.of(method, density, Score(kind, relative=True)) for kind in ("spread", "mse"))
             assert variance is not None
             assert error is not None
             x, y = np.sqrt(error.mean(0)), factor * np.sqrt(variance.mean(0))

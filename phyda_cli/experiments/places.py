@@ -10,18 +10,21 @@ assimilated:  with d = y − H(x_b), r = d − H δ and σ_b at the case's lead:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from phyda_cli.evaluation.ensemble import fair_crps
 from phyda_cli.experiments.cases import CaseBatch
+from phyda_cli.experiments.score import WITHHELD_COUNT, Score
 
 Values = dict[str, NDArray[np.float64]]
 
 
 def withheld_scores(batch: CaseBatch, row: int, mean: torch.Tensor, members: torch.Tensor | None) -> Values:
-    """Means (channel,) over the withheld places of each channel, 0 where there is none; `withheld_count` says.
+    """Means (channel,) over the withheld places of each channel, 0 where there is none, and their number.
 
     mean (channel, lat, lon), members (member, channel, lat, lon): increments of the case in row `row` of the batch.
     """
@@ -36,13 +39,14 @@ def withheld_scores(batch: CaseBatch, row: int, mean: torch.Tensor, members: tor
         total = np.bincount(channel, weights=values.numpy(), minlength=size)
         return np.asarray(total / np.maximum(count, 1.0))
 
-    scores = {"mse": error.square(), "mae": error.abs(), "bias": error}
-    scores |= {"nmse": (error / sigma).square(), "nmae": (error / sigma).abs()}
+    scores: dict[Score, torch.Tensor] = {
+        Score("mse"): error.square(), Score("mae"): error.abs(), Score("bias"): error,
+        Score("mse", relative=True): (error / sigma).square(), Score("mae", relative=True): (error / sigma).abs(),
+    }  # fmt: skip
     if members is not None:
         crps = fair_crps(operator(members.double()), wanted)
-        scores |= {"crps": crps, "ncrps": crps / sigma}
-    named = {f"withheld_{name}": means(values) for name, values in scores.items()}
-    return named | {"withheld_count": count}
+        scores |= {Score("crps"): crps, Score("crps", relative=True): crps / sigma}
+    return {replace(score, withheld=True).key: means(x) for score, x in scores.items()} | {WITHHELD_COUNT: count}
 
 
 def innovation_scores(batch: CaseBatch, row: int, mean: torch.Tensor) -> dict[str, float]:

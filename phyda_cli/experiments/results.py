@@ -7,7 +7,7 @@ weighted with the number of withheld observations where the score counts them, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,65 +16,13 @@ from numpy.typing import NDArray
 
 from phyda_cli.experiments.journal import Key
 from phyda_cli.experiments.measure import Record
+from phyda_cli.experiments.score import Of, Part, Quantity, Score, spectral_key
 from phyda_cli.fields.state import Channel
 
 Array = NDArray[np.float64]
 
 ALL: Final = "all"
 """The group of all channels."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """One column of the tables. key: of the records. root: of the mean. weight: key of the weights, None: 1.
-
-    pooled: whether channels may be pooled. signed: neither small nor large is better.
-    """
-
-    name: str
-    key: str
-    root: bool = False
-    weight: str | None = None
-    pooled: bool = False
-    signed: bool = False
-
-
-def _family(prefix: str, weight: str | None) -> tuple[Score, ...]:
-    names = (("rmse", "mse", True), ("mse", "mse", False), ("mae", "mae", False), ("crps", "crps", False))
-    scores = []
-    for name, key, root in names:
-        scores.append(Score(f"{prefix}{name}", f"{prefix}{key}", root, weight))
-        scores.append(Score(f"{prefix}n{name}", f"{prefix}n{key}", root, weight, pooled=True))
-    return (*scores, Score(f"{prefix}bias", f"{prefix}bias", False, weight, signed=True))
-
-
-SCORES: Final = (
-    *_family("", None),
-    *_family("withheld_", "withheld_count"),
-    Score("specdiv_mean", "specdiv_mean", pooled=True),
-    Score("specdiv_members", "specdiv_members", pooled=True),
-    Score("specdiv_increment_mean", "specdiv_increment_mean", pooled=True),
-    Score("specdiv_increment_members", "specdiv_increment_members", pooled=True),
-)
-"""By channel, with ratios and intervals."""
-
-SCALARS: Final = (
-    Score("hydrostatic_mean", "hydrostatic_mean", root=True),
-    Score("hydrostatic_members", "hydrostatic_members", root=True),
-    Score("geostrophic_mean", "geostrophic_mean", root=True),
-    Score("geostrophic_members", "geostrophic_members", root=True),
-)
-"""Of a date, with ratios and intervals: root mean square of the residual's difference to the truth's."""
-
-PLAIN: Final = (
-    Score("spread", "variance", root=True),
-    Score("nspread", "nvariance", root=True, pooled=True),
-    Score("nincrement", "nincrement", root=True, pooled=True),
-)
-"""By channel, without ratios: of ensembles, and the size of the (mean) increment."""
-
-CONSISTENCY: Final = ("chi2_innovation", "chi2_residual", "desroziers_o", "desroziers_b")
-"""Of a date; 1 is right, so that no ratio says who is better."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +42,18 @@ class Results:
         return tuple(dict.fromkeys(channel.variable for channel in self.channels))
 
     def values(self, method: str, density: float, key: str) -> Array | None:
-        """(date, …) of a key; None where the method has no such thing.
-
-        Without members the analysis itself is the only member: its CRPS is its absolute error.
-        """
-        held = self.records[method, density, self.pairs[0]]
-        if key not in held and not held["members"]:
-            key = _alone(key)
+        """(date, …) of a key of the records; None where the method has no such thing."""
         rows = [self.records[method, density, pair].get(key) for pair in self.pairs]
         return None if any(row is None for row in rows) else np.asarray(rows, dtype=np.float64)
+
+    def of(self, method: str, density: float, score: Score) -> Array | None:
+        """(date, …) of what is kept of a score; None where the method has none."""
+        return self.values(method, density, (score if self.members(method) else score.alone).key)
+
+    def spectrum(self, method: str, density: float, quantity: Quantity, of: Of, part: Part) -> Array | None:
+        """(date, …) of a spectrum; those of the members of a single analysis are its own."""
+        own = "mean" if part == "members" and not self.members(method) else part
+        return self.values(method, density, spectral_key(quantity, of, own))
 
     def members(self, method: str) -> int:
         """M, 0 for a method without members."""
@@ -131,7 +82,7 @@ class Results:
 
     def columns(self, method: str, density: float, score: Score) -> tuple[list[str], Array, Array] | None:
         """Names of the groups that the score has, and its values and weights (date, group), channels pooled."""
-        values = self.values(method, density, score.key)
+        values = self.of(method, density, score)
         if values is None:
             return None
         weights = self.weights(method, density, score)
@@ -154,17 +105,7 @@ class Results:
 
     def scalar(self, method: str, density: float, score: Score) -> float | None:
         """A score of dates as a whole; None where the method, or the density, has none."""
-        values = self.values(method, density, score.key)
+        values = self.of(method, density, score)
         if values is None:
             return None
         return float(np.sqrt(values.mean())) if score.root else float(values.mean())
-
-
-def _alone(key: str) -> str:
-    """The key of a single analysis that says what a key of members says."""
-    return f"{key.removesuffix('_members')}_mean" if key.endswith("_members") else key.replace("crps", "mae")
-
-
-def find(name: str, scores: Sequence[Score] = (*SCORES, *SCALARS)) -> Score:
-    """The score of a name."""
-    return next(score for score in scores if score.name == name)

@@ -1,28 +1,37 @@
-"""The results as tables: every number in a CSV file, the pooled ones as text."""
+"""The numbers of the results: all of them in CSV files, the pooled ones as rows and as text."""
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
+from phyda_cli.evaluation.display import aligned, number
 from phyda_cli.evaluation.spectra import Bands
-from phyda_cli.experiments.comparison import REFERENCES, Comparison
+from phyda_cli.experiments.comparison import REFERENCES, Cell, Comparison
 from phyda_cli.experiments.ensembles import band_ratios, grouped, pooled_divergence, spread_skill
-from phyda_cli.experiments.results import ALL, CONSISTENCY, PLAIN, SCALARS, SCORES, Results, find
+from phyda_cli.experiments.results import ALL, Results
+from phyda_cli.experiments.score import CONSISTENCY, CRPS, PLAIN, RMSE, SCALARS, SCORES, Of, Part, Score
 
 COLUMNS: Final = (
     "method", "density_percent", "channel", "score", "value",
     *(f"{part}_{name}" for name in REFERENCES for part in ("ratio_to", "low", "high")),
 )  # fmt: skip
-
-_SPECDIV: Final = ("specdiv_mean", "specdiv_members", "specdiv_increment_mean", "specdiv_increment_members")
+_KINDS: Final[tuple[tuple[Of, Part], ...]] = (
+    ("state", "mean"), ("increment", "mean"), ("state", "members"), ("increment", "members"),
+)  # fmt: skip
+_SPECDIV: Final = tuple(Score("specdiv", of=of, part=part) for of, part in _KINDS)
+_POOLED: Final = (
+    RMSE, Score("mse", relative=True), Score("mae", relative=True), CRPS, Score("rmse", True, True), *_SPECDIV,
+)  # fmt: skip
+_BALANCES: Final = (Score("hydrostatic", part="mean"), Score("geostrophic", part="mean"))
 
 Row = tuple[str, float, str, str, float]
 """Method, density, channel or group, score, value."""
+Pooled = dict[str, Any]
+"""The pooled scores of a method at a density, by name; None where it has none."""
 
 
 def rows(results: Results, bands: Bands) -> Iterator[Row]:
@@ -39,12 +48,13 @@ def _scores(results: Results, method: str, density: float, bands: Bands) -> Iter
             yield channel, score.name, value
     for channel, value in spread_skill(results, method, density).items():
         yield channel, "spread_skill", value
-    for part, kind in itertools.product(("mean", "members"), ("", "increment_")):
-        for channel, value in grouped(results, pooled_divergence(results, method, density, part, kind)).items():
+    for of, part in _KINDS:
+        kind = "increment_" if of == "increment" else ""
+        for channel, value in grouped(results, pooled_divergence(results, method, density, of, part)).items():
             yield channel, f"specdiv_pooled_{kind}{part}", value
-        ratios = band_ratios(results, method, density, part, kind)
-        for number, (low, high) in enumerate(bands):
-            for channel, value in grouped(results, ratios[:, number]).items():
+        ratios = band_ratios(results, method, density, of, part)
+        for place, (low, high) in enumerate(bands):
+            for channel, value in grouped(results, ratios[:, place]).items():
                 yield channel, f"power_{kind}{part}_{low}-{high}", value
     for score in SCALARS:
         found = results.scalar(method, density, score)
@@ -58,24 +68,40 @@ def _scores(results: Results, method: str, density: float, bands: Bands) -> Iter
 
 
 def to_csv(comparison: Comparison, bands: Bands) -> str:
-    """The CSV file: one row a method, density, channel and score, with the ratios to the references."""
+    """The CSV file of all scores: one row a method, density, channel and score, with the ratios to the references."""
     results = comparison.results
     cells = {
-        (cell.method, cell.other, cell.density, cell.channel, cell.score): cell
+        (cell.method, cell.other, cell.density, cell.channel, cell.score.name): cell
         for method in results.methods
         for other in REFERENCES
         if other in results.methods and other != method
         for cell in comparison.cells(method, other)
     }
+
+    def lines() -> Iterator[list[str]]:
+        for method, density, channel, score, value in rows(results, bands):
+            ratios: list[str] = []
+            for other in REFERENCES:
+                cell = cells.get((method, other, density, channel, score))
+                ratios += ["", "", ""] if cell is None else [_cell(x) for x in (cell.ratio, cell.low, cell.high)]
+            yield [method, f"{density:g}", channel, score, _cell(value), *ratios]
+
+    return _csv(COLUMNS, lines())
+
+
+def losses_csv(cells: Sequence[Cell]) -> str:
+    """The CSV file of losing cells, the worst first."""
+    head = ("method", "other", "density", "channel", "score", "ratio", "low", "high", "significant")
+    documents = (cell.document() for cell in sorted(cells, key=lambda cell: -cell.ratio))
+    lines = ([d[name] for name in head] for d in documents)
+    return _csv(head, ([f"{x:.4g}" if type(x) is float else str(x) for x in line] for line in lines))
+
+
+def _csv(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for method, density, channel, score, value in rows(results, bands):
-        ratios: list[str] = []
-        for other in REFERENCES:
-            cell = cells.get((method, other, density, channel, score))
-            ratios += ["", "", ""] if cell is None else [_cell(x) for x in (cell.ratio, cell.low, cell.high)]
-        writer.writerow([method, f"{density:g}", channel, score, _cell(value), *ratios])
+    writer.writerow(head)
+    writer.writerows(lines)
     return text.getvalue()
 
 
@@ -84,22 +110,20 @@ def _cell(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else ""
 
 
-def summary(comparison: Comparison) -> list[dict[str, float | str | None]]:
+def summary(comparison: Comparison) -> list[Pooled]:
     """The pooled scores: a row for each density and method."""
     results = comparison.results
-    found: list[dict[str, float | str | None]] = []
+    found: list[Pooled] = []
     for density in results.densities:
         for method in results.methods:
-            row: dict[str, float | str | None] = {"density_percent": density, "method": method}
-            for name in ("nrmse", "nmse", "nmae", "ncrps", "withheld_nrmse", *_SPECDIV):
-                row[name] = results.pooled(method, density, find(name)).get(ALL)
+            row: Pooled = {"density_percent": density, "method": method}
+            row |= {score.name: results.pooled(method, density, score).get(ALL) for score in _POOLED}
             row["spread_skill"] = spread_skill(results, method, density).get(ALL)
-            for name in ("hydrostatic_mean", "geostrophic_mean"):
-                row[name] = results.scalar(method, density, find(name))
+            row |= {score.name: results.scalar(method, density, score) for score in _BALANCES}
             row["seconds"] = results.seconds(method, density)
             for other in REFERENCES:
                 there = other in results.methods and other != method
-                cell = comparison.find(method, other, density, "nrmse") if there else None
+                cell = comparison.find(method, other, density, RMSE) if there else None
                 row[f"nrmse_ratio_{other}"] = None if cell is None else cell.ratio
                 row[f"nrmse_low_{other}"] = None if cell is None else cell.low
                 row[f"nrmse_high_{other}"] = None if cell is None else cell.high
@@ -107,27 +131,30 @@ def summary(comparison: Comparison) -> list[dict[str, float | str | None]]:
     return found
 
 
-def text(rows: Sequence[dict[str, float | str | None]], losses: int) -> str:
-    """For people: pooled scores."""
-    head = ("obs %", "method", "RMSE", "MAE", "CRPS", "withheld", "SpecDiv", "spread/skill", "RMSE / 3dvar", "s/date")
-    names = (
-        "density_percent", "method", "nrmse", "nmae", "ncrps", "withheld_nrmse", "specdiv_members", "spread_skill",
-    )  # fmt: skip
-    body: list[tuple[str, ...]] = [head]
-    for row in rows:
-        ratio = _short(row["nrmse_ratio_3dvar"])
-        if ratio != "-":
-            ratio += f" [{_short(row['nrmse_low_3dvar'])}, {_short(row['nrmse_high_3dvar'])}]"
-        body.append((*(_short(row[name]) for name in names), ratio, f"{row['seconds']:.2f}"))
-    widths = [max(len(line[i]) for line in body) for i in range(len(head))]
-    lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in body]
-    lines.append("RMSE, MAE, CRPS: in units of the background error's standard deviation, a mean over all channels")
+SHOWN: Final = {
+    "obs %": "density_percent", "method": "method", "RMSE": "nrmse", "MSE": "nmse", "MAE": "nmae", "CRPS": "ncrps",
+    "withheld": "withheld_nrmse", "SpecDiv": "specdiv_members", "of increments": "specdiv_increment_members",
+    "spread/skill": "spread_skill",
+}  # fmt: skip
+"""Columns of the table for people, by their heads."""
+
+
+def shown(pooled: Sequence[Pooled]) -> list[list[str]]:
+    """The cells of the table for people, its head first; the ratios to the references with their intervals."""
+    lines = [[*SHOWN, *(f"RMSE / {other}" for other in REFERENCES), "s/date"]]
+    for row in pooled:
+        cells = [row[name] if name == "method" else number(row[name]) for name in SHOWN.values()]
+        for other in REFERENCES:
+            ratio, low, high = (row[f"nrmse_{part}_{other}"] for part in ("ratio", "low", "high"))
+            cells.append("-" if ratio is None else f"{ratio:.3f} [{low:.3f}, {high:.3f}]")
+        lines.append([*cells, f"{row['seconds']:.2f}"])
+    return lines
+
+
+def text(pooled: Sequence[Pooled], losses: int) -> str:
+    """The table on stdout."""
+    lines = [aligned(shown(pooled), left=2)]
+    lines.append("RMSE, MSE, MAE, CRPS: in units of the background error's standard deviation, means over all channels")
     if losses:
-        lines.append(f"losing cells, all in scores.json and report.html: {losses}")
+        lines.append(f"losing cells, all in losing-cells.csv: {losses}")
     return "\n".join(lines)
-
-
-def _short(value: float | str | None) -> str:
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else f"{value:.4g}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 import torch
@@ -63,12 +64,30 @@ def test_the_document_says_what_was_done(finished):
     assert expected <= lost
 
 
-def test_the_report_is_one_file_with_its_pictures(finished):
+def test_the_report_is_markdown_with_its_pictures_and_one_file_of_html(finished):
+    text = (finished / "report.md").read_text()
+    pictures = re.findall(r"^!\[.*\]\((.*)\)$", text, re.MULTILINE)
+    assert len(pictures) >= 5
+    assert all((finished / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     page = (finished / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 5
-    assert "http" not in page.replace("https", "http").split("base64")[0]
-    for word in ("Losing cells", "Spectra", "spread against error"):
-        assert word in page
+    assert page.count("data:image/png;base64,") == len(pictures)
+    assert "http" not in re.sub('base64,[^"]*"', "", page)
+    assert page.count("<table>") == len(re.findall(r"^\| (?:--- \| )*---", text, re.MULTILINE))
+    for word in ("Losing cells", "Spectra", "Balance", "Spread and ranks", "Single fields at 5 %", "Origin"):
+        assert f"## {word}" in text
+        assert f"<h2>{word}" in page
+
+
+def test_losing_cells_are_in_a_file_of_their_own(finished):
+    document = json.loads((finished / "scores.json").read_text())
+    with (finished / "losing-cells.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == len(document["losing_cells"])
+    ratios = [float(cell["ratio"]) for cell in cells]
+    assert ratios == sorted(ratios, reverse=True)
+    assert {(c["other"], c["score"], c["channel"]) for c in cells} == {
+        (c["other"], c["score"], c["channel"]) for c in document["losing_cells"]
+    }
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_tables(ground, finished, tmp_path, monkeypatch):
