@@ -31,7 +31,7 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.humidity import Limited, limit_humidity
 from phyda_cli.fields.moments import Moments
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Method
 from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised

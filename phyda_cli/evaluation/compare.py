@@ -30,7 +30,7 @@ from phyda_cli.evaluation.display import aligned, arrow, display
 from phyda_cli.evaluation.scores import bias, mae, rmse
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Quality, Surface

@@ -77,6 +77,8 @@ def select_maps(
     Raises BadDataError when a state does not hold the channel or the grids differ.
     """
     states = [background, analysis] if truth is None else [background, analysis, truth]
+    if not isinstance(background.grid, Grid):
+        raise BadDataError("a picture needs fields on a global latitude-longitude grid")
     if any(state.grid.shape != background.grid.shape for state in states):
         grids = ", ".join(str(state.grid) for state in states)
         raise BadDataError(f"a picture needs all fields on one grid, found {grids}")

@@ -1,7 +1,7 @@
 """Latitude-weighted scores of fields against a truth.
 
-With the area weights w_j of the grid's rows (Σ_j w_j = 1) the mean over the sphere is ⟨e⟩ = Σ_j w_j (1/n_lon) Σ_i e_ji,
-and with the error e = x − truth
+With the areas w_ji of the grid's points (Σ w = 1) the mean over the sphere is ⟨e⟩ = Σ_ji w_ji e_ji, and with the error
+e = x − truth
 
     bias = ⟨e⟩,   MAE = ⟨|e|⟩,   MSE = ⟨e²⟩,   RMSE = √⟨e²⟩
 
@@ -11,18 +11,19 @@ several dates is the mean of the MSE (MAE, bias) over the dates; an RMSE is neve
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 
 
 def area_mean(x: torch.Tensor, grid: Grid) -> torch.Tensor:
     """⟨x⟩ (…) of fields (…, lat, lon). Raises BadDataError when the fields are not on the grid."""
     if tuple(x.shape[-2:]) != grid.shape:
         raise BadDataError(f"fields of {x.shape[-2]}×{x.shape[-1]} points cannot be scored on a grid of {grid}")
-    weights = torch.as_tensor(grid.area_weights, device=x.device, dtype=torch.float64)
-    return x.double().mean(-1) @ weights
+    weights = torch.from_numpy(np.array(grid.area)).to(x.device)
+    return x.double().flatten(-2) @ weights.flatten()
 
 
 def bias(x: torch.Tensor, truth: torch.Tensor, grid: Grid) -> torch.Tensor:

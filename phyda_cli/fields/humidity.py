@@ -11,6 +11,7 @@ q_b, q is at most c. A negative background goes no lower. A supersaturated one, 
 it is, or than c where that is more, and where it cools its relative humidity grows no more: just 100 % would otherwise
 become twice what the air can hold. No q is above what a background may hold (`variables`), however hot the air. What
 equals the background (q and T alike) is never touched.
+A field of total column water vapour moves by the column of what q has moved by in the end.
 A Gaussian in q knows no limits. Hólm (2002) changes the variable before the analysis, this bends what comes after.
 """
 
@@ -20,6 +21,8 @@ from typing import Final, NamedTuple
 
 import torch
 
+from phyda_cli.fields.column import column_weights
+from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.thermodynamics import (
     relative_humidity_from_specific_humidity,
@@ -65,7 +68,22 @@ def limit_humidity(background: State, values: torch.Tensor) -> Limited:
         cap = torch.where(analysed == own, torch.maximum(cap, before), cap)
         supersaturated += int((humidity > cap).sum())
         result[index] = _below(cap, before, result[index])
-    return Limited(result, negative, supersaturated)
+    return Limited(_with_column(background, result), negative, supersaturated)
+
+
+def _with_column(background: State, values: torch.Tensor) -> torch.Tensor:
+    """Total column water vapour moves by the column of what humidity moves by, where the state holds both."""
+    column, levels = Channel("tcwv"), background.levels("q")
+    if column not in background.channels or not levels:
+        return values
+    humidity = [background.index(Channel("q", level)) for level in levels]
+    ground = torch.full((1, 1), SEA_LEVEL_PRESSURE, dtype=torch.float64)
+    if Channel("sp") in background.channels:
+        ground = background.values[background.index(Channel("sp"))].double()
+    change = ((values[humidity] - background.values[humidity]) * column_weights(levels, ground).to(values)).sum(0)
+    place = background.index(column)
+    values[place] = torch.maximum(background.values[place] + change, background.values[place].clamp_max(0.0))
+    return values
 
 
 def _above_zero(before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:

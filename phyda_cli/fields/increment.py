@@ -9,7 +9,7 @@ from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.fields.vertical import vertical_weights
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 from phyda_cli.grids.regrid import regrid
 
 _COLUMN = Channel("tcwv")

@@ -13,7 +13,7 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 
 
 class Channel(NamedTuple):

@@ -14,32 +14,21 @@ w_j = sin φ_{j+1/2} − sin φ_{j−1/2} and Σ w_j = 2 exactly on every grid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
+from phyda_cli.grids.base import Corners, Vicinity
 
 Array = NDArray[np.float64]
 
 _TOLERANCE = 1e-3
 """How far [degree] coordinates stored in single precision may lie from their exact place."""
-
-
-@dataclass(frozen=True)
-class Corners:
-    """The points around n places: index into the flattened grid, interpolation weight, and sign, (n, k) each.
-
-    sign: −1 where a wind component at that point counts reversed, as beyond a pole. inside: (n,) whether the grid
-    covers the place; where it does not all weights are zero.
-    """
-
-    index: NDArray[np.int64]
-    weight: Array
-    sign: Array
-    inside: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -102,6 +91,26 @@ class Grid:
         lat = np.asarray(self.latitudes)
         edges = np.concatenate([[-90.0], 0.5 * (lat[1:] + lat[:-1]), [90.0]])
         return np.asarray(0.5 * np.diff(np.sin(np.radians(edges))))
+
+    @property
+    def coordinates(self) -> tuple[Array, Array]:
+        """Latitude and longitude [degree] of the points, (n_lat · n_lon,) each."""
+        rows, columns = self.shape
+        return np.repeat(np.asarray(self.latitudes), columns), np.tile(np.asarray(self.longitudes), rows)
+
+    @property
+    def area(self) -> Array:
+        """(n_lat, n_lon) area that a point stands for, scaled to Σ = 1."""
+        return np.broadcast_to(self.area_weights[:, None] / self.shape[1], self.shape)
+
+    def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
+        """Row by row, with the places in the band of latitudes within `radius` [m]."""
+        reach = float(np.degrees(radius / EARTH_RADIUS)) + 1e-9
+        columns = np.arange(self.shape[1])
+        for row, own in enumerate(self.latitudes):
+            near = np.flatnonzero(np.abs(latitude - own) <= reach)
+            if near.size:
+                yield Vicinity(row * columns.size + columns, near)
 
     def corners(self, latitude: Array, longitude: Array) -> Corners:
         """The four points around each place [degree, any convention of longitude], with their bilinear weights."""

@@ -1,6 +1,8 @@
-"""Fields from one global grid to another: linear where the target is no coarser, area-weighted where it is coarser.
+"""Fields from one grid to another: linear where the target is no coarser, area-weighted where it is coarser.
 
-The two axes are independent, y = R_lat x R_lonᵀ, and each has its own rule, by the number of points alone:
+Between grids of any kind it is the interpolation of `Grid.corners` at the target's points, zero outside the source.
+Between global latitude-longitude grids the two axes are independent, y = R_lat x R_lonᵀ, and each has its own rule, by
+the number of points alone:
 
 - as many points or more: linear interpolation in degrees, periodic in longitude. Beyond the last row the field is taken
   linearly to its value at the pole (below).
@@ -21,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
+from phyda_cli.grids.grid import Grid as LatLonGrid
 
 Array = NDArray[np.float64]
 
@@ -36,6 +39,8 @@ def regrid(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool = False)
         raise BadDataError(f"fields of shape {tuple(x.shape[-2:])} are not on the grid {source}")
     if source == target:
         return x
+    if not (isinstance(source, LatLonGrid) and isinstance(target, LatLonGrid)):
+        return _gathered(x, source, target, vector=vector)
     if source.longitudes != target.longitudes:
         x = x @ _tensor(_longitude_matrix(source.longitudes, target.longitudes), x).mT
     if source.latitudes != target.latitudes:
@@ -53,7 +58,17 @@ def regrid(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool = False)
     return x
 
 
-def _polar_row(row: torch.Tensor, grid: Grid, *, vector: bool) -> torch.Tensor:
+def _gathered(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool) -> torch.Tensor:
+    """Fields at the points of a target of any kind."""
+    corners = source.corners(*target.coordinates)
+    weight = torch.from_numpy(corners.weight * corners.sign if vector else corners.weight).to(x)
+    index = torch.from_numpy(corners.index).to(x.device)
+    near = x.flatten(-2).index_select(-1, index.flatten()).unflatten(-1, index.shape)  # type: ignore[no-untyped-call]
+    result: torch.Tensor = (near * weight).sum(-1).reshape(*x.shape[:-2], *target.shape)
+    return result
+
+
+def _polar_row(row: torch.Tensor, grid: LatLonGrid, *, vector: bool) -> torch.Tensor:
     """What remains at the pole of a row (…, lon): zonal wavenumber 0 of a scalar, 1 of a vector component."""
     if not vector:
         return row.mean(-1, keepdim=True).expand_as(row)

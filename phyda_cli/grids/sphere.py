@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 
 
 def unit_vectors(latitude: torch.Tensor, longitude: torch.Tensor) -> torch.Tensor:
@@ -15,7 +15,5 @@ def unit_vectors(latitude: torch.Tensor, longitude: torch.Tensor) -> torch.Tenso
 
 def grid_unit_vectors(grid: Grid, device: torch.device | str) -> torch.Tensor:
     """n (lat · lon, 3) of the grid's columns, double precision."""
-    latitude = torch.tensor(grid.latitudes, dtype=torch.float64, device=device)
-    longitude = torch.tensor(grid.longitudes, dtype=torch.float64, device=device)
-    rows, columns = torch.meshgrid(latitude, longitude, indexing="ij")
-    return unit_vectors(rows.reshape(-1), columns.reshape(-1))
+    latitude, longitude = (torch.from_numpy(x).to(device) for x in grid.coordinates)
+    return unit_vectors(latitude, longitude)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 from phyda_cli.operators.operator import Operator
 
 Floats = NDArray[np.float64]

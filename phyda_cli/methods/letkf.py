@@ -156,30 +156,26 @@ class LETKF(Method):
         return self.taper((levels[:, None] - data.height) * (2.0 / self.vertical_radius))
 
     def _neighbours(self, data: _Data, levels: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Columns (c,), their observations (c, n) and ρ_h (c, n), column after column of each grid row.
+        """Columns (c,), their observations (c, n) and ρ_h (c, n), in the order of the grid's parts.
 
-        The observations are sorted by latitude, so a row looks at the band within the radius alone. How many places
-        a column's list has depends on that column only, and with it every sum: the size of the blocks does not show.
+        How many places a column's list has depends on that column only, and with it every sum: the size of the blocks
+        does not show.
         """
-        width = self.background_members.grid.shape[1]
         places = grid_unit_vectors(self.background_members.grid, self.device)
         members = self.background_members.values.shape[0]
-        reach = float(np.degrees(self.radius / EARTH_RADIUS)) + 1e-9
-        for row, latitude in enumerate(self.background_members.grid.latitudes):
-            low, high = np.searchsorted(data.latitude, (latitude - reach, latitude + reach))
-            if low == high:
-                continue
-            step = max(1, self.block // int(high - low))
-            for first in range(row * width, (row + 1) * width, step):
-                last = min(first + step, (row + 1) * width)
-                weights = self._horizontal_weights(places[first:last], data.places[low:high])
+        for vicinity in self.background_members.grid.neighbours(data.latitude, data.longitude, self.radius):
+            near = torch.from_numpy(vicinity.places).to(self.device)
+            points = torch.from_numpy(vicinity.points).to(self.device)
+            for columns in torch.split(points, max(1, self.block // near.numel())):
+                weights = self._horizontal_weights(places[columns], data.places[near])
                 counts = (weights > 0).sum(-1)
                 padded = _padding(counts)
                 for size in torch.unique(padded[counts > 0]).tolist():
                     group = torch.nonzero((padded == size) & (counts > 0)).squeeze(-1)
                     share = max(1, self.block // (size * levels * members))
                     for part in torch.split(group, share):
-                        yield (part + first, *_compact(weights[part], size, int(low)))
+                        order, kept = _compact(weights[part], size)
+                        yield columns[part], near[order], kept
 
     def _horizontal_weights(self, columns: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """ρ_h (column, n) between unit vectors (column, 3) and (n, 3), by great circles."""
@@ -194,24 +190,24 @@ def _padding(counts: torch.Tensor) -> torch.Tensor:
     return 2 ** counts.clamp_min(_LEAST_PADDING).double().log2().ceil().long()
 
 
-def _compact(weights: torch.Tensor, size: int, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _compact(weights: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices and values (c, size) of the positive weights (c, n) in their order; what fills the lists weighs zero."""
     order = torch.argsort((weights <= 0).to(torch.uint8), dim=-1, stable=True)[:, :size]
     kept = weights.gather(-1, order)
     missing = size - order.shape[1]
-    order = torch.nn.functional.pad(order, (0, missing))
-    return order + first, torch.nn.functional.pad(kept, (0, missing))
+    return torch.nn.functional.pad(order, (0, missing)), torch.nn.functional.pad(kept, (0, missing))
 
 
 @dataclass(frozen=True)
 class _Data:
     """The n observations that the ensemble can place, sorted by latitude.
 
-    latitude: (n,) [degree]. places: (n, 3) unit vectors. height: (n,) ln p. departure: (n,) d. precision: (n,) 1/σ_o².
-    observed: (N, n) perturbations of H(x_i).
+    latitude, longitude: (n,) [degree]. places: (n, 3) unit vectors. height: (n,) ln p. departure: (n,) d.
+    precision: (n,) 1/σ_o². observed: (N, n) perturbations of H(x_i).
     """
 
     latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
     places: torch.Tensor
     height: torch.Tensor
     departure: torch.Tensor
@@ -239,6 +235,7 @@ class _Data:
 
         return cls(
             latitude=kept.latitude,
+            longitude=kept.longitude,
             places=unit_vectors(tensor(kept.latitude), tensor(kept.longitude)),
             height=tensor(np.log(pressure)),
             departure=tensor(kept.departure),

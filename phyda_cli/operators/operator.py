@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 from phyda_cli.operators.kinds import Kind, Sites, Vertical, kind_of
 from phyda_cli.operators.rows import Rows, combined
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.base import Grid
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
+from phyda_cli.operators.kinds import KINDS
+from phyda_cli.operators.operator import Operator
+from phyda_cli.operators.rows import stacked
 from tests.support.observations import rows_of
 
 CHANNELS = (
@@ -223,3 +227,110 @@ def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
     found = rows_of(grid, channels, np.array(["t"] * 4, object), np.zeros(4), np.zeros(4), pressure)
     assert found.defined.tolist() == [True, False, True, False]
     np.testing.assert_allclose(found(values).numpy()[[0, 2]], [2.0, 1.0], atol=1e-12)
+
+
+FULL = (
+    *(Channel(name, level) for name in ("z", "t", "q") for level in (20_000.0, 50_000.0, 85_000.0)),
+    *(Channel(name) for name in ("t2m", "sp", "msl")),
+)
+SIZES = {"z": 5e4, "t": 260.0, "q": 4e-3, "t2m": 280.0, "sp": 9.8e4, "msl": 1.01e5}
+SEEN = [*KINDS, "t", "q", "msl", "u10"]
+
+
+def weather(grid, seed: int, *, part: float = 0.1) -> torch.Tensor:
+    """Fields that vary by a part of their usual size."""
+    generator = torch.Generator().manual_seed(seed)
+    size = torch.tensor([SIZES[channel.variable] for channel in FULL], dtype=torch.float64)[:, None, None]
+    return size * (1.0 + part * torch.randn(len(FULL), *grid.shape, generator=generator, dtype=torch.float64))
+
+
+def anywhere(variable: str, n: int = 40) -> Operator:
+    rng = np.random.default_rng(5)
+    latitude = np.concatenate([[90.0, -90.0, 89.0], rng.uniform(-90, 90, n - 3)])
+    return Operator.at(
+        np.array([variable] * n, dtype=object), latitude, rng.uniform(-180, 360, n), rng.uniform(2.1e4, 8.4e4, n),
+        surface_pressure=rng.uniform(6e4, 1.03e5, n), difference=rng.uniform(-400, 400, n),
+        ground_temperature=rng.uniform(260, 290, n),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("variable", SEEN)
+def test_increments_are_the_tangent_of_states(variable):
+    """[H(x + ε p) − H(x)]/ε → H'p, its error falling with ε (or none, where H is linear)."""
+    grid = GRIDS["gaussian"]
+    state, step = weather(grid, 1), weather(grid, 2) - weather(grid, 3)
+    operator = anywhere(variable).states(grid, FULL)
+    assert operator.defined.all() == (variable != "u10")
+    tangent = operator.linearised(state).increments(grid, FULL)(step).numpy()
+    errors = []
+    for size in (1e-2, 1e-3):
+        slope = (operator(state + size * step) - operator(state)) / size
+        errors.append(np.abs(slope - tangent).max() / max(np.abs(tangent).max(), 1e-30))
+    assert errors[1] < 1e-9 or errors[1] < 0.2 * errors[0]
+    assert errors[1] < 1e-2
+    if variable == "sp":
+        assert errors[0] > 1e-8  # the one that is not linear
+
+
+@pytest.mark.parametrize("variable", SEEN)
+def test_every_kind_has_its_transpose(variable):
+    grid = GRIDS["poles"]
+    rows = anywhere(variable).states(grid, FULL).linearised(weather(grid, 1)).increments(grid, FULL)
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(len(FULL), *grid.shape, generator=generator, dtype=torch.float64)
+    y = torch.randn(len(rows), generator=generator, dtype=torch.float64)
+    left, right = (rows(x) * y).sum(), (x * rows.adjoint(y)).sum()
+    assert abs(left - right) <= 1e-12 * abs(left)
+
+
+def test_a_column_of_water_is_the_integral_down_to_the_ground():
+    """1 g/kg at every level: (p_s − 200 hPa + 200 hPa (1 − 1/(2 ln 2)))/g of it, above two grounds."""
+    grid, value = GRIDS["equiangular"], 1e-3
+    surface = np.array([101_325.0, 60_000.0])
+    names = np.array(["tcwv"] * 2, dtype=object)
+    operator = Operator.at(names, np.array([10.0, -40.0]), np.array([3.0, 200.0]), np.full(2, np.nan),
+                           surface_pressure=surface)  # fmt: skip
+    humid = torch.zeros(len(FULL), *grid.shape, dtype=torch.float64)
+    humid[[c.variable == "q" for c in FULL]] = value
+    expected = value * (surface - 20_000.0 + 20_000.0 * (1.0 - 0.5 / np.log(2.0))) / GRAVITY
+    np.testing.assert_allclose(operator.states(grid, FULL)(humid), expected, rtol=1e-4)
+    np.testing.assert_allclose(operator.increments(grid, FULL)(humid).numpy(), expected, rtol=1e-4)
+    assert operator.integrates(FULL).all()
+    assert operator.level.tolist() == [85_000.0] * 2
+
+
+def test_a_field_of_the_column_comes_before_its_integral():
+    grid, channels = GRIDS["equiangular"], (*FULL, Channel("tcwv"))
+    operator = anywhere("tcwv")
+    values = torch.cat([weather(grid, 1), torch.full((1, *grid.shape), 25.0, dtype=torch.float64)])
+    np.testing.assert_allclose(operator.states(grid, channels)(values), 25.0)
+    assert not operator.integrates(channels).any()
+
+
+def test_levels_that_hold_half_of_the_water_are_no_column():
+    upper = tuple(c for c in FULL if c.level != 85_000.0)
+    assert not anywhere("tcwv").states(GRIDS["equiangular"], upper).defined.any()
+    assert anywhere("tcwv").increments(GRIDS["equiangular"], upper).defined.all()
+
+
+def test_taking_rows_takes_those_that_are_made(monkeypatch):
+    """Rows are made once for a grid and channels, whatever is taken of them, and are those of the taken places."""
+    grid = GRIDS["gaussian"]
+    whole = anywhere("tcwv", 10)
+    index = np.array([7, 2, 2])
+    fresh = whole.take(index).increments(grid, FULL)
+    whole.increments(grid, FULL)
+    taken = whole.take(index)
+    monkeypatch.setattr(Operator, "_build", lambda *given, **more: pytest.fail("made again"))
+    kept = taken.increments(grid, FULL)
+    x = weather(grid, 3)
+    torch.testing.assert_close(kept(x), fresh(x), rtol=1e-13, atol=0.0)
+    assert kept.defined.tolist() == fresh.defined.tolist()
+
+
+def test_rows_of_different_widths_stand_together():
+    grid, x = GRIDS["gaussian"], weather(GRIDS["gaussian"], 4)
+    parts = [anywhere("t", 5).increments(grid, FULL), anywhere("tcwv", 6).increments(grid, FULL)]
+    indices, weights = stacked(parts)
+    together = (x.flatten()[indices] * weights).sum(1)
+    torch.testing.assert_close(together, torch.cat([part(x) for part in parts]))

@@ -312,7 +312,7 @@ def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
 def _global_attributes(
     dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]
 ) -> dict[str, Any]:
-    old, grid = background.dataset.attrs, background.state.grid
+    old, latitudes = background.dataset.attrs, background.state.grid.coordinates[0]
     time = np.datetime_as_string(background.state.time, unit="s") + "Z"
     longitudes = np.asarray(dataset[background.longitude], np.float64)
     files = ", ".join(Path(source).name for source in background.sources)
@@ -327,8 +327,8 @@ def _global_attributes(
         "processing_level": "analysis",
         "cdm_data_type": "Grid",
         "product_version": __version__,
-        "geospatial_lat_min": grid.latitudes[0],
-        "geospatial_lat_max": grid.latitudes[-1],
+        "geospatial_lat_min": float(latitudes.min()),
+        "geospatial_lat_max": float(latitudes.max()),
         "geospatial_lat_units": "degrees_north",
         "geospatial_lon_min": float(longitudes.min()),
         "geospatial_lon_max": float(longitudes.max()),
