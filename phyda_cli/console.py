@@ -69,7 +69,7 @@ class Console:
 
         Raises CannotWriteError when stdout cannot take it; ends quietly, as a pipe writer does, when nobody reads.
         """
-        text = printable_json(_plain(document), ensure_ascii=False) if self.json else printable(line)
+        text = printable_json(plain(document), ensure_ascii=False) if self.json else printable(line)
         if sys.stdout is None:
             return
         try:
@@ -209,14 +209,14 @@ def _bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can hold: NaN and infinity become null, anything unknown its text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return _plain(value.item()) if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else str(value)
+        return [plain(entry) for entry in value]
+    return plain(value.item()) if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else str(value)

@@ -50,3 +50,8 @@ def spread(valid_time: Hours, lead_hours: Hours, leads: Sequence[int], count: in
         chosen.append(best)
         free &= valid_time != valid_time[best]
     return np.array(sorted(chosen, key=lambda place: int(valid_time[place])), dtype=np.int64)
+
+
+def batches_of(pairs: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """The pairs in batches; neighbours in time are read together."""
+    return [pairs[start : start + size] for start in range(0, pairs.size, size)]

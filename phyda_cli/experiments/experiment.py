@@ -1,9 +1,13 @@
-"""A whole experiment: inputs are checked, 3D-Var is tuned, records are made, tables and report are written."""
+"""A whole experiment: inputs are checked, 3D-Var is tuned, records are made, tables and report are written.
+
+Every batch of dates is analysed at every density by every method; scores are all that is kept of the analyses.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,24 +15,27 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from phyda_cli.errors import UsageError
+from phyda_cli.console import plain
+from phyda_cli.errors import BadDataError, UsageError
 from phyda_cli.evaluation.spectra import bands_of
 from phyda_cli.experiments.cases import CaseDrawer
 from phyda_cli.experiments.comparison import Comparison
-from phyda_cli.experiments.dates import choose_pairs
+from phyda_cli.experiments.dates import batches_of, choose_pairs
 from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.journal import Journal
-from phyda_cli.experiments.loop import batches_of, run
 from phyda_cli.experiments.maps import make_example
 from phyda_cli.experiments.markdown import to_html
+from phyda_cli.experiments.measure import Measure
+from phyda_cli.experiments.methods.base import Analyses, ExperimentMethod
 from phyda_cli.experiments.methods.registry import BUILT_IN, Material, make_methods
 from phyda_cli.experiments.report import LOSING, Report
 from phyda_cli.experiments.results import Results
 from phyda_cli.experiments.settings import Settings
 from phyda_cli.experiments.tables import losses_csv, summary, text, to_csv
-from phyda_cli.experiments.tuned import tuned_factors
+from phyda_cli.experiments.tuning import tuned_factors
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.store import TrainingStore, open_store, require_zarr
@@ -94,7 +101,7 @@ def experiment(
     methods = make_methods(wanted, material)
     journal = Journal(output, digest, {method.name: method.identity for method in methods})
     total = len(batches_of(pairs, settings.batch)) * len(settings.densities) * len(methods)
-    run(drawer, pairs, methods, journal, progress("experiment", total))
+    _measure(drawer, pairs, methods, journal, progress("experiment", total))
 
     valid_time = _valid_time(store, pairs)
     results = Results(
@@ -116,21 +123,66 @@ def experiment(
         "summary": rows,
         "losing_cells": [cell.document() for cell in lost],
     }
-    texts = {
-        "scores.csv": to_csv(comparison, bands_of(store.grid)),
-        "scores.json": f"{json.dumps(_finite(document), indent=1)}\n",
-        LOSING: losses_csv(lost),
-    }
-    drawing = find_spec("matplotlib") is not None
-    if not drawing:
-        _log.warning("no pictures: they need an optional dependency: pip install 'phyda[plot]'")
-    report = Report(comparison, document, lost, drawing)
-    if drawing:
+    pictures = _can_draw()
+    report = Report(comparison, document, lost, pictures)
+    if pictures:
         report.one_date(make_example(drawer, pairs, methods))
-    texts |= {"report.md": report.text, "report.html": to_html(report.text, report.pictures)}
-    contents = {name: content.encode() for name, content in texts.items()} | report.pictures
-    files = tuple(_write(output / name, content) for name, content in contents.items())
-    return Outcome(text(rows, len(lost)), document, files)
+    contents = {
+        "scores.csv": to_csv(comparison, bands_of(store.grid)).encode(),
+        "scores.json": f"{json.dumps(plain(document), indent=1)}\n".encode(),
+        LOSING: losses_csv(lost).encode(),
+        "report.md": report.text.encode(),
+        "report.html": to_html(report.text, report.pictures).encode(),
+        **report.pictures,
+    }
+    return Outcome(text(rows, len(lost)), document, tuple(_write(output / name, c) for name, c in contents.items()))
+
+
+def _measure(
+    drawer: CaseDrawer,
+    pairs: NDArray[np.int64],
+    methods: Sequence[ExperimentMethod],
+    journal: Journal,
+    progress: Callable[[int], None],
+) -> None:
+    """Make all records that the journal lacks.
+
+    Raises BadDataError when a method gives something that is not finite.
+    """
+    settings = drawer.settings
+    measure = Measure(drawer.store.channels, drawer.store.grid)
+    done = 0
+    for own in batches_of(pairs, settings.batch):
+        held = None
+        for density in settings.densities:
+            missing = [method for method in methods if not journal.holds(method.name, density, own.tolist())]
+            done += len(methods) - len(missing)
+            if not missing:
+                continue
+            held = drawer.read(own) if held is None else held
+            batch = drawer.draw(own, held, density)
+            for method in missing:
+                began = time.process_time()
+                analyses = method.analyse(batch)
+                seconds = time.process_time() - began
+                _check(analyses, method.name, density)
+                journal.add(method.name, density, measure.records(batch, analyses, seconds=seconds))
+                done += 1
+                progress(done)
+
+
+def _check(analyses: Analyses, name: str, density: float) -> None:
+    for fields in (analyses.mean, analyses.members):
+        if fields is not None and not bool(torch.isfinite(fields).all()):
+            raise BadDataError(f"{name} at {density:g} %: increments that are not finite; its weights are of no use")
+
+
+def _can_draw() -> bool:
+    """Whether matplotlib is there; a warning says where it is not."""
+    found = find_spec("matplotlib") is not None
+    if not found:
+        _log.warning("no pictures: they need an optional dependency: pip install 'phyda[plot]'")
+    return found
 
 
 def _names(names: Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
@@ -155,12 +207,3 @@ def _write(path: Path, content: bytes) -> Path:
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_bytes(content)
     return path
-
-
-def _finite(value: Any) -> Any:
-    """JSON without NaN: null."""
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value

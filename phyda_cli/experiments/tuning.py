@@ -3,19 +3,24 @@
     score(f, ℓ) = mean over channels, cases and the area of ((x_a − x_t)/σ_b(lead))²
 
 The least score of a grid of factors around 1; where it lies at the end of the grid, the search goes on beyond it.
+The factors are kept in DIRECTORY/tuning.json, so that a density is tuned once.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.evaluation.scores import area_mean
-from phyda_cli.experiments.cases import CaseBatch
+from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
+from phyda_cli.experiments.dates import batches_of, choose_pairs
 from phyda_cli.experiments.methods.base import Analyses, Factors, solver
 from phyda_cli.grids.grid import Grid
+from phyda_cli.outputs import atomic_path
 
 SIGMA: Final = (0.7, 0.85, 1.0, 1.2)
 LENGTH: Final = (0.8, 1.0, 1.25)
@@ -24,6 +29,10 @@ _STEP: Final = 1.25
 _BEYOND: Final = 8
 """Steps beyond the grid, at most."""
 _TOLERANCE: Final = 1e-2
+
+
+FILE: Final = "tuning.json"
+PART: Final = "validation"
 
 
 @dataclass(frozen=True)
@@ -94,3 +103,44 @@ def _neighbours(best: Factors, tried: dict[Factors, float]) -> list[Factors]:
         moved[place] = round(best[place] * (_STEP if best[place] >= max(grid) else 1.0 / _STEP), 4)
         further.append((moved[0], moved[1]))
     return [factors for factors in further if factors not in tried]
+
+
+def tuned_factors(
+    directory: Path,
+    drawer: CaseDrawer,
+    statistics: BackgroundError,
+    inputs: tuple[str, ...],
+    say: Callable[[str], None],
+) -> dict[float, Tuning]:
+    """The factors for each density of the settings above zero. inputs: digests of the store and of B.
+
+    Cases are of the validation part, whatever part the experiment is on.
+    """
+    settings = drawer.settings
+    path = directory / FILE
+    key = settings.model_copy(update={"part": PART, "dates": settings.tuning_cases}).digest(*inputs, "tuning")
+    held = _read_tuning(path, key)
+    for density in settings.densities:
+        if density == 0 or density in held:
+            continue
+        pairs = choose_pairs(drawer.store, PART, settings.leads, settings.tuning_cases)
+        batches = [drawer.draw(own, drawer.read(own), density) for own in batches_of(pairs, settings.batch)]
+        held[density] = tune(statistics, batches, drawer.store.grid, say)
+        content = {"digest": key, "tuning": {str(d): tuning.document() for d, tuning in held.items()}}
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text(f"{json.dumps(content, indent=1)}\n", encoding="utf-8")
+    return {density: held[density] for density in settings.densities if density in held}
+
+
+def _read_tuning(path: Path, key: str) -> dict[float, Tuning]:
+    """What is there of this digest; nothing where the file is missing, damaged or of something else."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content["digest"] != key:
+            return {}
+        return {
+            float(density): Tuning(**{**entry, "tried": tuple(map(tuple, entry["tried"]))})
+            for density, entry in content["tuning"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

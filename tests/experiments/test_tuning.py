@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phyda_cli.experiments.loop import batches_of
+from phyda_cli.experiments.dates import batches_of
 from phyda_cli.experiments.tuning import LENGTH, SIGMA, search, tune
 from tests.support.background_error import small_statistics
 
