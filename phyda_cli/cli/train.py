@@ -35,7 +35,7 @@ def train(
     ],
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML; see docs/train.md.")] = None,
     preset: Annotated[
-        Literal["tiny", "small", "base", "unet", "unet-raw"] | None,
+        Literal["tiny", "small", "base"] | None,
         typer.Option(help="Settings that ship with phyda. [default: small]"),
     ] = None,
     background_error: Annotated[

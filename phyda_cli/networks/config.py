@@ -1,4 +1,4 @@
-"""The shape of the learned model: every choice of the ablations is a field here, and travels in the weights' header."""
+"""The shape of the learned model: what the paper varies is a field here, and travels in the weights' header."""
 
 from __future__ import annotations
 
@@ -27,16 +27,10 @@ class ModelConfig(BaseModel):
 
     heads: int = Field(default=4, ge=1)
     revin: bool = True
-    """Reversible instance normalisation of the departures over observed points."""
+    """Reversible instance normalisation of the departures over observed points; off in the weights that ship."""
 
     attention: bool = True
     """Self-attention over the coarsest tokens of the VRE."""
-
-    first_guess: bool = True
-    """The 3D-Var increment as a channel, and the VRE's mean as its correction."""
-
-    background: bool = True
-    """The background's anomaly as a channel."""
 
     conditional: bool = True
     """False: the score network learns the prior of increments, for guidance alone; the VRE is not used."""

@@ -1,6 +1,7 @@
 """The Virtual Reconstruction Encoder: sparse observations and a background in, a reconstruction everywhere out.
 
-RevIN over the observed points of each channel (n of them, d′ = departure/σ_b, ε = σ_o/σ_b), shrunk to climatology:
+RevIN (`ModelConfig.revin`; off in the weights that ship, so that m = 0, s = 1) works over the observed points of each
+channel (n of them, d′ = departure/σ_b, ε = σ_o/σ_b), shrunk to climatology:
 
     m = Σ n v d′ / (Σ n v + n₀),    s² = (Σ n v² ((d′ − m)² − ε²) + n₀) / (Σ n v² + n₀),    v = 1/(1 + ε²)
     d″ = (d′ − m)/s,    μ = s μ̂ + m,    log σ = log σ̂ + log s                 (reversed at the output)
@@ -76,7 +77,7 @@ class VirtualReconstructionEncoder(nn.Module):
         super().__init__()
         self.config = config
         widths = config.encoder_widths
-        inputs = channels * (3 + config.first_guess + config.background) + STATIC_CHANNELS
+        inputs = 5 * channels + STATIC_CHANNELS
         self.downs = nn.ModuleList(Down(a, b) for a, b in itertools.pairwise((inputs, *widths)))
         self.encoders = nn.ModuleList(Residual(width) for width in widths)
         coarse = (shape[0] // 2**config.scales, shape[1] // 2**config.scales)
@@ -106,12 +107,9 @@ class VirtualReconstructionEncoder(nn.Module):
             norm = Normalisation(torch.zeros_like(norm.mean), torch.ones_like(norm.scale))
         seen = observations.density > 0
         weight = torch.where(seen, 1.0 / (1.0 + (observations.noise / norm.scale).square()), 0.0)
-        parts = [weight * (observations.signal - norm.mean) / norm.scale, weight, observations.density]
-        if self.config.first_guess:
-            parts.append((first_guess - norm.mean) / norm.scale)
-        if self.config.background:
-            parts.append(background)
-        x = torch.cat([*parts, static], dim=1)
+        signal = weight * (observations.signal - norm.mean) / norm.scale
+        guess = (first_guess - norm.mean) / norm.scale
+        x = torch.cat([signal, weight, observations.density, guess, background, static], dim=1)
         skips: list[torch.Tensor] = []
         for down, encoder in zip(self.downs, self.encoders, strict=True):
             x = encoder(down(x))
@@ -121,7 +119,6 @@ class VirtualReconstructionEncoder(nn.Module):
         x = self.middle(x)
         for position, (up, decoder) in enumerate(zip(self.ups, self.decoders, strict=True)):
             x = decoder(up(x) + skips[-2 - position])
-        base = first_guess if self.config.first_guess else norm.mean
         observed = seen.flatten(1).any(1)[:, None, None, None]
-        mean = torch.where(observed, base + norm.scale * self.mean(x), 0.0)
+        mean = torch.where(observed, first_guess + norm.scale * self.mean(x), 0.0)
         return Reconstruction(mean, (self.log_sigma(x.detach()) + torch.log(norm.scale)).clamp(-7.0, 3.0), x)

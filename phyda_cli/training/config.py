@@ -13,7 +13,7 @@ from phyda_cli.networks.config import ModelConfig
 from phyda_cli.networks.prdo import PrdoConfig
 from phyda_cli.settings_file import parse_toml, read_settings, validated
 
-Preset = Literal["tiny", "small", "base", "unet", "unet-raw"]
+Preset = Literal["tiny", "small", "base"]
 PRESETS: Final = get_args(Preset)
 
 StageName = Literal["autoencoder", "encoder", "score"]

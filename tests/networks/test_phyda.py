@@ -212,7 +212,7 @@ def test_a_checkpoint_comes_back_whole_and_its_bytes_are_the_model_s(tmp_path: P
     assert torch.equal(draw_members(checkpoint.model, 2)[1], draw_members(made, 2)[1])
 
 
-@pytest.mark.parametrize("fault", ["cut", "empty", "text", "format", "config", "missing"])
+@pytest.mark.parametrize("fault", ["cut", "empty", "text", "format", "config", "missing", "input"])
 def test_a_wrong_checkpoint_is_refused_in_one_line(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "weights.safetensors"
     content = to_bytes(model(), statistics(), about={})
@@ -223,6 +223,8 @@ def test_a_wrong_checkpoint_is_refused_in_one_line(tmp_path: Path, fault: str) -
         entry["format"] = "phyda-model-0"
     elif fault == "config":
         entry["config"]["latent_channels"] = 5
+    elif fault == "input":
+        entry["config"] |= {"first_guess": True, "background": False}
     elif fault == "missing":
         del entry["grid"]
     header["__metadata__"]["phyda"] = json.dumps(entry)
