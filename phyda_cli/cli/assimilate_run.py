@@ -177,8 +177,7 @@ def _withheld(observations: Observations, rule: str | None) -> Observations:
 def _first_guesses(settings: AssimilateConfig, background: Background) -> BackgroundTimes:
     """The background at the other times of --fgat. Raises UsageError for an ensemble."""
     from phyda_cli.errors import UsageError
-    from phyda_cli.formats.gridded.background import read_background
-    from phyda_cli.formats.gridded.background_times import background_times
+    from phyda_cli.formats.gridded.background import background_times, read_background
 
     if settings.fgat and background.member is not None:
         raise UsageError("--fgat: needs one background, not the members of an ensemble; choose one with --member")

@@ -16,7 +16,7 @@ from phyda_cli.fields.variables import (
 )
 from phyda_cli.formats.reports.bufr_reports import bufr_elements
 from phyda_cli.formats.reports.columns import find_quantity, names_with_unit, odb_numbers, split_unit, table_names
-from phyda_cli.formats.reports.dart_kinds import dart_names, find_kind
+from phyda_cli.formats.reports.dart import dart_names, find_kind
 from phyda_cli.formats.reports.ioda_names import IodaName, ioda_names
 from phyda_cli.formats.reports.prepbufr import prepbufr_names
 from phyda_cli.formats.units import find_unit

@@ -56,6 +56,9 @@ _TEXTS: Final = {
 }
 
 
+_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation")
+_COORDINATES: Final = "time latitude longitude pressure"
+_AUTHORITIES: Final = {"flag": "JEDI UFO", "dart_qc": "DART quality control"}
 _INTEGERS: Final = {"source": np.int64, "row": np.int64, "flag": np.int16}
 
 
@@ -86,14 +89,7 @@ def _fill(dataset: Any, feedback: Feedback) -> None:
     o = feedback.observations
     dataset.createDimension("observation", len(o))
     dataset.createDimension("source_file", len(o.sources))
-    numbers: dict[str, NDArray[np.float64]] = {
-        "time": _seconds(o.time),
-        "latitude": o.latitude,
-        "longitude": o.longitude,
-        "pressure": o.pressure,
-        "elevation": o.elevation,
-        "value": o.value,
-        "error": o.error,
+    equivalents = {
         "H_background": feedback.background_equivalent,
         "H_analysis": feedback.analysis_equivalent,
         "o_minus_b": feedback.background_departure,
@@ -101,56 +97,38 @@ def _fill(dataset: Any, feedback: Feedback) -> None:
         "spread": feedback.spread,
     }
     for name, attributes in _NUMBERS.items():
-        variable = dataset.createVariable(name, "f8", ("observation",), zlib=True, complevel=1, fill_value=_FILL)
-        variable.setncatts(attributes)
-        if name not in ("time", "latitude", "longitude", "pressure", "elevation"):
-            variable.coordinates = "time latitude longitude pressure"
-        variable[:] = np.where(np.isfinite(numbers[name]), numbers[name], _FILL)
+        column = _seconds(o.time) if name == "time" else equivalents.get(name, getattr(o, name, None))
+        assert column is not None
+        where = {} if name in _PLACE else {"coordinates": _COORDINATES}
+        _column(dataset, name, "f8", np.where(np.isfinite(column), column, _FILL), {**attributes, **where}, _FILL)
     units = np.array([VARIABLES[name].units if name in VARIABLES else "" for name in o.variable], dtype=object)
-    texts = {
-        "station": o.station,
-        "report": o.report,
-        "use": o.use,
-        "variable": o.variable,
-        "units": units,
-        "reason": o.reason,
-    }
     for name, long_name in _TEXTS.items():
         variable = dataset.createVariable(name, str, ("observation",))
         variable.long_name = long_name
         if len(o):
-            variable[:] = texts[name].astype(object)
-    flag = dataset.createVariable("flag", "i2", ("observation",), zlib=True, complevel=1, fill_value=False)
-    flag.setncatts(
-        {
-            "long_name": "quality control verdict (numbers of JEDI UFO)",
-            "flag_values": np.array([int(member) for member in Flag], dtype=np.int16),
-            "flag_meanings": " ".join(member.name.lower() for member in Flag),
-            "coordinates": "time latitude longitude pressure",
+            variable[:] = units if name == "units" else getattr(o, name).astype(object)
+    for name, verdict, kind in (("flag", o.flag, Flag), ("dart_qc", dart_qc(o.flag), DartQC)):
+        meanings = {
+            "long_name": f"quality control verdict (numbers of {_AUTHORITIES[name]})",
+            "flag_values": np.array([int(member) for member in kind], dtype=np.int16),
+            "flag_meanings": " ".join(member.name.lower() for member in kind),
+            "coordinates": _COORDINATES,
         }
-    )
-    flag[:] = o.flag
-    dart = dataset.createVariable("dart_qc", "i2", ("observation",), zlib=True, complevel=1, fill_value=False)
-    dart.setncatts(
-        {
-            "long_name": "quality control verdict (numbers of DART quality control)",
-            "flag_values": np.array([int(member) for member in DartQC], dtype=np.int16),
-            "flag_meanings": " ".join(member.name.lower() for member in DartQC),
-            "coordinates": "time latitude longitude pressure",
-        }
-    )
-    dart[:] = dart_qc(o.flag)
-    for name, column, long_name in (
-        ("source", o.source, "index into source_file, from 0"),
-        ("row", o.row, "data row in the source, from 1, the header not counted"),
-    ):
-        variable = dataset.createVariable(name, "i8", ("observation",), zlib=True, complevel=1, fill_value=False)
-        variable.long_name = long_name
-        variable[:] = column
+        _column(dataset, name, "i2", verdict, meanings)
+    _column(dataset, "source", "i8", o.source, {"long_name": "index into source_file, from 0"})
+    _column(dataset, "row", "i8", o.row, {"long_name": "data row in the source, from 1, the header not counted"})
     files = dataset.createVariable("source_file", str, ("source_file",))
     files.long_name = "input file"
     for index, source in enumerate(o.sources):
         files[index] = source
+
+
+def _column(
+    dataset: Any, name: str, kind: str, values: NDArray[Any], attributes: Mapping[str, Any], fill: float | bool = False
+) -> None:
+    variable = dataset.createVariable(name, kind, ("observation",), zlib=True, complevel=1, fill_value=fill)
+    variable.setncatts(attributes)
+    variable[:] = values
 
 
 def _seconds(time: NDArray[np.datetime64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Backgrounds of files: GRIB, NetCDF or Zarr, one or several that are parts of one, or its members."""
+"""Backgrounds from files (GRIB, NetCDF or Zarr), parts of one or its members, and their valid times."""
 
 from __future__ import annotations
 
@@ -96,3 +96,27 @@ def _parts(
     files = [([path], kind) for path, kind in formats if kind is not FileFormat.GRIB]
     groups = [(grib, FileFormat.GRIB)] * bool(grib) + files
     return [_read(paths, kind, time=time, member=member, select=select) for paths, kind in groups]
+
+
+def background_times(
+    paths: Sequence[Path], select: Mapping[str, str] | None = None
+) -> dict[np.datetime64, tuple[Path, ...]]:
+    """Valid time (UTC, ns), in order → the files that hold it. A file that tells no time is left out.
+
+    select: as of `read_background`. Raises InputMissingError and BadDataError as it does.
+    """
+    held: dict[np.datetime64, list[Path]] = {}
+    for path in paths:
+        for time in _times(path, sniff(path), select or {}):
+            held.setdefault(time, []).append(path)
+    return {time: tuple(held[time]) for time in sorted(held)}
+
+
+def _times(path: Path, kind: FileFormat, select: Mapping[str, str]) -> list[np.datetime64]:
+    if kind is FileFormat.GRIB:
+        from phyda_cli.formats.gridded.grib import grib_times  # loads the GRIB library only where there is GRIB
+
+        return grib_times(path, select)
+    from phyda_cli.formats.gridded.netcdf import netcdf_times
+
+    return netcdf_times(path, kind, select)

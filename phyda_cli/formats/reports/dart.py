@@ -15,11 +15,15 @@ Read of it are the copy that is the observation, its place, time and σ_o. −88
 - An observation that the linked list leaves out was deleted with DART's tools: PRE_QC.
 - Places by height, model level or scale height, and none at all: H_FAILED for variables on pressure levels, since H
   knows pressure only. At the surface the vertical place is the elevation.
+- What a type is: the quantity is the end of its name (`ACARS_U_WIND_COMPONENT`, `METAR_U_10_METER_WIND`), the platform
+  what stands before it. Units are SI; quantities in other units are not in the table: altimeter settings are hPa and no
+  pressure at any place, precipitable water is not in one unit everywhere.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +32,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.variables import QUANTITIES, Variable, index
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
-from phyda_cli.formats.reports.dart_kinds import find_kind
 from phyda_cli.formats.reports.dart_text import Header, read_sequence
 from phyda_cli.formats.reports.decoded import numbered, reject_unplaced, reports_of
 from phyda_cli.observations.dart_flags import DartQC
@@ -58,6 +62,40 @@ _USED_HERE: Final = (
 )
 _MONITORED_HERE: Final = (DartQC.EVALUATED_ONLY, DartQC.EVALUATED_POSTERIOR_FAILED, DartQC.NOT_IN_NAMELIST)
 _MEANINGS: Final = {DartQC.BAD_INCOMING_QC: "bad incoming QC", DartQC.OUTLIER: "an outlier"}
+
+PLATFORMS: Final = {
+    "": "",
+    "RADIOSONDE": "sonde",
+    "DROPSONDE": "dropsonde",
+    "PILOT": "pilot",
+    "PROFILER": "profiler",
+    "VADWND": "vad",
+    "AIRCRAFT": "aircraft",
+    "ACARS": "aircraft",
+    "AMDAR": "aircraft",
+    "SAT": "satwind",
+    "CIMMS_AMV": "satwind",
+    "AIRS": "airs",
+    "ATOV": "atovs",
+    "QKSWND": "scatterometer",
+    "LAND": "synop",
+    "LAND_SFC": "synop",
+    "SYNOP": "synop",
+    "METAR": "metar",
+    "MESONET": "msonet",
+    "MARINE": "ship",
+    "MARINE_SFC": "ship",
+    "SHIP": "ship",
+}
+"""Begin of a type's name → report type. Others are not known: ocean and radiance types end like these."""
+
+
+def dart_names(rows: Iterable[Variable]) -> dict[str, str]:
+    """Short names by the ends of DART's names of types."""
+    return index(lambda row: row.dart, rows)
+
+
+_NAMES: Final = dart_names(QUANTITIES.values())
 
 
 def read_dart(path: Path, label: str, given: Given) -> Reports:
@@ -142,6 +180,15 @@ def _kinds(kind: Floats, header: Header) -> tuple[NDArray[np.object_], NDArray[n
     known = [find_kind(name) or (name, name.partition("_")[0].casefold()) for name in names]
     variables, reports = (np.array([pair[i] for pair in known] + [""], dtype=object)[codes] for i in (0, 1))
     return variables, reports
+
+
+def find_kind(name: str) -> tuple[str, str] | None:
+    """The short name and report type of a DART type, or None when it is not one that phyda knows."""
+    for quantity, variable in _NAMES.items():
+        platform = name.removesuffix(quantity).removesuffix("_")
+        if name.endswith(quantity) and platform in PLATFORMS:
+            return variable, PLATFORMS[platform]
+    return None
 
 
 def _times(clock: Floats) -> NDArray[np.datetime64]:

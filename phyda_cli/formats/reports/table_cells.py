@@ -61,8 +61,19 @@ def wide_cells(table: pd.DataFrame, roles: Roles, label: str) -> Cells:
     Raises BadDataError when no column is a variable's, or two are the same variable's, and for quality
     marks that are not known.
     """
-    taken = roles.taken
-    held = {str(c): quantity for c in table.columns if str(c) not in taken and (quantity := split_unit(str(c))[0])}
+    held = _variables(table, roles, label)
+    of_rows = row_columns(table)
+    whole = verdicts(table, of_rows, label)
+    parts = [_column(table, column, quantity, whole, label) for column, quantity in held.items()]
+    empty = np.setdiff1d(np.arange(len(table)), np.concatenate([part.row for part in parts]))
+    blank = np.full(empty.size, "", dtype=object)
+    return joined([*parts, Cells(empty, blank, blank, blank, blank, blank, frozenset(of_rows))])
+
+
+def _variables(table: pd.DataFrame, roles: Roles, label: str) -> dict[str, str]:
+    """The columns without another role that hold a quantity → that quantity."""
+    free = [column for column in map(str, table.columns) if column not in roles.taken]
+    held = {column: quantity for column in free if (quantity := split_unit(column)[0])}
     for column, quantity in held.items():
         twice = [other for other, same in held.items() if same == quantity and other != column]
         if twice:
@@ -73,39 +84,26 @@ def wide_cells(table: pd.DataFrame, roles: Roles, label: str) -> Cells:
             f"{label}: no {missing} column (one of {', '.join(ROLES[missing])}) and no column named after a variable; "
             f"there are: {', '.join(str(column) for column in table.columns)}"
         )
-    columns = {normalise(str(column)): str(column) for column in table.columns}
-    n = len(table)
-    nothing = np.full(n, "", dtype=object)
-    of_rows = row_columns(table)
-    whole = verdicts(table, of_rows, label)
-    parts: list[Cells] = []
-    read = set(of_rows)
-    filled = np.zeros(n, dtype=bool)
-    for column, quantity in held.items():
-        value = texts_of(table[column])
-        rows = np.flatnonzero(~is_empty(value))
-        filled[rows] = True
-        beside = [normalise(f"{stem}{end}") for stem in (column, quantity) for end in _ERROR_ENDS]
-        errors = [columns[name] for name in beside if name in columns]
-        error = texts_of(table[errors[0]]) if errors else nothing
-        read |= {column, *errors[:1]}
-        marks = columns_beside(table, column, quantity)
-        read |= set(marks)
-        mark = np.where(whole == "", verdicts(table, marks, label), whole)
-        parts.append(
-            Cells(
-                rows,
-                np.full(rows.size, column, dtype=object),
-                value[rows],
-                np.full(rows.size, split_unit(column)[1], dtype=object),
-                error[rows],
-                mark[rows],
-            )
-        )
-    empty = np.flatnonzero(~filled)
-    blank = np.full(empty.size, "", dtype=object)
-    parts.append(Cells(empty, blank, blank, blank, blank, blank))
-    return joined(parts)._replace(columns=frozenset(read))
+    return held
+
+
+def _column(table: pd.DataFrame, column: str, quantity: str, whole: Texts, label: str) -> Cells:
+    """The cells of one variable that are not empty. whole: (row,) why marks reject a row."""
+    value = texts_of(table[column])
+    rows = np.flatnonzero(~is_empty(value))
+    columns = {normalise(str(name)): str(name) for name in table.columns}
+    beside = [normalise(f"{stem}{end}") for stem in (column, quantity) for end in _ERROR_ENDS]
+    errors = [columns[name] for name in beside if name in columns][:1]
+    marks = columns_beside(table, column, quantity)
+    return Cells(
+        rows,
+        np.full(rows.size, column, dtype=object),
+        value[rows],
+        np.full(rows.size, split_unit(column)[1], dtype=object),
+        texts_of(table[errors[0]])[rows] if errors else np.full(rows.size, "", dtype=object),
+        np.where(whole == "", verdicts(table, marks, label), whole)[rows],
+        frozenset({column, *errors, *marks}),
+    )
 
 
 def joined(parts: Sequence[Cells]) -> Cells:

@@ -156,35 +156,34 @@ def times_of(
     def cells(role: str) -> Texts:
         return texts_of(table[roles[role]])
 
+    dated = "date" in roles or all(role in roles for role in _PARTS)
     if "time" in roles:
         texts = cells("time")
         if unix:
             found = _seconds_since(numbers(texts))
             _refuse_unless(~np.isnat(found), texts, label, roles["time"], lambda _: "write seconds since 1970-01-01")
             return found, texts
-        found = moments(texts)
-        separate = "date" in roles or all(role in roles for role in _PARTS)
-        if not separate or (not np.isnat(found).all() and not np.isfinite(clocks(texts)).any()):
+        found, seconds = moments(texts), clocks(texts) if dated else None
+        if seconds is None or (not np.isnat(found).all() and not np.isfinite(seconds).any()):
             _refuse_unless(~np.isnat(found), texts, label, roles["time"], _why_no_moment)
             return found, texts
-        days, day_text = _dates(cells, roles, label)
-        seconds = clocks(texts)
-        _refuse_unless(np.isfinite(seconds), texts, label, roles["time"], _why_no_clock)
-        return _joined(days, seconds), np.asarray(day_text + "T" + texts)
-    if "date" in roles or all(role in roles for role in _PARTS):
-        if "hour" not in roles and "date" in roles:
-            texts = cells("date")
-            found = moments(texts)
-            _refuse_unless(~np.isnat(found), texts, label, roles["date"], _why_no_moment)
-            return found, texts
-        days, day_text = _dates(cells, roles, label)
-        if "hour" not in roles:
-            return _joined(days, np.zeros(len(table))), day_text
-        texts = cells("hour")
+        clock_column = "time"
+    elif "hour" in roles and dated:
+        texts, clock_column = cells("hour"), "hour"
         seconds = _clock_of_parts(texts, *(cells(role) if role in roles else None for role in ("minute", "second")))
-        _refuse_unless(np.isfinite(seconds), texts, label, roles["hour"], _why_no_clock)
-        return _joined(days, seconds), np.asarray(day_text + "T" + texts)
-    return _relative(cells("relative_hours"), roles["relative_hours"], label, reference_time)
+    elif "date" in roles:
+        texts = cells("date")
+        found = moments(texts)
+        _refuse_unless(~np.isnat(found), texts, label, roles["date"], _why_no_moment)
+        return found, texts
+    elif dated:
+        days, day_text = _dates(cells, roles, label)
+        return _joined(days, np.zeros(len(table))), day_text
+    else:
+        return _relative(cells("relative_hours"), roles["relative_hours"], label, reference_time)
+    days, day_text = _dates(cells, roles, label)
+    _refuse_unless(np.isfinite(seconds), texts, label, roles[clock_column], _why_no_clock)
+    return _joined(days, seconds), np.asarray(day_text + "T" + texts)
 
 
 def _dates(cells: Callable[[str], Texts], roles: Mapping[str, str], label: str) -> tuple[Times, Texts]:

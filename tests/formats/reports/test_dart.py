@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError, InputMissingError
-from phyda_cli.formats.reports.dart_kinds import find_kind
+from phyda_cli.formats.reports.dart import find_kind
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Flag, Observations, Use
 
