@@ -24,12 +24,13 @@ import xarray as xr
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.evaluation.compare import on_grid
+from phyda_cli.experiments.markdown import table
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.grids.grid import Grid
 from phyda_cli.observations.table import Flag
-from tools.pages import put, table
+from tools.pages import put
 
 METHODS: Final = ("phyda", "3dvar", "oi")
 SHOWN: Final = {"z": ("m", 1 / GRAVITY), "msl": ("Pa", 1.0), "t": ("K", 1.0), "u": ("m s-1", 1.0),

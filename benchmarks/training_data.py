@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from result import commit
 
 from phyda_cli.constants import EARTH_RADIUS, GRAVITY
+from phyda_cli.experiments.markdown import table
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.harmonics import largest_truncation, spherical_harmonics
 from phyda_cli.preparation.split import PARTS, moment
@@ -179,12 +180,6 @@ def _spectra(store: TrainingStore) -> str:
         f" {SLOPE_RANGE[0]} … {SLOPE_RANGE[1]} (−3 is expected of the atmosphere).\n\n"
         + table(["level", *heads, "slope"], rows)
     )
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, numbers to the right."""
-    rule = ["---", *("---:" for _ in heads[1:])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rule, *rows))
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
+from phyda_cli.experiments.markdown import table
 from tools.docs_check import DOCS, demo_faults, faults, unknown_commits
-from tools.pages import put, table
+from tools.pages import put
 
 
 def test_every_page_is_what_the_index_says():

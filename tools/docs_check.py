@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from phyda_cli.experiments.markdown import table
 from phyda_cli.formats.reports.ioda_names import NAMES, VIRTUAL
 from tools.cli_docs import manual
-from tools.pages import block, table
+from tools.pages import block
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"

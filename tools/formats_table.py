@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from phyda_cli.errors import PhydaError
+from phyda_cli.experiments.markdown import table
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.formats.reports.observations import read_observations
@@ -26,7 +27,7 @@ from phyda_cli.formats.reports.registry import find_format
 from phyda_cli.formats.reports.stations import read_stations
 from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.observations.table import Flag, Observations, Use
-from tools.pages import put, table
+from tools.pages import put
 
 REFERENCE_TIME: Final = np.datetime64("2000-01-01T00", "ns")
 """Of the analysis, for observation files that give times relative to it."""

@@ -8,14 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
-
-
-def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table, with the line break that ends it."""
-    head = list(head)
-    return "".join(f"| {' | '.join(str(cell) for cell in cells)} |\n" for cells in (head, ["---"] * len(head), *rows))
 
 
 def block(text: str, name: str) -> re.Match[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Final
 
@@ -20,10 +20,11 @@ _PICTURE: Final = re.compile(r"!\[(.*)\]\((.*)\)")
 _HEADING: Final = re.compile(r"(#+) (.*)")
 
 
-def markdown_table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
-    """The lines of a table and an empty one."""
-    lines = [f"| {' | '.join(str(cell) for cell in cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-    return [*lines, ""]
+def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A table, with the line break that ends it."""
+    names = list(head)
+    lines: list[Iterable[object]] = [names, ["---"] * len(names), *rows]
+    return "".join(f"| {' | '.join(str(cell) for cell in cells)} |\n" for cells in lines)
 
 
 def to_html(text: str, pictures: Mapping[str, bytes]) -> str:
@@ -40,8 +41,8 @@ def to_html(text: str, pictures: Mapping[str, bytes]) -> str:
             body.append(f'<p><img alt="{escape(picture[1])}" src="data:image/png;base64,{data}"></p>')
         elif lines[0].startswith("| "):
             head, _, *rows = ([escape(cell) for cell in line[2:-2].split(" | ")] for line in lines)
-            table = [_row(head, "th"), *(_row(cells, "td") for cells in rows)]
-            body.append(f"<table>{''.join(table)}</table>")
+            body_rows = [_row(head, "th"), *(_row(cells, "td") for cells in rows)]
+            body.append(f"<table>{''.join(body_rows)}</table>")
         else:
             body.append(f"<p>{escape(' '.join(lines))}</p>")
     return (

@@ -15,7 +15,7 @@ from phyda_cli.experiments.comparison import Cell, Comparison
 from phyda_cli.experiments.ensembles import spread_skill
 from phyda_cli.experiments.intervals import BLOCK_DAYS
 from phyda_cli.experiments.maps import NEAR_DENSITY, Example, maps
-from phyda_cli.experiments.markdown import markdown_table
+from phyda_cli.experiments.markdown import table
 from phyda_cli.experiments.measure import SHOWN
 from phyda_cli.experiments.results import ALL
 from phyda_cli.experiments.score import CRPS, RMSE, Score
@@ -77,7 +77,7 @@ class Report:
 
     def _scores(self) -> None:
         head, *rows = shown(self.document["summary"])
-        self.lines += ["## Scores", "", *markdown_table(head, rows)]
+        self.lines += ["## Scores", "", table(head, rows)]
         if self.with_pictures:
             self._picture("curves.png", "scores over density", figures.curves(self.comparison))
         results = self.comparison.results
@@ -89,7 +89,7 @@ class Report:
                 for m in results.methods
             ]
             head = ["method", *(f"{channel} {name}" for channel in channels for name in scores)]
-            self.lines += [f"## Single fields at {self.middle:g} %", "", *markdown_table(head, rows)]
+            self.lines += [f"## Single fields at {self.middle:g} %", "", table(head, rows)]
         balances = ("hydrostatic_mean", "geostrophic_mean")
         rows = [
             [f"{row['density_percent']:g}", row["method"], *(number(row[name]) for name in balances)]
@@ -97,7 +97,7 @@ class Report:
         ]
         self.lines += ["## Balance", ""]
         self.lines += ["Root mean square of the difference of the residual to the truth's, of the (mean) analysis.", ""]
-        self.lines += markdown_table(["obs %", "method", "hydrostatic [m²/s²]", "geostrophic [m/s²]"], rows)
+        self.lines.append(table(["obs %", "method", "hydrostatic [m²/s²]", "geostrophic [m/s²]"], rows))
 
     def _spread(self) -> None:
         results = self.comparison.results
@@ -111,7 +111,7 @@ class Report:
                 ratios = spread_skill(results, method, density)
                 rows.append([f"{density:g}", method, *(number(ratios.get(name), ".2f") for name in groups)])
         self.lines += ["## Spread and ranks", "", "√((M+1)/M) spread / RMSE of the mean; 1 is right.", ""]
-        self.lines += markdown_table(["obs %", "method", *groups], rows)
+        self.lines.append(table(["obs %", "method", *groups], rows))
         if not self.with_pictures:
             return
         for method in ensembles:
@@ -148,7 +148,7 @@ class Report:
         ]
         if rows:
             head = ["obs %", "σ ×", "lengths ×", "MSE / σ² (validation)", "untuned"]
-            self.lines += ["## Tuning of 3D-Var", "", *markdown_table(head, rows)]
+            self.lines += ["## Tuning of 3D-Var", "", table(head, rows)]
 
     def _losing(self) -> None:
         if self.losses:
@@ -162,8 +162,8 @@ class Report:
                 f"another method, by however little; all of them are in {LOSING}.",
                 "The MSE is left out: it loses where the RMSE does.",
                 "",
-                *markdown_table(["against", "score", "cells", "beyond chance"], rows),
+                table(["against", "score", "cells", "beyond chance"], rows),
             ]
         rows = [[name, str(value)] for name, value in self.document["settings"].items()]
         rows += [[f"digest of {name}", str(value)] for name, value in self.document["digests"].items()]
-        self.lines += ["## Origin", "", *markdown_table(["", ""], rows)]
+        self.lines += ["## Origin", "", table(["", ""], rows)]
