@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.evaluation.display import aligned, arrow, display
+from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.evaluation.scores import bias, mae, rmse
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
@@ -38,11 +39,6 @@ from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import first_guess
 from phyda_cli.quality.guess import Guess
 from phyda_cli.quality.screening import screen
-
-STANDARD_LEVELS: Final = tuple(
-    100.0 * level for level in (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 70, 50, 30, 20, 10)
-)
-"""The standard pressure levels [Pa] around which observations are binned."""
 
 
 @dataclass(frozen=True)
@@ -164,15 +160,6 @@ def _by_level(observations: Observations, equivalents: Mapping[str, NDArray[np.f
             }
             entries.append(_comparison(Channel(variable, p), int(rows.sum()), errors))
     return tuple(entries)
-
-
-def nearest_standard_level(pressure: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard level [Pa] nearest in ln p to each pressure [Pa]; 0 where there is none."""
-    levels = np.asarray(STANDARD_LEVELS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.abs(np.log(pressure)[:, None] - np.log(levels))
-    known = np.isfinite(distance).all(axis=1)
-    return np.where(known, levels[np.argmin(np.where(known[:, None], distance, 0.0), axis=1)], 0.0)
 
 
 def on_grid(state: State, grid: Grid) -> State:

@@ -11,9 +11,9 @@ from phyda_cli.evaluation.compare import (
     compare_fields,
     compare_observations,
     format_comparison,
-    nearest_standard_level,
     on_grid,
 )
+from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.grid import Grid
 from tests.support.observations import make_observations
