@@ -57,42 +57,19 @@ class Cube:
         self, latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
     ) -> tuple[xr.Dataset, tuple[FoundField, ...]]:
         """The dataset and the fields in it that phyda knows."""
-        shape = (latitudes.size, longitudes.size)
+        # Known and isobaric groups first: they get the plain names.
+        order = sorted(self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa"))
         variables: dict[str, xr.Variable] = {}
         fields: list[FoundField] = []
         targets: dict[tuple[Path, int], NDArray[np.float32]] = {}
-        # Known and isobaric groups first: they get the plain names.
-        order = sorted(self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa"))
-        taken: set[tuple[str, float | None]] = set()
         for group, cells in order:
-            first = next(iter(cells.values()))
-            levels = sorted({key[1] for key in cells}, reverse=first.pressure is not None)
-            members = self.members if len(self.members) > 1 else [key[0] for key in cells][:1]
-            known = first.variable
-            if known is not None:
-                self._require_whole(cells, members, levels, known)
-            level_dim = self._level_dim(group[3], levels) if first.pressure is not None or len(levels) > 1 else None
-            dims = ((MEMBER,) if len(self.members) > 1 else ()) + ((level_dim,) if level_dim else ())
-            data = np.full((len(members), len(levels), *shape), np.nan, np.float32)
-            for (number, level), header in cells.items():
-                targets[header.path, header.index] = data[members.index(number), levels.index(level)]
-            name = self._name(first, group)
-            lead = tuple(self.members if dim == MEMBER else levels for dim in dims)
-            variables[name] = xr.Variable(
-                (*dims, "latitude", "longitude"),
-                data.reshape((*(len(axis) for axis in lead), *shape)),
-                _attributes(first, levels if level_dim is None else ()),
-            )
-            if known is not None:
-                pressures = tuple(level[0] for level in levels) if known.pressure_level else ()
-                unit = find_unit(str(first.keys["units"]), known.units) or UnitConversion(known.units, known.units)
-                # Two parameters of one quantity (prmsl and mslet): the first in the table is the one analysed.
-                if not pressures and (known.name, None) in taken:
-                    continue
-                taken.add((known.name, None if not pressures else pressures[0]))
-                fields.append(FoundField(name, known.name, unit, level_dim, pressures, correctable=False))
+            name, variable, found = self._variable(group, cells, (latitudes.size, longitudes.size), targets)
+            variables[name] = variable
+            # Two parameters of one quantity (prmsl and mslet): the first in the table is the one analysed.
+            if found is not None and (found.levels or all(f.levels or f.variable != found.variable for f in fields)):
+                fields.append(found)
         _decode(targets, {header.path for cells in self.groups.values() for header in cells.values()})
-        horizontal = {
+        axes = {
             "latitude": xr.Variable(("latitude",), latitudes, {"units": "degrees_north", "standard_name": "latitude"}),
             "longitude": xr.Variable(
                 ("longitude",), longitudes, {"units": "degrees_east", "standard_name": "longitude"}
@@ -100,8 +77,39 @@ class Cube:
         }
         if len(self.members) > 1:
             realization = {"standard_name": "realization", "long_name": "ensemble member numerical id", "units": "1"}
-            horizontal[MEMBER] = xr.Variable((MEMBER,), np.asarray(self.members, np.int32), realization)
-        return xr.Dataset(variables, {**horizontal, **self.coordinates}), tuple(fields)
+            axes[MEMBER] = xr.Variable((MEMBER,), np.asarray(self.members, np.int32), realization)
+        return xr.Dataset(variables, {**axes, **self.coordinates}), tuple(fields)
+
+    def _variable(
+        self,
+        group: tuple[str, ...],
+        cells: Mapping[tuple[int, tuple[float, ...]], Header],
+        shape: tuple[int, int],
+        targets: dict[tuple[Path, int], NDArray[np.float32]],
+    ) -> tuple[str, xr.Variable, FoundField | None]:
+        """Name, array and meaning of a group; `targets` gets the part of the array that each message fills."""
+        first = next(iter(cells.values()))
+        known, several = first.variable, len(self.members) > 1
+        levels = sorted({level for _, level in cells}, reverse=first.pressure is not None)
+        members = self.members if several else [number for number, _ in cells][:1]
+        if known is not None:
+            self._require_whole(cells, members, levels, known)
+        level_dim = self._level_dim(group[3], levels) if first.pressure is not None or len(levels) > 1 else None
+        data = np.full((len(members), len(levels), *shape), np.nan, np.float32)
+        for (number, level), header in cells.items():
+            targets[header.path, header.index] = data[members.index(number), levels.index(level)]
+        name = self._name(first, group)
+        lead = {**({MEMBER: len(members)} if several else {}), **({level_dim: len(levels)} if level_dim else {})}
+        variable = xr.Variable(
+            (*lead, "latitude", "longitude"),
+            data.reshape((*lead.values(), *shape)),
+            _attributes(first, levels if level_dim is None else ()),
+        )
+        if known is None:
+            return name, variable, None
+        pressures = tuple(level[0] for level in levels) if known.pressure_level else ()
+        unit = find_unit(str(first.keys["units"]), known.units) or UnitConversion(known.units, known.units)
+        return name, variable, FoundField(name, known.name, unit, level_dim, pressures, correctable=False)
 
     def _place(self, header: Header) -> None:
         group = header.group

@@ -38,62 +38,131 @@ def find_fields(
     Raises BadDataError for a known variable with an unknown unit or an axis that `--select` must first index, and when
     there is no known field at all.
     """
-    notes: list[str] = []
-    ranked: dict[tuple[str, tuple[float, ...]], tuple[int, FoundField]] = {}
-    off_levels: list[str] = []
-    off_axis: dict[str, list[str]] = {}
-    named = levels_in_names(
-        str(name) for name, variable in dataset.data_vars.items() if set(variable.dims) - {member} == set(horizontal)
-    )
+    search = _Search(dataset, horizontal, member, source)
     for key, variable in dataset.data_vars.items():
-        name = str(key)
-        if not set(horizontal) <= set(variable.dims):
-            continue
-        extra = [str(dim) for dim in variable.dims if dim not in (*horizontal, member)]
-        axes = {dim: pressures(dataset, dim, source, notes) for dim in extra}
+        if set(horizontal) <= set(variable.dims):
+            search.look_at(str(key), variable)
+    return search.found()
+
+
+class _Search:
+    """What has been found so far. ranked: (quantity, levels) → how sure its name is, and the field.
+
+    named: variables whose names tell a level. off_levels: known ones on no pressure axis; off_axis: by that axis.
+    """
+
+    def __init__(self, dataset: xr.Dataset, horizontal: tuple[str, str], member: str | None, source: str) -> None:
+        self.dataset, self.horizontal, self.member, self.source = dataset, horizontal, member, source
+        self.notes: list[str] = []
+        self.ranked: dict[tuple[str, tuple[float, ...]], tuple[int, FoundField]] = {}
+        self.off_levels: list[str] = []
+        self.off_axis: dict[str, list[str]] = {}
+        flat = (str(n) for n, v in dataset.data_vars.items() if set(v.dims) - {member} == set(horizontal))
+        self.named = levels_in_names(flat)
+
+    def look_at(self, name: str, variable: xr.DataArray) -> None:
+        """Take a horizontal field in where it is known and on pressure levels or at the surface."""
+        extra = [str(dim) for dim in variable.dims if dim not in (*self.horizontal, self.member)]
+        axes = {dim: pressures(self.dataset, dim, self.source, self.notes) for dim in extra}
         level_dim = next((dim for dim, found in axes.items() if found is not None), None)
-        levels = axes[level_dim] if level_dim is not None else _scalar_pressure(variable, source, notes)
-        known, rank = look_up(name, variable.attrs, on_levels=bool(levels))
-        if name in named:
-            known, rank, levels = named[name][0], 0, (named[name][1],)
-        elif levels and level_dim is None and (known is None or not known.pressure_level):
-            # A scalar level stands beside the fields of the whole file, those at the surface too.
-            known, rank = look_up(name, variable.attrs, on_levels=False)
-            levels = None
+        known, rank, levels = self._meaning(name, variable, axes[level_dim] if level_dim else None)
         if known is None or variable.dtype.kind not in "iuf":
-            continue
+            return
         others = [dim for dim in extra if dim != level_dim]
-        if bool(levels) != known.pressure_level and not others:
-            off_levels.append(name)
-            continue
         if others:
-            off_levels.append(f"{name} (on {', '.join(others)})")
-            if known.pressure_level and not levels:
-                off_axis.setdefault(", ".join(others), []).append(name)
-            if bool(levels) == known.pressure_level:
-                raise BadDataError(_too_many_axes(dataset, name, others[0], source))
-            continue
-        quantity, unit = _unit(
-            known, variable, levels or (), level_dim, horizontal, source, notes, si_by_convention=bool(named)
-        )
-        if unit is None:
-            continue
-        field = FoundField(name, quantity, unit, level_dim, tuple(levels or ()))
-        place = (quantity, field.levels)
-        if place in ranked and ranked[place][0] == rank:
-            twin = ranked[place][1].name
+            self._leave(name, known, bool(levels), others)
+        elif bool(levels) != known.pressure_level:
+            self.off_levels.append(name)
+        else:
+            quantity, unit = self._unit(known, variable, level_dim, levels)
+            if unit is not None:
+                self._rank(rank, FoundField(name, quantity, unit, level_dim, levels))
+
+    def _meaning(
+        self, name: str, variable: xr.DataArray, on_axis: tuple[float, ...] | None
+    ) -> tuple[Variable | None, int, tuple[float, ...]]:
+        """What a name means, how sure that is, and the pressures: of the axis, or in the name, or beside the field."""
+        if name in self.named:
+            known, level = self.named[name]
+            return known, 0, (level,)
+        levels = _scalar_pressure(variable, self.source, self.notes) if on_axis is None else on_axis
+        found, rank = look_up(name, variable.attrs, on_levels=bool(levels))
+        if levels and on_axis is None and (found is None or not found.pressure_level):
+            # A scalar level stands beside the fields of the whole file, those at the surface too.
+            return (*look_up(name, variable.attrs, on_levels=False), ())
+        return found, rank, levels or ()
+
+    def _leave(self, name: str, known: Variable, on_levels: bool, others: list[str]) -> None:
+        """Note a known variable with further axes. Raises BadDataError where one of them is to be indexed."""
+        listed = ", ".join(others)
+        self.off_levels.append(f"{name} (on {listed})")
+        if known.pressure_level and not on_levels:
+            self.off_axis.setdefault(listed, []).append(name)
+        if on_levels == known.pressure_level:
+            raise BadDataError(_too_many_axes(self.dataset, name, others[0], self.source))
+
+    def _rank(self, rank: int, field: FoundField) -> None:
+        """Keep the field of each quantity and levels whose name is the surest."""
+        place = (field.variable, field.levels)
+        if place in self.ranked and self.ranked[place][0] == rank:
+            twin = self.ranked[place][1].name
             raise BadDataError(
-                f"{source}: both {twin!r} and {name!r} hold {quantity}; remove one, with ncks -x -v {name}"
+                f"{self.source}: both {twin!r} and {field.name!r} hold {field.variable}; remove one, "
+                f"with ncks -x -v {field.name}"
             )
-        if place not in ranked or rank < ranked[place][0]:
-            ranked[place] = (rank, field)
-    if not ranked:
-        raise BadDataError(f"{source}: {_nothing_known(dataset, off_levels)}")
-    for axis, names in off_axis.items():
-        notes.append(
-            f"{source}: {axis} is no axis of pressure, so phyda does not read what is on it: {', '.join(names)}"
+        if place not in self.ranked or rank < self.ranked[place][0]:
+            self.ranked[place] = (rank, field)
+
+    def _unit(
+        self, known: Variable, variable: xr.DataArray, level_dim: str | None, levels: tuple[float, ...]
+    ) -> tuple[str, UnitConversion | None]:
+        """The quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another quantity.
+
+        In a file with levels in names a field without a unit is in SI units where its numbers do not tell.
+        """
+        options = [known.name, _TWINS[known.name]] if known.name in _TWINS else [known.name]
+        text, name, si = _unit_text(variable), variable.name, VARIABLES[known.name].units
+        if text.casefold() not in _NO_UNIT:
+            for option in options:
+                unit = find_unit(text, VARIABLES[option].units)
+                if unit is not None:
+                    return option, unit
+            if known.name in PASSIVE:
+                return known.name, None
+            raise BadDataError(
+                f"{self.source}: variable {name!r} has the unit {text!r}, which phyda cannot convert; "
+                f"use {', '.join(_labels(options))}"
+            )
+        axes = (*((level_dim,) if level_dim else ()), ..., *self.horizontal)
+        values = variable.transpose(*axes).values.astype(np.float64)
+        at = np.asarray(levels, np.float64).reshape((-1,) + (1,) * (values.ndim - 1)) if levels else np.array(np.nan)
+        unit = judge(known.name, values, at, gridded=True).unit
+        if unit is not None:
+            self.notes.append(f"{self.source}: variable {name!r} has no units and was taken as {unit.label}")
+            return next(option for option in options if VARIABLES[option].units == unit.si), unit
+        if known.name in PASSIVE:
+            return known.name, None
+        if self.named:
+            self.notes.append(
+                f"{self.source}: fields without units were taken in SI units, as all files with levels in names have "
+                "them"
+            )
+            return known.name, find_unit(si, si)
+        raise BadDataError(
+            f"{self.source}: variable {name!r} has no units and its values do not tell them; "
+            f"set them with ncatted -a units,{name},o,c,'{si}'"
         )
-    return tuple(field for _, field in ranked.values()), tuple(dict.fromkeys(notes))
+
+    def found(self) -> tuple[tuple[FoundField, ...], tuple[str, ...]]:
+        """The fields and notes. Raises BadDataError when there is no field."""
+        if not self.ranked:
+            raise BadDataError(f"{self.source}: {_nothing_known(self.dataset, self.off_levels)}")
+        for axis, names in self.off_axis.items():
+            self.notes.append(
+                f"{self.source}: {axis} is no axis of pressure, so phyda does not read what is on it: "
+                f"{', '.join(names)}"
+            )
+        return tuple(field for _, field in self.ranked.values()), tuple(dict.fromkeys(self.notes))
 
 
 def pressures(dataset: xr.Dataset, dim: str, source: str, notes: list[str]) -> tuple[float, ...] | None:
@@ -192,54 +261,6 @@ def _scalar_pressure(variable: xr.DataArray, source: str, notes: list[str]) -> t
             if found is not None:
                 return found
     return None
-
-
-def _unit(
-    known: Variable,
-    variable: xr.DataArray,
-    levels: tuple[float, ...],
-    level_dim: str | None,
-    horizontal: tuple[str, str],
-    source: str,
-    notes: list[str],
-    *,
-    si_by_convention: bool,
-) -> tuple[str, UnitConversion | None]:
-    """The quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another quantity.
-
-    si_by_convention: whether a field without a unit is in SI units where its numbers do not tell.
-    """
-    options = [known.name, _TWINS[known.name]] if known.name in _TWINS else [known.name]
-    text = str(variable.attrs.get("units", "")).strip()
-    name = variable.name
-    if text.casefold() not in _NO_UNIT:
-        for option in options:
-            unit = find_unit(text, VARIABLES[option].units)
-            if unit is not None:
-                return option, unit
-        if known.name in PASSIVE:
-            return known.name, None
-        allowed = ", ".join(_labels(options))
-        raise BadDataError(
-            f"{source}: variable {name!r} has the unit {text!r}, which phyda cannot convert; use {allowed}"
-        )
-    values = variable.transpose(*((level_dim,) if level_dim else ()), ..., *horizontal).values.astype(np.float64)
-    pressures = np.asarray(levels, np.float64).reshape((-1,) + (1,) * (values.ndim - 1)) if levels else np.array(np.nan)
-    unit = judge(known.name, values, pressures, gridded=True).unit
-    if unit is not None:
-        notes.append(f"{source}: variable {name!r} has no units and was taken as {unit.label}")
-        return next(option for option in options if VARIABLES[option].units == unit.si), unit
-    if known.name in PASSIVE:
-        return known.name, None
-    if si_by_convention:
-        notes.append(
-            f"{source}: fields without units were taken in SI units, as all files with levels in names have them"
-        )
-        return known.name, find_unit(VARIABLES[known.name].units, VARIABLES[known.name].units)
-    raise BadDataError(
-        f"{source}: variable {name!r} has no units and its values do not tell them; "
-        f"set them with ncatted -a units,{name},o,c,'{VARIABLES[known.name].units}'"
-    )
 
 
 def _labels(options: Iterable[str]) -> list[str]:
