@@ -31,10 +31,12 @@ def main() -> None:
     import learned
     import observations
     import threedvar
+    import training_memory
 
     rows += observations.measure(options.repeats, report)
     rows += threedvar.measure(options.repeats, options.weights, report)
     rows += learned.measure(options.repeats, report)
+    rows += training_memory.measure(options.repeats, report)
     if options.simulate:
         import simulation
 

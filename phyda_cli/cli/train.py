@@ -182,14 +182,14 @@ class _Prepared:
         )  # fmt: skip
 
     def _data(self, cases: Path) -> Data:
-        from phyda_cli.training.case_files import read_cases
+        from phyda_cli.training.case_files import open_cases
         from phyda_cli.training.loop import Data
         from phyda_cli.training.statistics import statistics_of
 
         counts = self.settings.cases
         return Data(
-            read_cases(cases / "train", count=counts.train),
-            read_cases(cases / "validation", count=counts.validation),
+            open_cases(cases / "train", count=counts.train),
+            open_cases(cases / "validation", count=counts.validation),
             statistics_of(self.store),
         )
 

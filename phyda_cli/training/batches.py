@@ -19,7 +19,7 @@ from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.networks.statistics import Statistics
-from phyda_cli.training.case_files import Cases
+from phyda_cli.training.case_files import AnyCases
 
 _CASES_WITH_GAPS: Final = 0.3
 _GAPS: Final = 0.4
@@ -62,7 +62,7 @@ class Batch:
 
 
 def training_batch(
-    cases: Cases,
+    cases: AnyCases,
     statistics: Statistics,
     *,
     size: int,
@@ -83,7 +83,7 @@ def training_batch(
     sign = torch.randint(0, 2, (size, 1, 1, 1), generator=generator).float() * 2 - 1
     mirror = torch.rand(size, generator=generator) < 0.5
     gaps = torch.rand(size, 1, 1, 1, generator=generator) < _CASES_WITH_GAPS
-    kept = ~(gaps & (torch.rand(size, cases.increment.shape[1], 1, 1, generator=generator) < _GAPS))
+    kept = ~(gaps & (torch.rand(size, len(statistics.channels), 1, 1, generator=generator) < _GAPS))
     own = slice(rank * size // world, (rank + 1) * size // world)
     batch = fixed_batch(
         cases, statistics, order[own], generator=generator, progress=step / steps, first=own.start, total=size
@@ -99,7 +99,7 @@ def training_batch(
 
 
 def fixed_batch(
-    cases: Cases,
+    cases: AnyCases,
     statistics: Statistics,
     chosen: list[int],
     *,
@@ -109,16 +109,17 @@ def fixed_batch(
     total: int | None = None,
 ) -> Batch:
     """The chosen cases as they are."""
-    times = cases.hours[chosen].numpy().astype("datetime64[h]")
-    anomaly = cases.background[chosen].float()
-    sigma = statistics.sigma_b.float()[None, :, :, None] * cases.scale[chosen].float()[:, None, None, None]
+    rows = cases.rows(chosen)
+    times = rows.hours.numpy().astype("datetime64[h]")
+    anomaly = rows.background.float()
+    sigma = statistics.sigma_b.float()[None, :, :, None] * rows.scale.float()[:, None, None, None]
     return Batch(
-        cases.increment[chosen].float(),
-        cases.first_guess[chosen].float(),
+        rows.increment.float(),
+        rows.first_guess.float(),
         anomaly.clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT),
         statistics.static(times, dtype=torch.float32),
-        cases.observations(chosen),
-        cases.density[chosen].float(),
+        rows.observations(),
+        rows.density.float(),
         statistics.state(anomaly),
         sigma,
         Base(anomaly, statistics.std.float()[:, :, None] / sigma),

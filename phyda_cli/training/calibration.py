@@ -12,7 +12,7 @@ from phyda_cli.networks.calibration import Calibration, CalibrationSums
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device
-from phyda_cli.training.case_files import Cases
+from phyda_cli.training.case_files import AnyCases
 
 MEMBERS: Final = 8
 """Samples of each case; what is fitted does not depend on their number."""
@@ -22,7 +22,11 @@ _SEED: Final = 2
 
 @torch.no_grad()
 def calibrate(
-    model: PhyDA, cases: Cases, statistics: Statistics, device: torch.device, progress: Callable[[int], None]
+    model: PhyDA,
+    cases: AnyCases,
+    statistics: Statistics,
+    device: torch.device,
+    progress: Callable[[int], None],
 ) -> Calibration:
     """Fit the inflation. progress: told the number of cases done."""
     model.to(device).eval()

@@ -24,7 +24,8 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from phyda_cli.errors import BadDataError, InputMissingError, WorkerError
 from phyda_cli.formats.gridded.background_error import read_background_error
@@ -43,7 +44,7 @@ _BATCH: Final = 32
 
 @dataclass(frozen=True)
 class Cases:
-    """Some cases, as the module's docstring says."""
+    """Some cases in memory, as the module's docstring says."""
 
     increment: torch.Tensor
     first_guess: torch.Tensor
@@ -60,19 +61,64 @@ class Cases:
     def __len__(self) -> int:
         return self.scale.numel()
 
-    def observations(self, chosen: Sequence[int]) -> GriddedObservations:
-        """The gridded observations of the chosen cases, dense, float32."""
-        shape = (len(chosen), *self.increment.shape[1:])
-        size = self.increment[0].numel()
-        parts = [slice(int(self.offset[k]), int(self.offset[k + 1])) for k in chosen]
-        place = torch.cat([self.place[part].long() + size * row for row, part in enumerate(parts)])
+    def rows(self, chosen: Sequence[int]) -> Cases:
+        """The chosen cases, in this order."""
+        points = torch.cat([torch.arange(int(self.offset[k]), int(self.offset[k + 1])) for k in chosen])
+        counts = (self.offset[1:] - self.offset[:-1])[list(chosen)]
+        of_cases = {name: getattr(self, name)[list(chosen)] for name in _OF_CASES}
+        of_points = {name: getattr(self, name)[points] for name in _OF_POINTS}
+        return Cases(**of_cases, **of_points, offset=torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+
+    def observations(self) -> GriddedObservations:
+        """The gridded observations, dense, float32."""
+        case = torch.repeat_interleave(torch.arange(len(self)), self.offset[1:] - self.offset[:-1])
+        place = self.place.long() + case * self.increment[0].numel()
 
         def dense(values: torch.Tensor) -> torch.Tensor:
-            flat = torch.zeros(len(chosen) * size)
-            flat[place] = torch.cat([values[part].float() for part in parts])
-            return flat.reshape(shape)
+            flat = torch.zeros(self.increment.numel())
+            flat[place] = values.float()
+            return flat.reshape(self.increment.shape)
 
         return GriddedObservations(dense(self.signal), dense(self.noise), -torch.expm1(-dense(self.count)))
+
+
+_OF_CASES: Final = ("increment", "first_guess", "background", "scale", "density", "hours")
+_OF_POINTS: Final = ("place", "signal", "noise", "count")
+
+
+@dataclass(frozen=True)
+class CaseShards:
+    """Cases that stay on disk: only the rows that are asked for are read. sizes: the number of cases of each shard."""
+
+    paths: tuple[Path, ...]
+    sizes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def rows(self, chosen: Sequence[int]) -> Cases:
+        """Read the chosen cases, in this order."""
+        ends = np.cumsum(self.sizes)
+        shards = np.searchsorted(ends, chosen, side="right")
+        read: list[dict[str, torch.Tensor]] = [{} for _ in chosen]
+        for shard in np.unique(shards):
+            first = int(ends[shard]) - self.sizes[int(shard)]
+            with safe_open(str(self.paths[int(shard)]), framework="pt") as file:
+                offset = file.get_tensor("offset")
+                for position in np.flatnonzero(shards == shard).tolist():
+                    k = chosen[position] - first
+                    points = slice(int(offset[k]), int(offset[k + 1]))
+                    # copies: a view would keep the whole shard mapped
+                    read[position] = {name: file.get_slice(name)[k : k + 1].clone() for name in _OF_CASES} | {
+                        name: file.get_slice(name)[points].clone() for name in _OF_POINTS
+                    }
+        joined = {name: torch.cat([row[name] for row in read]) for name in (*_OF_CASES, *_OF_POINTS)}
+        counts = torch.tensor([row["place"].numel() for row in read])
+        return Cases(**joined, offset=torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+
+
+AnyCases = Cases | CaseShards
+"""Cases in memory or on disk."""
 
 
 @dataclass(frozen=True)
@@ -164,18 +210,16 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     return path
 
 
-def read_cases(directory: Path, *, count: int | None = None) -> Cases:
+def open_cases(directory: Path, *, count: int | None = None) -> CaseShards:
     """All cases of a directory, or those of its first shards. Raises InputMissingError when there is none."""
     paths = sorted(directory.glob("cases-*.safetensors"))[: None if count is None else -(-count // SHARD)]
     if not paths:
         raise InputMissingError(f"{directory}: no training cases; phyda train --stages cases makes them")
-    shards = [load_file(path) for path in paths]
-    starts = np.cumsum([0, *(int(shard["offset"][-1]) for shard in shards)])
-    joined = {name: torch.cat([shard[name] for shard in shards]) for name in shards[0] if name != "offset"}
-    offset = torch.cat(
-        [torch.zeros(1, dtype=torch.long)] + [s["offset"][1:] + b for s, b in zip(shards, starts[:-1], strict=True)]
-    )
-    return Cases(**joined, offset=offset)
+    sizes = []
+    for path in paths:
+        with safe_open(str(path), framework="pt") as file:
+            sizes.append(int(file.get_slice("scale").get_shape()[0]))
+    return CaseShards(tuple(paths), tuple(sizes))
 
 
 def shard_path(directory: Path, number: int) -> Path:

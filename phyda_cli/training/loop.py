@@ -25,7 +25,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device, training_batch
-from phyda_cli.training.case_files import Cases
+from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.progress import Journal, Position, read_state, write_state
 from phyda_cli.training.stages import STAGES, Losses, Stage
@@ -40,14 +40,14 @@ _SAMPLE: Final = 128
 class Data:
     """What the stages train and validate on."""
 
-    train: Cases
-    validation: Cases
+    train: AnyCases
+    validation: AnyCases
     statistics: Statistics
 
     @property
     def states(self) -> torch.Tensor:
         """A climatological sample (n, C, H, W) [SI]: backgrounds of the first cases."""
-        return self.statistics.state(self.train.background[:_SAMPLE].float())
+        return self.statistics.state(self.train.rows(range(min(_SAMPLE, len(self.train)))).background.float())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from phyda_cli.formats.gridded.background_error import to_bytes
 from phyda_cli.preparation.build import Forecasts, Material, build_store
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.preparation.store import TrainingStore, open_store
-from phyda_cli.training.case_files import CaseSource, read_cases
+from phyda_cli.training.case_files import CaseSource, open_cases
 from phyda_cli.training.config import TrainConfig, read_config
 from phyda_cli.training.loop import Data, Workplace
 from phyda_cli.training.run import train
@@ -44,9 +44,9 @@ class Place:
         return open_store(self.store)
 
     def data(self) -> Data:
-        """What the stages see; the cases must have been made."""
-        parts = [read_cases(self.cases / part) for part in ("train", "validation")]
-        return Data(*parts, statistics_of(self.opened()))
+        """What the stages see, with the cases in memory; these must have been made."""
+        parts = [open_cases(self.cases / part) for part in ("train", "validation")]
+        return Data(*(part.rows(range(len(part))) for part in parts), statistics_of(self.opened()))
 
 
 def place_in(directory: Path) -> Place:

@@ -68,7 +68,7 @@ def test_signs_turn_the_errors_and_mirrors_the_sphere(data):
     for drawn in (sign, 1 - 2 * mirror.float()):
         assert set(drawn.flatten().tolist()) == {-1.0, 1.0}
         assert abs(float(drawn.mean())) < 0.4
-    observed = cases.observations(shuffled)
+    observed = cases.rows(shuffled).observations()
     assert torch.equal(batch.increment, turned(plain, north) * sign)
     assert torch.equal(batch.first_guess, turned(cases.first_guess[shuffled].float(), north) * sign)
     assert torch.equal(batch.observations.signal, turned(observed.signal, north) * sign)

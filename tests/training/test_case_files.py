@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,8 @@ from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import case_files
-from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, read_cases, shard_path
+from phyda_cli.training.batches import training_batch
+from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, open_cases, shard_path
 from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth
 from phyda_cli.training.networks import Network, draw_network
 from phyda_cli.training.statistics import monthly, statistics_of
@@ -24,7 +25,8 @@ from tests.support.background_error import CHANNELS, GRID, small_statistics
 
 @pytest.fixture(scope="module")
 def cases(place) -> Cases:
-    return read_cases(place.cases / "train")
+    held = open_cases(place.cases / "train")
+    return held.rows(range(len(held)))
 
 
 def test_a_shard_is_the_same_whoever_makes_it_and_others_stay(place, tmp_path):
@@ -60,20 +62,35 @@ def test_a_process_that_is_killed_is_said_in_one_line(place, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shards_of_a_directory_are_joined(place, cases, tmp_path):
-    other = read_cases(place.cases / "validation")
+def test_rows_come_from_the_shards_that_hold_them(place, cases, tmp_path):
+    other = open_cases(place.cases / "validation")
     for number, part in enumerate(("train", "validation")):
         shard_path(tmp_path, number).write_bytes(shard_path(place.cases / part, 0).read_bytes())
-    joined = read_cases(tmp_path)
+    joined = open_cases(tmp_path)
     assert len(joined) == len(cases) + len(other)
-    for name in ("signal", "noise", "density"):
-        both = getattr(joined.observations([2, len(cases) + 3]), name)
-        assert torch.equal(both[0], getattr(cases.observations([2]), name)[0])
-        assert torch.equal(both[1], getattr(other.observations([3]), name)[0])
-    assert torch.equal(joined.increment[len(cases) :], other.increment)
-    assert len(read_cases(tmp_path, count=128)) == len(cases)
+    chosen = [len(cases) + 3, 2, len(cases), 2, len(cases) - 1]
+    read = joined.rows(chosen)
+    for position, k in enumerate(chosen):
+        expected = cases.rows([k]) if k < len(cases) else other.rows([k - len(cases)])
+        for field in fields(Cases):
+            assert torch.equal(getattr(read.rows([position]), field.name), getattr(expected, field.name)), field.name
+        for name in ("signal", "noise", "density"):
+            assert torch.equal(getattr(read.observations(), name)[position], getattr(expected.observations(), name)[0])
+    assert len(open_cases(tmp_path, count=128)) == len(cases)
     with pytest.raises(InputMissingError, match="no training cases"):
-        read_cases(tmp_path / "nothing")
+        open_cases(tmp_path / "nothing")
+
+
+def test_a_batch_from_disk_is_that_from_memory(place):
+    memory, statistics = place.data(), place.data().statistics
+    shards = open_cases(place.cases / "train")
+    for step in (0, 5):
+        batches = [
+            training_batch(cases, statistics, size=8, step=step, steps=10, seed=0) for cases in (memory.train, shards)
+        ]
+        assert all(torch.equal(getattr(batches[0], n), getattr(batches[1], n)) for n in ("increment", "state", "sigma"))
+        assert torch.equal(batches[0].observations.signal, batches[1].observations.signal)
+    assert torch.equal(memory.states, replace(memory, train=shards).states)
 
 
 def test_sparse_storage_gives_the_dense_observations_back(cases):
@@ -86,7 +103,7 @@ def test_sparse_storage_gives_the_dense_observations_back(cases):
     each = [GriddedObservations(dense.signal[k], dense.noise[k], dense.density[k]) for k in range(3)]
     empty = torch.zeros(3, *shape[1:]).half()
     scalars = [torch.zeros(3)] * 2 + [torch.zeros(3, dtype=torch.long)]
-    back = Cases(empty, empty, empty, *scalars, *_sparse(each)).observations([2, 0, 1])
+    back = Cases(empty, empty, empty, *scalars, *_sparse(each)).rows([2, 0, 1]).observations()
     for name in ("signal", "noise", "density"):
         assert torch.allclose(getattr(back, name), getattr(dense, name)[[2, 0, 1]], atol=1e-3, rtol=1e-3), name
         assert torch.equal(getattr(back, name) == 0, (getattr(dense, name) == 0)[[2, 0, 1]]), name
@@ -117,7 +134,7 @@ def test_increment_scale_and_background_of_every_case_by_hand(place, cases):
         assert np.allclose(cases.background[k].float(), anomaly, rtol=2e-3, atol=2e-3)
         assert cases.density[k] == pytest.approx(network.density)
         assert cases.hours[k] == pairs.valid_time[k]
-        assert bool(cases.observations([k]).density.any()) == bool(len(network))
+        assert bool(cases.rows([k]).observations().density.any()) == bool(len(network))
         replaced += instead
     assert 2 <= replaced < 0.25 * len(cases)
     spread = np.concatenate([states for _, states in store.nature("train")]).std((0, 3))
