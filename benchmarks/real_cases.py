@@ -162,7 +162,7 @@ Scales found: {scales[0]:.2f} without marks, {scales[1]:.2f} with them. Verdicts
 With marks (`pre_qc`):
 
 {_counts(documents["marked"])}
-NCEP marks {len(bad)} of these values worse than {WORST_GOOD_MARK}. Without the marks they end as: {verdicts}
+NCEP marks {len(bad)} of these values worse than {WORST_GOOD_MARK}. Without the marks they end as: {verdicts}.
 (`h_failed`: the background has no such variable; `domain`: outside its levels; `pass`: used). Those that the checks of
 value, departure and neighbours caught:
 
