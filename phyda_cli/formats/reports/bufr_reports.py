@@ -34,7 +34,6 @@ from phyda_cli.formats.reports.level_rows import (
     observations_from_levels,
     quantity,
 )
-from phyda_cli.observations.table import Flag
 
 _SURFACE: Final = (0, 1)
 _SOUNDING: Final = 2
@@ -235,10 +234,6 @@ def _observed(
     for kind, name in _NAMES.items():
         names[category == kind] = name
     names[(category == 0) & np.isfinite(t.near(_AERODROME)) & np.isnan(t.near(_BLOCK))] = "metar"
-    n = category.size
-    flag, reason = np.zeros(n, np.int16), np.full(n, "", object)
-    for index in np.flatnonzero(np.isin(report, list(lost))):
-        flag[index], reason[index] = Flag.PRE_QC, lost[int(report[index])]
     levels = Levels(
         latitude=np.round(t.near(*_LATITUDE) + shift[5015], _DECIMALS),
         longitude=np.round(t.near(*_LONGITUDE) + shift[6015], _DECIMALS),
@@ -247,8 +242,7 @@ def _observed(
         time=_times(t) + np.round(shift[4086]).astype("timedelta64[s]"),
         station=station,
         report=names,
-        flag=flag,
-        reason=reason,
+        lost={int(index): lost[int(report[index])] for index in np.flatnonzero(np.isin(report, list(lost)))},
     )
     return levels, quantities
 

@@ -145,8 +145,6 @@ def _observations(
         time=np.where(timed, moment, nominal[owner]),
         station=names[owner],
         report=np.full(n, "sonde", dtype=object),
-        flag=np.zeros(n, np.int16),
-        reason=np.full(n, "", dtype=object),
     )
     quantities = [
         quantity("gh", column(17, 21, 1.0)),

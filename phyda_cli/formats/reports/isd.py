@@ -132,7 +132,5 @@ def surface_observations(
         time=time,
         station=station,
         report=report,
-        flag=np.zeros(n, np.int16),
-        reason=np.full(n, "", dtype=object),
     )
     return observations_from_levels(levels, quantities, label)

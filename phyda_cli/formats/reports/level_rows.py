@@ -5,7 +5,8 @@ A level without any quantity is one entry without a value, so that every level o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,9 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Levels:
-    """Levels in the order of the file; every field (n,), units as in `Observations`.
+    """Levels in the order of the file; the columns are (n,), units as in `Observations`.
 
-    flag, reason: for the entry of a level that holds no quantity.
+    lost: why a level, by its index, could not be read; it holds no quantity.
     """
 
     latitude: Floats
@@ -47,8 +48,7 @@ class Levels:
     time: NDArray[np.datetime64]
     station: Texts
     report: Texts
-    flag: NDArray[np.int16]
-    reason: Texts
+    lost: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.latitude.size)
@@ -83,6 +83,7 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
         return np.concatenate([*pieces, rest])[order]
 
     nothing = np.full(empty.size, np.nan)
+    lost = np.array([levels.lost.get(int(level), "") for level in empty], dtype=object)
     observations = Observations.build(
         label,
         variable=joined([np.full(len(levels), q.name, object) for q in quantities], np.full(empty.size, "", object)),
@@ -96,8 +97,8 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
         report=levels.report[at],
         elevation=levels.elevation[at],
         row=at + 1,
-        flag=joined([q.flag for q in quantities], levels.flag[empty]),
-        reason=joined([q.reason for q in quantities], levels.reason[empty]),
+        flag=joined([q.flag for q in quantities], np.where(lost == "", Flag.PASS, Flag.PRE_QC)),
+        reason=joined([q.reason for q in quantities], lost),
     )
     nothing_read = observations.variable == ""
     return Reports(observations, at).reject(nothing_read, Flag.MISSING, "the report holds no quantity that is read")

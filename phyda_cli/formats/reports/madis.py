@@ -206,8 +206,6 @@ def _levels(
         time=time,
         station=station,
         report=np.full(n, report, dtype=object),
-        flag=np.zeros(n, np.int16),
-        reason=np.full(n, "", dtype=object),
     )
 
 
@@ -257,7 +255,5 @@ def _soundings(file: _File) -> Reports:
         time=time[at],
         station=station[at],
         report=np.full(at.size, "sonde", dtype=object),
-        flag=np.zeros(at.size, np.int16),
-        reason=np.full(at.size, "", dtype=object),
     )
     return observations_from_levels(levels, quantities, file.label)

@@ -157,10 +157,8 @@ def read_prepbufr(
         lost[first] = reason
     table = _table(numbers, decoder, tables, np.array(kinds, object), np.array(times, "datetime64[s]"))
     levels, quantities = _observed(table)
-    flag, reasons = levels.flag.copy(), levels.reason.copy()
-    for index in np.flatnonzero(np.isin(table.subset, list(lost))):
-        flag[index], reasons[index] = Flag.PRE_QC, lost[int(table.subset[index])]
-    levels = replace(levels, flag=flag, reason=reasons)
+    unread = np.flatnonzero(np.isin(table.subset, list(lost)))
+    levels = replace(levels, lost={int(index): lost[int(table.subset[index])] for index in unread})
     return observations_from_levels(levels, quantities, label), Counter(lost.values())
 
 
@@ -282,8 +280,6 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
         time=time,
         station=t.station,
         report=named,
-        flag=np.zeros(n, np.int16),
-        reason=np.full(n, "", object),
     )
     return levels, quantities
 
