@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from phyda_cli.config import AssimilateConfig, merge_config, parse_choices, parse_duration, parse_time
 from phyda_cli.errors import ConfigError, InputMissingError, UsageError
+from phyda_cli.settings.assimilate import merge_config
+from phyda_cli.settings.values import parse_choices, parse_duration, parse_time
 
 REQUIRED = {"background": [Path("b.nc")], "observations": [Path("o.csv")], "output": Path("a.nc")}
 
@@ -21,7 +22,7 @@ def write(tmp_path: Path, text: str) -> Path:
 
 def test_flag_wins_over_file_and_file_over_default(tmp_path):
     file = write(tmp_path, 'method = "oi"\nseed = 7\nbackground = "other.nc"\noverwrite = true')
-    settings = merge_config(AssimilateConfig, file, {**REQUIRED, "seed": 9, "overwrite": None})
+    settings = merge_config(file, {**REQUIRED, "seed": 9, "overwrite": None}).common
     assert (settings.method, settings.seed, settings.overwrite) == ("oi", 9, True)
     assert settings.background == (Path("b.nc"),)
     assert (settings.device, settings.window) == ("auto", timedelta(hours=3))
@@ -33,7 +34,7 @@ def test_file_alone_can_hold_everything(tmp_path):
         'background = "b.nc"\nobservations = ["o.csv", "p.csv"]\noutput = "a.nc"\ntime = 2008-12-08T13:00:00+01:00\n'
         'on-empty = "fail"\nwindow = "90min"\n[select]\nmonth = "1"',
     )
-    settings = merge_config(AssimilateConfig, file, {})
+    settings = merge_config(file, {}).common
     assert settings.observations == (Path("o.csv"), Path("p.csv"))
     assert settings.time == datetime(2008, 12, 8, 12)
     assert (settings.on_empty, settings.window) == ("fail", timedelta(minutes=90))
@@ -53,13 +54,13 @@ def test_file_alone_can_hold_everything(tmp_path):
 )
 def test_wrong_file_is_a_config_error_naming_file_and_key(tmp_path, text, message):
     with pytest.raises(ConfigError, match=rf"run\.toml: .*{message}") as error:
-        merge_config(AssimilateConfig, write(tmp_path, text), REQUIRED)
+        merge_config(write(tmp_path, text), REQUIRED)
     assert "\n" not in str(error.value)
 
 
 def test_missing_file_is_a_missing_input(tmp_path):
     with pytest.raises(InputMissingError, match=r"none\.toml: No such file"):
-        merge_config(AssimilateConfig, tmp_path / "none.toml", REQUIRED)
+        merge_config(tmp_path / "none.toml", REQUIRED)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_missing_file_is_a_missing_input(tmp_path):
 )
 def test_wrong_flag_is_a_usage_error_naming_it(flags, message):
     with pytest.raises(UsageError, match=message):
-        merge_config(AssimilateConfig, None, REQUIRED | flags)
+        merge_config(None, REQUIRED | flags)
 
 
 @pytest.mark.parametrize(

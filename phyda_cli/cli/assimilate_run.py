@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from phyda_cli.assimilation import Analysis
     from phyda_cli.cli.cycle import CarriedState
-    from phyda_cli.config import AssimilateConfig
     from phyda_cli.fields.state import State
     from phyda_cli.formats.gridded.layout import Background
     from phyda_cli.formats.provenance import InputRecord
     from phyda_cli.observations.table import Observations
     from phyda_cli.operators.first_guess import BackgroundTimes
+    from phyda_cli.settings.assimilate import AssimilateConfig, Run
 
 STANDARD_INPUT: Final = Path("-")
 
 _log = logging.getLogger(__name__)
 
 
-def run(settings: AssimilateConfig) -> dict[str, Any]:
+def run(asked: Run) -> dict[str, Any]:
     """Read, assimilate, write; the document of the result. Raises what readers, methods and writers raise.
 
     When an input changed meanwhile that is the error, whatever else followed from it.
@@ -37,14 +37,14 @@ def run(settings: AssimilateConfig) -> dict[str, Any]:
 
     record = InputRecord()
     try:
-        record.add(_inputs(settings))
-        return _run(settings, record)
+        record.add(input_files(asked))
+        return _run(asked, record)
     except Exception:
         record.confirm()
         raise
 
 
-def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
+def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     """The work of `run`. record: digests of the inputs."""
     import dataclasses
 
@@ -63,9 +63,10 @@ def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
     from phyda_cli.observations.summary import format_summary, summarise, summarise_reports
     from phyda_cli.outputs import together
 
+    settings = asked.common
     chosen = None if settings.time is None else np.datetime64(settings.time, "ns")
     background = background_for(
-        settings,
+        asked,
         read_background(
             settings.background, time=chosen, member=settings.member, select=settings.select, as_members=True
         ),
@@ -76,11 +77,11 @@ def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
     observations = _read_observations(settings, background)
     carried = begin_cycle(settings, background.state.time)
     observations = carried.flag(observations)
-    method, weights = make_method(settings, background)
+    method, weights = make_method(asked, background)
     record.add(weights)  # those that ship
     options = AssimilationOptions(
         window=np.timedelta64(settings.window, "ns"),
-        background_error_scale=error_scale(settings),
+        background_error_scale=error_scale(asked),
         usual_scale=carried.usual_scale,
         update=not settings.dry_run,
         quality=Quality() if settings.quality is None else read_quality(settings.quality),
@@ -117,7 +118,7 @@ def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
         )
     _check_use(settings, analysis)
     with together():
-        _write(settings, background, analysis, _about(settings, analysis, record, weights), carried)
+        _write(settings, background, analysis, _about(asked, analysis, record, weights), carried)
         record.confirm()
     return {
         "status": "ok",
@@ -134,7 +135,7 @@ def _run(settings: AssimilateConfig, record: InputRecord) -> dict[str, Any]:
         "variables": [dataclasses.asdict(entry) for entry in summary],
         "reports": [dataclasses.asdict(entry) for entry in reports],
         "log": analysis.log,
-        "settings": settings.model_dump(mode="json"),
+        "settings": asked.document(),
     }
 
 
@@ -235,24 +236,25 @@ def _why(analysis: Analysis) -> str:
     return f"{listed}; they are of {first} to {last}, the background of {own}"
 
 
-def _inputs(settings: AssimilateConfig) -> list[Path]:
+def input_files(asked: Run) -> list[Path]:
     """Every file that the settings name to read."""
-    further = (settings.stations, settings.errors, settings.quality, settings.carry)
-    named = [*settings.background, *settings.fgat, *settings.observations, *further]
-    return [path for path in (*named, settings.weights, settings.background_error) if path is not None]
+    common, own = asked.common, asked.own
+    further = (common.stations, common.errors, common.quality, common.carry)
+    weights = (getattr(own, name, None) for name in ("weights", "background_error"))
+    named = [*common.background, *common.fgat, *common.observations, *further, *weights]
+    return [path for path in named if path is not None]
 
 
-def _about(
-    settings: AssimilateConfig, analysis: Analysis, record: InputRecord, weights: tuple[Path, ...]
-) -> dict[str, str]:
+def _about(asked: Run, analysis: Analysis, record: InputRecord, weights: tuple[Path, ...]) -> dict[str, str]:
     """Where the outputs come from, as global attributes."""
     from phyda_cli.formats.provenance import provenance
 
+    left_out = ("overwrite", "threads", "wait", "carry_new")
     return provenance(
         record,
-        [path for path in _inputs(settings) if path not in weights],
+        [path for path in input_files(asked) if path not in weights],
         weights=weights,
-        settings=settings.model_dump(mode="json", exclude={"overwrite", "threads", "wait", "carry_new"}),
+        settings={name: value for name, value in asked.document().items() if name not in left_out},
         log=analysis.log,
     )
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from phyda_cli.assimilation import Analysis
-    from phyda_cli.config import AssimilateConfig
     from phyda_cli.formats.carry import Carry
     from phyda_cli.observations.table import Observations
+    from phyda_cli.settings.assimilate import AssimilateConfig
 
 _log = logging.getLogger(__name__)
 

@@ -98,9 +98,9 @@ def evaluate(
     import numpy as np
 
     from phyda_cli.cli.targets import check_inputs
-    from phyda_cli.config import parse_choices, parse_duration, parse_time
     from phyda_cli.evaluation.compare import compare_fields, compare_observations, format_comparison, over_levels
     from phyda_cli.formats.gridded.background import read_background
+    from phyda_cli.settings.values import parse_choices, parse_duration, parse_time
 
     if bool(truth) == bool(observations):
         raise UsageError("name either --truth or --obs to compare with")

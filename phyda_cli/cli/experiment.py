@@ -138,7 +138,7 @@ def _settings(store: Path, leads: str | None, given: dict[str, Any]) -> Settings
 
     from phyda_cli.experiments.settings import LARGEST_LEAD, Settings
     from phyda_cli.preparation.store import open_store
-    from phyda_cli.settings_file import reason
+    from phyda_cli.settings.toml import reason
 
     if leads is None:
         chosen = [lead for lead in open_store(store).leads if lead <= LARGEST_LEAD]

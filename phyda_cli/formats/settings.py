@@ -10,7 +10,7 @@ from pathlib import Path
 from phyda_cli.observations.error_settings import ErrorDocument
 from phyda_cli.observations.errors import ErrorTable, default_error_table
 from phyda_cli.observations.settings import Quality
-from phyda_cli.settings_file import read_settings
+from phyda_cli.settings.toml import read_settings
 
 
 def read_quality(path: Path) -> Quality:

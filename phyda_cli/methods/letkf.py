@@ -31,7 +31,9 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
+from phyda_cli.methods.material import Material
 from phyda_cli.operators.operator import Operator
+from phyda_cli.settings.methods import LetkfSettings
 
 RADIUS: Final = 1000e3
 """Horizontal cut-off radius [m] unless told otherwise: c = 500 km, for ensembles of 10 to 50 members."""
@@ -247,3 +249,14 @@ class _Data:
 def _heights(channels: tuple[Channel, ...]) -> NDArray[np.float64]:
     """ln p (channel,) of every channel."""
     return np.log([SEA_LEVEL_PRESSURE if c.level is None else c.level for c in channels])
+
+
+def make(settings: LetkfSettings, material: Material) -> Method:
+    """The filter of the background's members."""
+    return LETKF(
+        material.background,
+        radius=1000.0 * settings.localisation,
+        vertical_radius=settings.vertical_localisation,
+        relaxation=settings.relaxation,
+        device=material.device,
+    )

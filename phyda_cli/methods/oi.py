@@ -26,7 +26,10 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
+from phyda_cli.methods.material import Material
+from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.operators.operator import Operator
+from phyda_cli.settings.methods import StatisticsSettings
 
 _SMALLEST_RATIO: Final = 1e-8
 """Least σ_o²/σ_b²: below it coincident observations would make the matrix singular in double precision."""
@@ -247,3 +250,9 @@ def _gaussian(points: torch.Tensor) -> torch.Tensor:
     half = 0.5 * points.square().sum(-1)
     exponent = (points @ points.mT).sub_(half[..., :, None]).sub_(half[..., None, :])
     return exponent.clamp_max_(0.0).exp_()
+
+
+def make(settings: StatisticsSettings, material: Material) -> Method:
+    """Optimal interpolation with the standard deviations of the statistics."""
+    statistics = material.background_error(settings.weights)
+    return OptimalInterpolation(ThreeDVar(statistics).background_error(), device=material.device)

@@ -32,6 +32,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
+from phyda_cli.methods.material import Material
 from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
 from phyda_cli.methods.trust import halves, nearest_channels, trust
 from phyda_cli.networks.band_limit import BandLimit
@@ -40,6 +41,7 @@ from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
+from phyda_cli.settings.methods import LearnedSettings
 
 MEMBERS: Final = 16
 """Samples of an analysis."""
@@ -291,3 +293,17 @@ class LearnedAnalysis(Method):
             torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
         )
+
+
+def make(settings: LearnedSettings, material: Material) -> Method:
+    """The learned analysis with the statistics that its weights were trained with."""
+    statistics = material.background_error(settings.background_error, option="--background-error")
+    return LearnedAnalysis(
+        material.checkpoint(settings.weights),
+        ThreeDVar(statistics, dtype=torch.float32, device=material.device),
+        members=MEMBERS if settings.members is None else settings.members,
+        evaluations=settings.evaluations,
+        seed=material.seed,
+        churn=settings.churn,
+        device=material.device,
+    )

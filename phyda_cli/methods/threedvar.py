@@ -32,9 +32,13 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
+from phyda_cli.methods.material import Material
 from phyda_cli.methods.weighted_operator import WeightedOperator
 from phyda_cli.operators.operator import Operator
+from phyda_cli.settings.methods import ThreeDVarSettings
 
+MEMBERS: Final = 8
+"""Samples of an analysis."""
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
 
@@ -256,3 +260,19 @@ def _local_mean(x: torch.Tensor) -> torch.Tensor:
     """Means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
     wide = torch.nn.functional.pad(x, (1, 1), mode="circular")
     return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)
+
+
+def make(settings: ThreeDVarSettings, material: Material) -> Method:
+    """3D-Var of one background, or of every member of an ensemble; single precision."""
+    from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
+
+    method = ThreeDVar(
+        material.background_error(settings.weights),
+        members=MEMBERS if settings.members is None else settings.members,
+        seed=material.seed,
+        dtype=torch.float32,
+        device=material.device,
+    )
+    if material.numbers:
+        return EnsembleThreeDVar(method.without_members(), material.background, material.numbers, material.seed)
+    return method

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from phyda_cli.errors import ConfigError
 from phyda_cli.networks.config import ModelConfig
 from phyda_cli.networks.prdo import PrdoConfig
-from phyda_cli.settings_file import parse_toml, read_settings, validated
+from phyda_cli.settings.toml import parse_toml, read_settings, validated
 
 Preset = Literal["tiny", "small", "base"]
 PRESETS: Final = get_args(Preset)

@@ -22,11 +22,13 @@ from phyda_cli.experiments.methods.base import (
     solver,
 )
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
-from phyda_cli.methods.oi import OptimalInterpolation
+from phyda_cli.fields.state import State
+from phyda_cli.methods.base import Method
 from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.preparation.store import TrainingStore
+from phyda_cli.settings.methods import METHODS, MethodEntry, make
 
 REGRESSION: Final = "encoder"
 """The last stage of weights that are a regression, without diffusion: their analysis has no members."""
@@ -65,17 +67,52 @@ def _threedvar(material: Material) -> ExperimentMethod:
     return Row("3dvar", identity, lambda density: made.get(density, plain))
 
 
-def _interpolation(material: Material) -> ExperimentMethod:
-    method = OptimalInterpolation(ThreeDVar(material.statistics).background_error())
-    return Row("oi", material.background_error_digest, lambda density: method)
+def _untuned(entry: MethodEntry) -> Callable[[Material], ExperimentMethod]:
+    """A method of the package by the defaults of its settings."""
+
+    def made(material: Material) -> ExperimentMethod:
+        method: Method = make(entry, entry.settings(), _StoreMaterial(material))
+        return Row(entry.name, material.background_error_digest, lambda density: method)
+
+    return made
+
+
+@dataclass(frozen=True)
+class _StoreMaterial:
+    """What methods are made of in an experiment (`methods/material.py`): the statistics, and no weights."""
+
+    material: Material
+    numbers: tuple[int, ...] = ()
+    device: str = "cpu"
+
+    @property
+    def seed(self) -> int:
+        """Of every random number."""
+        return self.material.seed
+
+    @property
+    def background(self) -> State:
+        """Each case has its own. Raises BadDataError."""
+        raise BadDataError("an experiment on a store has no background of its own")
+
+    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
+        """The statistics of the experiment."""
+        return self.material.statistics
+
+    def checkpoint(self, path: Path | None) -> Checkpoint:
+        """Weights are named one by one. Raises BadDataError."""
+        raise BadDataError("a method with weights is named by --weights NAME=FILE")
 
 
 BUILT_IN: Final[dict[str, Callable[[Material], ExperimentMethod]]] = {
     "background": _background,
-    "oi": _interpolation,
-    "3dvar": _threedvar,
+    **{
+        entry.name: _threedvar if entry.name == "3dvar" else _untuned(entry)
+        for entry in METHODS
+        if "one" in entry.backgrounds and not entry.needs_weights
+    },
 }
-"""Methods that need no weights. OI solves for each grid column alone and is the slowest: it runs when it is named."""
+"""Methods that need no weights; 3D-Var is tuned. OI solves for each grid column alone and is the slowest."""
 
 
 def make_methods(names: Sequence[str], material: Material) -> list[ExperimentMethod]:

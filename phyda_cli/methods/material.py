@@ -1,0 +1,47 @@
+"""What a method may be made of beside its settings: the background, the device, files that are read when asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.fields.state import State
+from phyda_cli.networks.checkpoint import Checkpoint
+
+
+class Material(Protocol):
+    """Handed to the function `make(settings, material)` of a method's file."""
+
+    @property
+    def background(self) -> State:
+        """The background (channel, lat, lon), or its members (member, channel, lat, lon)."""
+        ...
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The members' numbers; () where the background is one."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where to compute."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of every random number."""
+        ...
+
+    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
+        """The statistics of a file, or those shipped. option: how a user names the file.
+
+        Raises BadDataError for a file that is none, ConfigError for shipped statistics that are missing or damaged.
+        """
+        ...
+
+    def checkpoint(self, path: Path | None) -> Checkpoint:
+        """The learned model of a file, or the one shipped, which must have been trained with the background error
+        that was asked for. Raises as `background_error` does.
+        """
+        ...

@@ -1,0 +1,205 @@
+"""The settings of `phyda assimilate`: one declaration of each option, beside those of the methods (`methods.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from phyda_cli.errors import ConfigError, UsageError
+from phyda_cli.settings.methods import METHODS, MethodEntry, MethodSettings, entry_of, method_fields, owners
+from phyda_cli.settings.option import Field, Option, as_json, fields_of, validated
+from phyda_cli.settings.values import duration, member_numbers, moment, several
+
+_MOST_THREADS: Final = 1024
+
+
+def _files(value: Any) -> Any:
+    """At least one file. Raises ValueError."""
+    found = several(value)
+    if isinstance(found, list | tuple) and not found:
+        raise ValueError("name at least one file")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssimilateConfig:
+    """The keys of a configuration file are the names of the fields, and those of the method's settings."""
+
+    background: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Background file, GRIB or NetCDF; repeat to merge several, or for the members of an ensemble.", "FILE",
+            names=("--background", "-b"), read=_files,
+        ),
+    ]  # fmt: skip
+    observations: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Observations in any format that docs/formats.md lists; - reads CSV from stdin. Repeatable.", "FILE",
+            names=("--obs", "--observations", "-y"), read=_files,
+        ),
+    ]  # fmt: skip
+    stations: Annotated[Path | None, Option("Places of stations, CSV, for reports that have none (METAR).", "FILE")] = (
+        None
+    )
+    units: Annotated[
+        dict[str, str], Option("Unit of a table's column that does not say it. Repeatable.", "COLUMN=UNIT")
+    ] = field(default_factory=dict)
+    withhold: Annotated[str | None, Option('Withhold these observations, to judge by: "station % 5 == 0".', "RULE")] = (
+        None
+    )
+    fgat: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Background at other times of the window, for early and late observations. Repeatable.", "FILE",
+            read=several,
+        ),
+    ] = ()  # fmt: skip
+    output: Annotated[Path, Option("The analysis, NetCDF.", "FILE", names=("--out", "--output", "-o"))]
+    method: Annotated[
+        Literal[tuple(entry.name for entry in METHODS)],  # type: ignore[valid-type]
+        Option("The assimilation method.", default=METHODS[0].name),
+    ] = METHODS[0].name
+    feedback: Annotated[Path | None, Option("Also write what became of every observation, NetCDF.", "FILE")] = None
+    feedback_format: Annotated[Literal["phyda", "ioda"], Option("Layout of the feedback.", default="phyda")] = "phyda"
+    increment: Annotated[Path | None, Option("Also write analysis minus background, NetCDF.", "FILE")] = None
+    time: Annotated[
+        datetime | None,
+        Option("Valid time, ISO 8601 UTC; needed where the background holds several.", "TIME", read=moment),
+    ] = None
+    window: Annotated[
+        timedelta,
+        Option(
+            "Reject observations farther from the valid time: 3h, 90min, PT3H.", "DURATION", default="3h",
+            read=duration, gt=timedelta(0),
+        ),
+    ] = timedelta(hours=3)  # fmt: skip
+    member: Annotated[
+        int | tuple[int, ...] | None,
+        Option("Member of a background ensemble, or several: 3, or 0,3-7.", "N|LIST", read=member_numbers),
+    ] = None
+    select: Annotated[
+        dict[str, str], Option("Choice along another dimension or GRIB key. Repeatable.", "KEY=VALUE")
+    ] = field(default_factory=dict)
+    members_out: Annotated[Path | None, Option("Also write every member of the analysis, NetCDF.", "FILE")] = None
+    errors: Annotated[Path | None, Option("TOML file of observation errors, instead of those shipped.", "FILE")] = None
+    quality: Annotated[Path | None, Option("TOML file: blacklist, checks, thinning, superobs.", "FILE")] = None
+    on_empty: Annotated[
+        Literal["background", "fail"],
+        Option("Without a usable observation write the background, or fail (65).", default="background"),
+    ] = "background"
+    max_reject_fraction: Annotated[
+        float, Option("Fail (65) when more of the observations is rejected.", "X", default="1", ge=0, le=1)
+    ] = 1.0
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute.", default="auto")] = "auto"
+    seed: Annotated[int, Option("Seed of the random numbers.", "N", default="0", ge=0, lt=2**63)] = 0
+    threads: Annotated[int, Option("Processor threads.", "N", default="1", ge=1, le=_MOST_THREADS)] = 1
+    dry_run: Annotated[bool, Option("Read and check everything, say what would be done; write --feedback alone.")] = (
+        False
+    )
+    overwrite: Annotated[bool, Option("Replace outputs that exist.")] = False
+    wait: Annotated[
+        timedelta,
+        Option(
+            "Wait for a run that holds an output: 30s, 10min.", "DURATION", default="0s, then exit 75",
+            read=duration, ge=timedelta(0),
+        ),
+    ] = timedelta(0)  # fmt: skip
+    carry: Annotated[
+        Path | None, Option("What the cycle before left, JSON; read first, written anew at the end.", "FILE")
+    ] = None
+    carry_new: Annotated[bool, Option("First cycle: begin the file of --carry, which must not exist.")] = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """The settings of one run. common: of every method. own: of the method."""
+
+    common: AssimilateConfig
+    own: MethodSettings
+
+    @property
+    def entry(self) -> MethodEntry:
+        """The method."""
+        return entry_of(self.common.method)
+
+    def document(self) -> dict[str, Any]:
+        """All settings as JSON values."""
+        return as_json(self.common) | as_json(self.own)
+
+
+def command_fields() -> tuple[Field, ...]:
+    """All options of the command; those of the methods stand where members are spoken of."""
+    common, own = fields_of(AssimilateConfig), method_fields()
+    place = next(number for number, one in enumerate(common) if one.name == "members_out")
+    return (*common[:place], *own, *common[place:])
+
+
+def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:
+    """The settings from a configuration file and the flags that were given (those that are not None).
+
+    Raises InputMissingError when the file is not there, ConfigError naming file, key and value when it is wrong, and
+    UsageError naming the option when a flag is wrong, a required setting is missing, or an option is another method's.
+    """
+    from phyda_cli.settings.toml import read_toml, unknown_key
+
+    given = {key: value for key, value in flags.items() if value is not None}
+    held = {} if file is None else {key.replace("-", "_"): value for key, value in read_toml(file).items()}
+    fields = {one.name: one for one in command_fields()}
+    for key in held:
+        if key not in fields:
+            raise unknown_key(str(file), key, fields)
+    values = {**held, **given}
+    names = {one.name for one in fields_of(AssimilateConfig)}
+    where = _Origin(file, frozenset(given), fields)
+    common = where.checked(AssimilateConfig, {key: value for key, value in values.items() if key in names})
+    entry = entry_of(common.method)
+    known = {one.name for one in fields_of(entry.settings)}
+    for key in values:
+        if key not in names | known:
+            raise where.not_of(entry, key)
+    own = where.checked(entry.settings, {key: value for key, value in values.items() if key in known})
+    problem = own.problem()
+    if problem is not None:
+        raise UsageError(problem)
+    if common.members_out is not None and (not entry.has_members or own.members == 0):
+        why = "--members 0 makes none" if entry.has_members else f"{entry.name} has no members"
+        raise UsageError(f"--members-out {common.members_out}: {why}")
+    return Run(common, own)
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where values come from, for messages. given: the keys of flags. fields: all options, by name."""
+
+    file: Path | None
+    given: frozenset[str]
+    fields: Mapping[str, Field]
+
+    def checked(self, settings: type[Any], values: Mapping[str, Any]) -> Any:
+        """Checked settings. Raises UsageError or ConfigError for the first that is wrong or missing."""
+        from pydantic import ValidationError
+
+        from phyda_cli.settings.toml import reason
+
+        try:
+            return validated(settings, values)
+        except ValidationError as error:
+            key = str(error.errors()[0]["loc"][0])
+            option = f"--{key.replace('_', '-')}"
+            if error.errors()[0]["type"] == "missing":
+                raise UsageError(f"{option} is missing; give it, or set {key} in a file given with --config") from error
+            if key in self.given or self.file is None:
+                raise UsageError(f"{option}: {reason(error)}") from error
+            raise ConfigError(f"{self.file}: key {key!r}: {reason(error)}") from error
+
+    def not_of(self, entry: MethodEntry, key: str) -> UsageError | ConfigError:
+        """The error for an option that the method does not have."""
+        whose, hint = " or ".join(owners(key)), entry.hints.get(key)
+        text = f"is of --method {whose}, not of {entry.name}" + (f"; {hint}" if hint else "")
+        if key in self.given or self.file is None:
+            return UsageError(f"{self.fields[key].spelling}: {text}")
+        return ConfigError(f"{self.file}: key {key!r}: {text}")
