@@ -116,7 +116,8 @@ def validated(settings: type[Settings], values: Mapping[str, Any]) -> Settings:
 
 def as_json(settings: Any) -> dict[str, Any]:
     """Settings as JSON values."""
-    return _model(type(settings)).model_validate(_values(settings)).model_dump(mode="json")
+    kind: Any = type(settings)
+    return _model(kind).model_validate(_values(settings)).model_dump(mode="json")
 
 
 def _values(settings: Any) -> dict[str, Any]:
