@@ -204,7 +204,7 @@ class _Display(contextlib.ExitStack):
         self._update: Any = None
         self._board: Any = None
         if tensorboard and self._shown:
-            from phyda_cli.training.board import Board
+            from phyda_cli.training.progress import Board
 
             self._board = Board(output / "tensorboard")
 
@@ -224,11 +224,11 @@ class _Display(contextlib.ExitStack):
     def _follow(self, stage: str, done: int, total: int) -> None:
         """Tell what is new in the metrics."""
         from phyda_cli.training.loop import LOG_EVERY
-        from phyda_cli.training.progress import read_journal
+        from phyda_cli.training.progress import read_metrics
 
         if done % LOG_EVERY and done != total:
             return
-        records = read_journal(self._metrics)
+        records = read_metrics(self._metrics)
         fresh, self._read = records[self._read :], len(records)
         for record in fresh:
             if record["part"] == "validation" and record["stage"] == stage and record["step"] > self._base:
@@ -240,6 +240,6 @@ class _Display(contextlib.ExitStack):
 def _summary(output: Path, stage: str) -> dict[str, Any]:
     """Of the run, for the document: its last stage, hours and scores."""
     from phyda_cli.training.origin import outcome
-    from phyda_cli.training.progress import read_journal
+    from phyda_cli.training.progress import read_metrics
 
-    return {"stage": stage} | ({} if stage == CASES else outcome(read_journal(output / "metrics.jsonl")))
+    return {"stage": stage} | ({} if stage == CASES else outcome(read_metrics(output / "metrics.jsonl")))

@@ -23,10 +23,6 @@ class GriddedObservations:
     noise: torch.Tensor
     density: torch.Tensor
 
-    def stacked(self) -> torch.Tensor:
-        """(batch, 3 · channel, lat, lon)."""
-        return torch.cat([self.signal, self.noise, self.density], dim=1)
-
     def count(self) -> torch.Tensor:
         """n at every point, from the density."""
         return -torch.log1p(-self.density.clamp_max(1.0 - 1e-6))

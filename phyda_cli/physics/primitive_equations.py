@@ -18,6 +18,17 @@ The second part of ω is O'Brien's (1970) correction: the integral from the top 
 1000 hPa ω is to be zero. What a product holds beyond the grid's truncation N folds back into it, so the tendencies keep
 n ≤ 2N/3 only (winds as vector harmonics). The state is not cut: without its short waves the products would lose more
 below 2N/3 than folds back there, for that takes two factors with n_1 + n_2 > 4N/3 (docs/physics.md).
+
+C is condensation in saturated ascent: the rates at which rising moist air loses vapour and gains heat.
+
+Air that rises and stays saturated follows c_p dT = R_d T d ln p − L dq with q = q_s(T, p), dq_s = q_s (L/(R_v T²) dT −
+d ln p), so that along its path
+
+    dq_s/d ln p = q_s (L R_d/(c_p R_v T) − 1) / (1 + L² q_s/(c_p R_v T²)) = F
+    C = δ F max(−ω, 0)/p    [kg kg-1 s-1],     q_t: −C,     T_t: +L C/c_p
+
+δ, the share of a grid box that is saturated, grows from 0 at a relative humidity of 80 % to 1 at 100 %: boxes of
+hundreds of kilometres rain long before their mean is saturated.
 """
 
 from __future__ import annotations
@@ -26,11 +37,14 @@ from typing import Final
 
 import torch
 
-from phyda_cli.constants import CP_DRY, EPSILON, LATENT_HEAT, R_DRY
-from phyda_cli.physics.condensation import condensation_rate
+from phyda_cli.constants import CP_DRY, EPSILON, LATENT_HEAT, R_DRY, R_VAPOUR
+from phyda_cli.fields.thermodynamics import saturation_specific_humidity
 from phyda_cli.physics.level_fields import LevelFields
 from phyda_cli.physics.pressure_column import PressureColumn
 from phyda_cli.physics.spectral_filter import SpectralFilter
+
+CRITICAL_HUMIDITY: Final = 0.8
+"""Relative humidity of a grid box from which part of it is saturated [1]."""
 
 BALANCE_PRESSURE: Final = 5.5e4
 """The level nearest to this pressure [Pa] ties the geopotential's tendency to the wind's."""
@@ -82,3 +96,16 @@ class PrimitiveEquations:
     def omega(self, x: LevelFields) -> torch.Tensor:
         """ω [Pa s-1] (…, level, lat, lon) by continuity."""
         return self._column.omega(self._wide.divergence(self._wide.potentials(x.u, x.v)[1]))
+
+
+def condensation_rate(
+    temperature: torch.Tensor, humidity: torch.Tensor, omega: torch.Tensor, pressure: torch.Tensor
+) -> torch.Tensor:
+    """C ≥ 0 [kg kg-1 s-1] from T [K], q [kg kg-1], ω [Pa s-1] and p [Pa], which broadcast against each other."""
+    saturation = saturation_specific_humidity(temperature, pressure)
+    share = ((humidity / saturation - CRITICAL_HUMIDITY) / (1.0 - CRITICAL_HUMIDITY)).clamp(0.0, 1.0)
+    slope = LATENT_HEAT * R_DRY / (CP_DRY * R_VAPOUR * temperature) - 1.0
+    damping = 1.0 + LATENT_HEAT**2 * saturation / (CP_DRY * R_VAPOUR * temperature.square())
+    loss_per_log_pressure = saturation * slope / damping
+    rate: torch.Tensor = share * loss_per_log_pressure * (-omega).clamp_min(0.0) / pressure
+    return rate

@@ -9,6 +9,12 @@
 | proxy       | advection in the level, Coriolis, pressure gradient: `HorizontalProxy`      | hydrostatic, geostrophic |
 | full        | the primitive equations: `PrimitiveEquations`                               | hydrostatic, geostrophic |
 
+    hydrostatic, layer between p_k < p_{k+1}:  r = Φ_k − Φ_{k+1} − ½ R_d (T_v,k + T_v,k+1) ln(p_{k+1}/p_k)     [m² s⁻²]
+    geostrophic:                               r = (∂_x Φ − f v,  ∂_y Φ + f u)                                [m s⁻²]
+
+Neither residual is zero in true data: T_v bends within a layer, and real winds are not geostrophic. A state is to be
+compared with the truth's residual, not with zero. The geostrophic residual is not divided by f.
+
 Everything is in SI on physical fields, differentiable and batched. The operator keeps to its own precision under
 autocast: in half precision a pressure gradient is lost in the size of Φ.
 """
@@ -22,12 +28,12 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from phyda_cli.constants import R_DRY
 from phyda_cli.errors import ConfigError
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.grid import Grid
-from phyda_cli.physics.balance_residuals import geostrophic_residual, hydrostatic_residual
 from phyda_cli.physics.horizontal_proxy import HorizontalProxy
-from phyda_cli.physics.level_fields import VARIABLES, LevelChannels
+from phyda_cli.physics.level_fields import VARIABLES, LevelChannels, LevelFields
 from phyda_cli.physics.pressure_column import PressureColumn
 from phyda_cli.physics.primitive_equations import PrimitiveEquations
 from phyda_cli.physics.spectral_filter import SpectralFilter
@@ -150,6 +156,20 @@ class PhysicsOperator:
         with _full_precision(values):
             fields = self._channels.take(values.to(self.dtype))
             return geostrophic_residual(fields, self._spectral) * self._geostrophic
+
+
+def hydrostatic_residual(x: LevelFields, column: PressureColumn) -> torch.Tensor:
+    """(…, level − 1, lat, lon) [m2 s-2], layers from the top down; at the grid points, without any filter."""
+    warmth = x.virtual_temperature
+    mean = 0.5 * (warmth[..., :-1, :, :] + warmth[..., 1:, :, :])
+    return x.z[..., :-1, :, :] - x.z[..., 1:, :, :] - R_DRY * mean * column.layers
+
+
+def geostrophic_residual(x: LevelFields, spectral: SpectralFilter) -> torch.Tensor:
+    """(…, 2, level, lat, lon) [m s-2], the east and the north component, of the filtered fields."""
+    u, v = spectral.winds(*spectral.potentials(x.u, x.v))
+    east, north = spectral.gradient(spectral.analysis(x.z))
+    return torch.stack((east - spectral.f * v, north + spectral.f * u), dim=-4)
 
 
 def _full_precision(values: torch.Tensor) -> torch.autocast:

@@ -145,11 +145,6 @@ class TrainingStore:
             raise BadDataError(f"{self.path}: no background error at lead {wanted} h; there are {leads}")
         return np.asarray(self.statistic("sigma_b")[leads.index(wanted)])
 
-    def verify(self) -> None:
-        """Read everything and compare with the digest. Raises BadDataError when the store has changed."""
-        if content_digest(self._root) != self.attributes["digest"]:
-            raise BadDataError(f"{self.path}: the training store is damaged (its digest differs); prepare it again")
-
     def _nature_index(self, split: str) -> Hours:
         self.splits.interval(split)
         return np.flatnonzero(self._root["nature/split"][:] == PARTS.index(split)).astype(np.int64)

@@ -10,7 +10,6 @@ was trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +19,13 @@ import numpy as np
 from phyda_cli.errors import BadDataError, CannotWriteError
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.outputs import atomic_path, output_lock
+from phyda_cli.preparation.build import Progress
 from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.training.case_files import SHARD, CaseSource, make_cases, shard_path
 from phyda_cli.training.config import CasesConfig
 
 RECORD: Final = "cases.json"
 PARTS: Final = ("train", "validation")
-
-Progress = Callable[[str, int, int], None]
-"""What is made, how many are there, how many there will be."""
 
 
 def check_material(store: TrainingStore, background_error: BackgroundError, path: Path) -> None:

@@ -36,7 +36,7 @@ CLIMATOLOGY: Final = 0.06
 
 
 @dataclass(frozen=True)
-class Background:
+class DrawnBackground:
     """How a case's background is made. climatology: the month's mean instead of the forecast. scale: s."""
 
     climatology: bool
@@ -65,15 +65,15 @@ class ErrorGrowth:
         anomaly = np.sqrt((monthly(store, "monthly_std") ** 2).mean((0, -1)))
         return cls({lead: relative(store.sigma_b(lead)) for lead in store.leads}, relative(anomaly))
 
-    def draw(self, generator: np.random.Generator, lead: int) -> Background:
+    def draw(self, generator: np.random.Generator, lead: int) -> DrawnBackground:
         """A background of a pair at a lead, with the scale that the analysis will be told."""
         climatology = bool(generator.random() < CLIMATOLOGY)
         true = self.climatology if climatology else self.by_lead[lead]
-        return Background(climatology, true * float(np.exp(SCALE_SPREAD * generator.standard_normal())))
+        return DrawnBackground(climatology, true * float(np.exp(SCALE_SPREAD * generator.standard_normal())))
 
 
 @dataclass(frozen=True)
-class CaseBatch:
+class Solved:
     """Cases ready for the model: first_guess (case, C, H, W) and observations in units of s σ_b."""
 
     first_guess: torch.Tensor
@@ -96,7 +96,7 @@ class CaseMaker:
         networks: Sequence[Network],
         scales: Sequence[float],
         generators: Sequence[np.random.Generator],
-    ) -> CaseBatch:
+    ) -> Solved:
         """errors: x_t − x_b (case, C, H, W) [SI]. generators: of each case's observation noise ε."""
         operators = [Operator.at(n.variable, n.latitude, n.longitude, n.pressure) for n in networks]
         rows = [operator.increments(self.store.grid, self.store.channels) for operator in operators]
@@ -122,10 +122,10 @@ class CaseMaker:
             torch.repeat_interleave(torch.tensor([len(case) for case in departures])),
             sigma,
         )
-        return CaseBatch(first_guess, observations)
+        return Solved(first_guess, observations)
 
 
-def background_of(pair: PairBatch, chosen: Sequence[Background], climatology: NDArray[np.float64]) -> torch.Tensor:
+def background_of(pair: PairBatch, chosen: Sequence[DrawnBackground], climatology: NDArray[np.float64]) -> torch.Tensor:
     """x_b (case, C, H, W) [SI]: the pair's forecast or the month's mean of climatology (12, C, H, W)."""
     month = pair.valid_time.astype("datetime64[h]").astype("datetime64[M]").astype(int) % 12
     instead = np.array([background.climatology for background in chosen])[:, None, None, None]

@@ -27,7 +27,7 @@ from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device, training_batch
 from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
-from phyda_cli.training.progress import Journal, Position, read_state, write_state
+from phyda_cli.training.progress import Metrics, Position, read_state, write_state
 from phyda_cli.training.stages import STAGES, Losses, Stage
 
 LOG_EVERY: Final = 20
@@ -87,7 +87,7 @@ def run_stage(
     average = copy.deepcopy(stage)
     path = place.directory / "state.safetensors"
     start = read_state(path, name, stage.model, average.model, optimizer, run=run)
-    journal = Journal(place.directory / "metrics.jsonl", Position(name, start)) if place.rank == 0 else None
+    journal = Metrics(place.directory / "metrics.jsonl", Position(name, start)) if place.rank == 0 else None
     shared: nn.Module = nn.parallel.DistributedDataParallel(stage) if place.world > 1 else stage
     progress(start)
     began = time.monotonic()

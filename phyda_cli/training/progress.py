@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from phyda_cli.errors import BadDataError
+from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.outputs import atomic_path
 from phyda_cli.training.config import TrainConfig
 
@@ -90,13 +91,13 @@ def digest_of(config: TrainConfig, data: str) -> str:
     return hashlib.sha256(f"{config.model_dump_json()}\n{data}".encode()).hexdigest()
 
 
-class Journal:
+class Metrics:
     """Metrics as JSON lines. Records of steps that a resumed run does again are dropped."""
 
     def __init__(self, path: Path, position: Position) -> None:
         self.path = path
         kept = []
-        for record in read_journal(path):
+        for record in read_metrics(path):
             if record["stage"] == position.stage and int(record["step"]) > position.step:
                 break
             kept.append(record)
@@ -111,7 +112,7 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All whole records; a line that a kill cut short is left out."""
     if not path.exists():
         return []
@@ -122,3 +123,29 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return records
+
+
+class Board:
+    """TensorBoard's copy of the metrics, written anew by each run: scalars STAGE/PART/NAME.
+
+    Raises MissingExtraError where TensorBoard is not installed.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise MissingExtraError("--tensorboard", "tensorboard") from error
+        directory.mkdir(exist_ok=True)
+        for old in directory.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(directory))
+
+    def add(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Add records and bring them to disk."""
+        for record in records:
+            for key, value in record.items():
+                if key not in ("stage", "part", "step"):
+                    tag = f"{record['stage']}/{record['part']}/{key}"
+                    self._writer.add_scalar(tag, value, record["step"])
+        self._writer.flush()

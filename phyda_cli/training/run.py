@@ -16,23 +16,28 @@ from typing import Any, Final
 import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.methods.phyda import EVALUATIONS
+from phyda_cli.networks.calibration import Calibration, CalibrationSums
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint, to_bytes
 from phyda_cli.networks.phyda import PhyDA
+from phyda_cli.networks.statistics import Statistics
 from phyda_cli.networks.vae import initialise_linear
 from phyda_cli.outputs import atomic_path
-from phyda_cli.training.batches import fixed_batch
-from phyda_cli.training.calibration import calibrate
+from phyda_cli.preparation.build import Progress
+from phyda_cli.training.batches import fixed_batch, to_device
+from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.loop import Data, Workplace, run_stage
 from phyda_cli.training.origin import outcome
-from phyda_cli.training.progress import digest_of, read_journal
+from phyda_cli.training.progress import digest_of, read_metrics
 from phyda_cli.training.stages import STAGES
-
-Progress = Callable[[str, int, int], None]
-"""Stage, steps done, steps in all."""
 
 FINAL: Final = "phyda.safetensors"
 """The finished weights."""
+MEMBERS: Final = 8
+"""Samples of each case of the calibration; what is fitted does not depend on their number."""
+_CALIBRATION_BATCH: Final = 16
+_CALIBRATION_SEED: Final = 2
 _LINEAR_SAMPLES: Final = 1024
 _BEFORE_SCORE: Final[tuple[StageName, ...]] = ("autoencoder", "encoder")
 
@@ -84,7 +89,7 @@ def train(
             progress=lambda done, name=name, steps=steps: progress(name, done, steps),  # type: ignore[misc]
         )  # fmt: skip
         if place.rank == 0:
-            found = outcome(read_journal(place.directory / "metrics.jsonl"))
+            found = outcome(read_metrics(place.directory / "metrics.jsonl"))
             content = to_bytes(model, statistics, about={**about, **found, "stage": name, "run": run})
             with atomic_path(files[name], overwrite=True) as temporary:
                 temporary.write_bytes(content)
@@ -108,6 +113,28 @@ def _calibrated(model: PhyDA, data: Data, place: Workplace, score: Path, progres
         with atomic_path(path, overwrite=True) as temporary:
             temporary.write_bytes(content)
     return path
+
+
+@torch.no_grad()
+def calibrate(
+    model: PhyDA,
+    cases: AnyCases,
+    statistics: Statistics,
+    device: torch.device,
+    progress: Callable[[int], None],
+) -> Calibration:
+    """Fit the inflation of the spread on cases; trains no network. progress: told the number of cases done."""
+    model.to(device).eval()
+    sums = CalibrationSums.none(len(statistics.channels))
+    for start in range(0, len(cases), _CALIBRATION_BATCH):
+        chosen = list(range(start, min(start + _CALIBRATION_BATCH, len(cases))))
+        batch = to_device(fixed_batch(cases, statistics, chosen, generator=torch.Generator()), device)
+        parts = model.reconstruct(batch.observations, batch.first_guess, batch.background, batch.static, batch.base)
+        seeds = [_CALIBRATION_SEED + number for number in chosen]
+        members = model.members(*parts, batch.base, count=MEMBERS, evaluations=EVALUATIONS, seeds=seeds).cpu()
+        sums.add(members, parts[0].mean.cpu(), batch.increment.cpu(), batch.density.cpu(), statistics.area)
+        progress(start + len(chosen))
+    return sums.fit()
 
 
 def _load_start(model: PhyDA, checkpoint: Checkpoint, data: Data, path: Path) -> None:

@@ -27,7 +27,7 @@ def test_two_observations_at_one_point_and_one_between_two() -> None:
     expected = torch.tensor([[2.0, 0, 0, 0], [0, 0, 0.25, 0.75]], dtype=torch.float64)
     assert torch.allclose(gridded.count().squeeze(), expected, atol=1e-9)
     assert gridded.density[0, 0, 0, 0].item() == 1 - math.exp(-2)
-    assert gridded.stacked().shape == (2, 3, 1, 4)
+    assert gridded.signal.shape == gridded.noise.shape == gridded.density.shape == (2, 1, 1, 4)
 
 
 def test_a_wind_across_the_pole_changes_its_sign_but_not_its_weight() -> None:
@@ -44,4 +44,4 @@ def test_no_observation_is_zero_everywhere() -> None:
     gridded = grid_observations(
         none, none, torch.zeros(0, 8, dtype=torch.long), torch.zeros(0, 8), none.long(), torch.ones(2, 3, 4, 4)
     )
-    assert not gridded.stacked().any()
+    assert not any(x.any() for x in (gridded.signal, gridded.noise, gridded.density))

@@ -11,12 +11,11 @@ from phyda_cli.constants import CP_DRY, EARTH_RADIUS, EPSILON, LATENT_HEAT, OMEG
 from phyda_cli.fields.thermodynamics import saturation_specific_humidity
 from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
-from phyda_cli.physics.balance_residuals import geostrophic_residual, hydrostatic_residual
-from phyda_cli.physics.condensation import condensation_rate
 from phyda_cli.physics.horizontal_proxy import HorizontalProxy
 from phyda_cli.physics.level_fields import LevelFields
 from phyda_cli.physics.pressure_column import PressureColumn
-from phyda_cli.physics.primitive_equations import PrimitiveEquations
+from phyda_cli.physics.primitive_equations import PrimitiveEquations, condensation_rate
+from phyda_cli.physics.residuals import geostrophic_residual, hydrostatic_residual
 from phyda_cli.physics.spectral_filter import SpectralFilter
 from tests.support.harmonics import laplacian
 

@@ -13,7 +13,7 @@ from synthetic import CHANNELS, GRID, LEADS, START, quiet, synthetic
 
 from phyda_cli.errors import BadDataError, CannotWriteError, InputMissingError
 from phyda_cli.preparation.build import build_store
-from phyda_cli.preparation.store import open_store
+from phyda_cli.preparation.store import content_digest, open_store
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +117,14 @@ def test_nothing_of_validation_and_test_enters_the_statistics(data, store, tmp_p
 def test_the_digest_depends_on_the_values_alone(data, store, tmp_path):
     again = build_store(data.material(piece=17), tmp_path / "a.zarr", overwrite=False, progress=quiet)
     assert again.attributes["digest"] == store.attributes["digest"]
-    again.verify()
+    assert content_digest(zarr.open_group(str(again.path), mode="r")) == store.attributes["digest"]
 
 
-def test_damage_is_found(data, tmp_path):
+def test_a_changed_value_changes_the_digest(data, tmp_path):
     store = build_store(data.material(), tmp_path / "s.zarr", overwrite=False, progress=quiet)
-    zarr.open_group(str(store.path), mode="a")["nature/u"][3, 0, 0, 0] = 9.0
-    with pytest.raises(BadDataError, match="damaged"):
-        open_store(store.path).verify()
+    root = zarr.open_group(str(store.path), mode="a")
+    root["nature/u"][3, 0, 0, 0] = 9.0
+    assert content_digest(root) != store.attributes["digest"]
 
 
 def test_a_killed_run_leaves_nothing_and_the_next_makes_the_same_store(store, tmp_path):

@@ -17,7 +17,7 @@ from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.training import loop
 from phyda_cli.training.config import StageConfig
 from phyda_cli.training.loop import Workplace, run_stage
-from phyda_cli.training.progress import read_journal
+from phyda_cli.training.progress import read_metrics
 from tests.training.material import tiny
 
 
@@ -43,7 +43,7 @@ def go(data, directory, config, progress=lambda done: None) -> PhyDA:
 def test_the_learning_rate_warms_up_and_falls_as_a_cosine(data, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     go(data, tmp_path, settings(steps=5, learning_rate=0.02, warm_up=3))
-    rates = [record["rate"] for record in read_journal(tmp_path / "metrics.jsonl") if record["part"] == "train"]
+    rates = [record["rate"] for record in read_metrics(tmp_path / "metrics.jsonl") if record["part"] == "train"]
     warm = [1 / 3, 2 / 3, 1.0, 1.0, 1.0]
     fall = [1.0, (1 + math.cos(0.2 * math.pi)) / 2, (1 + math.cos(0.4 * math.pi)) / 2]
     fall += [1 - fall[2], 1 - fall[1]]  # cos(π − x) = −cos x
@@ -90,7 +90,7 @@ def test_only_the_stage_s_networks_change(data, tmp_path):
 
 def test_it_learns(data, tmp_path):
     go(data, tmp_path, settings(steps=30, batch=8, learning_rate=3e-3, ema=0.5, validate_every=10))
-    scores = [record["mse"] for record in read_journal(tmp_path / "metrics.jsonl") if record["part"] == "validation"]
+    scores = [record["mse"] for record in read_metrics(tmp_path / "metrics.jsonl") if record["part"] == "validation"]
     assert len(scores) == 3
     assert scores[-1] < scores[0]
 
@@ -108,7 +108,7 @@ def test_gradients_are_clipped(data, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     go(data, tmp_path, settings(steps=2, clip=1e-3))
     assert seen == pytest.approx([1e-3, 1e-3], rel=1e-3)
-    assert all(r["norm"] > 1e-2 for r in read_journal(tmp_path / "metrics.jsonl") if r["part"] == "train")
+    assert all(r["norm"] > 1e-2 for r in read_metrics(tmp_path / "metrics.jsonl") if r["part"] == "train")
 
 
 def test_nan_in_the_data_stops_it_and_the_last_good_state_stays(data, tmp_path):

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.training.progress import Journal, Position, digest_of, read_journal, read_state, write_state
+from phyda_cli.training.progress import Metrics, Position, digest_of, read_metrics, read_state, write_state
 from tests.training.material import tiny
 
 
@@ -92,18 +92,18 @@ def write(path, *records):
 
 
 def kept(path) -> list[tuple[str, int]]:
-    return [(record["stage"], record["step"]) for record in read_journal(path)]
+    return [(record["stage"], record["step"]) for record in read_metrics(path)]
 
 
 def test_records_of_steps_that_are_done_again_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     write(path, ("autoencoder", 20), ("encoder", 20), ("encoder", 40), ("encoder", 60))
-    journal = Journal(path, Position("encoder", 40))
+    journal = Metrics(path, Position("encoder", 40))
     assert kept(path) == [("autoencoder", 20), ("encoder", 20), ("encoder", 40)]
     journal.write({"stage": "encoder", "step": 60})
-    Journal(path, Position("score", 0))
+    Metrics(path, Position("score", 0))
     assert kept(path) == [("autoencoder", 20), ("encoder", 20), ("encoder", 40), ("encoder", 60)]
-    Journal(path, Position("encoder", 0))
+    Metrics(path, Position("encoder", 0))
     assert kept(path) == [("autoencoder", 20)]
 
 
@@ -112,6 +112,6 @@ def test_a_line_cut_short_by_a_kill_is_dropped(tmp_path):
     write(path, ("encoder", 20), ("encoder", 40))
     path.write_text(path.read_text() + '{"stage": "enc')
     assert kept(path) == [("encoder", 20), ("encoder", 40)]
-    Journal(path, Position("encoder", 40)).write({"stage": "encoder", "step": 60})
+    Metrics(path, Position("encoder", 40)).write({"stage": "encoder", "step": 60})
     assert kept(path) == [("encoder", 20), ("encoder", 40), ("encoder", 60)]
-    assert read_journal(tmp_path / "none") == []
+    assert read_metrics(tmp_path / "none") == []

@@ -12,7 +12,7 @@ import torch
 
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.networks.checkpoint import read_checkpoint
-from phyda_cli.training.progress import read_journal
+from phyda_cli.training.progress import read_metrics
 from tests.training.killed import MOMENTS
 from tests.training.material import ABOUT, run, tiny
 
@@ -47,7 +47,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def losses(directory: Path) -> list[dict]:
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in read_journal(directory / "metrics.jsonl")]
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in read_metrics(directory / "metrics.jsonl")]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -96,7 +96,7 @@ def test_the_header_tells_stage_hours_and_scores(whole):
     assert about["stage"] == "score"
     assert about["data"] == "d1"
     assert set(about["scores"]) == set(STAGES)
-    last = [r for r in read_journal(whole / "metrics.jsonl") if r["part"] == "validation"][-1]
+    last = [r for r in read_metrics(whole / "metrics.jsonl") if r["part"] == "validation"][-1]
     assert about["scores"]["score"]["loss"] == last["loss"]
     assert 0 < about["hours"] < 0.1
 

@@ -17,7 +17,7 @@ from phyda_cli.cli.app import main
 from phyda_cli.fields.state import Channel
 from phyda_cli.networks.checkpoint import read_checkpoint
 from phyda_cli.outputs import output_lock
-from phyda_cli.training.progress import read_journal
+from phyda_cli.training.progress import read_metrics
 from tests.support.background_error import CHANNELS
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +150,7 @@ def test_two_processes_have_the_loss_curve_of_one(place, alone, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'out' / 'phyda.safetensors'}\n"
-    one, two = (read_journal(path / "metrics.jsonl") for path in (alone, tmp_path / "out"))
+    one, two = (read_metrics(path / "metrics.jsonl") for path in (alone, tmp_path / "out"))
     assert [(r["stage"], r["step"], r["part"]) for r in one] == [(r["stage"], r["step"], r["part"]) for r in two]
     assert len(one) == 3 * 5
     for a, b in zip(one, two, strict=True):
