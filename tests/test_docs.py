@@ -23,6 +23,7 @@ def test_every_page_is_what_the_index_says():
         ("physics.md", "d299841", "0000000", "physics.md: does not say"),
         ("formats.md", "airTemperature |", "airTemperatures |", "formats.md: its table 'names of IODA files'"),
         ("train.md", "\n\n", "\n\nMade by `train`.\n\n", "train.md: says that a script made it"),
+        ("formats.md", "formats/units.py", "formats/none.py", "formats.md: names phyda_cli/formats/none.py"),
         ("physics.md", "physics.png", "p.png", "physics.png: no page shows it"),
     ],
 )

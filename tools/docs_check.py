@@ -55,6 +55,8 @@ def faults(docs: Path = DOCS) -> Iterator[str]:
             yield f"{name}: does not say itself that it is {status}"
         if status == "by hand" and re.search(r"^Made by", text[:300], re.MULTILINE):
             yield f"{name}: says that a script made it, and index.md that it is by hand"
+        if status == "by hand":
+            yield from (f"{name}: names {path}, which is not there" for path in lost_paths(text))
         if status.endswith("checked") and name not in PAGES | {"demo.txt": None}:
             yield f"{name}: nothing checks it"
     for name, make in PAGES.items():
@@ -69,6 +71,12 @@ def faults(docs: Path = DOCS) -> Iterator[str]:
             yield f"{path.name}: no page shows it"
     for commit in unknown_commits(set(COMMIT.findall(pages))):
         yield f"commit {commit}: git does not know it"
+
+
+def lost_paths(text: str) -> list[str]:
+    """The source files that a page names and the repository lacks."""
+    named = re.findall(r"(?:phyda_cli|tools|benchmarks|examples)/[\w/]+\.(?:py|sh|toml)", text)
+    return sorted({path for path in named if not (ROOT / path).exists()})
 
 
 def unknown_commits(commits: set[str]) -> list[str]:
