@@ -1,4 +1,4 @@
-"""Places on the sphere: distances, and cells of nearly equal size.
+"""Places on the sphere: distances, cells of nearly equal size, and what lies beside a point of a global grid.
 
     d = a · 2 arcsin ½‖n₁ − n₂‖,     n = (cos φ cos λ, cos φ sin λ, sin φ)
 
@@ -11,9 +11,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import avg_pool2d, pad
 
 from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.grids.base import Grid
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -54,3 +57,28 @@ def cells(latitude: Floats, longitude: Floats, size: float) -> Cells:
     around = columns[band]
     column = np.floor(np.mod(longitude, 360.0) / 360.0 * around).astype(np.int64) % around
     return Cells(first[band] + column, middle[band], (column + 0.5) * 360.0 / around)
+
+
+def grid_unit_vectors(grid: Grid, device: torch.device | str) -> torch.Tensor:
+    """n (points, 3) of a grid's points, double precision, on a device."""
+    return torch.from_numpy(unit_vectors(*grid.coordinates)).to(device)
+
+
+def pad_sphere(x: torch.Tensor, rows: int = 1) -> torch.Tensor:
+    """Fields (…, H, W) of a global grid without pole rows → (…, H + 2 rows, W + 2 rows), without seam or edge.
+
+    A field on rows φ_1 … φ_H goes on across the pole to the opposite meridian: row H + k is row H + 1 − k turned by
+    half the circle, and columns are periodic. Raises ValueError for an odd W.
+    """
+    if x.shape[-1] % 2:
+        raise ValueError(f"{x.shape[-1]} meridians have no opposite ones: their number must be even")
+    south = x[..., :rows, :].flip(-2).roll(x.shape[-1] // 2, -1)
+    north = x[..., -rows:, :].flip(-2).roll(x.shape[-1] // 2, -1)
+    tall = torch.cat([south, x, north], dim=-2)
+    return torch.cat([tall[..., -rows:], tall, tall[..., :rows]], dim=-1)
+
+
+def local_mean(x: torch.Tensor) -> torch.Tensor:
+    """Means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
+    wide = pad(x, (1, 1), mode="circular")
+    return avg_pool2d(pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)

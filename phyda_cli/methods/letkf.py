@@ -28,7 +28,7 @@ from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
+from phyda_cli.grids.places import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method
 from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
 from phyda_cli.methods.material import Material
@@ -238,7 +238,7 @@ class _Data:
         return cls(
             latitude=kept.latitude,
             longitude=kept.longitude,
-            places=unit_vectors(tensor(kept.latitude), tensor(kept.longitude)),
+            places=tensor(unit_vectors(kept.latitude, kept.longitude)),
             height=tensor(np.log(pressure)),
             departure=tensor(kept.departure),
             precision=tensor(kept.error**-2.0),

@@ -24,7 +24,7 @@ from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
-from phyda_cli.grids.sphere import grid_unit_vectors, unit_vectors
+from phyda_cli.grids.places import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.threedvar import ThreeDVar
@@ -225,7 +225,7 @@ class _Data:
 
         sigma = column(seen.sigma)
         return cls(
-            places=EARTH_RADIUS * unit_vectors(column(departures.latitude), column(departures.longitude)),
+            places=EARTH_RADIUS * column(unit_vectors(departures.latitude, departures.longitude)),
             heights=column(seen.height[:, :width]),
             shares=column(seen.share[:, :width]),
             departure=column(departures.departure) / sigma,

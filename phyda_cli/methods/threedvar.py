@@ -30,6 +30,7 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import ControlTransform
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
+from phyda_cli.grids.places import local_mean
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
 from phyda_cli.methods.material import Material
@@ -136,7 +137,7 @@ class ThreeDVar(Method):
             return Increment(mean, log=log)
         prior, posterior = self._sample(ordered)
         # the exact mean is known, so the samples' second moment about it is an unbiased variance
-        ratio = _local_mean((posterior - mean.values).square().mean(0)) / _local_mean(prior.square().mean(0))
+        ratio = local_mean((posterior - mean.values).square().mean(0)) / local_mean(prior.square().mean(0))
         spread = State(self.background_error().values * ratio.sqrt(), *labels)
         return Increment(mean, spread, posterior, log)
 
@@ -254,12 +255,6 @@ class _Problem:
     def _gradient(self, y: torch.Tensor) -> torch.Tensor:
         """Lᵀ Hᵀ R^{-1/2} y."""
         return self.transform.adjoint(self.observe.adjoint(y))
-
-
-def _local_mean(x: torch.Tensor) -> torch.Tensor:
-    """Means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
-    wide = torch.nn.functional.pad(x, (1, 1), mode="circular")
-    return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)
 
 
 def make(settings: ThreeDVarSettings, material: Material) -> Method:

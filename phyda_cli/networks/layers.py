@@ -1,8 +1,7 @@
 """Convolutions and attention on the sphere: without a seam at the dateline and without an edge at the poles.
 
-A field on rows φ_1 … φ_H (none of them a pole) goes on across the pole to the opposite meridian: row H + k is row
-H + 1 − k turned by half the circle, and columns are periodic. Attention sees the rows of two tokens and the difference
-of their longitudes only. So every layer commutes with rotations of its input by whole (coarse) columns, exactly.
+Fields go on across the poles and round in longitude (`grids.places.pad_sphere`). Attention sees the rows of two tokens
+and the difference of their longitudes only. So every layer commutes with rotations of its input by whole (coarse) columns, exactly.
 """
 
 from __future__ import annotations
@@ -11,15 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-
-def pad_sphere(x: torch.Tensor, rows: int = 1) -> torch.Tensor:
-    """(…, H, W) → (…, H + 2 rows, W + 2 rows): across the poles and round in longitude. W must be even."""
-    if x.shape[-1] % 2:
-        raise ValueError(f"{x.shape[-1]} meridians have no opposite ones: their number must be even")
-    south = x[..., :rows, :].flip(-2).roll(x.shape[-1] // 2, -1)
-    north = x[..., -rows:, :].flip(-2).roll(x.shape[-1] // 2, -1)
-    tall = torch.cat([south, x, north], dim=-2)
-    return torch.cat([tall[..., -rows:], tall, tall[..., :rows]], dim=-1)
+from phyda_cli.grids.places import pad_sphere
 
 
 class SphereConv(nn.Module):

@@ -6,6 +6,8 @@ would make time series sparse. Those of `SCREENING` need no σ_b; the size of th
 from what they leave (`methods/scale.py`), and those of `JUDGEMENT` use it. Where the background is much worse than a
 short forecast, trial analyses stand in for the buddies (`neighbours.py`). `REDUCTION` makes fewer of what has passed.
 
+Readers have looked at bounds (12) when rows come here (`formats/reports/build.py`).
+
 Every row has exactly one verdict; the counts over variables and verdicts add up to the number of rows.
 """
 
@@ -21,7 +23,6 @@ from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import (
     check_background,
     check_below_ground,
-    check_bounds,
     check_missing,
     check_operator,
     check_window,
@@ -57,7 +58,6 @@ def _check_buddies(rows: Observations, guess: Guess) -> Observations:
 
 SCREENING: Final[tuple[Check, ...]] = (
     lambda rows, guess: check_missing(rows),
-    lambda rows, guess: check_bounds(rows),
     lambda rows, guess: check_operator(rows, guess.defined, guess.equivalent, guess.channels),
     lambda rows, guess: check_below_ground(rows, guess.surface_pressure, guess.quality.domain),
     lambda rows, guess: check_surface(rows, guess.difference, guess.quality.surface),
@@ -68,7 +68,7 @@ SCREENING: Final[tuple[Check, ...]] = (
     lambda rows, guess: check_duplicates(rows, guess.time, guess.quality.duplicates),
     lambda rows, guess: check_profile(rows, guess.quality.profile),
 )
-"""Flags 10 missing, 12 bounds, 15 and 13 variable, levels, ground and time, 14 blacklist, 21 track and stuck, 16
+"""Flags 10 missing, 15 and 13 variable, levels, ground and time, 14 blacklist, 21 track and stuck, 16
 duplicate, 24 profile."""
 
 JUDGEMENT: Final[tuple[Check, ...]] = (

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from phyda_cli.networks.layers import Attention, Residual, SphereConv, pad_sphere
+from phyda_cli.grids.places import pad_sphere
+from phyda_cli.networks.layers import Attention, Residual, SphereConv
 
 
 def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:

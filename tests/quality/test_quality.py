@@ -29,11 +29,11 @@ CHANNELS = tuple(Channel(name, level) for name in ("t", "u", "z") for level in (
 
 
 def control(table, background=None, defined=None):
-    """Screening and the background check with σ_b = 0, as an analysis does them."""
+    """Bounds as every reader checks them, then screening and the background check with σ_b = 0."""
     n = len(table)
     equivalent = table.value if background is None else np.asarray(background, dtype=float)
     known = {} if defined is None else {"defined": defined}
-    screened = screen(table, guess_of(table, CHANNELS, equivalent, **known))
+    screened = screen(check_bounds(table), guess_of(table, CHANNELS, equivalent, **known))
     return check_background(screened, equivalent, np.zeros(n), TABLE)
 
 

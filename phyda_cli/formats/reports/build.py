@@ -52,8 +52,17 @@ class Reports:
 
 
 def finished(reports: Reports) -> Observations:
-    """The rows, checked against the bounds of what can be and converted to what is assimilated."""
-    result = check_bounds(reports.observations)
+    """The rows, checked against the bounds of what can be and converted to what is assimilated.
+
+    Bounds are looked at once for each quantity: before a conversion, and of what a conversion makes.
+    """
+    before = check_bounds(reports.observations)
+    result = before
     for step in reports.steps:
         result = step(result, reports.report)
-    return result
+    made = np.flatnonzero(result.variable != before.variable)
+    if not made.size:
+        return result
+    judged, flag, reason = check_bounds(result.take(made)), result.flag.copy(), result.reason.copy()
+    flag[made], reason[made] = judged.flag, judged.reason
+    return replace(result, flag=flag, reason=reason)
