@@ -14,7 +14,7 @@ from result import Measurement, Report, seconds
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.formats.gridded.background_error import read_background_error
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
@@ -97,7 +97,7 @@ def _departures(channels: tuple[Channel, ...], count: int) -> Departures:
 def _training(preset: Preset, device: str, precision: str, repeats: int, report: Report) -> list[Measurement]:
     config = read_config(preset)
     levels = 13 if preset == "base" else 8
-    grid = Grid.equiangular(128, 256) if preset == "base" else Grid.equiangular(32, 64)
+    grid = LatLonGrid.equiangular(128, 256) if preset == "base" else LatLonGrid.equiangular(32, 64)
     pressures = np.linspace(100e2, 925e2, levels)[::-1]
     channels = (*(Channel(v, float(p)) for v in ("u", "v", "t", "q", "z") for p in pressures), Channel("msl"))
     shape = (len(channels), grid.shape[0])

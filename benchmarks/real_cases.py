@@ -28,7 +28,7 @@ from phyda_cli.experiments.markdown import table
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.table import Flag
 from tools.pages import put
 
@@ -76,7 +76,7 @@ class Workshop:
 
     def january_mean(self, time: str) -> None:
         """january.nc: u, v, z of ERA-Interim, T of uvt.nc (whose unit is wrong) on a 2.5° grid, each on its levels."""
-        source, grid, parts = self.cases / "grid_netcdf", Grid.with_poles(73, 144), []
+        source, grid, parts = self.cases / "grid_netcdf", LatLonGrid.with_poles(73, 144), []
         temperature = xr.open_dataset(source / "uvt.nc", decode_times=False)[["T"]].isel(time=0, drop=True)
         temperature["T"].attrs["units"] = "K"
         temperature.to_netcdf(self.folder / "t.nc")

@@ -11,7 +11,7 @@ import torch
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
@@ -189,7 +189,7 @@ def test_finer_background_grid_gets_the_same_increment_at_shared_points() -> Non
     offset = torch.tensor([OFFSET[c.variable] for c in CHANNELS], dtype=torch.float64)[:, None, None] * 1.001
     coarse, fine = (
         run(State(offset.expand(-1, *grid.shape).clone(), CHANNELS, grid, zero_time()), observations)
-        for grid in (GRID, Grid.equiangular(48, 96))
+        for grid in (GRID, LatLonGrid.equiangular(48, 96))
     )
     shared = fine.increment.values[:, 1::3, ::3]
     assert float((shared - coarse.increment.values).abs().max()) < 1e-5 * float(shared.abs().max())

@@ -104,7 +104,7 @@ def test_imports_go_down_only():
 
 def test_the_check_finds_what_it_looks_for():
     up = "def f():\n    from phyda_cli.formats.reports import metar\n"
-    assert violations(up, "phyda_cli.grids.grid") == ["phyda_cli.formats.reports.metar"]
+    assert violations(up, "phyda_cli.grids.latlon") == ["phyda_cli.formats.reports.metar"]
     assert violations(up, "phyda_cli.methods.oi") == ["phyda_cli.formats.reports.metar"]
     assert violations(up, "phyda_cli.cli.doctor") == []
 

@@ -21,7 +21,7 @@ import torch
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class BackgroundError:
     sigma: (channel, n_lat) standard deviation σ_b of every channel that the above implies [SI].
     """
 
-    grid: Grid
+    grid: LatLonGrid
     channels: tuple[Channel, ...]
     regression: torch.Tensor
     sigma_psi: torch.Tensor

@@ -23,8 +23,8 @@ import torch
 
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.balance import balance_table, coriolis
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import harmonic_tables
+from phyda_cli.grids.latlon import LatLonGrid
 
 
 class ControlTransform:
@@ -156,7 +156,7 @@ class _RowOperators(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _row_operators(grid: Grid, truncation: int) -> _RowOperators:
+def _row_operators(grid: LatLonGrid, truncation: int) -> _RowOperators:
     """The matrices, from the tables of the sphere's transforms."""
     tables = harmonic_tables(grid, truncation)
     order = np.arange(truncation + 1)

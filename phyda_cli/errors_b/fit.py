@@ -20,8 +20,8 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import implied_sigma
 from phyda_cli.fields.balance import balanced_geopotential
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
+from phyda_cli.grids.latlon import LatLonGrid
 
 _RIDGE = 1e-3
 """Share of the mean predictor variance that is added to its diagonal: near the equator Φ_b says nothing."""
@@ -32,7 +32,7 @@ _SMOOTHING = (0.25, 0.5, 0.25)
 def fit_background_error(
     errors: Callable[[], Iterable[torch.Tensor]],
     *,
-    grid: Grid,
+    grid: LatLonGrid,
     channels: tuple[Channel, ...],
     truncation: int,
     samples: int = 256,

@@ -25,7 +25,7 @@ from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.evaluation.coastline import coastline, land_rings
 from phyda_cli.evaluation.display import Display, display
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.feedback import Feedback
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ class ChannelMaps:
     """
 
     channel: Channel
-    grid: Grid
+    grid: LatLonGrid
     time: np.datetime64
     background: Array
     analysis: Array
@@ -77,7 +77,7 @@ def select_maps(
     Raises BadDataError when a state does not hold the channel or the grids differ.
     """
     states = [background, analysis] if truth is None else [background, analysis, truth]
-    if not isinstance(background.grid, Grid):
+    if not isinstance(background.grid, LatLonGrid):
         raise BadDataError("a picture needs fields on a global latitude-longitude grid")
     if any(state.grid.shape != background.grid.shape for state in states):
         grids = ", ".join(str(state.grid) for state in states)
@@ -101,7 +101,7 @@ def select_maps(
     )
 
 
-def root_mean_square(field: Array, grid: Grid) -> float:
+def root_mean_square(field: Array, grid: LatLonGrid) -> float:
     """√⟨e²⟩ of a field (lat, lon) over the sphere."""
     return float(np.sqrt(np.mean(field**2, axis=-1) @ grid.area_weights))
 
@@ -212,7 +212,7 @@ def _even_levels(fields: list[Array]) -> Array:
     return np.asarray(MaxNLocator(nbins=14).tick_values(low, high if high > low else low + 1.0))
 
 
-def _closed(field: Array, grid: Grid) -> tuple[Array, Array, Array]:
+def _closed(field: Array, grid: LatLonGrid) -> tuple[Array, Array, Array]:
     """Longitudes from −180 to 180, latitudes from pole to pole, and the field there.
 
     The meridians at both ends of the map are interpolated between their neighbours. Where the grid has no pole row, the
@@ -234,7 +234,7 @@ def _closed(field: Array, grid: Grid) -> tuple[Array, Array, Array]:
     return x, y, values
 
 
-def _draw_field(axes: Any, field: Array, grid: Grid, levels: Array, colours: str) -> Any:
+def _draw_field(axes: Any, field: Array, grid: LatLonGrid, levels: Array, colours: str) -> Any:
     x, y, values = _closed(field, grid)
     beyond = "both" if colours == DIVERGING else "neither"
     filled = axes.contourf(x, y, values, levels=levels, cmap=colours, extend=beyond, zorder=1)

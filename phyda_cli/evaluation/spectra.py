@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import largest_truncation, spherical_harmonics
+from phyda_cli.grids.latlon import LatLonGrid
 
 PERCENTILE: Final = 0.9
 """The share of the bins that SpecDiv leaves out, counted from the largest scales."""
@@ -57,7 +57,7 @@ def radial_spectrum(fields: torch.Tensor) -> torch.Tensor:
     return spectrum
 
 
-def power_spectrum(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+def power_spectrum(x: torch.Tensor, grid: LatLonGrid) -> torch.Tensor:
     """(…, N+1) mean square of fields (…, lat, lon) in each total wavenumber up to what the grid carries; float64."""
     harmonics = spherical_harmonics(grid, largest_truncation(grid), torch.float64, x.device)
     return harmonics.power(harmonics.analysis(x.double()))
@@ -69,7 +69,7 @@ def octaves(truncation: int) -> Bands:
     return tuple((low + 1, high) for low, high in itertools.pairwise(ends) if high > low)
 
 
-def bands_of(grid: Grid) -> Bands:
+def bands_of(grid: LatLonGrid) -> Bands:
     """All bands that are reported: `BANDS` as far as the grid carries them, then the octaves."""
     largest = largest_truncation(grid)
     fixed = [(low, largest if high is None else min(high, largest)) for low, high in BANDS if low <= largest]
@@ -84,7 +84,7 @@ class Spectra:
     power: torch.Tensor
 
 
-def spectra_of(fields: torch.Tensor, grid: Grid) -> Spectra:
+def spectra_of(fields: torch.Tensor, grid: LatLonGrid) -> Spectra:
     """Of fields (…, channel, lat, lon)."""
     flat = fields.reshape(1, -1, *fields.shape[-2:])
     radial = radial_spectrum(flat).reshape(*fields.shape[:-2], -1)

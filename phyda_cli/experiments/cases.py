@@ -20,7 +20,7 @@ from phyda_cli.errors import UsageError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.experiments.settings import Settings
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Case, Departures
 from phyda_cli.observations.errors import ErrorTable, default_error_table
 from phyda_cli.operators.operator import Operator
@@ -44,7 +44,7 @@ class CaseBatch:
     """
 
     channels: tuple[Channel, ...]
-    grid: Grid
+    grid: LatLonGrid
     pairs: tuple[int, ...]
     density: float
     background: torch.Tensor

@@ -18,7 +18,7 @@ from phyda_cli.evaluation.plots import DIVERGING, SEQUENTIAL, figure, png, root_
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.methods.base import ExperimentMethod
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 Array = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class Example:
     """
 
     channel: Channel
-    grid: Grid
+    grid: LatLonGrid
     time: np.datetime64
     lead: int
     density: float
@@ -130,7 +130,7 @@ def _size(error: Array, example: Example) -> str:
     return f"RMSE {root_mean_square(error, example.grid):.3g} {display(example.channel.variable).unit}"
 
 
-def _field(axes: Any, field: Array, grid: Grid, title: str, colours: str, ends: tuple[float, float]) -> Any:
+def _field(axes: Any, field: Array, grid: LatLonGrid, title: str, colours: str, ends: tuple[float, float]) -> Any:
     order = np.argsort((np.asarray(grid.longitudes) + 180.0) % 360.0)
     longitude = ((np.asarray(grid.longitudes) + 180.0) % 360.0 - 180.0)[order]
     drawn = axes.pcolormesh(

@@ -26,7 +26,7 @@ from phyda_cli.experiments.methods.base import Analyses
 from phyda_cli.experiments.places import innovation_scores, withheld_scores
 from phyda_cli.experiments.score import Kind, Of, Part, Score, spectral_key
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.residuals import PhysicsConfig, PhysicsOperator
 
 SHOWN: Final = (("z", 50_000.0), ("t", 85_000.0), ("u", 25_000.0), ("q", 85_000.0))
@@ -39,7 +39,7 @@ Record = dict[str, Any]
 class Measure:
     """Scores on one grid and one set of channels."""
 
-    def __init__(self, channels: tuple[Channel, ...], grid: Grid) -> None:
+    def __init__(self, channels: tuple[Channel, ...], grid: LatLonGrid) -> None:
         self.channels, self.grid = channels, grid
         self.variables = tuple(dict.fromkeys(channel.variable for channel in channels))
         self.bands = bands_of(grid)
@@ -113,7 +113,7 @@ class Measure:
 class _Balance:
     """The residuals on one grid and one set of channels; none where the channels do not make levels."""
 
-    def __init__(self, channels: tuple[Channel, ...], grid: Grid) -> None:
+    def __init__(self, channels: tuple[Channel, ...], grid: LatLonGrid) -> None:
         self._grid = grid
         config = PhysicsConfig(physics="proxy")
         try:

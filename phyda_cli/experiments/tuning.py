@@ -19,7 +19,7 @@ from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.dates import batches_of, choose_pairs
 from phyda_cli.experiments.methods.base import Analyses, Factors, solver
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.outputs import atomic_path
 
 SIGMA: Final = (0.7, 0.85, 1.0, 1.2)
@@ -56,7 +56,7 @@ class Tuning:
 
 
 def tune(
-    statistics: BackgroundError, batches: Sequence[CaseBatch], grid: Grid, progress: Callable[[str], None]
+    statistics: BackgroundError, batches: Sequence[CaseBatch], grid: LatLonGrid, progress: Callable[[str], None]
 ) -> Tuning:
     """The best factors on the batches, which are of one density."""
 

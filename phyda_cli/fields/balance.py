@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.constants import OMEGA
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics, Tables
+from phyda_cli.grids.latlon import LatLonGrid
 
 
-def coriolis(grid: Grid) -> NDArray[np.float64]:
+def coriolis(grid: LatLonGrid) -> NDArray[np.float64]:
     """f = 2Ω sin φ [s-1], shape (lat, 1)."""
     return np.asarray(2.0 * OMEGA * np.sin(np.radians(grid.latitudes))[:, None])
 

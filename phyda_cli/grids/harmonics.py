@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ _POLE = 1e-6
 """A row nearer to the pole than this [degree] lies on it."""
 
 
-def largest_truncation(grid: Grid) -> int:
+def largest_truncation(grid: LatLonGrid) -> int:
     """The largest N whose harmonics a grid tells apart: N ≤ n_lat − 1 − (1 with pole rows), N < n_lon / 2.
 
     At a pole row every harmonic with m > 0 vanishes, so two pole rows carry one row of information for them.
@@ -76,7 +76,7 @@ class Tables(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def harmonic_tables(grid: Grid, truncation: int) -> Tables:
+def harmonic_tables(grid: LatLonGrid, truncation: int) -> Tables:
     """The matrices of a grid and a truncation; raises BadDataError when it is above `largest_truncation(grid)`."""
     largest = largest_truncation(grid)
     if not 0 <= truncation <= largest:
@@ -103,7 +103,12 @@ class SphericalHarmonics:
     """
 
     def __init__(
-        self, grid: Grid, truncation: int, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+        self,
+        grid: LatLonGrid,
+        truncation: int,
+        *,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
     ) -> None:
         tables = harmonic_tables(grid, truncation)
         self.grid = grid
@@ -195,7 +200,7 @@ class SphericalHarmonics:
 
 @lru_cache(maxsize=8)
 def spherical_harmonics(
-    grid: Grid, truncation: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    grid: LatLonGrid, truncation: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> SphericalHarmonics:
     """`SphericalHarmonics`, kept for the next caller with the same arguments."""
     return SphericalHarmonics(grid, truncation, dtype=dtype, device=device)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.base import Grid
-from phyda_cli.grids.grid import Grid as LatLonGrid
+from phyda_cli.grids.latlon import LatLonGrid
 
 Array = NDArray[np.float64]
 

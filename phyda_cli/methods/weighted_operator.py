@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import embedding_bag
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures
 from phyda_cli.operators.rows import stacked
 
@@ -29,7 +29,7 @@ class WeightedOperator:
 
     def __init__(
         self,
-        grid: Grid,
+        grid: LatLonGrid,
         channels: Sequence[Channel],
         cases: Sequence[Departures],
         *,

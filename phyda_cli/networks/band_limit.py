@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import torch
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.spectral_filter import SpectralFilter
 
 
 class BandLimit:
     """The projection for one grid and one set of channels; u and v of a level go together."""
 
-    def __init__(self, channels: Sequence[Channel], grid: Grid) -> None:
+    def __init__(self, channels: Sequence[Channel], grid: LatLonGrid) -> None:
         self._filter = SpectralFilter(grid, 1.0, dtype=torch.float32, device="cpu")
         place = {channel: number for number, channel in enumerate(channels)}
         paired = [

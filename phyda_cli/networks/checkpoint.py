@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from phyda_cli.errors import BadDataError, InputMissingError, PhydaError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.networks.calibration import Calibration
 from phyda_cli.networks.config import ModelConfig
 from phyda_cli.networks.phyda import PhyDA
@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if header["format"] != FORMAT:
             raise ValueError(f"weights of format {header['format']}, this phyda reads {FORMAT}")
         channels = tuple(Channel(variable, level) for variable, level in header["channels"])
-        grid = Grid(**{name: tuple(values) for name, values in header["grid"].items()})
+        grid = LatLonGrid(**{name: tuple(values) for name, values in header["grid"].items()})
         statistics = Statistics(channels, grid, *(tensors[f"statistics.{name}"] for name in _FIELDS))
         calibration = Calibration(tensors["calibration.factor"])
         model = PhyDA(len(channels), grid.shape, _config(header["config"]))

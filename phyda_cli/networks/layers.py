@@ -1,7 +1,8 @@
 """Convolutions and attention on the sphere: without a seam at the dateline and without an edge at the poles.
 
 Fields go on across the poles and round in longitude (`grids.places.pad_sphere`). Attention sees the rows of two tokens
-and the difference of their longitudes only. So every layer commutes with rotations of its input by whole (coarse) columns, exactly.
+and the difference of their longitudes only. So every layer commutes with rotations of its input by whole (coarse)
+columns, exactly.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.residuals import PhysicsConfig, PhysicsOperator
 
 _LEAST_SPREAD = 1e-30
@@ -66,7 +66,7 @@ class PhysicsMismatch(nn.Module):
         self,
         config: PrdoConfig,
         channels: tuple[Channel, ...],
-        grid: Grid,
+        grid: LatLonGrid,
         area: torch.Tensor,
         states: torch.Tensor,
         *,

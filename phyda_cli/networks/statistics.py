@@ -18,7 +18,7 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 MAPPED: Final = ("u", "t", "q", "z")
 """Variables whose background error is mapped in longitude too, as a mean over their levels."""
@@ -35,7 +35,7 @@ class Statistics:
     """
 
     channels: tuple[Channel, ...]
-    grid: Grid
+    grid: LatLonGrid
     sigma_b: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor

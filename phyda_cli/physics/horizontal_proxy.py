@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from phyda_cli.constants import EARTH_RADIUS, OMEGA
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.finite_differences import Array, derivative_matrix
 from phyda_cli.physics.level_fields import LevelFields
 
@@ -30,7 +30,7 @@ _LEAST_COSINE = 1e-6
 class HorizontalProxy:
     """Rates of change of u, v, t, q by the equations above; needs no harmonics, differentiable and batched."""
 
-    def __init__(self, grid: Grid, *, dtype: torch.dtype, device: torch.device | str) -> None:
+    def __init__(self, grid: LatLonGrid, *, dtype: torch.dtype, device: torch.device | str) -> None:
         def table(values: Array) -> torch.Tensor:
             return torch.as_tensor(values, device=device).to(dtype)
 

@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from phyda_cli.constants import R_DRY
 from phyda_cli.errors import ConfigError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.horizontal_proxy import HorizontalProxy
 from phyda_cli.physics.level_fields import VARIABLES, LevelChannels, LevelFields
 from phyda_cli.physics.pressure_column import PressureColumn
@@ -89,7 +89,7 @@ class PhysicsOperator:
         self,
         config: PhysicsConfig,
         channels: Sequence[Channel],
-        grid: Grid,
+        grid: LatLonGrid,
         *,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.fields.balance import balance_table, coriolis
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import harmonic_tables, largest_truncation
+from phyda_cli.grids.latlon import LatLonGrid
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class SpectralFilter:
     Fields are (…, lat, lon), coefficients (m, part, …, n) with m and n from 0 to M and zeros where m > n.
     """
 
-    def __init__(self, grid: Grid, fraction: float, *, dtype: torch.dtype, device: torch.device | str) -> None:
+    def __init__(self, grid: LatLonGrid, fraction: float, *, dtype: torch.dtype, device: torch.device | str) -> None:
         largest = largest_truncation(grid)
         self.truncation = math.floor(fraction * largest)
         self._largest, self._grid, self._dtype, self._device = largest, grid, dtype, device

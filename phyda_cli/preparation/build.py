@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.split import OUTSIDE, PARTS, Splits, moment
 from phyda_cli.preparation.statistics import climatology, error_statistics
 from phyda_cli.preparation.store import TrainingStore, attach, open_store
@@ -53,7 +53,7 @@ class Material:
     seed: int | None
     config: dict[str, Any]
     channels: tuple[Channel, ...]
-    grid: Grid
+    grid: LatLonGrid
     splits: Splits
     states: Callable[[], Iterator[tuple[Hours, Fields]]]
     forecasts: Callable[[], Iterator[Forecasts]]

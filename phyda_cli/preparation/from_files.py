@@ -21,7 +21,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.fields.vertical import vertical_weights
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.catalogue import Entry, catalogue, hours
@@ -33,7 +33,7 @@ Hours = NDArray[np.int64]
 
 _MODELS: Final = SimulationConfig()
 
-STORE_GRID: Final = Grid.equiangular(_MODELS.rows, 2 * _MODELS.rows)
+STORE_GRID: Final = LatLonGrid.equiangular(_MODELS.rows, 2 * _MODELS.rows)
 """The grid that the models of phyda live on."""
 
 STORE_LEVELS: Final = tuple(100.0 * level for level in _MODELS.levels_hpa)
@@ -46,7 +46,7 @@ def files_material(
     *,
     lead_hours: int | None = None,
     years: tuple[int, int] | None = None,
-    grid: Grid = STORE_GRID,
+    grid: LatLonGrid = STORE_GRID,
     levels: Sequence[float] = STORE_LEVELS,
 ) -> Material:
     """What a store of a user's files is made of.
@@ -99,7 +99,7 @@ def files_material(
     )
 
 
-def to_store(state: State, channels: Sequence[Channel], grid: Grid, source: str) -> torch.Tensor:
+def to_store(state: State, channels: Sequence[Channel], grid: LatLonGrid, source: str) -> torch.Tensor:
     """A state's values (channel, lat, lon) on other channels and another grid: linear in ln p, then `regrid`.
 
     Raises BadDataError, naming `source`, when a variable is missing or a level lies outside those of the state.
@@ -125,7 +125,7 @@ def to_store(state: State, channels: Sequence[Channel], grid: Grid, source: str)
     return torch.cat(planes)
 
 
-def _on_store(entry: Entry, channels: Sequence[Channel], grid: Grid) -> Fields:
+def _on_store(entry: Entry, channels: Sequence[Channel], grid: LatLonGrid) -> Fields:
     values = to_store(_read(entry), channels, grid, str(entry.paths[0]))
     return np.asarray(values.to(torch.float32).numpy()[None])
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.simulation import chunks
@@ -64,7 +64,7 @@ def simulation_material(directory: Path) -> Material:
         seed=config.seed,
         config=config.model_dump(mode="json"),
         channels=channels,
-        grid=Grid.equiangular(config.rows, 2 * config.rows),
+        grid=LatLonGrid.equiangular(config.rows, 2 * config.rows),
         splits=splits,
         states=states,
         forecasts=forecasts,

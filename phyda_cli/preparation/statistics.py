@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 Floats = NDArray[np.float64]
 Fields = NDArray[np.floating[Any]]
@@ -94,7 +94,7 @@ class ErrorStatistics(NamedTuple):
     nominal_lead: int
 
 
-def climatology(states: Iterable[tuple[Hours, Fields]], grid: Grid) -> Climatology:
+def climatology(states: Iterable[tuple[Hours, Fields]], grid: LatLonGrid) -> Climatology:
     """Climatology of batches (times in hours since 1970 (n,), states (n, channel, lat, lon)).
 
     Raises BadDataError when there are none.
@@ -149,5 +149,5 @@ def smooth_rows(x: Floats) -> Floats:
     return np.asarray(sum(w * padded[..., i : i + rows] for i, w in enumerate(_SMOOTHING)))
 
 
-def _sphere_mean(x: Floats, grid: Grid) -> Floats:
+def _sphere_mean(x: Floats, grid: LatLonGrid) -> Floats:
     return np.asarray(x.mean(axis=-1) @ grid.area_weights)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.split import PARTS, Splits
 
 Fields = NDArray[np.float32]
@@ -64,7 +64,7 @@ class TrainingStore:
 
     path: Path
     channels: tuple[Channel, ...]
-    grid: Grid
+    grid: LatLonGrid
     splits: Splits
     attributes: dict[str, Any]
     _root: Any
@@ -209,7 +209,7 @@ def attach(path: Path, root: Any) -> TrainingStore:
         for variable in attributes["variables"]
         for channel in ([Channel(variable, p) for p in levels] if nature[variable].ndim == 4 else [Channel(variable)])
     )
-    grid = Grid(tuple(nature["latitude"][:].tolist()), tuple(nature["longitude"][:].tolist()))
+    grid = LatLonGrid(tuple(nature["latitude"][:].tolist()), tuple(nature["longitude"][:].tolist()))
     splits = Splits(**{part: tuple(attributes["splits"][part]["hours"]) for part in PARTS})
     return TrainingStore(path, channels, grid, splits, attributes, root)
 

@@ -24,7 +24,7 @@ from phyda_cli import __version__
 from phyda_cli.errors import CannotWriteError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.outputs import output_lock
 from phyda_cli.preparation.statistics import Climatology, ErrorStatistics
 from phyda_cli.preparation.store import LAYOUT, content_digest, require_zarr
@@ -78,7 +78,7 @@ class Rows:
 class StoreWriter:
     """The arrays of a store that is being built; `building` makes one."""
 
-    def __init__(self, root: Any, channels: tuple[Channel, ...], grid: Grid) -> None:
+    def __init__(self, root: Any, channels: tuple[Channel, ...], grid: LatLonGrid) -> None:
         """channels: one variable after the other, all pressure-level variables on the same levels in the same order."""
         self.root = root
         self.channels = channels

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.errors import ErrorTable
 
 Floats = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Network:
 
 
 def draw_network(
-    generator: np.random.Generator, *, grid: Grid, channels: tuple[Channel, ...], table: ErrorTable
+    generator: np.random.Generator, *, grid: LatLonGrid, channels: tuple[Channel, ...], table: ErrorTable
 ) -> Network:
     """One random network, as the module's docstring says. The same generator state draws the same network."""
     if generator.random() < NONE:
@@ -89,7 +89,7 @@ def uniform_network(
     generator: np.random.Generator,
     density: float,
     *,
-    grid: Grid,
+    grid: LatLonGrid,
     channels: tuple[Channel, ...],
     table: ErrorTable,
     noise: float = 1.0,

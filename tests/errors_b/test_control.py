@@ -9,11 +9,13 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import ControlTransform
 from phyda_cli.fields.balance import balanced_geopotential
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
+from phyda_cli.grids.latlon import LatLonGrid
 from tests.support.background_error import small_statistics
 
-SHIFTED = Grid(Grid.equiangular(12, 20).latitudes, tuple(x + 4.0 for x in Grid.equiangular(12, 20).longitudes))
+SHIFTED = LatLonGrid(
+    LatLonGrid.equiangular(12, 20).latitudes, tuple(x + 4.0 for x in LatLonGrid.equiangular(12, 20).longitudes)
+)
 """A grid whose first meridian is not 0°."""
 
 

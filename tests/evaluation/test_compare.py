@@ -9,22 +9,22 @@ import torch
 from phyda_cli.errors import BadDataError
 from phyda_cli.evaluation.compare import compare_fields, compare_observations, format_comparison, over_levels
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from tests.support.observations import make_observations
 
 TIME = np.datetime64("2020-03-01T12", "ns")
-GRID = Grid.with_poles(7, 12)
+GRID = LatLonGrid.with_poles(7, 12)
 CHANNELS = (Channel("t", 50_000.0), Channel("t", 85_000.0), Channel("msl"))
 HOURS_3 = np.timedelta64(3, "h")
 
 
-def constant(t500: float, t850: float, msl: float, grid: Grid = GRID, time: np.datetime64 = TIME) -> State:
+def constant(t500: float, t850: float, msl: float, grid: LatLonGrid = GRID, time: np.datetime64 = TIME) -> State:
     values = torch.tensor([t500, t850, msl], dtype=torch.float64)[:, None, None].expand(3, *grid.shape)
     return State(values, CHANNELS, grid, time)
 
 
 def test_constant_errors_on_another_grid():
-    truth = constant(250.0, 280.0, 101_000.0, grid=Grid.equiangular(16, 32))
+    truth = constant(250.0, 280.0, 101_000.0, grid=LatLonGrid.equiangular(16, 32))
     states = {"background": constant(253.0, 278.0, 101_000.0), "analysis": constant(251.0, 280.0, 101_100.0)}
     first, second, third = compare_fields(states, truth)
     assert (first.variable, first.level, first.units, first.count) == ("t", 50_000.0, "K", 84)

@@ -15,11 +15,11 @@ from phyda_cli.evaluation.compare import (
 )
 from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from tests.support.observations import make_observations
 
 TIME = np.datetime64("2020-01-01T12", "ns")
-GRID = Grid.equiangular(6, 12)
+GRID = LatLonGrid.equiangular(6, 12)
 HIGH, LOW = Channel("t", 50_000.0), Channel("t", 85_000.0)
 WINDOW = np.timedelta64(3, "h")
 
@@ -63,7 +63,7 @@ def test_a_wind_across_the_pole_keeps_its_direction_on_another_grid():
     # air that streams over the pole along 0° E – 180° E: u = sin λ, v = −cos λ north of the last row, |wind| = 1 there
     longitude = torch.deg2rad(torch.tensor(GRID.longitudes, dtype=torch.float64))
     values = torch.stack([torch.sin(longitude).expand(6, -1), -torch.cos(longitude).expand(6, -1)])
-    moved = on_grid(State(values, (Channel("u", 5e4), Channel("v", 5e4)), GRID, TIME), Grid.with_poles(13, 12))
+    moved = on_grid(State(values, (Channel("u", 5e4), Channel("v", 5e4)), GRID, TIME), LatLonGrid.with_poles(13, 12))
     assert moved.values.square().sum(0)[-1] == pytest.approx(np.ones(12))
 
 

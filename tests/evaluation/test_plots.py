@@ -20,12 +20,12 @@ from phyda_cli.evaluation.plots import (
     symmetric_limit,
 )
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag, Observations
 
 # Rows at −60°, 0°, 60° have the area shares ¼, ½, ¼ (edges at ±30°).
-GRID = Grid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
+GRID = LatLonGrid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
 TIME = np.datetime64("2020-01-01T12", "ns")
 Z500 = Channel("z", 50_000.0)
 
@@ -134,7 +134,7 @@ def test_fields_keep_their_place_on_the_map():
 def test_grid_without_a_point_on_the_dateline_meets_there():
     from phyda_cli.evaluation.plots import _closed
 
-    grid = Grid((-45.0, 45.0), (45.0, 135.0, 225.0, 315.0))
+    grid = LatLonGrid((-45.0, 45.0), (45.0, 135.0, 225.0, 315.0))
     _, _, values = _closed(np.tile([1.0, 2.0, 4.0, 8.0], (2, 1)), grid)
     # half-way between the 2 at 135° and the 4 at 225°
     np.testing.assert_allclose(values[1], [3.0, 4.0, 8.0, 1.0, 2.0, 3.0])
@@ -179,7 +179,7 @@ def test_only_used_observations_of_the_channel_are_shown():
 
 def test_states_on_different_grids_are_refused():
     background, analysis, feedback = make_states()
-    other = State(torch.zeros(1, 4, 8), (Z500,), Grid.equiangular(4, 8), TIME)
+    other = State(torch.zeros(1, 4, 8), (Z500,), LatLonGrid.equiangular(4, 8), TIME)
     with pytest.raises(BadDataError, match="one grid"):
         select_maps(Z500, background, analysis, feedback, other)
     with pytest.raises(BadDataError, match="holds no t500"):

@@ -8,10 +8,10 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.evaluation.scores import area_mean, bias, mae, mse, rmse
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 # Rows at −60°, 0°, 60°: the edges lie at ±30°, so the shares are (1 − sin 30°)/2, sin 30°, (1 − sin 30°)/2.
-THREE_ROWS = Grid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
+THREE_ROWS = LatLonGrid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
 POLAR_WEIGHT = 0.25
 EQUATOR_WEIGHT = 0.5
 
@@ -27,7 +27,7 @@ def test_area_weights_by_hand():
 
 def test_mean_of_cosine_squared_is_two_thirds():
     # ⟨cos² φ⟩ = ½∫(1 − s²) ds = 2/3
-    grid = Grid.equiangular(90, 8)
+    grid = LatLonGrid.equiangular(90, 8)
     field = torch.tensor(np.cos(np.radians(grid.latitudes)) ** 2)[:, None].expand(-1, 8)
     assert area_mean(field, grid).item() == pytest.approx(2 / 3, abs=2e-4)
 

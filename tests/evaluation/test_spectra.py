@@ -16,11 +16,11 @@ from phyda_cli.evaluation.spectra import (
     radial_spectrum,
     spectra_of,
 )
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
+from phyda_cli.grids.latlon import LatLonGrid
 
 ROWS, COLUMNS = 32, 64
-GRID = Grid.equiangular(ROWS, COLUMNS)
+GRID = LatLonGrid.equiangular(ROWS, COLUMNS)
 
 
 def specdiv(x: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_band_ratio_by_hand():
 
 def test_power_adds_up_to_the_mean_square():
     # mean over the sphere of sin² φ is 1/3, all of it in n = 1
-    grid = Grid.gaussian(16)
+    grid = LatLonGrid.gaussian(16)
     field = torch.sin(torch.deg2rad(torch.tensor(grid.latitudes, dtype=torch.float64)))[:, None].expand(-1, 32)
     spectrum = power_spectrum(field, grid)
     assert spectrum[1].item() == pytest.approx(1 / 3)

@@ -11,9 +11,9 @@ import torch
 from phyda_cli.fields.humidity import limit_humidity
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.thermodynamics import saturation_specific_humidity
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
-GRID = Grid.equiangular(2, 4)
+GRID = LatLonGrid.equiangular(2, 4)
 P = 85_000.0
 CHANNELS = (Channel("q", P), Channel("t", P), Channel("q", 50_000.0))
 TIME = np.datetime64("2020-01-01", "ns")

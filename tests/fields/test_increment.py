@@ -7,11 +7,11 @@ import torch
 
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.regrid import regrid
 
 TIME = np.datetime64("2008-12-08T12:00", "ns")
-METHOD = Grid.equiangular(8, 16)
+METHOD = LatLonGrid.equiangular(8, 16)
 CHANNELS = (
     Channel("t", 50_000.0),
     Channel("u", 50_000.0),
@@ -45,7 +45,7 @@ def test_channels_are_matched_by_variable_and_level():
 
 
 def test_winds_are_regridded_as_vectors_and_scalars_are_not():
-    state, target = increment(), Grid.with_poles(19, 36)
+    state, target = increment(), LatLonGrid.with_poles(19, 36)
     out = interpolate_increment(state, CHANNELS, target).values
     for index, channel in enumerate(CHANNELS):
         vector = channel.variable in ("u", "u10")
@@ -55,7 +55,7 @@ def test_winds_are_regridded_as_vectors_and_scalars_are_not():
 
 def test_a_spread_is_a_magnitude():
     """Not zero at the pole where a wind's sign turns, nor above the top level; never negative."""
-    state, target = increment(), Grid.with_poles(19, 36)
+    state, target = increment(), LatLonGrid.with_poles(19, 36)
     spread = State(state.values.abs() + 1.0, CHANNELS, METHOD, TIME)
     wanted = (Channel("u", 50_000.0), Channel("u", 10_000.0), Channel("v", 50_000.0))
     out = interpolate_spread(spread, wanted, target).values

@@ -8,25 +8,25 @@ import torch
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics, largest_truncation, legendre, spherical_harmonics
+from phyda_cli.grids.latlon import LatLonGrid
 from tests.support.harmonics import complex_from_real
 
-SHIFTED = Grid(Grid.equiangular(32, 64).latitudes, tuple(2.8125 + 5.625 * i for i in range(64)))
+SHIFTED = LatLonGrid(LatLonGrid.equiangular(32, 64).latitudes, tuple(2.8125 + 5.625 * i for i in range(64)))
 GRIDS = {
-    "equiangular": Grid.equiangular(32, 64),
-    "with poles": Grid.with_poles(33, 64),
-    "Gaussian": Grid.gaussian(32),
+    "equiangular": LatLonGrid.equiangular(32, 64),
+    "with poles": LatLonGrid.with_poles(33, 64),
+    "Gaussian": LatLonGrid.gaussian(32),
     "first longitude not 0": SHIFTED,
 }
 
 
 @pytest.fixture(params=GRIDS.values(), ids=GRIDS.keys())
-def grid(request) -> Grid:
+def grid(request) -> LatLonGrid:
     return request.param
 
 
-def angles(grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+def angles(grid: LatLonGrid) -> tuple[torch.Tensor, torch.Tensor]:
     """Latitude (lat, 1) and longitude (1, lon) in radians."""
     latitude = torch.tensor(grid.latitudes, dtype=torch.float64).deg2rad()
     longitude = torch.tensor(grid.longitudes, dtype=torch.float64).deg2rad()
@@ -101,7 +101,7 @@ def test_round_trip_is_exact_within_the_truncation(grid, truncation):
 
 def test_analysis_on_the_gaussian_grid_is_gauss_legendre_quadrature():
     """For a field that is not band-limited, too: c = ½ Σ w P F with F the Fourier coefficients of the rows."""
-    grid = Grid.gaussian(24)
+    grid = LatLonGrid.gaussian(24)
     field = torch.randn(grid.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     weights = np.polynomial.legendre.leggauss(24)[1] / 2
     rows = np.fft.rfft(field.numpy(), norm="forward")[:, :16]
@@ -123,7 +123,7 @@ def test_gradient_is_exact_and_finite_everywhere(grid):
 
 def test_gradient_at_the_pole_row_is_one_vector_seen_from_every_meridian():
     """f = x/a = cos φ cos λ has a·∇f = east unit −sin λ and, northward, −sin φ cos λ: not zero at φ = ±90."""
-    grid = Grid.with_poles(33, 64)
+    grid = LatLonGrid.with_poles(33, 64)
     longitude = angles(grid)[1][0]
     harmonics = SphericalHarmonics(grid, 21)
     east, north = harmonics.gradient(unit(21, 1, 1, 0.5 / 1.5**0.5))
@@ -186,7 +186,7 @@ def test_winds_are_the_gradients_of_psi_and_chi(grid):
 
 
 def test_power_adds_up_to_the_mean_square():
-    grid = Grid.gaussian(32)
+    grid = LatLonGrid.gaussian(32)
     harmonics = SphericalHarmonics(grid, 15)
     c = coefficients(harmonics, 4)
     weights = torch.tensor(np.polynomial.legendre.leggauss(32)[1] / 2)
@@ -205,7 +205,7 @@ def test_real_basis_is_isotropic_with_variance_2n_plus_1(grid):
 
 
 def test_real_packing_is_a_bijection_that_keeps_the_norm():
-    harmonics = SphericalHarmonics(Grid.equiangular(32, 64), 21)
+    harmonics = SphericalHarmonics(LatLonGrid.equiangular(32, 64), 21)
     v = torch.randn(5, 22 * 22, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     c = complex_from_real(v)
     torch.testing.assert_close(harmonics.real_from_complex(c), v, rtol=1e-15, atol=0)
@@ -226,7 +226,7 @@ def test_turning_the_globe_shifts_the_phase(grid):
 
 
 def test_single_precision_agrees_with_double():
-    grid = Grid.equiangular(32, 64)
+    grid = LatLonGrid.equiangular(32, 64)
     double, single = SphericalHarmonics(grid, 31), SphericalHarmonics(grid, 31, dtype=torch.float32)
     c = without_mean(coefficients(double, 3)) * 1e7
     u, v = double.winds(c, c)
@@ -239,7 +239,7 @@ def test_single_precision_agrees_with_double():
 
 def test_adjoint_of_the_control_vector_transform():
     """⟨S v, w⟩ = ⟨v, Sᵀ w⟩ with Sᵀ from autograd: what conjugate gradients rely on."""
-    harmonics = SphericalHarmonics(Grid.equiangular(32, 64), 31)
+    harmonics = SphericalHarmonics(LatLonGrid.equiangular(32, 64), 31)
     generator = torch.Generator().manual_seed(11)
     v = torch.randn(3, 1024, generator=generator, dtype=torch.float64, requires_grad=True)
     field = harmonics.synthesis(complex_from_real(v))
@@ -250,7 +250,7 @@ def test_adjoint_of_the_control_vector_transform():
 
 
 def test_adjoint_of_winds_and_of_their_analysis():
-    harmonics = SphericalHarmonics(Grid.with_poles(17, 32), 15)
+    harmonics = SphericalHarmonics(LatLonGrid.with_poles(17, 32), 15)
     generator = torch.Generator().manual_seed(13)
     v = torch.randn(2, 256, generator=generator, dtype=torch.float64, requires_grad=True)
     u, w = harmonics.winds(*complex_from_real(v))
@@ -262,7 +262,7 @@ def test_adjoint_of_winds_and_of_their_analysis():
 
 
 def test_gradcheck_through_the_transforms():
-    harmonics = SphericalHarmonics(Grid.equiangular(6, 12), 3)
+    harmonics = SphericalHarmonics(LatLonGrid.equiangular(6, 12), 3)
     v = torch.randn(16, generator=torch.Generator().manual_seed(17), dtype=torch.float64, requires_grad=True)
 
     def chain(x: torch.Tensor) -> torch.Tensor:
@@ -275,11 +275,11 @@ def test_gradcheck_through_the_transforms():
 @pytest.mark.parametrize(
     ("grid_", "largest"),
     [
-        (Grid.equiangular(32, 64), 31),
-        (Grid.with_poles(33, 64), 31),
-        (Grid.with_poles(33, 128), 31),
-        (Grid.equiangular(64, 64), 31),
-        (Grid.equiangular(40, 128), 39),
+        (LatLonGrid.equiangular(32, 64), 31),
+        (LatLonGrid.with_poles(33, 64), 31),
+        (LatLonGrid.with_poles(33, 128), 31),
+        (LatLonGrid.equiangular(64, 64), 31),
+        (LatLonGrid.equiangular(40, 128), 39),
     ],
 )
 def test_truncation_beyond_the_grid_is_refused(grid_, largest):
@@ -294,20 +294,20 @@ def test_truncation_beyond_the_grid_is_refused(grid_, largest):
 def test_uneven_rows_are_fitted_exactly_too():
     """Rows on which interpolatory weights turn negative: the fit is still exact."""
     latitudes = (-80.0, -79.0, -60.0, -40.0, -20.0, -1.0, 3.0, 20.0, 45.0, 60.0, 72.0, 85.0)
-    harmonics = SphericalHarmonics(Grid(latitudes, Grid.equiangular(12, 24).longitudes), 6)
+    harmonics = SphericalHarmonics(LatLonGrid(latitudes, LatLonGrid.equiangular(12, 24).longitudes), 6)
     c = coefficients(harmonics)
     torch.testing.assert_close(harmonics.analysis(harmonics.synthesis(c)), c, rtol=0, atol=1e-10)
 
 
 def test_kept_instances_are_shared():
-    grid = Grid.equiangular(8, 16)
-    assert spherical_harmonics(grid, 5) is spherical_harmonics(Grid.equiangular(8, 16), 5)
+    grid = LatLonGrid.equiangular(8, 16)
+    assert spherical_harmonics(grid, 5) is spherical_harmonics(LatLonGrid.equiangular(8, 16), 5)
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees_with_the_cpu():
-    grid = Grid.equiangular(32, 64)
+    grid = LatLonGrid.equiangular(32, 64)
     cpu, cuda = SphericalHarmonics(grid, 31), SphericalHarmonics(grid, 31, device="cuda")
     c = without_mean(coefficients(cpu, 3))
     for back in cuda.streamfunction_potential(*cuda.winds(c.cuda(), c.cuda())):

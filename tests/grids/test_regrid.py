@@ -7,28 +7,28 @@ import pytest
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.regrid import regrid
 
-COARSE = Grid.equiangular(16, 32)
-FINE = Grid.equiangular(48, 96)
-POLES = Grid.with_poles(37, 72)
-GAUSSIAN = Grid.gaussian(24)
+COARSE = LatLonGrid.equiangular(16, 32)
+FINE = LatLonGrid.equiangular(48, 96)
+POLES = LatLonGrid.with_poles(37, 72)
+GAUSSIAN = LatLonGrid.gaussian(24)
 GRIDS = [COARSE, FINE, POLES, GAUSSIAN]
 PAIRS = [pytest.param(a, b, id=f"{a} to {b}") for a in GRIDS for b in GRIDS if a is not b]
 
 
-def angles(grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
+def angles(grid: LatLonGrid) -> tuple[torch.Tensor, torch.Tensor]:
     latitude = torch.tensor(grid.latitudes, dtype=torch.float64).deg2rad()
     longitude = torch.tensor(grid.longitudes, dtype=torch.float64).deg2rad()
     return latitude[:, None], longitude[None, :]
 
 
-def noise(grid: Grid, *batch: int) -> torch.Tensor:
+def noise(grid: LatLonGrid, *batch: int) -> torch.Tensor:
     return torch.randn(*batch, *grid.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def mean(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+def mean(x: torch.Tensor, grid: LatLonGrid) -> torch.Tensor:
     return (x.mean(-1) * torch.tensor(grid.area_weights)).sum(-1)
 
 
@@ -50,8 +50,8 @@ def test_no_new_extremes(source, target):
 
 def test_the_same_grid_gives_the_same_bits():
     x = noise(COARSE, 3).float()
-    assert torch.equal(regrid(x, COARSE, Grid.equiangular(16, 32)), x)
-    assert torch.equal(regrid(x, COARSE, Grid.equiangular(16, 32), vector=True), x)
+    assert torch.equal(regrid(x, COARSE, LatLonGrid.equiangular(16, 32)), x)
+    assert torch.equal(regrid(x, COARSE, LatLonGrid.equiangular(16, 32), vector=True), x)
 
 
 def test_points_that_coincide_keep_their_values():
@@ -62,7 +62,7 @@ def test_points_that_coincide_keep_their_values():
 
 @pytest.mark.parametrize("source", [COARSE, GAUSSIAN], ids=str)
 def test_a_linear_function_of_latitude_is_exact_between_rows(source):
-    target = Grid.with_poles(181, 360)
+    target = LatLonGrid.with_poles(181, 360)
     latitude = torch.tensor(source.latitudes, dtype=torch.float64)[:, None].expand(source.shape)
     wanted = torch.tensor(target.latitudes, dtype=torch.float64)
     # Beyond the last row the field tends to the mean of that row, which is here its own value.
@@ -72,7 +72,7 @@ def test_a_linear_function_of_latitude_is_exact_between_rows(source):
 
 def test_linear_between_columns_over_the_dateline():
     """Two columns 354.375 and 0 hold 0 and 1: a quarter of the way gives ¼, on both sides of the seam."""
-    source, target = Grid.equiangular(8, 64), Grid.equiangular(8, 256)
+    source, target = LatLonGrid.equiangular(8, 64), LatLonGrid.equiangular(8, 256)
     x = torch.zeros(source.shape, dtype=torch.float64)
     x[:, 0] = 1.0
     row = regrid(x, source, target)[3]
@@ -84,8 +84,8 @@ def test_linear_between_columns_over_the_dateline():
 
 def test_coarsening_averages_whole_cells():
     """48×96 onto 16×32 with cell edges that coincide: each coarse cell is the area mean of 3×3 fine cells."""
-    source = Grid(FINE.latitudes, tuple(1.875 + 3.75 * i for i in range(96)))
-    target = Grid(COARSE.latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
+    source = LatLonGrid(FINE.latitudes, tuple(1.875 + 3.75 * i for i in range(96)))
+    target = LatLonGrid(COARSE.latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
     x = noise(source)
     weights = torch.tensor(source.area_weights)[:, None]
     blocks = (x * weights).reshape(16, 3, 32, 3).sum((1, 3)) / (3 * weights.reshape(16, 3).sum(1, keepdim=True))
@@ -99,7 +99,7 @@ def test_coarsening_averages_whole_cells():
         (POLES, COARSE),
         (FINE, GAUSSIAN),
         (FINE, POLES),
-        (FINE, Grid.with_poles(19, 36)),
+        (FINE, LatLonGrid.with_poles(19, 36)),
         (POLES, GAUSSIAN),
     ],
     ids=str,
@@ -111,7 +111,7 @@ def test_coarsening_conserves_the_mean_over_the_sphere(source, target):
 
 @pytest.mark.parametrize("vector", [False, True])
 @pytest.mark.parametrize(
-    ("source", "target"), [(COARSE, FINE), (FINE, COARSE), (COARSE, Grid.with_poles(37, 64))], ids=str
+    ("source", "target"), [(COARSE, FINE), (FINE, COARSE), (COARSE, LatLonGrid.with_poles(37, 64))], ids=str
 )
 def test_turning_the_globe_turns_the_result(source, target, vector):
     """Moving the source by 3/32 of the circle moves the target by the same angle."""
@@ -122,7 +122,7 @@ def test_turning_the_globe_turns_the_result(source, target, vector):
 
 
 def test_a_shifted_first_longitude_is_taken_into_account():
-    shifted = Grid(COARSE.latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
+    shifted = LatLonGrid(COARSE.latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
     _, longitude = angles(COARSE)
     _, wanted = angles(shifted)
     y = regrid(longitude.cos().expand(COARSE.shape), COARSE, shifted)
@@ -131,7 +131,7 @@ def test_a_shifted_first_longitude_is_taken_into_account():
 
 
 def test_a_scalar_has_one_value_at_the_pole_and_is_linear_towards_it():
-    target = Grid.with_poles(181, 32)
+    target = LatLonGrid.with_poles(181, 32)
     x = noise(COARSE)
     y = regrid(x, COARSE, target)
     for last, pole in ((0, 0), (-1, -1)):
@@ -141,7 +141,7 @@ def test_a_scalar_has_one_value_at_the_pole_and_is_linear_towards_it():
     torch.testing.assert_close(y[-2], share * x[-1] + (1 - share) * x[-1].mean(), rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("target", [Grid.with_poles(181, 360), Grid.with_poles(9, 16)], ids=str)
+@pytest.mark.parametrize("target", [LatLonGrid.with_poles(181, 360), LatLonGrid.with_poles(9, 16)], ids=str)
 def test_a_wind_blows_straight_over_the_pole(target):
     """Flow along one direction over the pole, u = −sin λ, v = −cos λ at the north pole: opposite signs across it."""
     _, longitude = angles(COARSE)
@@ -158,13 +158,15 @@ def test_a_wind_blows_straight_over_the_pole(target):
 
 
 def test_rotation_about_the_axis_leaves_no_wind_at_the_pole():
-    u = regrid(torch.full(COARSE.shape, 10.0, dtype=torch.float64), COARSE, Grid.with_poles(181, 360), vector=True)
+    u = regrid(
+        torch.full(COARSE.shape, 10.0, dtype=torch.float64), COARSE, LatLonGrid.with_poles(181, 360), vector=True
+    )
     assert u[-1].abs().max() < 1e-12
     torch.testing.assert_close(u[90], torch.full((360,), 10.0, dtype=torch.float64))
 
 
 def test_the_source_s_own_pole_row_is_used():
-    source, target = Grid.with_poles(19, 36), Grid.equiangular(180, 36)
+    source, target = LatLonGrid.with_poles(19, 36), LatLonGrid.equiangular(180, 36)
     x = torch.zeros(source.shape, dtype=torch.float64)
     x[-1] = 1.0
     y = regrid(x, source, target)

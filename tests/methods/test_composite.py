@@ -11,7 +11,7 @@ import torch
 from phyda_cli.assimilation import AssimilationOptions, assimilate
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.composite import Composite
 from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.methods.threedvar import ThreeDVar
@@ -19,7 +19,7 @@ from phyda_cli.observations.errors import default_error_table
 from tests.support.background_error import CHANNELS, small_statistics, zero_time
 from tests.support.observations import make_departures, make_observations
 
-FINE = Grid.equiangular(24, 48)
+FINE = LatLonGrid.equiangular(24, 48)
 ALL = (*CHANNELS, Channel("t2m"))
 UPPER = ThreeDVar(small_statistics(), tolerance=1e-8)
 GROUND = OptimalInterpolation(

@@ -14,7 +14,7 @@ from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.letkf_core import gaspari_cohn
@@ -22,7 +22,7 @@ from phyda_cli.operators.operator import Operator
 from tests.support.background_error import zero_time
 from tests.support.observations import moved_to
 
-GRID = Grid.equiangular(6, 8)
+GRID = LatLonGrid.equiangular(6, 8)
 LEVELS = (25_000.0, 85_000.0)
 CHANNELS = (*(Channel(name, level) for name in ("t", "u") for level in LEVELS), Channel("msl"))
 MEMBERS = 7
@@ -33,7 +33,7 @@ def boxcar(ratio: torch.Tensor) -> torch.Tensor:
     return (ratio.abs() < 2.0).double()
 
 
-def ensemble(seed: int = 1, grid: Grid = GRID) -> State:
+def ensemble(seed: int = 1, grid: LatLonGrid = GRID) -> State:
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(MEMBERS, len(CHANNELS), *grid.shape, generator=generator, dtype=torch.float64)
     return State(250.0 + values, CHANNELS, grid, zero_time())
@@ -130,7 +130,7 @@ def test_a_boxcar_is_the_dense_solution_of_every_point(radius: float) -> None:
 
 
 def test_the_radius_is_where_the_influence_ends() -> None:
-    state = ensemble(grid=Grid.equiangular(18, 36))
+    state = ensemble(grid=LatLonGrid.equiangular(18, 36))
     data = single(5.0, 100.0, state=state)
     touched = analyse(state, data, radius=3000e3).mean.values[1] != 0
     lat, lon = np.meshgrid(state.grid.latitudes, state.grid.longitudes, indexing="ij")
@@ -144,7 +144,7 @@ def test_the_radius_is_where_the_influence_ends() -> None:
 @pytest.mark.parametrize(("place", "other"), [((90.0, 0.0), (90.0, 250.0)), ((10.0, 0.0), (10.0, 360.0))])
 def test_poles_and_date_line_have_no_edge(place: tuple[float, float], other: tuple[float, float]) -> None:
     """The pole seen from any meridian is one place, and so is the date line from either side."""
-    grid = Grid.with_poles(9, 16)
+    grid = LatLonGrid.with_poles(9, 16)
     state = ensemble(grid=grid)
     data = single(*place, state=state)
     moved = moved_to(data, longitude=np.array([other[1]]))

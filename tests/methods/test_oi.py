@@ -12,13 +12,13 @@ from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.operators.operator import Operator
 from tests.support.observations import make_departures, moved_to
 
-GRID = Grid.equiangular(8, 16)
+GRID = LatLonGrid.equiangular(8, 16)
 CHANNELS = (
     Channel("t", 85_000.0),
     Channel("t", 50_000.0),

@@ -12,7 +12,7 @@ from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
@@ -153,7 +153,7 @@ def test_mean_and_spread_are_those_of_the_members_and_the_calibration_widens_the
 
 def test_the_background_s_anomaly_by_hand_and_climatology_for_what_it_lacks():
     """Two standard deviations above the mean everywhere, on a finer grid, without humidity and in another order."""
-    own, fine = statistics(), Grid.equiangular(32, 64)
+    own, fine = statistics(), LatLonGrid.equiangular(32, 64)
     held = tuple(channel for channel in TURNED if channel.variable != "q")
     index = [CHANNELS.index(channel) for channel in held]
     rows = (own.mean + 2.0 * own.std)[index].double().repeat_interleave(2, dim=1)
@@ -197,7 +197,7 @@ def test_no_observation_no_increment_but_members_of_the_background_error():
 
 
 def test_members_on_the_background_s_grid_have_their_mean_and_no_negative_humidity():
-    fine = Grid.equiangular(32, 64)
+    fine = LatLonGrid.equiangular(32, 64)
     values = torch.tensor(MEAN, dtype=torch.float64)[:, None, None].expand(-1, *fine.shape).clone()
     q = [i for i, channel in enumerate(CHANNELS) if channel.variable == "q"]
     values[q] = 1e-5
@@ -214,7 +214,7 @@ def test_members_on_the_background_s_grid_have_their_mean_and_no_negative_humidi
 def test_one_member_and_statistics_of_another_kind_are_refused():
     with pytest.raises(ConfigError, match="at least 2"):
         learned(members=1)
-    other = replace(small_statistics(), grid=Grid.equiangular(16, 16))
+    other = replace(small_statistics(), grid=LatLonGrid.equiangular(16, 16))
     with pytest.raises(BadDataError, match="different grids"):
         LearnedAnalysis(checkpoint(untrained()), ThreeDVar(other))
     made = checkpoint(untrained())

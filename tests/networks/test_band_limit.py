@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import largest_truncation, spherical_harmonics
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.networks.band_limit import BandLimit
 
-GRID = Grid.equiangular(16, 32)
+GRID = LatLonGrid.equiangular(16, 32)
 CHANNELS = (Channel("v", 5e4), Channel("t", 5e4), Channel("u", 5e4), Channel("u", 8.5e4), Channel("msl"))
 
 

@@ -12,7 +12,7 @@ import torch
 
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.networks.checkpoint import read_checkpoint, to_bytes
 from phyda_cli.networks.config import ModelConfig
 from phyda_cli.networks.gridded import GriddedObservations
@@ -20,7 +20,7 @@ from phyda_cli.networks.phyda import Base, PhyDA, latent_loss, reconstruction_lo
 from phyda_cli.networks.statistics import Statistics, error_maps
 from phyda_cli.networks.vre import Reconstruction
 
-GRID = Grid.equiangular(8, 16)
+GRID = LatLonGrid.equiangular(8, 16)
 CHANNELS = (Channel("u", 50_000.0), Channel("t", 50_000.0), Channel("msl"))
 CONFIG = ModelConfig(latent_channels=4, autoencoder_width=8, encoder_widths=(16, 16), score_widths=(16, 16), heads=2)
 

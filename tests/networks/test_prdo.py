@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.networks.prdo import PhysicsMismatch, PrdoConfig
 
-GRID = Grid.equiangular(16, 32)
+GRID = LatLonGrid.equiangular(16, 32)
 LEVELS = (85_000.0, 50_000.0, 25_000.0)
 CHANNELS = (*(Channel(name, level) for name in ("u", "v", "t", "q", "z") for level in LEVELS), Channel("msl"))
 AREA = torch.as_tensor(GRID.area_weights)[:, None] * GRID.shape[0]

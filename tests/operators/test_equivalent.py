@@ -9,11 +9,11 @@ import torch
 from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.operators.operator import Operator, StateOperator
 from tests.support.observations import make_observations
 
-GRID = Grid.equiangular(8, 16)
+GRID = LatLonGrid.equiangular(8, 16)
 LEVELS = (85_000.0, 50_000.0, 20_000.0)
 CHANNELS = tuple(Channel(name, level) for name in ("z", "t") for level in LEVELS)
 NOON = np.datetime64("2024-01-01T12:00", "ns")

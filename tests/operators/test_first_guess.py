@@ -10,11 +10,11 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.operators.first_guess import first_guess
 from tests.support.observations import observations
 
-GRID = Grid.equiangular(8, 16)
+GRID = LatLonGrid.equiangular(8, 16)
 CHANNELS = (Channel("t", 50_000.0), Channel("u", 50_000.0))
 NOON = np.datetime64("2020-01-01T12", "ns")
 

@@ -8,7 +8,7 @@ import torch
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.operators.kinds import KINDS
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
@@ -23,11 +23,11 @@ CHANNELS = (
     Channel("msl"),
 )
 GRIDS = {
-    "equiangular": Grid.equiangular(12, 24),
-    "poles": Grid.with_poles(13, 24),
-    "gaussian": Grid.gaussian(16),
-    "odd": Grid.equiangular(9, 15),
-    "shifted": Grid((-75.0, -45.0, -10.0, 20.0, 60.0, 80.0), tuple(np.arange(12) * 30.0 + 15.0)),
+    "equiangular": LatLonGrid.equiangular(12, 24),
+    "poles": LatLonGrid.with_poles(13, 24),
+    "gaussian": LatLonGrid.gaussian(16),
+    "odd": LatLonGrid.equiangular(9, 15),
+    "shifted": LatLonGrid((-75.0, -45.0, -10.0, 20.0, 60.0, 80.0), tuple(np.arange(12) * 30.0 + 15.0)),
 }
 
 
@@ -88,7 +88,7 @@ def test_exact_for_a_field_linear_in_latitude_and_in_the_logarithm_of_pressure(g
 
 def test_hand_derived_weights():
     # 30° boxes with the first row at −75°; the place is ⅓ of the way north and ¼ of the way east, ln p half-way.
-    grid = Grid.equiangular(6, 12)
+    grid = LatLonGrid.equiangular(6, 12)
     field = torch.zeros(len(CHANNELS), 6, 12, dtype=torch.float64)
     field[2, 2, 1] = 1.0  # t at 200 hPa, latitude −15, longitude 30
     field[4, 3, 2] = 12.0  # t at 500 hPa, latitude 15, longitude 60
@@ -204,7 +204,7 @@ def test_no_observations():
 @pytest.mark.parametrize("first", [0.0, 2.5])
 def test_a_longitude_next_to_the_first_meridian_is_between_its_neighbours(first):
     """T = longitude index; −1e-14 degrees is 360 after the modulus: the first meridian's value, or just west of it."""
-    grid = Grid((-45.0, 45.0), tuple(first + 30.0 * k for k in range(12)))
+    grid = LatLonGrid((-45.0, 45.0), tuple(first + 30.0 * k for k in range(12)))
     values = torch.arange(12.0, dtype=torch.float64).expand(1, 2, 12)
     expected = 0.0 if first == 0.0 else (2.5 / 30.0) * 11.0
     for longitude in (-1e-14, 0.0, 360.0):
@@ -223,7 +223,7 @@ def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
     channels = (Channel("t", 50_000.0), Channel("t", 25_000.0))
     pressure = np.array([25_000.0 * (1 - 5e-7), 25_000.0 * (1 - 2e-6), 50_000.0 * (1 + 5e-7), 50_000.0 * (1 + 2e-6)])
     values = torch.tensor([1.0, 2.0], dtype=torch.float64)[:, None, None].expand(2, 2, 12)
-    grid = Grid((-45.0, 45.0), tuple(30.0 * k for k in range(12)))
+    grid = LatLonGrid((-45.0, 45.0), tuple(30.0 * k for k in range(12)))
     found = rows_of(grid, channels, np.array(["t"] * 4, object), np.zeros(4), np.zeros(4), pressure)
     assert found.defined.tolist() == [True, False, True, False]
     np.testing.assert_allclose(found(values).numpy()[[0, 2]], [2.0, 1.0], atol=1e-12)

@@ -12,7 +12,7 @@ from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.fields.standard_atmosphere import standard_height, standard_temperature
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.surface_height import surface_height
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.settings import Surface
 from phyda_cli.observations.table import Flag
 from phyda_cli.operators.first_guess import operator_of
@@ -20,7 +20,7 @@ from phyda_cli.operators.operator import StateOperator
 from phyda_cli.quality.surface import check_surface
 from tests.support.observations import observations
 
-GRID = Grid.equiangular(8, 16)
+GRID = LatLonGrid.equiangular(8, 16)
 LEVELS = (50_000.0, 70_000.0, 85_000.0, 100_000.0)
 NAN = float("nan")
 

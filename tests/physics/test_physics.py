@@ -10,20 +10,22 @@ from pydantic import ValidationError
 from phyda_cli.constants import R_DRY
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.level_fields import LevelChannels, LevelFields
 from phyda_cli.physics.residuals import PhysicsConfig, PhysicsOperator
 from tests.support.harmonics import complex_from_real
 
-GRID = Grid.equiangular(32, 64)
+GRID = LatLonGrid.equiangular(32, 64)
 LEVELS = (92_500.0, 85_000.0, 70_000.0, 50_000.0, 30_000.0, 25_000.0, 20_000.0, 10_000.0)
 CHANNELS = (*(Channel(name, p) for name in "uvtqz" for p in LEVELS), Channel("msl"))
 SIZE = {"u": 1e-4, "v": 1e-4, "t": 1e-4, "q": 1e-8, "z": 1e-1}
 """Typical rates of change [SI per s]."""
 
 
-def weather(grid: Grid = GRID, channels: tuple[Channel, ...] = CHANNELS, *batch: int, seed: int = 0) -> torch.Tensor:
+def weather(
+    grid: LatLonGrid = GRID, channels: tuple[Channel, ...] = CHANNELS, *batch: int, seed: int = 0
+) -> torch.Tensor:
     """Random large-scale weather, hydrostatic to first order: (…, channel, lat, lon)."""
     harmonics = SphericalHarmonics(grid, min(12, grid.shape[0] - 2))
     generator = torch.Generator().manual_seed(seed)
@@ -121,7 +123,7 @@ def test_autocast_does_not_reach_the_physics() -> None:
 
 @pytest.mark.parametrize("physics", ["proxy", "full"])
 def test_gradients(physics: str) -> None:
-    grid = Grid.equiangular(8, 16)
+    grid = LatLonGrid.equiangular(8, 16)
     channels = tuple(Channel(name, p) for name in "uvtqz" for p in (85_000.0, 50_000.0, 20_000.0))
     config = PhysicsConfig(physics=physics, latitudes=(0.0, 90.0))
     k = PhysicsOperator(config, channels, grid, dtype=torch.float64)
@@ -151,7 +153,7 @@ def test_gradients_reach_every_field_that_counts_and_no_other(physics: str) -> N
 
 
 def test_a_grid_with_rows_on_the_poles() -> None:
-    grid = Grid.with_poles(33, 64)
+    grid = LatLonGrid.with_poles(33, 64)
     for physics in ("proxy", "full"):
         k = PhysicsOperator(PhysicsConfig(physics=physics), CHANNELS, grid)
         x = weather(grid).float().requires_grad_()

@@ -7,21 +7,21 @@ import torch
 
 from phyda_cli.constants import EARTH_RADIUS, OMEGA
 from phyda_cli.fields.balance import balanced_geopotential, coriolis
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics, largest_truncation
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.spectral_filter import SpectralFilter
 from tests.support.harmonics import laplacian
 
-SHIFTED = Grid(Grid.equiangular(16, 32).latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
+SHIFTED = LatLonGrid(LatLonGrid.equiangular(16, 32).latitudes, tuple(5.625 + 11.25 * i for i in range(32)))
 GRIDS = {
-    "equiangular": Grid.equiangular(32, 64),
+    "equiangular": LatLonGrid.equiangular(32, 64),
     "shifted": SHIFTED,
-    "poles": Grid.with_poles(17, 32),
-    "Gaussian": Grid.gaussian(16),
+    "poles": LatLonGrid.with_poles(17, 32),
+    "Gaussian": LatLonGrid.gaussian(16),
 }
 
 
-def noise(grid: Grid, *batch: int) -> torch.Tensor:
+def noise(grid: LatLonGrid, *batch: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(2)
     return torch.randn(*batch, *grid.shape, generator=generator, dtype=torch.float64)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
 
-GRID = Grid.equiangular(4, 8)
+GRID = LatLonGrid.equiangular(4, 8)
 CHANNELS = (
     Channel("u", 85_000.0),
     Channel("u", 50_000.0),

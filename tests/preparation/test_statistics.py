@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.statistics import Moments, climatology, error_statistics, smooth_rows
 
 # Rows at −60°, 0°, 60° have area shares ¼, ½, ¼.
-GRID = Grid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
+GRID = LatLonGrid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
 JANUARY = int(np.datetime64("2001-01-01T00", "h").astype(np.int64))
 
 

@@ -12,11 +12,11 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.fit import fit_background_error
 from phyda_cli.fields.balance import balanced_geopotential
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
 from phyda_cli.grids.harmonics import SphericalHarmonics
+from phyda_cli.grids.latlon import LatLonGrid
 from tests.support.harmonics import complex_from_real
 
-GRID = Grid.equiangular(16, 32)
+GRID = LatLonGrid.equiangular(16, 32)
 TRUNCATION = 12
 LEVELS = (25_000.0, 50_000.0, 85_000.0)
 CHANNELS = (*(Channel(name, level) for name in ("u", "v", "t", "q", "z") for level in LEVELS), Channel("msl"))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import networks
 from phyda_cli.training.networks import Network, draw_network, draw_places, uniform_network
 
-GRID = Grid.equiangular(16, 32)
+GRID = LatLonGrid.equiangular(16, 32)
 CHANNELS = (
     *(Channel(name, level) for name in ("u", "v", "t", "z") for level in (85_000.0, 50_000.0, 25_000.0)),
     Channel("msl"),

@@ -24,7 +24,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.contents import PASSIVE, Contents, FoundField, global_orientation
 from phyda_cli.formats.gridded.labels import check_labels
 from phyda_cli.formats.gridded.layout import Background, Conversion, FieldLayout
-from phyda_cli.grids.grid import Orientation
+from phyda_cli.grids.latlon import Orientation
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.resources import phyda_header
 
 FORMAT: Final = "phyda-background-error-1"
@@ -57,7 +57,7 @@ def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
     if any(not math.isfinite(float(tensor.sum())) for tensor in tensors.values()):
         raise BadDataError(f"{path}: the background-error statistics hold NaN or infinite values")
     try:
-        grid = Grid(tuple(header["latitudes"]), tuple(header["longitudes"]))
+        grid = LatLonGrid(tuple(header["latitudes"]), tuple(header["longitudes"]))
         channels = tuple(Channel(name, level) for name, level in header["channels"])
         return BackgroundError(grid=grid, channels=channels, **tensors), header["provenance"]
     except (BadDataError, KeyError, TypeError, ValueError) as problem:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.folding import Folding
 from phyda_cli.formats.units import UnitConversion
-from phyda_cli.grids.grid import Orientation, orient
+from phyda_cli.grids.latlon import Orientation, orient
 
 Array = NDArray[np.float64]
 

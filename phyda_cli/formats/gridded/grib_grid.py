@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.grid import Grid
+from phyda_cli.grids.latlon import LatLonGrid
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def axes(header: Mapping[str, Any]) -> tuple[Array, Array]:
     )
     latitudes = np.linspace(south, north, rows)
     if header["gridType"] == "regular_gg" and rows == 2 * int(header["N"]):
-        latitudes = np.asarray(Grid.gaussian(rows).latitudes)
+        latitudes = np.asarray(LatLonGrid.gaussian(rows).latitudes)
     if not header["jScansPositively"]:
         latitudes = latitudes[::-1].copy()
     west = float(header["longitudeOfFirstGridPointInDegrees"])

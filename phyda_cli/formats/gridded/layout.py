@@ -17,7 +17,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.formats.gridded.contents import format_time
 from phyda_cli.formats.gridded.folding import Folding
-from phyda_cli.grids.grid import Orientation
+from phyda_cli.grids.latlon import Orientation
 
 
 class Conversion(Enum):

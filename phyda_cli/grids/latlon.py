@@ -32,7 +32,7 @@ _TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Grid:
+class LatLonGrid:
     """A global latitude-longitude grid.
 
     latitudes: (n_lat,) degrees north, strictly increasing, within ±90.
@@ -61,20 +61,20 @@ class Grid:
             raise BadDataError(f"the grid is not global: latitudes cover {lat[0]:g} to {lat[-1]:g} degrees only")
 
     @classmethod
-    def equiangular(cls, rows: int, columns: int) -> Grid:
+    def equiangular(cls, rows: int, columns: int) -> LatLonGrid:
         """The regular grid without poles: φ_j = −90 + (j + ½)·180/rows, λ_i = i·360/columns (WeatherBench's grids)."""
         latitudes = -90.0 + (np.arange(rows) + 0.5) * 180.0 / rows
         return cls(tuple(latitudes.tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist()))
 
     @classmethod
-    def with_poles(cls, rows: int, columns: int) -> Grid:
+    def with_poles(cls, rows: int, columns: int) -> LatLonGrid:
         """The regular grid whose first and last rows are the poles (ERA5's and GFS's)."""
         return cls(
             tuple(np.linspace(-90.0, 90.0, rows).tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist())
         )
 
     @classmethod
-    def gaussian(cls, rows: int) -> Grid:
+    def gaussian(cls, rows: int) -> LatLonGrid:
         """The regular Gaussian grid: sin φ_j are the Gauss–Legendre nodes, with twice as many longitudes."""
         nodes = np.polynomial.legendre.leggauss(rows)[0]
         columns = 2 * rows
@@ -161,7 +161,7 @@ class Orientation:
     columns: (n_lon,) index into the file's longitude axis for each canonical column (a duplicate meridian is left out).
     """
 
-    grid: Grid
+    grid: LatLonGrid
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
 
@@ -179,4 +179,4 @@ def orient(latitudes: Array, longitudes: Array) -> Orientation:
     distinct = np.concatenate([[True], np.diff(lon[columns]) > _TOLERANCE])
     columns = columns[distinct]
     clipped = np.clip(lat[rows], -90.0, 90.0) if lat.size and np.max(np.abs(lat)) < 90 + _TOLERANCE else lat[rows]
-    return Orientation(Grid(tuple(clipped.tolist()), tuple(lon[columns].tolist())), rows, columns)
+    return Orientation(LatLonGrid(tuple(clipped.tolist()), tuple(lon[columns].tolist())), rows, columns)
