@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from phyda_cli.cli.app import main
-from phyda_cli.formats.feedback.netcdf import netcdf as feedback
+from phyda_cli.formats.feedback import netcdf as feedback
 from tests.support.runs import OLD, TABLE, Inputs, make_inputs, nan_field
 
 ROOT = Path(__file__).parents[1]

@@ -16,6 +16,7 @@ from phyda_cli.evaluation.compare import (
 from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.quality.checks import check_bounds
 from tests.support.observations import make_observations
 
 TIME = np.datetime64("2020-01-01T12", "ns")
@@ -48,9 +49,10 @@ def test_every_state_is_compared_at_the_same_rows():
 def test_incredible_values_do_not_count_and_nothing_left_is_an_error():
     states = {"analysis": state({LOW: 280.0, HIGH: 250.0})}
     rows = [("t", 85_000.0, 10.0, 10.0, 9.0, 1.0), ("t", 50_000.0, 30.0, 11.0, 249.0, 1.0)]
-    assert len(compare_observations(states, make_observations(rows, time=TIME), window=WINDOW)) == 1
+    read = check_bounds(make_observations(rows, time=TIME))
+    assert len(compare_observations(states, read, window=WINDOW)) == 1
     with pytest.raises(BadDataError, match="none of 1 observations can be compared: t 9 is not within"):
-        compare_observations(states, make_observations(rows[:1], time=TIME), window=WINDOW)
+        compare_observations(states, read.take(np.array([0])), window=WINDOW)
 
 
 def test_standard_levels_are_nearest_in_the_logarithm():
