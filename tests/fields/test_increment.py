@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from phyda_cli.fields.column import column_weights
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
@@ -63,3 +64,21 @@ def test_a_spread_is_a_magnitude():
     assert torch.equal(out[:, 1], out[:, 0])
     assert out[:, 0].min() >= 1.0
     assert torch.all(out[:, 2] == 0)
+
+
+def test_a_column_of_water_comes_from_humidity_down_to_the_ground():
+    """1 g/kg on every level onto a grid with two grounds; its spread as if all errors were one."""
+    source, target = LatLonGrid.equiangular(8, 16), LatLonGrid.equiangular(16, 32)
+    levels = (85_000.0, 50_000.0, 25_000.0)
+    humid = State(
+        torch.full((3, *source.shape), 1e-3, dtype=torch.float64), tuple(Channel("q", p) for p in levels), source,
+        np.datetime64("2020-01-01"),
+    )  # fmt: skip
+    ground = torch.full(target.shape, 100_000.0, dtype=torch.float64)
+    ground[:, 16:] = 60_000.0
+    expected = [1e-3 * float(column_weights(levels, torch.tensor([p], dtype=torch.float64)).sum()) for p in (1e5, 6e4)]
+    for brought in (interpolate_increment, interpolate_spread):
+        found = brought(humid, (Channel("tcwv"), Channel("msl")), target, ground).values
+        assert torch.allclose(found[0, :, :16], torch.tensor(expected[0]).double())
+        assert torch.allclose(found[0, :, 16:], torch.tensor(expected[1]).double())
+        assert not found[1].any()

@@ -11,6 +11,7 @@ import torch
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.fields.column import column_weights
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures, Increment
@@ -262,3 +263,37 @@ def test_an_impossible_background_error_is_refused(wrong):
     sigma.values[1, 2, 3] = wrong
     with pytest.raises(BadDataError, match="finite, non-negative"):
         OptimalInterpolation(sigma)
+
+
+HUMID = (Channel("q", 85_000.0), Channel("q", 70_000.0), Channel("q", 50_000.0))
+
+
+def test_a_column_of_water_beside_a_level_is_the_dense_analysis():
+    """δ = B Hᵀ (H B Hᵀ + R)⁻¹ d with H written out: two columns of water and one humidity on a level."""
+    values = torch.tensor([2e-3, 1.5e-3, 6e-4], dtype=torch.float64)[:, None, None].expand(3, *GRID.shape).clone()
+    sigma = State(values, HUMID, GRID, TIME)
+    rows = [("tcwv", np.nan, 11.25, 22.5, 3.0, 1.0), ("tcwv", np.nan, -11.25, 45.0, -2.0, 1.5),
+            ("q", 70_000.0, 11.25, 67.5, 1e-3, 5e-4)]  # fmt: skip
+    data = make_departures(rows)
+    result = analyse(data, sigma=sigma, radius=EVERYWHERE, max_observations=1000, **SCALES)
+    weights = column_weights([85_000.0, 70_000.0, 50_000.0], torch.tensor([101_325.0], dtype=torch.float64))[:, 0]
+    heads = [(row[2], row[3], channel.level) for row in rows for channel in HUMID]
+    seen = np.zeros((3, 9))
+    seen[0, :3] = seen[1, 3:6] = weights.numpy()
+    seen[2, 7] = 1.0
+    size = np.tile(values[:, 0, 0].numpy(), 3)
+    covariance = np.array([[correlation(a, b) for b in heads] for a in heads]) * np.outer(size, size)
+    inverse = np.linalg.inv(seen @ covariance @ seen.T + np.diag(data.error**2))
+    np.testing.assert_allclose(
+        OptimalInterpolation(sigma, **SCALES).background_error_at(data.operator),
+        np.sqrt(np.diag(seen @ covariance @ seen.T)),
+        rtol=1e-9,
+    )
+    for index, channel in enumerate(HUMID):
+        for i, j in ((3, 2), (4, 1), (6, 9)):
+            here = (GRID.latitudes[i], GRID.longitudes[j], channel.level)
+            point = values[index, 0, 0].item() * size * np.array([correlation(here, b) for b in heads])
+            expected = point @ seen.T @ inverse @ data.departure
+            assert result.mean.values[index, i, j].item() == pytest.approx(expected, rel=1e-8)
+            variance = values[index, 0, 0].item() ** 2 - point @ seen.T @ inverse @ seen @ point
+            assert result.spread.values[index, i, j].item() ** 2 == pytest.approx(variance, rel=1e-8)

@@ -329,8 +329,11 @@ def test_taking_rows_takes_those_that_are_made(monkeypatch):
 
 
 def test_rows_of_different_widths_stand_together():
+    """Also winds across a pole, whose weights are negative."""
     grid, x = GRIDS["gaussian"], weather(GRIDS["gaussian"], 4)
-    parts = [anywhere("t", 5).increments(grid, FULL), anywhere("tcwv", 6).increments(grid, FULL)]
+    channels = (*FULL[:-1], Channel("u", 50_000.0))
+    parts = [anywhere(name, 6).increments(grid, channels) for name in ("t", "u", "tcwv")]
+    assert float(parts[1].weights.min()) < 0
     indices, weights = stacked(parts)
     together = (x.flatten()[indices] * weights).sum(1)
     torch.testing.assert_close(together, torch.cat([part(x) for part in parts]))
