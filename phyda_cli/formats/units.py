@@ -31,57 +31,39 @@ class UnitConversion:
             return self.scale * values + self.offset
 
 
-_FAHRENHEIT: Final = UnitConversion("°F", "K", 5.0 / 9.0, ZERO_CELSIUS - 32.0 * 5.0 / 9.0)
+_TABLE: Final = tuple(
+    (UnitConversion(label, si, scale, offset), names.split(", "))
+    for label, si, scale, offset, names in (
+        ("K", "K", 1.0, 0.0, "K, kelvin, degK, deg_K, degree_kelvin, degrees_kelvin, degreesK"),
+        ("°C", "K", 1.0, ZERO_CELSIUS,
+         "C, °C, ºC, degC, deg_C, celsius, degree_C, degrees_C, degree_celsius, degrees_celsius"),
+        ("°F", "K", 5.0 / 9.0, ZERO_CELSIUS - 32.0 * 5.0 / 9.0,
+         "F, °F, ºF, degF, deg_F, fahrenheit, degree_fahrenheit, degrees_fahrenheit"),
+        ("m s-1", "m s-1", 1.0, 0.0,
+         "m s-1, m/s, ms, ms-1, mps, m.s-1, m/sec, meter/sec, meter/second, meters/second, metres/second"),
+        ("kt", "m s-1", KNOT, 0.0, "kt, kts, knot, knots"),
+        ("km/h", "m s-1", 1.0 / 3.6, 0.0, "km/h, kmh, kph, km h-1, kmh-1"),
+        ("kg kg-1", "kg kg-1", 1.0, 0.0, "kg kg-1, kg/kg, kg.kg-1, 1"),
+        ("g kg-1", "kg kg-1", 1e-3, 0.0, "g kg-1, g/kg, g.kg-1, gkg"),
+        ("m2 s-2", "m2 s-2", 1.0, 0.0, "m2 s-2, m2/s2, m2.s-2, J kg-1, J/kg"),
+        ("m", "m", 1.0, 0.0, "m, gpm, meter, meters, metre, metres, geopotential_meter, geopotential_metre"),
+        ("dam", "m", 10.0, 0.0, "dam, gpdam, gpdm, decameter"),
+        ("km", "m", 1000.0, 0.0, "km"),
+        ("ft", "m", 0.3048, 0.0, "ft, foot, feet"),
+        ("Pa", "Pa", 1.0, 0.0, "Pa, pascal, pascals"),
+        ("hPa", "Pa", 100.0, 0.0, "hPa, mb, mbar, mbars, millibar, millibars, hectopascal, hectopascals"),
+        ("kPa", "Pa", 1000.0, 0.0, "kPa"),
+        ("1", "1", 1.0, 0.0, "1, 0-1, (0-1), fraction, dimensionless, proportion"),
+        ("%", "1", 0.01, 0.0, "%, pct, percent"),
+        ("Pa s-1", "Pa s-1", 1.0, 0.0, "Pa s-1, Pa/s, Pa.s-1"),
+        ("s-1", "s-1", 1.0, 0.0, "s-1, 1/s"),
+        ("kg m-2", "kg m-2", 1.0, 0.0, "kg m-2, kg/m2, kg.m-2, mm"),
+        ("degree", "degree", 1.0, 0.0, "degree, degrees, deg, °"),
+    )
+)  # fmt: skip
+"""(label, SI unit, scale, offset, the spellings of files)."""
+_OF_STATIONS: Final = ("°F",)
 """Written in tables of stations only, never in gridded products."""
-
-_TABLE: Final = (
-    (UnitConversion("K", "K"), ("K", "kelvin", "degK", "deg_K", "degree_kelvin", "degrees_kelvin", "degreesK")),
-    (
-        UnitConversion("°C", "K", 1.0, ZERO_CELSIUS),
-        ("C", "°C", "ºC", "degC", "deg_C", "celsius", "degree_C", "degrees_C", "degree_celsius", "degrees_celsius"),
-    ),
-    (_FAHRENHEIT, ("F", "°F", "ºF", "degF", "deg_F", "fahrenheit", "degree_fahrenheit", "degrees_fahrenheit")),
-    (
-        UnitConversion("m s-1", "m s-1"),
-        (
-            "m s-1",
-            "m/s",
-            "ms",
-            "ms-1",
-            "mps",
-            "m.s-1",
-            "m/sec",
-            "meter/sec",
-            "meter/second",
-            "meters/second",
-            "metres/second",
-        ),
-    ),
-    (UnitConversion("kt", "m s-1", KNOT), ("kt", "kts", "knot", "knots")),
-    (UnitConversion("km/h", "m s-1", 1.0 / 3.6), ("km/h", "kmh", "kph", "km h-1", "kmh-1")),
-    (UnitConversion("kg kg-1", "kg kg-1"), ("kg kg-1", "kg/kg", "kg.kg-1", "1")),
-    (UnitConversion("g kg-1", "kg kg-1", 1e-3), ("g kg-1", "g/kg", "g.kg-1", "gkg")),
-    (UnitConversion("m2 s-2", "m2 s-2"), ("m2 s-2", "m2/s2", "m2.s-2", "J kg-1", "J/kg")),
-    (
-        UnitConversion("m", "m"),
-        ("m", "gpm", "meter", "meters", "metre", "metres", "geopotential_meter", "geopotential_metre"),
-    ),
-    (UnitConversion("dam", "m", 10.0), ("dam", "gpdam", "gpdm", "decameter")),
-    (UnitConversion("km", "m", 1000.0), ("km",)),
-    (UnitConversion("ft", "m", 0.3048), ("ft", "foot", "feet")),
-    (UnitConversion("Pa", "Pa"), ("Pa", "pascal", "pascals")),
-    (
-        UnitConversion("hPa", "Pa", 100.0),
-        ("hPa", "mb", "mbar", "mbars", "millibar", "millibars", "hectopascal", "hectopascals"),
-    ),
-    (UnitConversion("kPa", "Pa", 1000.0), ("kPa",)),
-    (UnitConversion("1", "1"), ("1", "0-1", "(0-1)", "fraction", "dimensionless", "proportion")),
-    (UnitConversion("%", "1", 0.01), ("%", "pct", "percent")),
-    (UnitConversion("Pa s-1", "Pa s-1"), ("Pa s-1", "Pa/s", "Pa.s-1")),
-    (UnitConversion("s-1", "s-1"), ("s-1", "1/s")),
-    (UnitConversion("kg m-2", "kg m-2"), ("kg m-2", "kg/m2", "kg.m-2", "mm")),
-    (UnitConversion("degree", "degree"), ("degree", "degrees", "deg", "°")),
-)
 
 
 def _key(text: str) -> str:
@@ -110,4 +92,4 @@ def udunits(label: str) -> str:
 
 def candidates(si: str, *, gridded: bool = False) -> tuple[UnitConversion, ...]:
     """Every unit of the table that measures the same quantity as `si`; gridded: of those that gridded products have."""
-    return tuple(entry for entry, _ in _TABLE if entry.si == si and not (gridded and entry == _FAHRENHEIT))
+    return tuple(entry for entry, _ in _TABLE if entry.si == si and not (gridded and entry.label in _OF_STATIONS))

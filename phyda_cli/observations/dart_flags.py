@@ -35,21 +35,16 @@ class DartQC(IntEnum):
 
 
 DART_QC: Final[dict[Flag, DartQC]] = {
-    Flag.PASS: DartQC.ASSIMILATED,
-    Flag.PASSIVE: DartQC.EVALUATED_ONLY,
-    Flag.MISSING: DartQC.BAD_INCOMING_QC,
-    Flag.PRE_QC: DartQC.BAD_INCOMING_QC,
-    Flag.BOUNDS: DartQC.BAD_INCOMING_QC,
-    Flag.DOMAIN: DartQC.FORWARD_OPERATOR_FAILED,
-    Flag.BLACKLIST: DartQC.NOT_IN_NAMELIST,
-    Flag.H_FAILED: DartQC.FORWARD_OPERATOR_FAILED,
-    Flag.THINNED: DartQC.NOT_IN_NAMELIST,
-    Flag.FIRST_GUESS: DartQC.OUTLIER,
-    Flag.TRACK: DartQC.OUTLIER,
-    Flag.BUDDY: DartQC.OUTLIER,
-    Flag.PROFILE: DartQC.OUTLIER,
-    Flag.HISTORY: DartQC.NOT_IN_NAMELIST,
-    Flag.SUPEROB: DartQC.NOT_IN_NAMELIST,
+    flag: number
+    for number, flags in (
+        (DartQC.ASSIMILATED, (Flag.PASS,)),
+        (DartQC.EVALUATED_ONLY, (Flag.PASSIVE,)),
+        (DartQC.BAD_INCOMING_QC, (Flag.MISSING, Flag.PRE_QC, Flag.BOUNDS)),
+        (DartQC.FORWARD_OPERATOR_FAILED, (Flag.DOMAIN, Flag.H_FAILED)),
+        (DartQC.NOT_IN_NAMELIST, (Flag.BLACKLIST, Flag.THINNED, Flag.HISTORY, Flag.SUPEROB)),
+        (DartQC.OUTLIER, (Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE)),
+    )
+    for flag in flags
 }
 """Every flag → the number of DART that comes closest."""
 

@@ -17,8 +17,8 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.cf_time import find_lead
+from phyda_cli.formats.file_safety import check_hdf5
 from phyda_cli.formats.gridded.valid_time import start_times, valid_times
-from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.sniff import FileFormat, sniff
 
 

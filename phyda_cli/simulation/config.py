@@ -139,29 +139,16 @@ class SimulationConfig(BaseModel):
 
 PRESETS: Final[dict[Preset, SimulationConfig]] = {
     "tiny": SimulationConfig(
-        nature_truncation=31,
-        nature_step_minutes=30,
-        spin_up_days=2,
-        settling_days=2,
-        days=4,
-        chunk_days=2,
-        leads_hours=(6, 24, 48),
-        passes=1,
-        perturbation_window_days=1,
+        nature_truncation=31, nature_step_minutes=30, spin_up_days=2, settling_days=2, days=4, chunk_days=2,
+        leads_hours=(6, 24, 48), passes=1, perturbation_window_days=1,
     ),
     "short": SimulationConfig(days=728, leads_hours=(6, 12, 24, 36, 48, 72)),
     "default": SimulationConfig(),
     "core": SimulationConfig(
-        nature_truncation=63,
-        nature_step_minutes=15,
-        forecast_truncation=42,
-        forecast_step_minutes=24,
-        rows=64,
-        levels_hpa=STANDARD_LEVELS,
-        near_surface=True,
-        days=480,
+        nature_truncation=63, nature_step_minutes=15, forecast_truncation=42, forecast_step_minutes=24, rows=64,
+        levels_hpa=STANDARD_LEVELS, near_surface=True, days=480,
     ),
-}
+}  # fmt: skip
 """`tiny` runs in about two minutes and is no weather; `default` is three years at T42 with T31 forecasts; `short` is
 two years with forecasts to 72 h, so that the same time gives more starts that are independent of each other; `core` is
 a T63 nature run with T42 forecasts on 64 × 128 points, 13 levels and the near-surface air."""

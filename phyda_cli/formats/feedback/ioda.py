@@ -117,17 +117,8 @@ def _fill(dataset: Any, feedback: Feedback, attributes: Mapping[str, str | int |
 
 def _locations(o: Observations, names: NDArray[np.object_]) -> tuple[Integers, Integers]:
     """(n,) the location of each row, from 0 in order of appearance, and (location,) the first row of each."""
-    keys = pd.DataFrame(
-        {
-            "latitude": o.latitude,
-            "longitude": o.longitude,
-            "pressure": o.pressure,
-            "time": o.time,
-            "station": o.station,
-            "report": o.report,
-            "elevation": o.elevation,
-        }
-    )
+    shared = ("latitude", "longitude", "pressure", "time", "station", "report", "elevation")
+    keys = pd.DataFrame({name: getattr(o, name) for name in shared})
     place = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     again = pd.DataFrame({"place": place, "name": names}).groupby(["place", "name"], sort=False).cumcount()
     number = pd.DataFrame({"place": place, "again": again}).groupby(["place", "again"], sort=False).ngroup()

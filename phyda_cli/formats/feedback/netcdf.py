@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.declared_size import check_declared_size, declared_variables
-from phyda_cli.formats.hdf5_safety import check_hdf5
+from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
 from phyda_cli.observations.dart_flags import DartQC, dart_qc
 from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.table import Flag, Observations

@@ -11,8 +11,7 @@ from phyda_cli.errors import UsageError
 from phyda_cli.formats.gridded.assemble import assemble
 from phyda_cli.formats.gridded.contents import Contents
 from phyda_cli.formats.gridded.layout import Background
-from phyda_cli.formats.gridded.members import MemberChoice, choose_members, stack_members
-from phyda_cli.formats.gridded.merge import merge_contents
+from phyda_cli.formats.gridded.members import MemberChoice, choose_members, merge_contents, stack_members
 from phyda_cli.formats.sniff import FileFormat, sniff
 
 

@@ -18,7 +18,7 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.formats.cf_time import decode_times
-from phyda_cli.formats.declared_size import check_declared_size, declared_variables
+from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
 from phyda_cli.formats.gridded.classic import expected_size
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents, global_orientation
 from phyda_cli.formats.gridded.folding import unfold
@@ -26,7 +26,6 @@ from phyda_cli.formats.gridded.members import MemberChoice, member_index
 from phyda_cli.formats.gridded.netcdf_fields import find_fields, pressures
 from phyda_cli.formats.gridded.netcdf_time import align_other_axes, select_indices, select_time
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, valid_times
-from phyda_cli.formats.hdf5_safety import check_hdf5
 from phyda_cli.formats.sniff import FileFormat
 from phyda_cli.outputs import LOCK_HINT, locks_work
 

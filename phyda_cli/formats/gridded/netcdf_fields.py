@@ -1,6 +1,6 @@
 """Which variables of a NetCDF or Zarr dataset phyda knows: names, units and pressure levels.
 
-`field_names` says what a name means. The unit attribute decides the unit; the level axis is the one with a pressure
+`folding.py` says what a name means. The unit attribute decides the unit; the level axis is the one with a pressure
 unit.
 """
 
@@ -16,7 +16,7 @@ import xarray as xr
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.gridded.contents import PASSIVE, FoundField
-from phyda_cli.formats.gridded.field_names import levels_in_names, look_up
+from phyda_cli.formats.gridded.folding import levels_in_names, look_up
 from phyda_cli.formats.judgement import judge
 from phyda_cli.formats.units import UnitConversion, candidates, find_unit
 

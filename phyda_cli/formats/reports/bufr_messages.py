@@ -133,19 +133,9 @@ def _message(raw: bytes, number: int, offset: int) -> Message | Damage:
         return Damage(number, offset, "the lengths of its sections contradict each other")
     packed = np.frombuffer(three[7 : 7 + (len(three) - 7) // 2 * 2], ">u2").astype(np.int64)
     descriptors = (packed >> 14) * 100_000 + (packed >> 8 & 63) * 1000 + (packed & 255)
-    compressed = bool(flags & _COMPRESSED)
+    compressed, all_descriptors = bool(flags & _COMPRESSED), tuple(descriptors.tolist())
     return Message(
-        number,
-        offset,
-        edition,
-        category,
-        subsets,
-        compressed,
-        tuple(descriptors.tolist()),
-        len(three),
-        time,
-        four[4:],
-        raw,
+        number, offset, edition, category, subsets, compressed, all_descriptors, len(three), time, four[4:], raw
     )
 
 

@@ -25,15 +25,8 @@ from phyda_cli.fields.variables import QUANTITIES, Variable
 from phyda_cli.formats.reports.bufr_decode import ASIDE, Elements, decode, quiet
 from phyda_cli.formats.reports.bufr_messages import Message
 from phyda_cli.formats.reports.build import Reports
-from phyda_cli.formats.reports.level_rows import (
-    Floats,
-    Levels,
-    Quantity,
-    Texts,
-    first_values,
-    observations_from_levels,
-    quantity,
-)
+from phyda_cli.formats.reports.cells import Floats, Texts
+from phyda_cli.formats.reports.level_rows import Levels, Quantity, first_values, observations_from_levels, quantity
 
 _SURFACE: Final = (0, 1)
 _SOUNDING: Final = 2

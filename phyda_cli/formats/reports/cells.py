@@ -1,7 +1,8 @@
-"""Cells of text: which are empty, and which are numbers."""
+"""Cells of text, of tables or in fixed columns of lines: which are empty, and which are numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -51,3 +52,28 @@ def is_fill(values: Floats) -> Mask:
 def is_any_fill(values: Floats) -> Mask:
     """Where numbers are what some file writes for a missing one, though of some quantity they may be real."""
     return np.asarray(is_fill(values) | np.isin(np.abs(values), _ANY_FILLS))
+
+
+class Lines:
+    """Lines of text whose columns are counted from 1, as format descriptions do; `end` belongs to the column."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = pd.Series(list(lines), dtype=object)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def texts(self, start: int, end: int) -> Texts:
+        """(line,) the column's text without blanks around it."""
+        if self._lines.empty:
+            return np.zeros(0, dtype=object)
+        return texts_of(self._lines.str.slice(start - 1, end))
+
+    def numbers(self, start: int, end: int) -> Floats:
+        """(line,) the column's numbers; NaN where there is none."""
+        return numbers(self.texts(start, end))
+
+
+def scaled(written: Floats, scale: float, missing: Sequence[float], offset: float = 0.0) -> Floats:
+    """scale·x + offset; NaN for the numbers of `missing`."""
+    return np.where(np.isin(written, list(missing)), np.nan, scale * written + offset)

@@ -3,13 +3,21 @@
 Names are compared without case, blanks counting as underscores. A unit can stand in a `unit` column, in brackets after
 a column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degC`, `wind speed_m/s`); without one
 the numbers of the whole column decide, or values are in SI (`table_units.py`).
+
+The units of tables of some well-known tools are a matter of their documentation, not of their columns' names. Such a
+layout is recognised by columns that no other table has together. Units that the user or a column's name gives stay.
+Sources: the documentation of siphon (`siphon.simplewebservice`) and of Meteostat's hourly data.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import pandas as pd
 
 from phyda_cli.fields.variables import QUANTITIES, Variable, index
 from phyda_cli.formats.units import UnitConversion, find_unit
@@ -18,77 +26,32 @@ UNIX_TIME: Final = "unix_time"
 """Of the names of a time the one in seconds since 1970-01-01 00 UTC."""
 
 ROLES: Final[dict[str, tuple[str, ...]]] = {
-    "time": (
-        "time",
-        "valid_time",
-        "datetime",
-        "date_time",
-        "valid",
-        "timestamp",
-        "obs_time",
-        "validutc",
-        "valid_utc",
-        "time_utc",
-        "utc",
-        "datetime_utc",
-        "date_utc",
-        "observation_time",
-        "obstime",
-        "utctime",
-        "time_(utc)",
-        "time(utc)",
-        "time_[utc]",
-        "datetime_(utc)",
-        "valid_(utc)",
-        "date/time",
-        "date_and_time",
-        "dt",
-        UNIX_TIME,
-    ),
-    "date": ("date", "date_(utc)", "date(utc)", "yyyymmdd", "ymd", "obs_date"),
-    "year": ("year", "yyyy", "yr"),
-    "month": ("month", "mon"),
-    "day": ("day",),
-    "hour": ("hour", "hour_(utc)", "hour(utc)", "hh", "hr", "hour_utc", "utc_hour"),
-    "minute": ("minute", "min", "minutes"),
-    "second": ("second", "seconds", "sec"),
-    "relative_hours": ("dhr",),
-    "latitude": ("lat", "latitude", "latitude_deg", "lat_deg", "latitude_degree", "latitude_degrees"),
-    "longitude": (
-        "lon",
-        "longitude",
-        "longitude_deg",
-        "lon_deg",
-        "long",
-        "lng",
-        "longitude_degree",
-        "longitude_degrees",
-    ),
-    "value": ("observation", "value", "obsvalue", "obs_value"),
-    "variable": ("variable", "varno", "parameter"),
-    "error": ("error", "obs_error", "sigma_o"),
-    "elevation": ("elev", "elevation", "station_elevation", "stn_elev", "selv"),
-    "station": (
-        "station",
-        "station_id",
-        "statid",
-        "icao",
-        "stationid",
-        "stid",
-        "stnid",
-        "stn",
-        "site",
-        "wmo",
-        "wmo_id",
-        "wmo_number",
-        "station_number",
-        "station_name",
-        "platform",
-    ),
-    "report": ("report", "report_type", "mt", "obs_type"),
-    "unit": ("unit", "units"),
-    "use": ("use", "usage"),
-}
+    role: tuple(names.split())
+    for role, names in (
+        ("time", "time valid_time datetime date_time valid timestamp obs_time validutc valid_utc time_utc utc "
+                 "datetime_utc date_utc observation_time obstime utctime time_(utc) time(utc) time_[utc] "
+                 f"datetime_(utc) valid_(utc) date/time date_and_time dt {UNIX_TIME}"),
+        ("date", "date date_(utc) date(utc) yyyymmdd ymd obs_date"),
+        ("year", "year yyyy yr"),
+        ("month", "month mon"),
+        ("day", "day"),
+        ("hour", "hour hour_(utc) hour(utc) hh hr hour_utc utc_hour"),
+        ("minute", "minute min minutes"),
+        ("second", "second seconds sec"),
+        ("relative_hours", "dhr"),
+        ("latitude", "lat latitude latitude_deg lat_deg latitude_degree latitude_degrees"),
+        ("longitude", "lon longitude longitude_deg lon_deg long lng longitude_degree longitude_degrees"),
+        ("value", "observation value obsvalue obs_value"),
+        ("variable", "variable varno parameter"),
+        ("error", "error obs_error sigma_o"),
+        ("elevation", "elev elevation station_elevation stn_elev selv"),
+        ("station", "station station_id statid icao stationid stid stnid stn site wmo wmo_id wmo_number station_number "
+                    "station_name platform"),
+        ("report", "report report_type mt obs_type"),
+        ("unit", "unit units"),
+        ("use", "use usage"),
+    )
+}  # fmt: skip
 """What a column is for → the names accepted, the best first."""
 
 FIRST_COUNTS: Final = ("station", "elevation", "report")
@@ -217,3 +180,66 @@ def with_unit(name: str, names: Collection[str], si: str) -> tuple[str, UnitConv
         if normalise(stem) in names and found is not None:
             return normalise(stem), found
     return None
+
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """signature: columns that tell it, where none of `without` is. units, names: by the columns they are of."""
+
+    name: str
+    signature: frozenset[str]
+    units: Mapping[str, str]
+    names: Mapping[str, str] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+
+
+_SOUNDING: Final = frozenset(
+    ("pressure", "height", "temperature", "dewpoint", "direction", "speed", "u_wind", "v_wind")
+)
+_OF_SOUNDING: Final = {"pressure": "hPa", "height": "m", "temperature": "degC", "dewpoint": "degC"}
+_WINDS: Final = ("speed", "u_wind", "v_wind")
+
+LAYOUTS: Final = (
+    Layout(
+        "siphon's IGRA 2",
+        _SOUNDING | {"lvltyp1", "etime"},
+        {**_OF_SOUNDING, **dict.fromkeys(_WINDS, "m/s"), "relative_humidity": "%"},
+    ),
+    Layout(
+        "siphon's soundings of Wyoming and IEM",
+        _SOUNDING,
+        {**_OF_SOUNDING, **dict.fromkeys(_WINDS, "kt")},
+        without=frozenset(("lvltyp1", "etime")),
+    ),
+    Layout(
+        "siphon's buoys of NDBC",
+        frozenset(("wind_speed", "wave_height", "dominant_wave_period", "pressure", "air_temperature")),
+        {"wind_speed": "m/s", "air_temperature": "degC", "dewpoint": "degC", "pressure": "hPa"},
+        {"pressure": "msl"},
+    ),
+    Layout(
+        "Meteostat",
+        frozenset(("temp", "dwpt", "rhum", "wspd", "wpgt", "pres")),
+        {"temp": "degC", "dwpt": "degC", "rhum": "%", "wspd": "km/h", "pres": "hPa"},
+        {"pres": "msl"},
+    ),
+)
+
+
+def with_known_units(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The table, the columns of a known layout with their units in brackets; said in the log."""
+    columns = {normalise(str(column)): str(column) for column in table.columns}
+    bare = {name.partition("_[")[0] for name in columns}
+    for layout in LAYOUTS:
+        if layout.signature <= bare and not layout.without & bare:
+            new = {
+                columns[name]: f"{layout.names.get(name, columns[name])} [{unit}]"
+                for name, unit in layout.units.items()
+                if name in columns
+            }
+            _logger.warning("%s: has the columns of %s; read as %s", label, layout.name, ", ".join(new.values()))
+            return table.rename(columns=new)
+    return table

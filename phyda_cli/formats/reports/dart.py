@@ -34,13 +34,12 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import QUANTITIES, Variable, index
 from phyda_cli.formats.reports.build import Given, Reports
+from phyda_cli.formats.reports.cells import Floats
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
 from phyda_cli.formats.reports.dart_text import Header, read_sequence
-from phyda_cli.formats.reports.decoded import numbered, reject_unplaced, reports_of
+from phyda_cli.formats.reports.decoded import reject_unplaced, reports_of, uses, without_missing
 from phyda_cli.observations.dart_flags import DartQC
 from phyda_cli.observations.table import Flag, Observations
-
-Floats = NDArray[np.float64]
 
 _MISSING: Final = -888888.0
 _EPOCH: Final = np.datetime64("1601-01-01", "s")
@@ -48,45 +47,22 @@ _OWN_QC: Final = "dart quality control"
 _NOT_OBSERVED: Final = ("truth", "mean", "spread", "member", "prior", "posterior")
 _UNDEFINED, _SURFACE, _LEVEL, _PRESSURE, _HEIGHT, _SCALE_HEIGHT = -2, -1, 1, 2, 3, 4
 _UNPLACED: Final = {
-    _UNDEFINED: "at no vertical place",
-    _SURFACE: "at the surface without its pressure",
-    _LEVEL: "by model level",
-    _HEIGHT: "by height",
-    _SCALE_HEIGHT: "by scale height",
-}
+    _UNDEFINED: "at no vertical place", _SURFACE: "at the surface without its pressure", _LEVEL: "by model level",
+    _HEIGHT: "by height", _SCALE_HEIGHT: "by scale height",
+}  # fmt: skip
 _USED_HERE: Final = (
-    DartQC.ASSIMILATED,
-    DartQC.ASSIMILATED_POSTERIOR_FAILED,
-    DartQC.FORWARD_OPERATOR_FAILED,
+    DartQC.ASSIMILATED, DartQC.ASSIMILATED_POSTERIOR_FAILED, DartQC.FORWARD_OPERATOR_FAILED,
     DartQC.VERTICAL_CONVERSION_FAILED,
-)
+)  # fmt: skip
 _MONITORED_HERE: Final = (DartQC.EVALUATED_ONLY, DartQC.EVALUATED_POSTERIOR_FAILED, DartQC.NOT_IN_NAMELIST)
 _MEANINGS: Final = {DartQC.BAD_INCOMING_QC: "bad incoming QC", DartQC.OUTLIER: "an outlier"}
 
 PLATFORMS: Final = {
-    "": "",
-    "RADIOSONDE": "sonde",
-    "DROPSONDE": "dropsonde",
-    "PILOT": "pilot",
-    "PROFILER": "profiler",
-    "VADWND": "vad",
-    "AIRCRAFT": "aircraft",
-    "ACARS": "aircraft",
-    "AMDAR": "aircraft",
-    "SAT": "satwind",
-    "CIMMS_AMV": "satwind",
-    "AIRS": "airs",
-    "ATOV": "atovs",
-    "QKSWND": "scatterometer",
-    "LAND": "synop",
-    "LAND_SFC": "synop",
-    "SYNOP": "synop",
-    "METAR": "metar",
-    "MESONET": "msonet",
-    "MARINE": "ship",
-    "MARINE_SFC": "ship",
-    "SHIP": "ship",
-}
+    "": "", "RADIOSONDE": "sonde", "DROPSONDE": "dropsonde", "PILOT": "pilot", "PROFILER": "profiler", "VADWND": "vad",
+    "AIRCRAFT": "aircraft", "ACARS": "aircraft", "AMDAR": "aircraft", "SAT": "satwind", "CIMMS_AMV": "satwind",
+    "AIRS": "airs", "ATOV": "atovs", "QKSWND": "scatterometer", "LAND": "synop", "LAND_SFC": "synop", "SYNOP": "synop",
+    "METAR": "metar", "MESONET": "msonet", "MARINE": "ship", "MARINE_SFC": "ship", "SHIP": "ship",
+}  # fmt: skip
 """Begin of a type's name → report type. Others are not known: ocean and radiance types end like these."""
 
 
@@ -129,7 +105,7 @@ def read_dart(path: Path, label: str, given: Given) -> Reports:
     variable, report = _kinds(kind, header)
     own = next((mark for name, mark in marks if _OWN_QC in name.casefold()), np.full(value.size, _MISSING))
     variance = np.where(variance == _MISSING, np.nan, variance)
-    result = numbered(
+    observations = Observations.build(
         label,
         variable=variable,
         latitude=_degrees(place[:, 1]),
@@ -140,8 +116,9 @@ def read_dart(path: Path, label: str, given: Given) -> Reports:
         time=_times(clock),
         report=report,
         elevation=np.where(which == _SURFACE, vertical, np.nan),
-        monitored=np.isin(own, _MONITORED_HERE),
+        use=uses(np.isin(own, _MONITORED_HERE)),
     )
+    result = without_missing(observations)
     result = result.reject(np.isnat(result.time), Flag.MISSING, "time is not within the years 1678 to 2261")
     result = result.reject(variance <= 0, Flag.BOUNDS, lambda i: f"error variance {variance[i]:g} is not positive")
     result = result.reject(~_linked(header, links, label), Flag.PRE_QC, "deleted: not in the file's linked list")

@@ -1,7 +1,8 @@
 """Columns that a format gives as numbers → observations, numbered in the order of the file.
 
-A reader makes the table with `numbered`, flags what its format says against rows (incoming marks, places that H cannot
-use), and ends with `reports_of`. Every record of the file is one row, whatever became of it.
+A reader makes the table, flags what is missing (`without_missing`) and what its format says against rows (incoming
+marks, places that H cannot use), and ends with `reports_of`. Every record of the file is one row, whatever became of
+it.
 """
 
 from __future__ import annotations
@@ -11,60 +12,28 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.reports.build import Reports
-from phyda_cli.formats.reports.cells import is_fill
+from phyda_cli.formats.reports.cells import Mask, Texts, is_fill
 from phyda_cli.formats.reports.entries import report_numbers
 from phyda_cli.observations.conversion import SURFACE_REPORTS
 from phyda_cli.observations.table import Flag, Observations, Use
 from phyda_cli.quality.checks import QUANTITY_BOUNDS
 
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
-Mask = NDArray[np.bool_]
 _WIND: Final = ("wind_speed", "wind_direction")
 
 
-def numbered(
-    label: str,
-    *,
-    variable: Texts,
-    latitude: Floats,
-    longitude: Floats,
-    pressure: Floats,
-    value: Floats,
-    error: Floats,
-    time: NDArray[np.datetime64],
-    station: Texts | None = None,
-    report: Texts | None = None,
-    elevation: Floats | None = None,
-    monitored: Mask | None = None,
-) -> Observations:
-    """The records of one file, (n,) each, in the file's order.
-
-    label: the file's name for messages and `sources`. variable: short names, or what the file calls a variable that
-    phyda does not know. latitude, longitude: degrees. value, error: SI (wind direction in degrees), NaN where missing.
-    monitored: records that are only looked at. Values that are missing or fill values are flagged MISSING.
-    """
-    uses = None if monitored is None else np.where(monitored, Use.MONITOR.value, Use.ASSIMILATE.value).astype(object)
-    result = Observations.build(
-        label,
-        variable=variable,
-        latitude=latitude,
-        longitude=longitude,
-        pressure=pressure,
-        value=value,
-        error=error,
-        time=time,
-        station=station,
-        report=report,
-        elevation=elevation,
-        use=uses,
-    )
-    result = result.reject(~np.isfinite(value), Flag.MISSING, "value is missing")
+def without_missing(observations: Observations) -> Observations:
+    """MISSING: values that are not there, and those that files write for a missing one."""
+    value = observations.value
+    result = observations.reject(~np.isfinite(value), Flag.MISSING, "value is missing")
     return result.reject(is_fill(value), Flag.MISSING, lambda i: f"value {value[i]:g} is a fill value")
+
+
+def uses(monitored: Mask) -> Texts:
+    """(n,) what records are for, of which some are only looked at."""
+    return np.where(monitored, Use.MONITOR.value, Use.ASSIMILATE.value).astype(object)
 
 
 def reject_unplaced(observations: Observations, mask: Mask, describe: Callable[[int], str]) -> Observations:

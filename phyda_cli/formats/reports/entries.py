@@ -2,6 +2,8 @@
 
 Cells are parsed here and only here. A cell that cannot be read flags its entry and says what stands there; nothing is
 dropped, so every row of the file is found again in the result.
+
+The user may say more beside it: units of columns and places of stations (`read_table`).
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.build import Reports
+from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import Floats, Mask, Texts, is_any_fill, is_empty, is_fill, numbers, texts_of
-from phyda_cli.formats.reports.columns import UNIX_TIME, normalise, split_unit
+from phyda_cli.formats.reports.columns import ROLES, UNIX_TIME, normalise, split_unit, with_known_units
+from phyda_cli.formats.reports.stations import fill_places
 from phyda_cli.formats.reports.table_cells import Cells, long_cells, wide_cells
-from phyda_cli.formats.reports.table_layouts import with_known_units
-from phyda_cli.formats.reports.table_roles import Roles, listed, log_unread, roles_of
+from phyda_cli.formats.reports.table_roles import Roles, listed, log_unread, refuse_repeated, roles_of
 from phyda_cli.formats.reports.table_surface import is_profile, is_surface, refuse_heights, with_station_pressure
 from phyda_cli.formats.reports.table_times import times_of
 from phyda_cli.formats.reports.table_units import column_unit, heights_of, pressure_unit, si_conversion
@@ -223,10 +225,8 @@ def _elevations(table: pd.DataFrame, roles: Roles) -> Floats:
 
 def report_numbers(observations: Observations) -> NDArray[np.int64]:
     """(n,) a number for each report of a table with one value a row: station, place, time and pressure together."""
-    o = observations
-    keys = pd.DataFrame(
-        {"station": o.station, "lat": o.latitude, "lon": o.longitude, "time": o.time, "pressure": o.pressure}
-    )
+    shared = ("station", "latitude", "longitude", "time", "pressure")
+    keys = pd.DataFrame({name: getattr(observations, name) for name in shared})
     numbers = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     return np.asarray(numbers.to_numpy(dtype=np.int64), dtype=np.int64)
 
@@ -245,3 +245,47 @@ def _uses(texts: Texts, column: str, label: str) -> Texts:
             f"write one of {', '.join(Use)}, or rename the column to leave it out"
         )
     return meant[codes] if distinct.size else np.asarray(texts)
+
+
+_MOST_NAMED: Final = 5
+
+
+def read_table(table: pd.DataFrame, label: str, given: Given) -> Reports:
+    """The rows of a table whose cells are all text. label: the file's name for messages.
+
+    Raises BadDataError as `observations_from_table` does.
+    """
+    refuse_repeated(table, label)
+    placed = fill_places(_with_units(table, given.units, label), given.stations)
+    result = observations_from_table(placed, label, given.reference_time, units=given.units)
+    log_placeless(result.observations, label)
+    return result
+
+
+def log_placeless(observations: Observations, label: str) -> None:
+    """Say once how many rows have no place, and what helps."""
+    o = observations
+    rows = np.isnan(o.latitude) | np.isnan(o.longitude)
+    names = sorted(set(o.station[rows].tolist()) - {""})
+    if names:
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        _logger.warning(
+            "%s: %d of %d rows have no place, of %s%s; --stations FILE gives the places of stations",
+            label,
+            rows.sum(),
+            len(o),
+            ", ".join(names[:_MOST_NAMED]),
+            more,
+        )
+
+
+def _with_units(table: pd.DataFrame, units: Mapping[str, str], label: str) -> pd.DataFrame:
+    """The table with the units in brackets after the names of these columns."""
+    named = {normalise(name): unit for name, unit in units.items()}
+    columns = {normalise(str(column)): str(column) for column in table.columns}
+    variables = {text for role in ROLES["variable"] if role in columns for text in table[columns[role]].str.strip()}
+    for name in units:
+        if normalise(name) not in columns and name not in variables:
+            _logger.warning("%s: no column or variable %s, whose unit is given", label, name)
+    held = {str(column): named.get(normalise(str(column))) for column in table.columns}
+    return table.rename(columns={name: f"{name} [{unit}]" for name, unit in held.items() if unit is not None})

@@ -24,11 +24,9 @@ from numpy.typing import NDArray
 from phyda_cli.constants import ZERO_CELSIUS
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.build import Given, Reports
-from phyda_cli.formats.reports.fixed_columns import Lines, scaled
+from phyda_cli.formats.reports.cells import Floats, Lines, scaled
 from phyda_cli.formats.reports.level_rows import Levels, observations_from_levels, quantity
 from phyda_cli.formats.reports.stations import Stations, elevations_of
-
-Floats = NDArray[np.float64]
 
 _logger = logging.getLogger(__name__)
 
@@ -136,16 +134,9 @@ def _observations(
         return scaled(lines.numbers(start, end), scale, _MISSING, offset)
 
     t, depression = column(23, 27, 0.1, ZERO_CELSIUS), column(35, 39, 0.1)
-    n = len(lines)
-    levels = Levels(
-        latitude=latitude[owner],
-        longitude=longitude[owner],
-        pressure=column(10, 15, 1.0),
-        elevation=elevations_of(names, stations)[owner],
-        time=np.where(timed, moment, nominal[owner]),
-        station=names[owner],
-        report=np.full(n, "sonde", dtype=object),
-    )
+    elevation, time = elevations_of(names, stations)[owner], np.where(timed, moment, nominal[owner])
+    kind = np.full(len(lines), "sonde", dtype=object)
+    levels = Levels(latitude[owner], longitude[owner], column(10, 15, 1.0), elevation, time, names[owner], kind)
     quantities = [
         quantity("gh", column(17, 21, 1.0)),
         quantity("t", t),

@@ -8,6 +8,11 @@
 A location without any value is one entry without a variable, so that every location is found again. Locations at a
 station's surface (`_surface`) give t2m, d2m, u10 and v10. What phyda does not observe (radiances, profiles along a
 second dimension, unknown names) is flagged with its name.
+
+Virtual temperature and humidity at the surface become what is observed elsewhere:
+
+    T = T_v / (1 + (1/ε − 1) q),  σ_T = σ_Tv / (1 + (1/ε − 1) q)      with the q of the location
+    T_d(q, p)                                                        for q of a surface report, p that of the station
 """
 
 from __future__ import annotations
@@ -20,17 +25,14 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, temperature_from_virtual
 from phyda_cli.formats.reports.build import Given, Reports
+from phyda_cli.formats.reports.cells import Floats, Mask, Texts
 from phyda_cli.formats.reports.columns import WORST_USED_MARK, conversion, si_unit
 from phyda_cli.formats.reports.ioda_file import IodaFile
-from phyda_cli.formats.reports.ioda_moisture import dry_temperature, surface_humidity
 from phyda_cli.formats.reports.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
 from phyda_cli.observations.table import Flag, Observations, Use, concatenate
-
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
-Mask = NDArray[np.bool_]
 
 MONITORED: Final = 100
 """PreUseFlag from which on a value is only looked at."""
@@ -45,20 +47,12 @@ _LARGEST: Final = 2.0**31
 
 @dataclass(frozen=True)
 class _Places:
-    """What the locations have in common, each (location,), SI.
+    """rows: one for each location, without a variable. surface (location,): whether at a station's surface.
 
-    label: the file's name. surface: whether at a station's surface. told: whether phyda wrote the file, so that its
-    variables are those here.
+    told: whether phyda wrote the file, so that its variables are those here.
     """
 
-    label: str
-    latitude: Floats
-    longitude: Floats
-    pressure: Floats
-    elevation: Floats
-    time: NDArray[np.datetime64]
-    station: Texts
-    report: Texts
+    rows: Observations
     surface: Mask
     told: bool
 
@@ -108,18 +102,19 @@ def _places(file: IodaFile) -> _Places:
     # A file that phyda wrote has every report type, if only an empty one.
     told = file.find("MetaData", "reportType") is not None
     surface = np.zeros(file.size, dtype=bool) if told else _surface(file, pressure, height, elevation)
-    return _Places(
-        label=file.label,
+    rows = Observations.build(
+        file.label,
+        variable=np.full(file.size, "", dtype=object),
         latitude=number(("latitude",), None),
         longitude=number(("longitude",), None),
         pressure=pressure,
-        elevation=np.where(np.isnan(elevation) & surface, height, elevation),
+        value=np.full(file.size, np.nan),
         time=file.times(),
         station=text("stationIdentification", "station_id", "Station_ID"),
         report=report,
-        surface=surface,
-        told=told,
+        elevation=np.where(np.isnan(elevation) & surface, height, elevation),
     )
+    return _Places(rows, surface, told)
 
 
 def _surface(file: IodaFile, pressure: Floats, height: Floats, elevation: Floats) -> Mask:
@@ -184,7 +179,7 @@ def _known(
 
 def _reports(places: _Places, at: NDArray[np.int64], kinds: NDArray[np.int64], entry: IodaName) -> Texts:
     """Report types: that of the location, or else of the number in ObsType (kinds), or else at the surface or none."""
-    report = places.report[at].copy()
+    report = places.rows.report[at].copy()
     told = (report == "") & (kinds != _NO_NUMBER)
     report[told] = [report_type(int(kind)) for kind in kinds[told]]
     lower = np.isin(report, [*SURFACE_REPORTS])
@@ -210,31 +205,11 @@ def _unknown(name: str, at: NDArray[np.int64], values: Floats | None, reason: st
 
 
 def _rows(
-    places: _Places,
-    at: NDArray[np.int64],
-    variable: str,
-    value: Floats | None = None,
-    *,
-    error: Floats | None = None,
-    report: Texts | None = None,
-    use: Texts | None = None,
+    places: _Places, at: NDArray[np.int64], variable: str, value: Floats | None = None, **others: Floats | Texts
 ) -> Observations:
-    """Rows (k,) of one variable at the locations `at` (k,)."""
-    return Observations.build(
-        places.label,
-        variable=np.full(at.size, variable, dtype=object),
-        latitude=places.latitude[at],
-        longitude=places.longitude[at],
-        pressure=places.pressure[at],
-        value=np.full(at.size, np.nan) if value is None else value,
-        error=error,
-        time=places.time[at],
-        station=places.station[at],
-        report=places.report[at] if report is None else report,
-        elevation=places.elevation[at],
-        use=use,
-        row=at + 1,
-    )
+    """Rows (k,) of one variable at the locations `at` (k,). others: further columns (k,) of `Observations`."""
+    columns: dict[str, Any] = {"variable": np.full(at.size, variable, dtype=object), **others}
+    return replace(places.rows.take(at), **columns if value is None else {**columns, "value": value})
 
 
 def _vector(file: IodaFile, variable: Any, name: str) -> Floats:
@@ -276,3 +251,56 @@ def _to_si(quantity: str, units: str) -> tuple[float, float] | None:
         return None
     # Of a height that is given as geopotential
     return known.unit.scale / (GRAVITY if known.quantity == "z" else 1.0), known.unit.offset
+
+
+def dry_temperature(observations: Observations, at: NDArray[np.int64]) -> Observations:
+    """T from T_v with the q of the location; flagged where T is there as well, or no valid q.
+
+    σ_T is that of T_v over 1 + (1/ε − 1) q: the part of q is 0.6 T σ_q, a tenth of a kelvin where q is ill known.
+    """
+    virtual = observations.variable == VIRTUAL
+    if not virtual.any():
+        return observations
+    given = np.isfinite(_companion(observations, at, "t")[0])
+    humidity, _ = _companion(observations, at, "q")
+    result = observations.reject(virtual & given, Flag.THINNED, "the location gives airTemperature itself")
+    result = result.reject(
+        virtual & ~np.isfinite(humidity), Flag.MISSING, "virtual temperature needs a valid specificHumidity here"
+    )
+    dry = virtual & result.used
+    return replace(
+        result,
+        variable=np.where(dry, "t", result.variable).astype(object),
+        value=np.where(dry, temperature_from_virtual(result.value, humidity), result.value),
+        error=np.where(dry, temperature_from_virtual(result.error, humidity), result.error),
+    )
+
+
+def surface_humidity(observations: Observations, at: NDArray[np.int64]) -> Observations:
+    """Specific humidity at a station as its dew point, by the pressure there; its error is left to the table."""
+    kinds, which = np.unique(observations.report.astype(str), return_inverse=True)
+    lower = np.array([kind.casefold() in SURFACE_REPORTS for kind in kinds], dtype=bool)[which]
+    rows = (observations.variable == "q") & lower
+    station, _ = _companion(observations, at, "sp")
+    pressure = np.where(np.isfinite(observations.pressure), observations.pressure, station)
+    result = observations.reject(
+        rows & ~np.isfinite(pressure), Flag.MISSING, "specific humidity at a station needs its pressure"
+    )
+    result = result.reject(rows & (result.value <= 0), Flag.BOUNDS, lambda i: f"q {result.value[i]:g} has no dew point")
+    rows &= result.used
+    humidity = np.where(rows, result.value, 1e-3)
+    return replace(
+        result,
+        variable=np.where(rows, "d2m", result.variable).astype(object),
+        value=np.where(rows, dewpoint_from_specific_humidity(humidity, pressure), result.value),
+        error=np.where(rows, np.nan, result.error),
+    )
+
+
+def _companion(observations: Observations, at: NDArray[np.int64], quantity: str) -> tuple[Floats, Floats]:
+    """For each entry, value and error of a quantity at its location where it has passed; NaN elsewhere."""
+    size = int(at.max(initial=-1)) + 1
+    value, error = np.full(size, np.nan), np.full(size, np.nan)
+    rows = observations.used & (observations.variable == quantity)
+    value[at[rows]], error[at[rows]] = observations.value[rows], observations.error[rows]
+    return value[at], error[at]

@@ -6,17 +6,15 @@ A level without any quantity is one entry without a value, so that every level o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.formats.reports.build import Reports
+from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.observations.table import Flag, Observations
-
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -87,18 +85,12 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
     observations = Observations.build(
         label,
         variable=joined([np.full(len(levels), q.name, object) for q in quantities], np.full(empty.size, "", object)),
-        latitude=levels.latitude[at],
-        longitude=levels.longitude[at],
-        pressure=levels.pressure[at],
         value=joined([q.value for q in quantities], nothing),
         error=joined([q.error for q in quantities], nothing),
-        time=levels.time[at],
-        station=levels.station[at],
-        report=levels.report[at],
-        elevation=levels.elevation[at],
         row=at + 1,
         flag=joined([q.flag for q in quantities], np.where(lost == "", Flag.PASS, Flag.PRE_QC)),
         reason=joined([q.reason for q in quantities], lost),
+        **{column.name: getattr(levels, column.name)[at] for column in fields(levels) if column.name != "lost"},
     )
     nothing_read = observations.variable == ""
     return Reports(observations, at).reject(nothing_read, Flag.MISSING, "the report holds no quantity that is read")

@@ -1,7 +1,7 @@
 """NetCDF files of MADIS: surface reports (METAR, maritime, mesonet), aircraft (ACARS) and soundings (RAOB).
 
 A record is one report (soundings: with its mandatory, significant, wind, maximum-wind and tropopause levels). Values
-are SI by their units; a value whose descriptor (`temperatureDD`, …) is X, Q, B, I or W is flagged (`quality_letters`).
+are SI by their units; a value whose descriptor (`temperatureDD`, …) is X, Q, B, I or W is flagged (`LETTERS`).
 
     surface   t2m, d2m, wind at 10 m, seaLevelPress → msl, stationPress → sp
     ACARS     altitude is a pressure altitude: p of the standard atmosphere; t, wind, mixing ratio w → q = w / (1 + w)
@@ -23,13 +23,11 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.standard_atmosphere import standard_pressure
 from phyda_cli.formats.reports.build import Given, Reports
+from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.formats.reports.level_rows import Levels, Quantity, observations_from_levels
-from phyda_cli.formats.reports.quality_letters import LETTERS
+from phyda_cli.formats.reports.table_quality import LETTERS
 from phyda_cli.formats.units import find_unit
 from phyda_cli.observations.table import Flag
-
-Floats = NDArray[np.float64]
-Texts = NDArray[np.object_]
 
 RECORD: Final = "recNum"
 """The dimension of the records."""
@@ -157,15 +155,8 @@ def _surface(file: _File) -> Reports:
     marine = file.first("seaSurfaceTemp", "waveHeight", "highResWaveHeight") is not None
     kind = "metar" if file.first("rawMETAR") is not None else "ship" if marine else "surface"
     elevation = file.numbers("elevation", "m") if file.first("elevation") else np.full(file.size, np.nan)
-    levels = _levels(
-        file,
-        time=file.times("timeObs", "observationTime"),
-        pressure=np.full(file.size, np.nan),
-        elevation=elevation,
-        station=file.texts("stationName", "stationId"),
-        report=kind,
-    )
-    return observations_from_levels(levels, quantities, file.label)
+    time, station = file.times("timeObs", "observationTime"), file.texts("stationName", "stationId")
+    return _reports(file, quantities, time, np.full(file.size, np.nan), elevation, station, kind)
 
 
 def _aircraft(file: _File) -> Reports:
@@ -177,36 +168,24 @@ def _aircraft(file: _File) -> Reports:
     if file.first("waterVaporMR"):
         ratio = file.numbers("waterVaporMR", "kg kg-1")
         quantities.append(file.quantity("q", ratio / (1.0 + ratio), "waterVaporMR"))
-    levels = _levels(
-        file,
-        time=file.times("timeObs"),
-        pressure=standard_pressure(file.numbers("altitude", "m")),
-        elevation=np.full(file.size, np.nan),
-        station=file.texts("en_tailNumber", "tailNumber"),
-        report="aircraft",
-    )
-    return observations_from_levels(levels, quantities, file.label)
+    pressure, station = standard_pressure(file.numbers("altitude", "m")), file.texts("en_tailNumber", "tailNumber")
+    return _reports(file, quantities, file.times("timeObs"), pressure, np.full(file.size, np.nan), station, "aircraft")
 
 
-def _levels(
+def _reports(
     file: _File,
-    *,
+    quantities: list[Quantity],
     time: NDArray[np.datetime64],
     pressure: Floats,
     elevation: Floats,
     station: Texts,
     report: str,
-) -> Levels:
-    n = file.size
-    return Levels(
-        latitude=file.numbers("latitude", "degree"),
-        longitude=file.numbers("longitude", "degree"),
-        pressure=pressure,
-        elevation=elevation,
-        time=time,
-        station=station,
-        report=np.full(n, report, dtype=object),
-    )
+) -> Reports:
+    """One row for each record."""
+    latitude, longitude = (file.numbers(name, "degree") for name in ("latitude", "longitude"))
+    kinds = np.full(file.size, report, dtype=object)
+    levels = Levels(latitude, longitude, pressure, elevation, time, station, kinds)
+    return observations_from_levels(levels, quantities, file.label)
 
 
 def _soundings(file: _File) -> Reports:
@@ -247,13 +226,7 @@ def _soundings(file: _File) -> Reports:
     for key, parts in columns.items():
         value, flag, reason = (np.concatenate([part[k] for part in parts]) for k in range(3))
         quantities.append(Quantity(key, value, np.full(value.size, np.nan), flag, reason))
-    levels = Levels(
-        latitude=latitude[at],
-        longitude=longitude[at],
-        pressure=np.concatenate(pressure) if pressure else np.zeros(0),
-        elevation=elevation[at],
-        time=time[at],
-        station=station[at],
-        report=np.full(at.size, "sonde", dtype=object),
-    )
+    pressures = np.concatenate(pressure) if pressure else np.zeros(0)
+    kind = np.full(at.size, "sonde", dtype=object)
+    levels = Levels(latitude[at], longitude[at], pressures, elevation[at], time[at], station[at], kind)
     return observations_from_levels(levels, quantities, file.label)

@@ -14,12 +14,11 @@ import netCDF4
 import numpy as np
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.declared_size import check_declared_size, declared_variables
-from phyda_cli.formats.hdf5_safety import check_hdf5
+from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
 from phyda_cli.formats.reports.build import Given, Reports, finished
+from phyda_cli.formats.reports.entries import log_placeless, read_table
 from phyda_cli.formats.reports.registry import FORMATS, ReportFormat, find_format
 from phyda_cli.formats.reports.stations import Stations
-from phyda_cli.formats.reports.table import log_placeless, read_table
 from phyda_cli.formats.reports.table_text import parse_table
 from phyda_cli.formats.reports.text_bytes import text_of
 from phyda_cli.formats.sniff import is_netcdf

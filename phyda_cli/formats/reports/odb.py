@@ -34,7 +34,7 @@ from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import is_fill
 from phyda_cli.formats.reports.columns import ODB_NUMBERS
-from phyda_cli.formats.reports.decoded import numbered, reject_unplaced, reports_of
+from phyda_cli.formats.reports.decoded import reject_unplaced, reports_of, uses, without_missing
 from phyda_cli.observations.table import Flag, Observations
 
 _STATUS: Final = ("report_status", "datum_status")
@@ -54,24 +54,12 @@ _TABLES: Final = {
 
 _PRESSURE_TYPES: Final = (1, 11)
 _VERTICAL: Final = {
-    2: "height",
-    3: "satellite channel",
-    4: "scatterometer channel",
-    5: "model level",
-    6: "impact height",
-}
+    2: "height", 3: "satellite channel", 4: "scatterometer channel", 5: "model level", 6: "impact height",
+}  # fmt: skip
 _OBSERVATION_TYPES: Final = {
-    1: "synop",
-    2: "aircraft",
-    3: "satwind",
-    4: "buoy",
-    5: "sonde",
-    6: "pilot",
-    7: "satellite",
-    8: "paob",
-    9: "scatterometer",
-    10: "gpsro",
-}
+    1: "synop", 2: "aircraft", 3: "satwind", 4: "buoy", 5: "sonde", 6: "pilot", 7: "satellite", 8: "paob",
+    9: "scatterometer", 10: "gpsro",
+}  # fmt: skip
 _CODE_TYPES: Final = {21: "ship", 24: "ship", 34: "profiler", 140: "metar"}
 """Code types whose reports have a name of their own; they come before the observation type."""
 
@@ -107,7 +95,7 @@ def read_odb(path: Path, label: str, given: Given) -> Reports:
     error = np.where(np.isnan(own_error) | is_fill(own_error), final_error, own_error)
     datum, report = (_status(table, name, n) for name in reversed(_STATUS))
     date, clock = number("date"), number("time")
-    result = numbered(
+    observations = Observations.build(
         label,
         variable=_names(number("varno")),
         latitude=latitude,
@@ -119,8 +107,9 @@ def read_odb(path: Path, label: str, given: Given) -> Reports:
         station=_stations(table, n),
         report=_report_types(number("obstype"), number("codetype")),
         elevation=np.where(is_fill(number("stalt")), np.nan, number("stalt")),
-        monitored=((datum | report) & _PASSIVE > 0) & (datum & _ACTIVE == 0),
+        use=uses(((datum | report) & _PASSIVE > 0) & (datum & _ACTIVE == 0)),
     )
+    result = without_missing(observations)
     result = result.reject(
         np.isnat(result.time), Flag.MISSING, lambda i: f"date {date[i]:g} and time {clock[i]:g} are no time"
     )

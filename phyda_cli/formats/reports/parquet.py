@@ -18,7 +18,7 @@ import pandas as pd
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
 from phyda_cli.formats.reports.build import Given, Reports
-from phyda_cli.formats.reports.table import read_table
+from phyda_cli.formats.reports.entries import read_table
 from phyda_cli.formats.reports.table_roles import listed
 
 _logger = logging.getLogger(__name__)

@@ -32,18 +32,11 @@ from phyda_cli.fields.thermodynamics import (
 from phyda_cli.fields.variables import QUANTITIES, Prepbufr, Variable
 from phyda_cli.formats.reports.bufr_messages import Message
 from phyda_cli.formats.reports.build import Reports
+from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
 from phyda_cli.formats.reports.dx_decode import Decoder, Numbers
 from phyda_cli.formats.reports.dx_tables import DxTables
-from phyda_cli.formats.reports.level_rows import (
-    Floats,
-    Levels,
-    Quantity,
-    Texts,
-    first_values,
-    observations_from_levels,
-    quantity,
-)
+from phyda_cli.formats.reports.level_rows import Levels, Quantity, first_values, observations_from_levels, quantity
 from phyda_cli.observations.table import Flag
 
 
@@ -53,15 +46,11 @@ def prepbufr_names(rows: Iterable[Variable]) -> dict[str, Prepbufr]:
 
 
 _NAMES: Final = prepbufr_names(QUANTITIES.values())
-_WANTED: Final = tuple(
-    dict.fromkeys(
-        (
-            *("SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "XDR", "YDR", "HRDR", "TPC", "POE", "QOE", "TOE", "WOE"),
-            *(mnemonic for names in _NAMES.values() for mnemonic in (names.value, names.mark)),
-        )
-    )
-)
-_INDEX: Final = {name: index for index, name in enumerate(_WANTED)}
+_OF_REPORTS: Final = (
+    "SID", "XOB", "YOB", "DHR", "ELV", "TYP", "CAT", "XDR", "YDR", "HRDR", "TPC", "POE", "QOE", "TOE", "WOE",
+)  # fmt: skip
+_MEASURED: Final = [mnemonic for names in _NAMES.values() for mnemonic in (names.value, names.mark)]
+_INDEX: Final = {name: index for index, name in enumerate(dict.fromkeys((*_OF_REPORTS, *_MEASURED)))}
 _VIRTUAL: Final = "VIRTMP"
 _VIRTUAL_CODE: Final = 8
 _PROGRAM_CODES: Final = 363_000
@@ -70,14 +59,9 @@ _SURFACE: Final = frozenset({"ADPSFC", "SFCSHP", "MSONET", "QKSWND", "ASCATW", "
 _NO_HEIGHT: Final = frozenset({"AIRCFT", "AIRCAR", "SATWND", "VADWND", "PROFLR", "RASSDA"})
 """Their pressure is the standard atmosphere's at the height, or the height's at the pressure."""
 _REPORTS: Final = {
-    "ADPUPA": "sonde",
-    "AIRCFT": "aircraft",
-    "AIRCAR": "aircraft",
-    "SATWND": "satwind",
-    "ADPSFC": "synop",
-    "SFCSHP": "ship",
-    "PROFLR": "profiler",
-}
+    "ADPUPA": "sonde", "AIRCFT": "aircraft", "AIRCAR": "aircraft", "SATWND": "satwind", "ADPSFC": "synop",
+    "SFCSHP": "ship", "PROFLR": "profiler",
+}  # fmt: skip
 _WIND_TYPES: Final = 200
 _KINDS: Final = {21: "pilot", 32: "dropsonde", 82: "dropsonde", 87: "metar"}
 _BY_TYPE: Final = {group + kind: name for kind, name in _KINDS.items() for group in (100, 200)}
@@ -197,8 +181,8 @@ def _table(numbers: Numbers, decoder: Decoder, tables: DxTables, kinds: Texts, t
         missing = (packed == (1 << entry.width) - 1) & (entry.width > 1)
         number[hit] = np.where(missing, np.nan, (packed + entry.reference) / 10.0**entry.scale)
     # The first of a level is its latest event.
-    values = first_values(row, element[within], number[within], (order.size, len(_WANTED)))
-    header = first_values(subset[~within], element[~within], number[~within], (n_subsets, len(_WANTED)))
+    values = first_values(row, element[within], number[within], (order.size, len(_INDEX)))
+    header = first_values(subset[~within], element[~within], number[~within], (n_subsets, len(_INDEX)))
     of_level = level_subset[order]
     values = np.where(np.isnan(values), header[of_level], values)
     code = next(
@@ -272,16 +256,8 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     named = np.array([_REPORTS.get(kind, kind.lower()) for kind in t.kind], object)
     for code, name in _BY_TYPE.items():
         named[t["TYP"] == code] = name
-    levels = Levels(
-        latitude=np.where(drift, t["YDR"], t["YOB"]),
-        longitude=np.where(drift, t["XDR"], t["XOB"]),
-        pressure=pressure,
-        elevation=t["ELV"],
-        time=time,
-        station=t.station,
-        report=named,
-    )
-    return levels, quantities
+    latitude, longitude = np.where(drift, t["YDR"], t["YOB"]), np.where(drift, t["XDR"], t["XOB"])
+    return Levels(latitude, longitude, pressure, t["ELV"], time, t.station, named), quantities
 
 
 def _judged(entry: Quantity, marks: dict[str, Floats]) -> Quantity:

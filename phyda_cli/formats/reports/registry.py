@@ -6,7 +6,7 @@ reader gets what it claimed (of bytes the path) with the file's name and what th
     read(path | dataset | text, label, given) -> Reports
 
 Readers are imported when a file of their format is met, since some need an extra. NetCDF and HDF5 files come to those
-who claim them open; text that nobody claims is a table (`table.py`).
+who claim them open; text that nobody claims is a table (`entries.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from phyda_cli.formats.reports.bufr_messages import is_bufr
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.igra import is_igra
 from phyda_cli.formats.reports.ioda_file import is_ioda
-from phyda_cli.formats.reports.isd import is_isd
-from phyda_cli.formats.reports.isd_csv import is_isd_csv
-from phyda_cli.formats.reports.isd_lite import is_isd_lite
+from phyda_cli.formats.reports.isd import is_isd, is_isd_csv, is_isd_lite
 from phyda_cli.formats.reports.madis import is_madis
 from phyda_cli.formats.reports.metar import is_metar
 from phyda_cli.formats.reports.sounding_text import is_sounding
@@ -79,8 +77,8 @@ FORMATS: Final[tuple[ReportFormat, ...]] = (
     ReportFormat("IODA", "netcdf", is_ioda, "ioda:read_ioda", "groups MetaData and ObsValue"),
     ReportFormat("IGRA 2", "text", is_igra, "igra:read_igra"),
     ReportFormat("ISD", "text", is_isd, "isd:read_isd"),
-    ReportFormat("ISD-Lite", "text", is_isd_lite, "isd_lite:read_isd_lite"),
-    ReportFormat("ISD as CSV", "text", is_isd_csv, "isd_csv:read_isd_csv"),
+    ReportFormat("ISD-Lite", "text", is_isd_lite, "isd:read_isd_lite"),
+    ReportFormat("ISD as CSV", "text", is_isd_csv, "isd:read_isd_csv"),
     ReportFormat("METAR", "text", is_metar, "metar:read_metar"),
     ReportFormat("soundings as lists", "text", is_sounding, "sounding_text:read_soundings"),
 )

@@ -22,9 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.cells import is_any_fill, is_empty, is_fill, numbers, texts_of
+from phyda_cli.formats.reports.cells import Lines, is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.reports.columns import ROLES, normalise
-from phyda_cli.formats.reports.fixed_columns import Lines
 from phyda_cli.formats.reports.table_roles import refuse_repeated
 from phyda_cli.formats.reports.table_text import parse_table
 from phyda_cli.formats.reports.text_bytes import text_of

@@ -4,6 +4,8 @@ A column judges the whole row (`quality`, `qc`, `flag` …), or the values besid
 judge together: a value is used where all allow it. What a letter or word means must be known: a table with others is
 refused. Numbers are NCEP's marks in columns of their names (`quality`, `qm`, `tqm` …). Under any other name they may be
 bits, or 0 for good, or 1 for good: such a column judges nothing, and the log says so.
+
+Source of the letters: NOAA MADIS, "MADIS QC Information", QC data descriptor values.
 """
 
 from __future__ import annotations
@@ -17,7 +19,22 @@ import pandas as pd
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.cells import Texts, is_any_fill, is_empty, numbers, texts_of
 from phyda_cli.formats.reports.columns import MARK_COLUMNS, WORST_USED_MARK, normalise
-from phyda_cli.formats.reports.quality_letters import LETTERS
+
+LETTERS: Final[dict[str, tuple[bool, str]]] = {
+    "Z": (True, "no check was made"),
+    "C": (True, "coarse pass, level 1"),
+    "S": (True, "screened, levels 1 and 2"),
+    "V": (True, "verified, levels 1, 2 and 3"),
+    "G": (True, "good by a forecaster"),
+    "X": (False, "failed level 1"),
+    "Q": (False, "questioned, failed level 2 or 3"),
+    "B": (False, "bad by a forecaster"),
+    "I": (False, "interpolated, not measured"),
+    "W": (False, "wrong, replaced by an estimate"),
+    "T": (True, "air temperature where the virtual one could not be computed"),
+}
+"""Letter → (whether the value is used, what it says)."""
+
 
 _OF_ROWS: Final = (
     "quality", "qc", "quality_flag", "qc_flag", "flag", "qflag", "quality_control", "quality_mark", "qm", "qcflag",

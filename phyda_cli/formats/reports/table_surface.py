@@ -32,22 +32,10 @@ _KEYS: Final = (
     "relative_hours",
 )  # fmt: skip
 _AT_SURFACE: Final = frozenset(("t", "td", "u", "v", "wind_speed", "wind_direction", "r", "q"))
-_IN_THE_AIR: Final = frozenset(
-    (
-        "alt",
-        "altitude",
-        "gps_altitude",
-        "geometric_altitude",
-        "geometric_height",
-        "pressure_altitude",
-        "baro_altitude",
-        "height",
-        "height_msl",
-        "flight_level",
-        "flightlevel",
-        "fl",
-    )
-)
+_IN_THE_AIR: Final = frozenset((
+    "alt", "altitude", "gps_altitude", "geometric_altitude", "geometric_height", "pressure_altitude", "baro_altitude",
+    "height", "height_msl", "flight_level", "flightlevel", "fl",
+))  # fmt: skip
 """Columns of aircraft and sondes for where they are; `altitude` is of stations too."""
 
 

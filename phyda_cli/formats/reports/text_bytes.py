@@ -21,18 +21,10 @@ _CHUNK: Final = 2**20
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
 _MAGIC: Final = {
-    b"GRIB": "a GRIB file",
-    b"BUFR": "a BUFR file",
-    b"\x89HDF": "a NetCDF or HDF5 file",
-    b"CDF": "a NetCDF file",
-    b"PK": "a zip archive",
-    _GZIP: "a gzip file",
-    b"PAR1": "a Parquet file",
-    b"\xff\xffODA": "an ODB file",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file",
-}
+    b"GRIB": "a GRIB file", b"BUFR": "a BUFR file", b"\x89HDF": "a NetCDF or HDF5 file", b"CDF": "a NetCDF file",
+    b"PK": "a zip archive", _GZIP: "a gzip file", b"PAR1": "a Parquet file", b"\xff\xffODA": "an ODB file",
+    b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a Zstandard file",
+}  # fmt: skip
 
 
 def text_of(source: Path | TextIO, label: str) -> str:

@@ -10,7 +10,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
 from phyda_cli.formats.gridded.analysis import write_analysis
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.field_names import levels_in_names
+from phyda_cli.formats.gridded.folding import levels_in_names
 from tests.formats.gridded.test_labels import LEVELS, atmosphere
 from tests.support.fields import longitudes, save
 

@@ -13,8 +13,8 @@ import pytest
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
+from phyda_cli.formats.file_safety import ALLOW
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.hdf5_safety import ALLOW
 from phyda_cli.formats.reports.observations import read_observations
 from tests.support.fields import COLUMNS, ROWS, dataset, save, wave
 
