@@ -20,6 +20,7 @@ import typer
 
 from phyda_cli import __version__
 from phyda_cli.cli.assimilate import assimilate
+from phyda_cli.cli.cycling import cycle
 from phyda_cli.cli.diagnose import diagnose
 from phyda_cli.cli.doctor import doctor
 from phyda_cli.cli.evaluate import EvaluateCommand, evaluate
@@ -67,7 +68,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _command in (assimilate, evaluate, diagnose, prepare, train, experiment, info, doctor):
+for _command in (assimilate, cycle, evaluate, diagnose, prepare, train, experiment, info, doctor):
     app.command(epilog=_COMMAND_EPILOG, cls=EvaluateCommand if _command is evaluate else None)(_command)
 
 

@@ -20,6 +20,7 @@ from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.simulation import chunks
+from phyda_cli.simulation.config import SimulationConfig
 
 Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
@@ -31,13 +32,7 @@ def simulation_material(directory: Path) -> Material:
     Raises InputMissingError when there is no simulation or no piece of it yet, BadDataError when a piece is damaged.
     """
     config = chunks.read_config(directory)
-    channels = tuple(
-        channel
-        for name in config.fields
-        for channel in (
-            [Channel(name, 100.0 * p) for p in config.levels_hpa] if VARIABLES[name].pressure_level else [Channel(name)]
-        )
-    )
+    channels, grid = simulation_layout(config)
     times = [hours for hours, _ in chunks.read_nature(directory)]
     if not times:
         raise InputMissingError(
@@ -64,12 +59,24 @@ def simulation_material(directory: Path) -> Material:
         seed=config.seed,
         config=config.model_dump(mode="json"),
         channels=channels,
-        grid=LatLonGrid.equiangular(config.rows, 2 * config.rows),
+        grid=grid,
         splits=splits,
         states=states,
         forecasts=forecasts,
         skipped={},
     )
+
+
+def simulation_layout(config: SimulationConfig) -> tuple[tuple[Channel, ...], LatLonGrid]:
+    """The channels and the grid of a simulation's output."""
+    channels = tuple(
+        channel
+        for name in config.fields
+        for channel in (
+            [Channel(name, 100.0 * p) for p in config.levels_hpa] if VARIABLES[name].pressure_level else [Channel(name)]
+        )
+    )
+    return channels, LatLonGrid.equiangular(config.rows, 2 * config.rows)
 
 
 def stack(fields: dict[str, Fields]) -> Fields:

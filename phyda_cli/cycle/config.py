@@ -1,0 +1,104 @@
+"""The settings of `phyda cycle`: one TOML file. Paths are relative to the directory of that file."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from phyda_cli.settings.toml import read_settings
+from phyda_cli.settings.values import duration, moment
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CommandSettings(_Settings):
+    """A program as the forecast model (`forecast/command.py`)."""
+
+    kind: Literal["command"]
+    command: str
+    """Its words, with {analysis}, {background}, {hours} and others in braces."""
+    start: Path
+    """The first background."""
+    timeout: Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta(0))] = timedelta(hours=1)
+    place: Path = Path()
+    """Where it runs."""
+
+
+class JcmSettings(_Settings):
+    """The circulation model of a simulation (needs phyda[simulate])."""
+
+    kind: Literal["jcm"]
+    simulation: Path
+    """Directory of the simulation, whose forecast model it is and whose states the cycle starts from."""
+    start_days_before: int = Field(default=30, ge=1)
+    """The first state is that of the simulation so many days before: weather of the season, nothing more [d]."""
+
+
+class DrawnSettings(_Settings):
+    """Observations drawn from the truth: y = H(x_t) + σ_o ε, every cycle at the same stations."""
+
+    stations: Path
+    """CSV with station, latitude, longitude."""
+    levels_hpa: tuple[float, ...] = (1000, 925, 850, 700, 500, 400, 300, 250, 200, 100)
+    variables: tuple[str, ...] = ("u", "v", "t", "q", "z")
+    single: tuple[str, ...] = ("msl",)
+    lowest_q_hpa: float = 300.0
+    """Humidity is observed from the ground up to here [hPa]."""
+    errors: float = Field(default=1.0, gt=0)
+    """Factor on the errors of the table."""
+    seed: int = Field(default=0, ge=0)
+
+
+class ObservationSettings(_Settings):
+    """Where observations come from: files, or drawn from the truth."""
+
+    files: tuple[str, ...] = ()
+    """Patterns with the time as strftime writes it: obs/%Y%m%d%H*.bufr."""
+    stations: Path | None = None
+    units: dict[str, str] = Field(default_factory=dict)
+    drawn: DrawnSettings | None = None
+
+
+class CycleConfig(_Settings):
+    """A whole experiment."""
+
+    directory: Path
+    """Where everything is written."""
+    start: Annotated[datetime, BeforeValidator(moment)]
+    """Valid time of the first background, UTC."""
+    cycles: int = Field(ge=1)
+    """How many; a longer run goes on where a shorter one ended."""
+    hours: int = Field(default=6, ge=1, le=240)
+    forecast: Annotated[CommandSettings | JcmSettings, Field(discriminator="kind")]
+    observations: ObservationSettings = Field(default_factory=ObservationSettings)
+    """Without any the cycle is a free run of the model."""
+    truth: str | None = None
+    """To judge by: a pattern of files as above, or the directory of a simulation."""
+    assimilate: dict[str, Any] = Field(default_factory=dict)
+    """Settings of phyda assimilate: method, window, members, errors, quality, …"""
+    spin_up: int = Field(default=0, ge=0)
+    """Cycles that the summary leaves out."""
+    keep: int = Field(default=2, ge=1)
+    """Directories of cycles that are kept; a restart needs the last."""
+
+
+def read_cycle_config(path: Path) -> CycleConfig:
+    """The settings of a file, its paths made absolute. Raises InputMissingError or ConfigError with one line."""
+    config = read_settings(path, CycleConfig)
+    base = path.resolve().parent
+
+    def absolute(settings: Any) -> Any:
+        if isinstance(settings, BaseModel):
+            return settings.model_copy(update={name: absolute(value) for name, value in settings})
+        return base / settings if isinstance(settings, Path) else settings
+
+    made: CycleConfig = absolute(config)
+    files = tuple(str(base / pattern) for pattern in made.observations.files)
+    truth = None if made.truth is None else str(base / made.truth)
+    observations = made.observations.model_copy(update={"files": files})
+    return made.model_copy(update={"observations": observations, "truth": truth})

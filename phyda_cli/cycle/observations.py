@@ -1,0 +1,103 @@
+"""The observations of a cycle: read from files by a pattern of their time, or drawn from the truth.
+
+    y = H(x_t) + σ_o ε,    ε ~ N(0, 1) from the generator of [seed, hours since 1970]
+
+so that a cycle's observations depend on nothing but its time. Humidity is drawn no lower than zero.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phyda_cli.cycle.config import DrawnSettings, ObservationSettings
+from phyda_cli.cycle.truth import Truth, filled
+from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.formats.reports.observations import read_observations
+from phyda_cli.formats.reports.stations import read_stations
+from phyda_cli.observations.errors import ErrorTable
+from phyda_cli.observations.table import Observations, concatenate
+from phyda_cli.operators.operator import Operator
+
+
+class FileSource:
+    """Observations in files."""
+
+    def __init__(self, settings: ObservationSettings) -> None:
+        self.settings = settings
+        self.stations = None if settings.stations is None else read_stations(settings.stations)
+
+    def __call__(self, time: np.datetime64) -> tuple[Observations, tuple[Path, ...]]:
+        """The rows of a cycle, and their files. Raises InputMissingError where no file is there."""
+        patterns = [filled(pattern, time) for pattern in self.settings.files]
+        paths = tuple(Path(name) for pattern in patterns for name in sorted(glob.glob(pattern)))
+        if not paths:
+            raise InputMissingError(f"no observations for {time}: nothing is called {', '.join(patterns)}")
+        tables = [
+            read_observations(path, reference_time=time, stations=self.stations, units=self.settings.units)
+            for path in paths
+        ]
+        return concatenate(tables), paths
+
+
+class DrawnSource:
+    """Observations of the truth, whole columns at stations. table: of observation errors."""
+
+    def __init__(self, settings: DrawnSettings, truth: Truth, table: ErrorTable) -> None:
+        self.settings, self.truth, self.table = settings, truth, table
+        self.places = _places(settings.stations)
+
+    def __call__(self, time: np.datetime64) -> tuple[Observations, tuple[Path, ...]]:
+        """The rows of a cycle; no files."""
+        heads = _heads(self.settings)
+        n = len(self.places)
+        variable = np.array([name for name, _ in heads] * n, dtype=object)
+        pressure = np.array([level for _, level in heads] * n)
+        station, latitude, longitude = (
+            np.repeat(self.places[name].to_numpy(), len(heads)) for name in ("station", "latitude", "longitude")
+        )
+        state = self.truth(time)
+        operator = Operator.at(variable, latitude, longitude, pressure).states(state.grid, state.channels)
+        kept = np.flatnonzero(operator.defined)
+        hours = int((time - np.datetime64("1970-01-01T00")) / np.timedelta64(1, "h"))
+        noise = np.random.default_rng([self.settings.seed, hours]).standard_normal(variable.size)
+        error = self.settings.errors * self.table.sigma(variable, pressure)
+        value = operator(state.values) + error * noise
+        value = np.where(variable == "q", np.maximum(value, 0.0), value)
+        rows = Observations.build(
+            "drawn from the truth", variable=variable, latitude=latitude, longitude=longitude, pressure=pressure,
+            value=value, error=error, time=np.full(variable.size, time, dtype="datetime64[ns]"),
+            station=station.astype(object),
+        )  # fmt: skip
+        return rows.take(kept), ()
+
+
+def _heads(settings: DrawnSettings) -> Sequence[tuple[str, float]]:
+    """What a station observes: (variable, pressure [Pa])."""
+    upper = [
+        (name, 100.0 * level)
+        for level in settings.levels_hpa
+        for name in settings.variables
+        if name != "q" or level >= settings.lowest_q_hpa
+    ]
+    return [*upper, *((name, np.nan) for name in settings.single)]
+
+
+def _places(path: Path) -> pd.DataFrame:
+    """The stations of a table. Raises InputMissingError or BadDataError with one line."""
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputMissingError(f"{path}: no such file") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadDataError(f"{path}: not a table of stations ({error})") from None
+    missing = [name for name in ("latitude", "longitude") if name not in table]
+    if missing:
+        raise BadDataError(f"{path}: lacks the column {missing[0]}; it needs latitude and longitude")
+    if "station" not in table:
+        table["station"] = [f"S{number:05d}" for number in range(len(table))]
+    return table.astype({"station": str})

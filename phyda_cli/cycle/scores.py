@@ -1,0 +1,131 @@
+"""What a cycle's record says: departures by variable, and errors against a truth by channel and region.
+
+rms of y − H(x_b) and y − H(x_a) over the rows in use;     RMSE = √⟨(x − x_t)²⟩ over the area of a region
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from phyda_cli.assimilation import Analysis
+from phyda_cli.evaluation.compare import on_grid
+from phyda_cli.fields.state import State
+from phyda_cli.outputs import atomic_path
+
+REGIONS: Final = {"globe": (-90.0, 90.0), "north": (20.0, 90.0), "tropics": (-20.0, 20.0), "south": (-90.0, -20.0)}
+"""Latitudes from and to [degree]."""
+SHOWN: Final = ("z500", "t850", "u850", "u250", "v500", "q850", "msl")
+"""Channels in the text of a cycle, where they are there."""
+_DIGITS: Final = 5
+
+Record = dict[str, Any]
+
+
+def scores_of(analysis: Analysis | None, background: State, truth: State | None) -> Record:
+    """The scores of one cycle. analysis: None in a free run. truth: None where it is not known."""
+    record: Record = {}
+    if analysis is not None:
+        log = analysis.log
+        record |= {
+            "observations": len(analysis.feedback.observations),
+            "used": log["used"],
+            "scale": _short(float(log["background_error_scale"])),
+            "departures": _departures(analysis),
+        }
+    if truth is not None:
+        record["first_guess"] = errors(background, truth)
+        if analysis is not None:
+            record["analysis"] = errors(analysis.state, truth)
+            if analysis.spread is not None:
+                record["spread"] = sizes(analysis.spread, truth)
+    return record
+
+
+def errors(state: State, truth: State) -> dict[str, dict[str, float]]:
+    """RMSE by channel and region, of the channels that both hold, on the state's grid [SI]."""
+    channels = tuple(channel for channel in state.channels if channel in truth.channels)
+    own, right = state.select(channels), on_grid(truth.select(channels), state.grid)
+    return _by_region(State(own.values.double() - right.values.double(), channels, state.grid, state.time))
+
+
+def sizes(spread: State, truth: State) -> dict[str, dict[str, float]]:
+    """Root mean square of a spread by channel and region, of the channels that the truth holds [SI]."""
+    return _by_region(spread.select(tuple(channel for channel in spread.channels if channel in truth.channels)))
+
+
+def _by_region(difference: State) -> dict[str, dict[str, float]]:
+    latitude, area = difference.grid.coordinates[0], np.array(difference.grid.area).ravel()
+    squares = difference.values.double().square().flatten(-2)
+    result: dict[str, dict[str, float]] = {}
+    for name, (south, north) in REGIONS.items():
+        inside = (latitude >= south) & (latitude <= north)
+        weight = torch.from_numpy(np.where(inside, area, 0.0) / area[inside].sum())
+        roots = (squares @ weight).sqrt().tolist()
+        result[name] = {str(c): _short(root) for c, root in zip(difference.channels, roots, strict=True)}
+    return result
+
+
+def _departures(analysis: Analysis) -> dict[str, dict[str, float]]:
+    """Count, and root mean squares of O−B, O−A and σ_o, of the rows in use by variable [SI]."""
+    feedback = analysis.feedback
+    used = feedback.observations.used
+    result = {}
+    for name in dict.fromkeys(feedback.observations.variable[used].tolist()):
+        rows = used & (feedback.observations.variable == name)
+        columns = {
+            "o_minus_b": feedback.background_departure,
+            "o_minus_a": feedback.analysis_departure,
+            "error": feedback.observations.error,
+        }
+        sums = {key: _short(float(np.sqrt(np.mean(column[rows] ** 2)))) for key, column in columns.items()}
+        result[name] = {"count": int(rows.sum()), **sums}
+    return result
+
+
+def summary(records: Sequence[Record], spin_up: int) -> Record:
+    """Root mean squares over the cycles after the spin-up: of first guess, analysis and spread, and the mean scale."""
+    kept = records[spin_up:]
+    result: Record = {"cycles": len(kept), "spin_up": min(spin_up, len(records))}
+    for part in ("first_guess", "analysis", "spread"):
+        held = [record[part] for record in kept if part in record]
+        if held:
+            result[part] = {
+                region: {
+                    name: _short(float(np.sqrt(np.mean([one[region][name] ** 2 for one in held]))))
+                    for name in held[0][region]
+                }
+                for region in held[0]
+            }
+    scales = [record["scale"] for record in kept if "scale" in record]
+    if scales:
+        result["scale"] = _short(float(np.mean(scales)))
+    return result
+
+
+def write_summary(path: Path, document: Record) -> None:
+    """Write a summary as JSON, whole or not at all."""
+    with atomic_path(path, overwrite=True) as partial:
+        partial.write_text(f"{json.dumps(document, indent=1)}\n", encoding="utf-8")
+
+
+def line(record: Record) -> str:
+    """One line for people."""
+    parts = [f"cycle {record['cycle']}", record["time"]]
+    if "used" in record:
+        parts.append(f"{record['used']} of {record['observations']} observations, scale {record['scale']:g}")
+    for part in ("first_guess", "analysis"):
+        if part in record:
+            globe = record[part]["globe"]
+            shown = ", ".join(f"{name} {globe[name]:.3g}" for name in SHOWN if name in globe)
+            parts.append(f"{part.replace('_', ' ')} {shown}")
+    return "; ".join(parts)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

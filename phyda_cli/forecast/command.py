@@ -1,0 +1,103 @@
+"""Any program as the forecast model: `model --init {analysis} --out {background} --hours {hours}`.
+
+Words in braces stand for what the program gets:
+
+    {analysis}    the analysis, on the background's own grid, with all its fields
+    {increment}   analysis minus background, for a model that adds it to its own state
+    {background}  where it must write its forecast (NetCDF or GRIB, any layout that phyda reads)
+    {hours}       length of the forecast; {time} valid time of the analysis, {valid} of the forecast
+    {previous}    the directory of the cycle, {next} that of the next, for what the model needs to go on
+    {python}      the Python that runs phyda
+
+Times are ISO 8601, UTC. The command is split into words as a shell would, without running one, and
+runs in the directory of the configuration file.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
+from phyda_cli.forecast.base import ANALYSIS, BACKGROUND, INCREMENT, Step
+
+_SHOWN = 200
+"""Characters of a program's last line in a message."""
+
+
+@dataclass(frozen=True)
+class CommandForecast:
+    """A program.
+
+    command: its words with names in braces. start: the first background. timeout: of one forecast. place: the
+    directory it runs in.
+
+    Raises ConfigError for a name in braces that is none, or a command without {background}.
+    """
+
+    command: str
+    start: Path
+    timeout: timedelta
+    place: Path = Path()
+
+    def __post_init__(self) -> None:
+        try:
+            filled = self._words({name: name.upper() for name in _NAMES})
+        except (KeyError, IndexError, ValueError) as error:
+            raise ConfigError(
+                f"command {self.command!r}: {error} stands for nothing; there are "
+                + ", ".join(f"{{{name}}}" for name in _NAMES)
+            ) from None
+        if "BACKGROUND" not in " ".join(filled):
+            raise ConfigError(f"command {self.command!r}: lacks {{background}}, where the forecast must be written")
+
+    def first(self, target: Path, time: np.datetime64) -> None:
+        """Copy the first background. Raises InputMissingError where there is none."""
+        if not self.start.is_file():
+            raise InputMissingError(f"{self.start}: no such file; it is the first background of the cycle")
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.start, target / BACKGROUND)
+
+    def run(self, step: Step) -> None:
+        """Run the program. Raises BadDataError where it fails, takes too long or writes nothing."""
+        step.target.mkdir(parents=True, exist_ok=True)
+        output = step.target / BACKGROUND
+        partial = step.target / f"partial-{BACKGROUND}"
+        words = self._words({
+            "analysis": str(step.source / ANALYSIS), "increment": str(step.source / INCREMENT),
+            "background": str(partial), "previous": str(step.source), "next": str(step.target),
+            "hours": str(step.hours), "python": sys.executable, "time": _text(step.begin), "valid": _text(step.end),
+        })  # fmt: skip
+        partial.unlink(missing_ok=True)
+        label = f"forecast model {words[0]}"
+        try:
+            done = subprocess.run(
+                words, capture_output=True, text=True, timeout=self.timeout.total_seconds(), check=False, cwd=self.place
+            )
+        except subprocess.TimeoutExpired:
+            raise BadDataError(f"{label}: not done after {self.timeout}; give a longer timeout") from None
+        except OSError as error:
+            raise BadDataError(f"{label}: cannot be run ({error.strerror}); check the command") from None
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
+            raise BadDataError(f"{label}: ended with code {done.returncode}: {said[-1][:_SHOWN]}")
+        if not partial.is_file():
+            raise BadDataError(f"{label}: ended well but wrote no {partial}")
+        partial.replace(output)
+
+    def _words(self, names: dict[str, str]) -> list[str]:
+        return [word.format(**names) for word in shlex.split(self.command)]
+
+
+_NAMES = ("analysis", "increment", "background", "previous", "next", "hours", "time", "valid", "python")
+
+
+def _text(time: np.datetime64) -> str:
+    return f"{np.datetime_as_string(time, unit='s')}Z"

@@ -1,0 +1,165 @@
+"""The circulation model of a simulation as the forecast model of a cycle; increments enter its own state.
+
+    x ← x + T δ,      δ = x_a − x_b on pressure levels, T to the model's spectral state:
+
+δu, δv go through vorticity and divergence; δT and δq from pressure to sigma levels linearly in ln p (constant below the
+lowest level, to zero at half the top's pressure); δ ln p_s = δ msl / 1000 hPa. All are cut at the model's truncation,
+so what the analysis leaves alone stays as the model had it: no state is regridded. The first state is that of the
+nature run some days before, run to the first time: weather of the season. Beside the background stand the state and
+the carry of the physics.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.errors import InputMissingError
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.forecast.base import BACKGROUND, Step, write_state
+from phyda_cli.preparation.from_simulation import simulation_layout, stack
+from phyda_cli.simulation import chunks
+from phyda_cli.simulation.model import REFERENCE_PRESSURE, forecast_model
+from phyda_cli.simulation.regrid import Output, truncate
+from phyda_cli.simulation.transfer import PARTS, to_state
+
+FloatArray = NDArray[np.floating[Any]]
+
+STATE: Final = "model-state.npz"
+_EPOCH: Final = np.datetime64("1970-01-01T00", "h")
+
+
+class JcmForecast:
+    """The forecast model of the simulation in a directory.
+
+    hours: of every forecast. start_days_before: which of its states the cycle begins with.
+    """
+
+    def __init__(self, directory: Path, *, hours: int, start_days_before: int) -> None:
+        self.directory, self.hours, self.days_before = directory, hours, start_days_before
+        self.config = chunks.read_config(directory)
+        self.channels, self.grid = simulation_layout(self.config)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model, built when it is needed."""
+        return forecast_model(self.config)
+
+    @cached_property
+    def _output(self) -> Output:
+        return Output(self.model, self.config)
+
+    def first(self, target: Path, time: np.datetime64) -> None:
+        """A forecast of one cycle's length from a state of the nature run some days before, called `time`.
+
+        Raises InputMissingError where the nature run has no such state.
+        """
+        begin = _hours(time) - self.hours
+        wanted = begin - 24 * self.days_before
+        state = to_state(self.model, self._start(wanted))
+        self._forecast(state, self.model.first_carry, 0, begin, target)
+
+    def run(self, step: Step) -> None:
+        """A forecast from the state beside the analysis, with the increment in it."""
+        import jax
+
+        arrays = chunks.load(step.source / STATE)
+        template = (self.model.empty_state, self.model.first_carry)
+        structure = jax.tree_util.tree_structure(template)
+        leaves = [arrays[name] for name in sorted(arrays) if name.startswith("leaf_")]
+        state, carry = jax.tree_util.tree_unflatten(structure, leaves)
+        moved = self._moved(state, step.increment, arrays["surface_pressure"])
+        self._forecast(moved, carry, int(arrays["step"]), _hours(step.begin), step.target)
+
+    def _start(self, hour: int) -> dict[str, FloatArray]:
+        """The start state of the simulation nearest before an hour since 1970."""
+        for path in sorted(self.directory.glob("starts-*.npz"), reverse=True):
+            times = chunks.load(path)["time"]
+            at = np.flatnonzero(times <= hour)
+            if at.size:
+                arrays = chunks.load(path)
+                return {name: arrays[name][at[-1]] for name in PARTS}
+        raise InputMissingError(f"{self.directory}: no state {self.days_before} days before the start of the cycle")
+
+    def _forecast(self, state: Any, carry: Any, step: int, begin: int, target: Path) -> None:
+        """Run the model and write background and state into the directory of the next cycle."""
+        import jax
+
+        advance = self.model.stepper(self.hours, self.hours)
+        state, carry, step, saved = advance(state, carry, begin, step)
+        fields = self._output.fields(saved)
+        chunks.require_finite(fields, "forecast")
+        target.mkdir(parents=True, exist_ok=True)
+        leaves = jax.tree_util.tree_leaves((state, carry))
+        arrays = {f"leaf_{number:04d}": np.asarray(leaf) for number, leaf in enumerate(leaves)}
+        pressure = REFERENCE_PRESSURE * np.asarray(saved.dynamics.normalized_surface_pressure)[-1]
+        chunks.save(target / STATE, {"step": np.int64(step), "surface_pressure": pressure, **arrays})
+        valid = (_EPOCH + np.timedelta64(begin + self.hours, "h")).astype("datetime64[ns]")
+        values = torch.from_numpy(stack({name: fields[name][-1:] for name in self.config.fields})[0])
+        write_state(State(values, self.channels, self.grid, valid), target / BACKGROUND)
+
+    def _moved(self, state: Any, increment: State, pressure: FloatArray) -> Any:
+        """The model's spectral state plus an increment. pressure: its surface pressure (lon, lat) [Pa]."""
+        from dinosaur import spherical_harmonic as harmonics
+
+        source, target, cut = self.model.grid, self._output.target, self.model.truncation
+        carried = min(cut, self.config.output_truncation)
+
+        def limited(modal: Any) -> Any:
+            return truncate(truncate(modal, carried), cut)
+
+        parts = {name: self._levels(increment, name) for name in "uvtq"}
+        vorticity, divergence = harmonics.uv_nodal_to_vor_div_modal(target, parts["u"], parts["v"])
+        u, v = harmonics.vor_div_to_uv_nodal(source, limited(vorticity), limited(divergence))
+        u, v = (self._to_sigma(np.asarray(x), pressure) for x in (u, v))
+        vorticity, divergence = harmonics.uv_nodal_to_vor_div_modal(source, u, v)
+        t, q = (truncate(source.to_modal(self._to_sigma(self._scalar(parts[name]), pressure)), cut) for name in "tq")
+        return state.replace(
+            vorticity=state.vorticity + truncate(vorticity, cut),
+            divergence=state.divergence + truncate(divergence, cut),
+            temperature_variation=state.temperature_variation + t,
+            log_surface_pressure=state.log_surface_pressure + self._log_pressure(increment),
+            tracers={"specific_humidity": state.tracers["specific_humidity"] + q},
+        )
+
+    def _levels(self, increment: State, name: str) -> FloatArray:
+        """δ of one variable (level, lon, lat), the ground first."""
+        channels = tuple(Channel(name, 100.0 * level) for level in self.config.levels_hpa)
+        return np.swapaxes(increment.select(channels).values.numpy(), -1, -2).astype(np.float32)
+
+    def _scalar(self, fields: FloatArray) -> FloatArray:
+        """Fields (…, lon, lat) of the output grid on the model's grid."""
+        target, cut = self._output.target, self.model.truncation
+        modal = truncate(truncate(target.to_modal(fields), min(cut, self.config.output_truncation)), cut)
+        return np.asarray(self.model.grid.to_nodal(modal))
+
+    def _log_pressure(self, increment: State) -> Any:
+        """δ ln p_s of the model's spectral state, from δ msl."""
+        change = increment.select((Channel("msl"),)).values.numpy()
+        nodal = self._scalar(np.swapaxes(change, -1, -2).astype(np.float32)) / np.float32(REFERENCE_PRESSURE)
+        return truncate(self.model.grid.to_modal(nodal), self.model.truncation)
+
+    def _to_sigma(self, fields: FloatArray, pressure: FloatArray) -> FloatArray:
+        """Increments (level, lon, lat) on pressure levels at the model's levels above this surface pressure."""
+        levels = np.array(self.config.levels_hpa, dtype=np.float64) * 100.0
+        nodes = np.log(np.sort(levels))
+        order = np.argsort(levels)
+        result = []
+        for sigma in self.model.sigma:
+            at = np.log(sigma * pressure)
+            upper = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, nodes.size - 2)
+            share = np.clip((at - nodes[upper]) / (nodes[upper + 1] - nodes[upper]), 0.0, 1.0)
+            fade = np.clip(1.0 + (at - nodes[0]) / np.log(2.0), 0.0, 1.0)
+            low, high = (np.take_along_axis(fields[order], (upper + k)[None], 0)[0] for k in (0, 1))
+            result.append(fade * (low + share * (high - low)))
+        return np.stack(result).astype(np.float32)
+
+
+def _hours(time: np.datetime64) -> int:
+    """Hours since 1970."""
+    return int((time.astype("datetime64[h]") - _EPOCH) / np.timedelta64(1, "h"))
