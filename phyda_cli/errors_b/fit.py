@@ -10,8 +10,9 @@ Errors are second moments about zero: the mean error of a forecast model is part
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
@@ -48,53 +49,10 @@ def fit_background_error(
     levels = [c.level for c in channels[:wind]]
     if [(c.variable, c.level) for c in channels[: 2 * wind]] != [(n, p) for n in ("u", "v") for p in levels]:
         raise BadDataError("the channels must begin with u and v on the same levels")
-    transform = SphericalHarmonics(grid, truncation)
-    size = len(channels) - wind
-
-    def control(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """ψ (case, L, lat, lon), Φ_b (likewise) and y (case, U, lat, lon) of a batch of errors."""
-        batch = batch.double()
-        psi, chi = transform.streamfunction_potential(batch[:, :wind], batch[:, wind : 2 * wind])
-        y = torch.cat([transform.synthesis(chi), batch[:, 2 * wind :]], dim=1)
-        return transform.synthesis(psi), balanced_geopotential(transform, psi), y
-
-    rows = grid.shape[0]
-    count = 0
-    predictor = torch.zeros(rows, wind, wind, dtype=torch.float64)
-    cross = torch.zeros(rows, size, wind, dtype=torch.float64)
-    for batch in errors():
-        count += batch.shape[0]
-        _, phi, y = control(batch)
-        predictor += torch.einsum("biyx,bjyx->yij", phi, phi)
-        cross += torch.einsum("biyx,bjyx->yij", y, phi)
-    if count == 0:
-        raise BadDataError("there are no forecast errors to estimate the background error from")
-    predictor, cross = _smooth(predictor), _smooth(cross)
-    ridge = _RIDGE * predictor.diagonal(dim1=1, dim2=2).mean() * torch.eye(wind, dtype=torch.float64)
-    regression = torch.linalg.solve(predictor + ridge, cross, left=False)
-
-    def residual(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        psi, phi, y = control(batch)
-        return psi, y - torch.einsum("yij,bjyx->biyx", regression, phi)
-
-    variance_psi = torch.zeros(rows, wind, dtype=torch.float64)
-    variance_rest = torch.zeros(rows, size, dtype=torch.float64)
-    for batch in errors():
-        psi, rest = residual(batch)
-        variance_psi += psi.square().mean(-1).sum(0).mT / count
-        variance_rest += rest.square().mean(-1).sum(0).mT / count
-    sigma_psi, sigma_rest = _smooth(variance_psi).sqrt().mT, _smooth(variance_rest).sqrt().mT
-    if not bool(((sigma_psi > 0).all() & (sigma_rest > 0).all()).item()):
-        raise BadDataError("a field of the forecast errors is zero everywhere on a row: it cannot be a real error")
-
-    covariance_psi = torch.zeros(truncation + 1, wind, wind, dtype=torch.float64)
-    covariance_rest = torch.zeros(truncation + 1, size, size, dtype=torch.float64)
-    degree = transform.degree_of_real
-    for batch in errors():
-        psi, rest = residual(batch)
-        for covariance, field, sigma in ((covariance_psi, psi, sigma_psi), (covariance_rest, rest, sigma_rest)):
-            a = transform.real_from_complex(transform.analysis(field / sigma[:, :, None]))
-            covariance.index_add_(0, degree, torch.einsum("bik,bjk->kij", a, a))
+    passes = _Passes(errors, SphericalHarmonics(grid, truncation), wind, len(channels) - wind)
+    regression, count = passes.regression()
+    sigma_psi, sigma_rest = passes.deviations(regression, count)
+    covariance_psi, covariance_rest = passes.covariances(regression, sigma_psi, sigma_rest)
     members = (count * (2 * torch.arange(truncation + 1, dtype=torch.float64) + 1))[:, None, None]
     fitted = BackgroundError(
         grid=grid,
@@ -104,9 +62,73 @@ def fit_background_error(
         sigma_unbalanced=sigma_rest,
         covariance_psi=covariance_psi / members,
         covariance_unbalanced=covariance_rest / members,
-        sigma=torch.ones(len(channels), rows, dtype=torch.float64),
+        sigma=torch.ones(len(channels), grid.shape[0], dtype=torch.float64),
     )
     return replace(fitted, sigma=implied_sigma(fitted, samples=samples, seed=seed))
+
+
+class _Passes(NamedTuple):
+    """The three passes over the errors. wind: L. size: U."""
+
+    errors: Callable[[], Iterable[torch.Tensor]]
+    transform: SphericalHarmonics
+    wind: int
+    size: int
+
+    def _control(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """ψ (case, L, lat, lon), Φ_b (likewise) and y (case, U, lat, lon) of a batch of errors."""
+        batch, transform, wind = batch.double(), self.transform, self.wind
+        psi, chi = transform.streamfunction_potential(batch[:, :wind], batch[:, wind : 2 * wind])
+        y = torch.cat([transform.synthesis(chi), batch[:, 2 * wind :]], dim=1)
+        return transform.synthesis(psi), balanced_geopotential(transform, psi), y
+
+    def _residuals(self, regression: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """ψ and y_u of each batch."""
+        for batch in self.errors():
+            psi, phi, y = self._control(batch)
+            yield psi, y - torch.einsum("yij,bjyx->biyx", regression, phi)
+
+    def regression(self) -> tuple[torch.Tensor, int]:
+        """R (lat, U, L) and the number of errors. Raises BadDataError for none."""
+        rows, count = self.transform.grid.shape[0], 0
+        predictor = torch.zeros(rows, self.wind, self.wind, dtype=torch.float64)
+        cross = torch.zeros(rows, self.size, self.wind, dtype=torch.float64)
+        for batch in self.errors():
+            count += batch.shape[0]
+            _, phi, y = self._control(batch)
+            predictor += torch.einsum("biyx,bjyx->yij", phi, phi)
+            cross += torch.einsum("biyx,bjyx->yij", y, phi)
+        if count == 0:
+            raise BadDataError("there are no forecast errors to estimate the background error from")
+        predictor, cross = _smooth(predictor), _smooth(cross)
+        ridge = _RIDGE * predictor.diagonal(dim1=1, dim2=2).mean() * torch.eye(self.wind, dtype=torch.float64)
+        return torch.linalg.solve(predictor + ridge, cross, left=False), count
+
+    def deviations(self, regression: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """σ of ψ (L, lat) and of y_u (U, lat). Raises BadDataError where one is zero."""
+        rows = self.transform.grid.shape[0]
+        variance_psi = torch.zeros(rows, self.wind, dtype=torch.float64)
+        variance_rest = torch.zeros(rows, self.size, dtype=torch.float64)
+        for psi, rest in self._residuals(regression):
+            variance_psi += psi.square().mean(-1).sum(0).mT / count
+            variance_rest += rest.square().mean(-1).sum(0).mT / count
+        sigma_psi, sigma_rest = _smooth(variance_psi).sqrt().mT, _smooth(variance_rest).sqrt().mT
+        if not bool(((sigma_psi > 0).all() & (sigma_rest > 0).all()).item()):
+            raise BadDataError("a field of the forecast errors is zero everywhere on a row: it cannot be a real error")
+        return sigma_psi, sigma_rest
+
+    def covariances(
+        self, regression: torch.Tensor, sigma_psi: torch.Tensor, sigma_rest: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Σ a aᵀ by degree of the scaled ψ (N+1, L, L) and y_u (N+1, U, U)."""
+        transform = self.transform
+        psi_sum = torch.zeros(transform.truncation + 1, self.wind, self.wind, dtype=torch.float64)
+        rest_sum = torch.zeros(transform.truncation + 1, self.size, self.size, dtype=torch.float64)
+        for psi, rest in self._residuals(regression):
+            for total, field, sigma in ((psi_sum, psi, sigma_psi), (rest_sum, rest, sigma_rest)):
+                a = transform.real_from_complex(transform.analysis(field / sigma[:, :, None]))
+                total.index_add_(0, transform.degree_of_real, torch.einsum("bik,bjk->kij", a, a))
+        return psi_sum, rest_sum
 
 
 def _smooth(rows: torch.Tensor) -> torch.Tensor:
