@@ -230,7 +230,9 @@ class _Data:
         kept = kept.take(np.argsort(kept.latitude, kind="stable"))
         assert kept.equivalents is not None
         at_surface = np.array([name in single for name in kept.variable], dtype=bool)
-        pressure = np.where(at_surface, SEA_LEVEL_PRESSURE, kept.operator.level)
+        level = kept.operator.level
+        at_place = (level == kept.pressure) | np.isnan(level)  # not the middle of a column
+        pressure = np.where(at_surface & at_place, SEA_LEVEL_PRESSURE, level)
 
         def tensor(x: NDArray[np.float64]) -> torch.Tensor:
             return torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64, device=method.device)

@@ -254,19 +254,23 @@ def test_what_cannot_be_is_refused() -> None:
         analyse(state, replace(single(0.0, 0.0), equivalents=None))
 
 
-def test_surface_observations_stand_at_the_pressure_of_the_sea() -> None:
+@pytest.mark.parametrize(("name", "height_of"), [("msl", 101_325.0), ("tcwv", 85_000.0)])
+def test_surface_observations_stand_at_the_pressure_of_the_sea_and_columns_in_their_water(name, height_of) -> None:
     """One observation y of msl: δx_k = ρ_k cov(x_k, y) d / (ρ_k var(y) + σ_o²), ρ_k at |ln p_k − ln 101 325 Pa|."""
     state = ensemble()
+    if name == "tcwv":
+        channels = tuple(Channel("tcwv") if c == Channel("msl") else c for c in state.channels)
+        state = replace(state, channels=channels)
     place = {"latitude": 20.0, "longitude": 40.0, "pressure": np.nan}
-    columns = {name: np.array([value]) for name, value in place.items()}
-    data = departures(state, 1, variable=np.array(["msl"], dtype=object), **columns)
+    columns = {key: np.array([value]) for key, value in place.items()}
+    data = departures(state, 1, variable=np.array([name], dtype=object), **columns)
     data = replace(data, departure=np.array([1.5]), error=np.array([0.7]))
     mean = analyse(state, data, radius=EVERYWHERE, vertical_radius=2.0, taper=gaspari_cohn).mean.values
     y = data.equivalents[:, 0] - data.equivalents.mean()
     x = (state.values - state.values.mean(0)).numpy()
     for index, channel in enumerate(state.channels):
         p = 101_325.0 if channel.level is None else channel.level
-        height = abs(np.log(p / 101_325.0))
+        height = abs(np.log(p / height_of))
         rho = float(gaspari_cohn(torch.tensor(height * 2.0 / 2.0, dtype=torch.float64)))
         covariance = np.tensordot(y, x[:, index], 1) / (MEMBERS - 1)
         variance = y @ y / (MEMBERS - 1)
