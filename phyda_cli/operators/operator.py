@@ -80,14 +80,14 @@ class Operator:
     def level(self) -> Floats:
         """The pressure (n,) [Pa] that stands for what each row sees: its own, or that of the middle of a column."""
         result = self.pressure.copy()
-        for kind, rows in self._kinds():
+        for kind, rows in self.kinds():
             result[rows] = kind.level(self.pressure[rows])
         return result
 
     def integrates(self, channels: Sequence[Channel]) -> NDArray[np.bool_]:
         """(n,) which rows see a whole column of these channels, not one place."""
         result = np.zeros(len(self), dtype=bool)
-        for kind, rows in self._kinds():
+        for kind, rows in self.kinds():
             result[rows] = kind.integrates(channels)
         return result
 
@@ -115,10 +115,10 @@ class Operator:
         channels = tuple(channels)
         parts = self._parts(grid, channels, beyond=False)
         constant = np.zeros(len(self))
-        for kind, rows in self._kinds():
-            sites = self._sites(rows)
-            first = kind.inputs(channels, sites, beyond=False)[0]
-            constant[rows] = np.where(parts[0].defined[rows], kind.constant(first, channels, sites), 0.0)
+        for kind, rows in self.kinds():
+            known = self.sites(rows)
+            first = kind.inputs(channels, known, beyond=False)[0]
+            constant[rows] = np.where(parts[0].defined[rows], kind.constant(first, channels, known), 0.0)
         return StateOperator(self, parts, constant)
 
     def _parts(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> tuple[Rows, ...]:
@@ -133,7 +133,7 @@ class Operator:
         latitude, longitude = self.latitude, self.longitude
         placed = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(np.nan_to_num(latitude)) <= 90.0)
         corners = grid.corners(np.where(placed, latitude, 0.0), np.where(placed, longitude, 0.0))
-        made = [(rows, kind.inputs(channels, self._sites(rows), beyond=beyond)) for kind, rows in self._kinds()]
+        made = [(rows, kind.inputs(channels, self.sites(rows), beyond=beyond)) for kind, rows in self.kinds()]
         count = max((len(inputs) for _, inputs in made), default=1)
         parts = []
         for number in range(count):
@@ -151,12 +151,13 @@ class Operator:
             parts.append(Rows(grid, channels, *flat, defined))
         return tuple(parts)
 
-    def _kinds(self) -> list[tuple[Kind, NDArray[np.int64]]]:
+    def kinds(self) -> list[tuple[Kind, NDArray[np.int64]]]:
         """The kinds that occur, each with its rows."""
         names = dict.fromkeys(self.variable.tolist())
         return [(kind_of(name), np.flatnonzero(self.variable == name)) for name in names]
 
-    def _sites(self, rows: NDArray[np.int64]) -> Sites:
+    def sites(self, rows: NDArray[np.int64]) -> Sites:
+        """Return what is known about some rows."""
         known = (self.pressure, self.surface_pressure, self.difference, self.ground_temperature)
         return Sites(*(x[rows] for x in known))
 
@@ -180,8 +181,8 @@ class StateOperator:
     def __call__(self, values: torch.Tensor) -> Floats:
         """H(x) (n,) of fields (channel, lat, lon) [SI]; 0 where H is not defined."""
         result, inputs = np.zeros(len(self.operator)), self._inputs(values)
-        for kind, rows in self.operator._kinds():
-            result[rows] = kind.value(inputs[:, rows], self.operator._sites(rows))
+        for kind, rows in self.operator.kinds():
+            result[rows] = kind.value(inputs[:, rows], self.operator.sites(rows))
         return np.where(self.defined, result + self.constant, 0.0)
 
     def of_spread(self, values: torch.Tensor) -> Floats:
@@ -193,8 +194,8 @@ class StateOperator:
         inputs = self._inputs(values)
         slopes = np.zeros_like(inputs)
         slopes[0] = 1.0
-        for kind, rows in self.operator._kinds():
-            slopes[:, rows] = kind.slopes(inputs[:, rows], self.operator._sites(rows))
+        for kind, rows in self.operator.kinds():
+            slopes[:, rows] = kind.slopes(inputs[:, rows], self.operator.sites(rows))
         trivial = bool((slopes[0] == 1.0).all() and not slopes[1:].any())
         if trivial:
             return self.operator
