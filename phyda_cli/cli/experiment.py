@@ -42,6 +42,13 @@ def experiment(
             metavar="NAME,…", help="background, oi, 3dvar, names of weights. [default: all but oi, which is slow]"
         ),
     ] = None,
+    path: Annotated[
+        str,
+        typer.Option(
+            metavar="method|analysis",
+            help="Departures straight to the method, or all that phyda assimilate does; both with a comma.",
+        ),
+    ] = "method",
     densities: Annotated[
         str | None,
         typer.Option(metavar="PERCENT,…", help="Observations in % of the grid values. [default: 10,5,2,1,0.5,0]"),
@@ -115,7 +122,8 @@ def experiment(
             return stack.enter_context(console.progress(description, total))
 
         inputs = Inputs(directory, statistics, named)
-        outcome = run(inputs, output, settings, None if methods is None else _names(methods), progress)
+        chosen = None if methods is None else _names(methods)
+        outcome = run(inputs, output, settings, chosen, progress, paths=tuple(dict.fromkeys(_names(path))))
     document = {"status": "ok", "output": output, "files": list(outcome.files), **outcome.document}
     console.result(outcome.table, document)
 

@@ -30,7 +30,7 @@ from phyda_cli.experiments.maps import make_example
 from phyda_cli.experiments.markdown import to_html
 from phyda_cli.experiments.measure import Measure
 from phyda_cli.experiments.methods.base import Analyses, ExperimentMethod
-from phyda_cli.experiments.methods.registry import BUILT_IN, Material, make_methods
+from phyda_cli.experiments.methods.registry import BUILT_IN, PATHS, Material, analysed_name, make_methods
 from phyda_cli.experiments.report import LOSING, Report
 from phyda_cli.experiments.results import Results
 from phyda_cli.experiments.settings import Settings
@@ -72,12 +72,14 @@ def experiment(
     settings: Settings,
     names: Sequence[str] | None,
     progress: Callable[[str, int], Callable[[int], None]],
+    *,
+    paths: Sequence[str] = PATHS[:1],
 ) -> Outcome:
     """Run what is missing and write scores.csv, scores.json and the report with its pictures into a directory.
 
     names: of the methods, None for the background, 3D-Var and all weights. progress: given a description and a total,
-    a function that is told how many are done.
-    Raises UsageError for unknown methods, BadDataError for inputs that do not fit together.
+    a function that is told how many are done. paths: of `PATHS`, by which each method makes its analyses.
+    Raises UsageError for unknown methods and paths, BadDataError for inputs that do not fit together.
     """
     store = open_store(inputs.store)
     statistics, _ = read_background_error(inputs.background_error)
@@ -90,26 +92,27 @@ def experiment(
     if pairs.size < settings.dates:
         _log.warning("%s part: %d dates with distinct valid times, not %d", settings.part, pairs.size, settings.dates)
     wanted = _names(names, inputs.weights)
+    if not paths or not set(paths) <= set(PATHS):
+        raise UsageError(f"--path {','.join(paths)}: give {' or '.join(PATHS)}, or both with a comma between them")
     digest = settings.digest(data, error_digest)
     factors = {}
-    if "3dvar" in wanted and settings.tuning_cases:
+    if "3dvar" in wanted and "method" in paths and settings.tuning_cases:
         factors = tuned_factors(output, drawer, statistics, (data, error_digest), _log.info)
     material = Material(
         store, statistics, inputs.background_error, error_digest, inputs.weights, digests,
         {density: tuning.factors for density, tuning in factors.items()}, settings.members, settings.seed,
     )  # fmt: skip
-    methods = make_methods(wanted, material)
+    methods = make_methods(wanted, material, paths)
+    rows_of = tuple(method.name for method in methods)
     journal = Journal(output, digest, {method.name: method.identity for method in methods})
     total = len(batches_of(pairs, settings.batch)) * len(settings.densities) * len(methods)
     _measure(drawer, pairs, methods, journal, progress("experiment", total))
 
     valid_time = _valid_time(store, pairs)
-    results = Results(
-        journal.records, tuple(pairs.tolist()), valid_time, tuple(wanted), settings.densities, store.channels
-    )
+    results = Results(journal.records, tuple(pairs.tolist()), valid_time, rows_of, settings.densities, store.channels)
     comparison = Comparison(results, Bootstrap(valid_time, seed=settings.seed))
-    main = MAIN if MAIN in wanted else None
-    lost = comparison.losses(main, [name for name in wanted if name != main]) if main is not None else ()
+    main = next((name for name in (MAIN, analysed_name(MAIN)) if name in rows_of), None)
+    lost = comparison.losses(main, [name for name in rows_of if name != main]) if main is not None else ()
     rows = summary(comparison)
     document = {
         "settings": settings.model_dump(mode="json"),

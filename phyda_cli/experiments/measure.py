@@ -65,7 +65,9 @@ class Measure:
         if members is not None and states is not None:
             values |= self._balance.difference("members", states, truth)
             values["ranks"] = self._ranks(members, batch.error[row], batch.pairs[row])
-        head = {"members": 0 if members is None else members.shape[0], "seconds": seconds}
+        head: dict[str, Any] = {"members": 0 if members is None else members.shape[0], "seconds": seconds}
+        if analyses.used:
+            head |= {"used": analyses.used[row], "scale": analyses.scale[row]}
         return {"pair": batch.pairs[row]} | {name: _plain(value) for name, value in (head | values).items()}
 
     def _grid_scores(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,7 +69,8 @@ class Report:
             f"{d['first_date']} to {d['last_date']}; backgrounds of {lead} h in turn. Observations{only} are single",
             "values at places even on the sphere, in per cent of the grid values, with errors of",
             f"{settings['noise']:g} × the error table; network and noise are the same for all methods, and all know",
-            f"the same size of the background error, that of the lead. {settings['members']} members. Scores are",
+            "the same size of the background error, that of the lead; rows named (analysis) take the path of",
+            f"`phyda assimilate`, which checks and estimates it. {settings['members']} members. Scores are",
             "area-weighted, in units of the background error's standard deviation σ at the lead, and means over all",
             "channels unless a unit or channel is given. Intervals: paired bootstrap of 95 %, blocks of",
             f"{self.comparison.bootstrap.block} neighbouring dates (about {BLOCK_DAYS:g} days).",
@@ -117,7 +119,8 @@ class Report:
         for method in ensembles:
             for density in self._densities:
                 drawn = figures.rank_histograms(self.comparison, method, density)
-                self._picture(f"ranks-{method}-{density:g}.png", f"rank histogram of {method}, {density:g} %", drawn)
+                plain = re.sub(r"[^\w-]+", "-", method).strip("-")
+                self._picture(f"ranks-{plain}-{density:g}.png", f"rank histogram of {method}, {density:g} %", drawn)
         self.lines += ["Frequency of the truth's rank among the members; 1 is flat.", ""]
         drawn = figures.spread_against_error(results, ensembles)
         self._picture("spread.png", "spread against error", drawn)

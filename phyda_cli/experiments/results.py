@@ -59,11 +59,10 @@ class Results:
         """M, 0 for a method without members."""
         return int(self.records[method, self.densities[0], self.pairs[0]]["members"])
 
-    def seconds(self, method: str, density: float) -> float:
-        """Of the processor, for a date."""
-        values = self.values(method, density, "seconds")
-        assert values is not None
-        return float(values.mean())
+    def mean(self, method: str, density: float, key: str) -> float | None:
+        """Of a number that each date has, over the dates; None where the method has no such thing."""
+        values = self.values(method, density, key)
+        return None if values is None else float(values.mean())
 
     def weights(self, method: str, density: float, score: Score) -> Array:
         """(date, channel)."""

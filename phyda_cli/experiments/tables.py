@@ -26,6 +26,8 @@ _SPECDIV: Final = tuple(Score("specdiv", of=of, part=part) for of, part in _KIND
 _POOLED: Final = (
     RMSE, Score("mse", relative=True), Score("mae", relative=True), CRPS, Score("rmse", True, True), *_SPECDIV,
 )  # fmt: skip
+_COUNTED: Final = ("used", "scale")
+"""How many observations passed quality control, and the scale of the background error; means over dates."""
 _BALANCES: Final = (Score("hydrostatic", part="mean"), Score("geostrophic", part="mean"))
 
 Row = tuple[str, float, str, str, float]
@@ -60,11 +62,10 @@ def _scores(results: Results, method: str, density: float, bands: Bands) -> Iter
         found = results.scalar(method, density, score)
         if found is not None:
             yield ALL, score.name, found
-    for name in CONSISTENCY:
-        values = results.values(method, density, name)
-        if values is not None:
-            yield ALL, name, float(values.mean())
-    yield ALL, "seconds", results.seconds(method, density)
+    for name in (*CONSISTENCY, *_COUNTED, "seconds"):
+        found = results.mean(method, density, name)
+        if found is not None:
+            yield ALL, name, found
 
 
 def to_csv(comparison: Comparison, bands: Bands) -> str:
@@ -120,7 +121,7 @@ def summary(comparison: Comparison) -> list[Pooled]:
             row |= {score.name: results.pooled(method, density, score).get(ALL) for score in _POOLED}
             row["spread_skill"] = spread_skill(results, method, density).get(ALL)
             row |= {score.name: results.scalar(method, density, score) for score in _BALANCES}
-            row["seconds"] = results.seconds(method, density)
+            row |= {name: results.mean(method, density, name) for name in (*_COUNTED, "seconds")}
             for other in REFERENCES:
                 there = other in results.methods and other != method
                 cell = comparison.find(method, other, density, RMSE) if there else None
@@ -134,7 +135,7 @@ def summary(comparison: Comparison) -> list[Pooled]:
 SHOWN: Final = {
     "obs %": "density_percent", "method": "method", "RMSE": "nrmse", "MSE": "nmse", "MAE": "nmae", "CRPS": "ncrps",
     "withheld": "withheld_nrmse", "SpecDiv": "specdiv_members", "of increments": "specdiv_increment_members",
-    "spread/skill": "spread_skill",
+    "spread/skill": "spread_skill", "used": "used", "scale": "scale",
 }  # fmt: skip
 """Columns of the table for people, by their heads."""
 

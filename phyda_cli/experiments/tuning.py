@@ -64,7 +64,7 @@ def tune(
         method = solver(statistics, factors, tolerance=_TOLERANCE)
         total, count = 0.0, 0
         for batch in batches:
-            made = Analyses.of(method.increments(batch.cases()), batch.channels)
+            made = Analyses.of(method.increments(batch.cases()), batch)
             rest = (made.mean - batch.error) / batch.sigma
             total += float(area_mean(rest.square(), grid).mean(1).sum())
             count += len(batch)

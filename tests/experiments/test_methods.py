@@ -21,7 +21,7 @@ def batch(drawer):
 
 
 def increments(method: ThreeDVar, batch) -> torch.Tensor:
-    return Analyses.of(method.increments(batch.cases()), batch.channels).mean
+    return Analyses.of(method.increments(batch.cases()), batch).mean
 
 
 def size(drawer, batch, increment) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ import torch
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.experiments.methods.base import (
+    AnalysisRow,
     ExperimentMethod,
     Factors,
     FirstGuesses,
@@ -28,10 +29,13 @@ from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.preparation.store import TrainingStore
-from phyda_cli.settings.methods import METHODS, MethodEntry, make
+from phyda_cli.settings.methods import METHODS, MethodEntry, entry_of, make
 
 REGRESSION: Final = "encoder"
 """The last stage of weights that are a regression, without diffusion: their analysis has no members."""
+
+PATHS: Final = ("method", "analysis")
+"""From observations to increments: departures straight to the method, or the whole of `phyda assimilate`."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,16 +83,20 @@ def _untuned(entry: MethodEntry) -> Callable[[Material], ExperimentMethod]:
 
 @dataclass(frozen=True)
 class _StoreMaterial:
-    """What methods are made of in an experiment (`methods/material.py`): the statistics, and no weights."""
+    """What methods are made of in an experiment (`methods/material.py`): the statistics, and no weights.
+
+    pair: number that is added to the seed.
+    """
 
     material: Material
+    pair: int = 0
     numbers: tuple[int, ...] = ()
     device: str = "cpu"
 
     @property
     def seed(self) -> int:
         """Of every random number."""
-        return self.material.seed
+        return self.material.seed + self.pair
 
     @property
     def background(self) -> State:
@@ -115,12 +123,38 @@ BUILT_IN: Final[dict[str, Callable[[Material], ExperimentMethod]]] = {
 """Methods that need no weights; 3D-Var is tuned. OI solves for each grid column alone and is the slowest."""
 
 
-def make_methods(names: Sequence[str], material: Material) -> list[ExperimentMethod]:
-    """The methods of these names, in this order.
+def make_methods(names: Sequence[str], material: Material, paths: Sequence[str] = PATHS[:1]) -> list[ExperimentMethod]:
+    """The methods of these names, in this order, each by the paths; the background is the same by all of them.
 
     Raises BadDataError for weights that do not fit the store or were trained with another background error.
     """
-    return [BUILT_IN[name](material) if name in BUILT_IN else learned_method(name, material) for name in names]
+    made = []
+    for name in names:
+        own = BUILT_IN[name](material) if name in BUILT_IN else learned_method(name, material)
+        if "method" in paths or name == "background":
+            made.append(own)
+        if "analysis" in paths and name != "background":
+            made.append(_analysed(own, material))
+    return made
+
+
+def analysed_name(name: str) -> str:
+    """The name of a method's row by the path of the analysis."""
+    return f"{name} (analysis)"
+
+
+def _analysed(own: ExperimentMethod, material: Material) -> AnalysisRow:
+    """The same method by the path of the analysis, 3D-Var with members and not tuned. Raises BadDataError."""
+    name = analysed_name(own.name)
+    if isinstance(own, LearnedRow):
+        learned = own.analysis
+        return AnalysisRow(name, f"{own.identity}, analysis", lambda pair: replace(learned, seed=learned.seed + pair))
+    if own.name not in BUILT_IN:
+        raise BadDataError(f"{material.weights[own.name]}: a prior has no analysis; leave --path analysis out")
+    entry = entry_of(own.name)
+    settings = entry.settings(members=material.members) if entry.has_members else entry.settings()
+    identity = f"{material.background_error_digest} {settings.members} members, analysis"
+    return AnalysisRow(name, identity, lambda pair: make(entry, settings, _StoreMaterial(material, pair)))
 
 
 def learned_method(name: str, material: Material) -> ExperimentMethod:
