@@ -88,7 +88,7 @@ class CycleConfig(_Settings):
 
 
 def read_cycle_config(path: Path) -> CycleConfig:
-    """The settings of a file, its paths made absolute. Raises InputMissingError or ConfigError with one line."""
+    """Return the settings of a file, its paths made absolute. Raises InputMissingError or ConfigError with one line."""
     config = read_settings(path, CycleConfig)
     base = path.resolve().parent
 

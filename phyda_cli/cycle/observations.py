@@ -32,7 +32,7 @@ class FileSource:
         self.stations = None if settings.stations is None else read_stations(settings.stations)
 
     def __call__(self, time: np.datetime64) -> tuple[Observations, tuple[Path, ...]]:
-        """The rows of a cycle, and their files. Raises InputMissingError where no file is there."""
+        """Return the rows of a cycle, and their files. Raises InputMissingError where no file is there."""
         patterns = [filled(pattern, time) for pattern in self.settings.files]
         paths = tuple(Path(name) for pattern in patterns for name in sorted(glob.glob(pattern)))
         if not paths:
@@ -52,7 +52,7 @@ class DrawnSource:
         self.places = _places(settings.stations)
 
     def __call__(self, time: np.datetime64) -> tuple[Observations, tuple[Path, ...]]:
-        """The rows of a cycle; no files."""
+        """Return the rows of a cycle; no files."""
         heads = _heads(self.settings)
         n = len(self.places)
         variable = np.array([name for name, _ in heads] * n, dtype=object)
@@ -77,7 +77,7 @@ class DrawnSource:
 
 
 def _heads(settings: DrawnSettings) -> Sequence[tuple[str, float]]:
-    """What a station observes: (variable, pressure [Pa])."""
+    """Return what a station observes: (variable, pressure [Pa])."""
     upper = [
         (name, 100.0 * level)
         for level in settings.levels_hpa
@@ -88,7 +88,7 @@ def _heads(settings: DrawnSettings) -> Sequence[tuple[str, float]]:
 
 
 def _places(path: Path) -> pd.DataFrame:
-    """The stations of a table. Raises InputMissingError or BadDataError with one line."""
+    """Return the stations of a table. Raises InputMissingError or BadDataError with one line."""
     try:
         table = pd.read_csv(path)
     except FileNotFoundError:

@@ -83,7 +83,7 @@ class Centre:
         return np.datetime64(self.config.start, "ns") + np.timedelta64(cycle * self.config.hours, "h")
 
     def place(self, cycle: int) -> Path:
-        """The directory of a cycle."""
+        """Return the directory of a cycle."""
         return self.config.directory / f"{cycle:05d}"
 
 
@@ -123,7 +123,7 @@ def run_cycles(centre: Centre, progress: Callable[[Record], None]) -> list[Recor
 
 
 def read_records(directory: Path) -> list[Record]:
-    """The records of a run so far."""
+    """Return the records of a run so far."""
     path = directory / LINES
     if not path.exists():
         return []
@@ -134,7 +134,7 @@ def read_records(directory: Path) -> list[Record]:
 
 
 def _analyse(centre: Centre, method: Method | None, background: Background, moment: np.datetime64) -> Analysis | None:
-    """The analysis of one cycle, or None in a free run."""
+    """Return the analysis of one cycle, or None in a free run."""
     if method is None or centre.observe is None:
         return None
     common, scale = centre.asked.common, centre.asked.own.background_error_scale

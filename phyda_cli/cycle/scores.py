@@ -28,7 +28,7 @@ Record = dict[str, Any]
 
 
 def scores_of(analysis: Analysis | None, background: State, truth: State | None) -> Record:
-    """The scores of one cycle. analysis: None in a free run. truth: None where it is not known."""
+    """Return the scores of one cycle. analysis: None in a free run. truth: None where it is not known."""
     record: Record = {}
     if analysis is not None:
         log = analysis.log
@@ -55,7 +55,7 @@ def errors(state: State, truth: State) -> dict[str, dict[str, float]]:
 
 
 def sizes(spread: State, truth: State) -> dict[str, dict[str, float]]:
-    """Root mean square of a spread by channel and region, of the channels that the truth holds [SI]."""
+    """Return the root mean square of a spread by channel and region, of the channels that the truth holds [SI]."""
     return _by_region(spread.select(tuple(channel for channel in spread.channels if channel in truth.channels)))
 
 
@@ -72,7 +72,7 @@ def _by_region(difference: State) -> dict[str, dict[str, float]]:
 
 
 def _departures(analysis: Analysis) -> dict[str, dict[str, float]]:
-    """Count, and root mean squares of O−B, O−A and σ_o, of the rows in use by variable [SI]."""
+    """Return the count, and root mean squares of O−B, O−A and σ_o, of the rows in use by variable [SI]."""
     feedback = analysis.feedback
     used = feedback.observations.used
     result = {}
@@ -89,7 +89,9 @@ def _departures(analysis: Analysis) -> dict[str, dict[str, float]]:
 
 
 def summary(records: Sequence[Record], spin_up: int) -> Record:
-    """Root mean squares over the cycles after the spin-up: of first guess, analysis and spread, and the mean scale."""
+    """Return root mean squares over the cycles after the spin-up: of first guess, analysis and spread, and the mean
+    scale.
+    """
     kept = records[spin_up:]
     result: Record = {"cycles": len(kept), "spin_up": min(spin_up, len(records))}
     for part in ("first_guess", "analysis", "spread"):
@@ -115,7 +117,7 @@ def write_summary(path: Path, document: Record) -> None:
 
 
 def line(record: Record) -> str:
-    """One line for people."""
+    """Return one line for people."""
     parts = [f"cycle {record['cycle']}", record["time"]]
     if "used" in record:
         parts.append(f"{record['used']} of {record['observations']} observations, scale {record['scale']:g}")

@@ -23,12 +23,12 @@ class Truth(Protocol):
     """What the atmosphere is like at a time (UTC)."""
 
     def __call__(self, time: np.datetime64) -> State:
-        """The state (channel, lat, lon). Raises InputMissingError where there is none."""
+        """Return the state (channel, lat, lon). Raises InputMissingError where there is none."""
         ...
 
 
 def truth_of(source: str) -> Truth:
-    """The truth of a directory of a simulation or a pattern of files."""
+    """Return the truth of a directory of a simulation or a pattern of files."""
     return SimulationTruth(Path(source)) if Path(source).is_dir() else FileTruth(source)
 
 
@@ -67,5 +67,5 @@ class SimulationTruth:
 
 
 def filled(pattern: str, time: np.datetime64) -> str:
-    """A pattern with the time in it."""
+    """Return a pattern with the time in it."""
     return str(time.astype("datetime64[s]").item().strftime(pattern))

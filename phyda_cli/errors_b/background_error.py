@@ -86,7 +86,7 @@ class BackgroundError:
         return result
 
     def scaled(self, scale: ErrorScale | float) -> BackgroundError:
-        """The statistics of errors that are larger by these factors, with the same structure."""
+        """Return the statistics of errors that are larger by these factors, with the same structure."""
         factors = scale if isinstance(scale, ErrorScale) else ErrorScale.uniform(scale)
         of_channels = torch.from_numpy(factors.of([channel.variable for channel in self.channels])).to(self.sigma)
         return replace(
@@ -97,7 +97,8 @@ class BackgroundError:
         )
 
     def stretched(self, factor: float) -> BackgroundError:
-        """The statistics of errors whose correlation lengths are `factor` times as long, with the same variances.
+        """Return the statistics of errors whose correlation lengths are `factor` times as long, with the same
+        variances.
 
         C'(n) ∝ C(factor · n), linear between wavenumbers, rescaled so that Σ_n (2n+1) C'(n) keeps its diagonal.
         """

@@ -157,7 +157,7 @@ class _RowOperators(NamedTuple):
 
 @lru_cache(maxsize=4)
 def _row_operators(grid: LatLonGrid, truncation: int) -> _RowOperators:
-    """The matrices, from the tables of the sphere's transforms."""
+    """Return the matrices, from the tables of the sphere's transforms."""
     tables = harmonic_tables(grid, truncation)
     order = np.arange(truncation + 1)
     angle = np.radians(grid.longitudes)[:, None] * order
@@ -171,7 +171,7 @@ def _row_operators(grid: LatLonGrid, truncation: int) -> _RowOperators:
 
 
 def _packing(truncation: int, fields: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where each packed entry (n, field, order) stands in (field, n, m, 2) and in (order, n, field); and back.
+    """Return where each packed entry (n, field, order) stands in (field, n, m, 2) and in (order, n, field); and back.
 
     Going back, entries that stand for no harmonic take the first packed one; the synthesis takes nothing from them.
     """
@@ -204,7 +204,7 @@ def implied_sigma(statistics: BackgroundError, *, samples: int, seed: int) -> to
 
 
 def _root(covariance: torch.Tensor) -> torch.Tensor:
-    """The symmetric square root of each matrix; eigenvalues that rounding made negative count as zero."""
+    """Return the symmetric square root of each matrix; eigenvalues that rounding made negative count as zero."""
     values, vectors = torch.linalg.eigh(covariance.double())
     root: torch.Tensor = (vectors * values.clamp_min(0.0).sqrt()[..., None, :]) @ vectors.mT
     return root

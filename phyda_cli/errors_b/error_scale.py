@@ -27,7 +27,7 @@ class ErrorScale:
 
     @classmethod
     def uniform(cls, factor: float) -> ErrorScale:
-        """One factor for all."""
+        """Return one factor for all."""
         return cls(factor, factor)
 
     @property
@@ -36,7 +36,7 @@ class ErrorScale:
         return self.dynamics == self.humidity
 
     def times(self, other: ErrorScale) -> ErrorScale:
-        """The factors of both, multiplied."""
+        """Return the factors of both, multiplied."""
         return ErrorScale(self.dynamics * other.dynamics, self.humidity * other.humidity)
 
     def of(self, variables: Sequence[str] | NDArray[np.object_]) -> NDArray[np.float64]:

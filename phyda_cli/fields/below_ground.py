@@ -33,7 +33,7 @@ _EXPONENT: Final = R_DRY * LAPSE_RATE / GRAVITY
 
 
 def below_ground(missing: Sequence[Mask], levels: Sequence[float]) -> list[Mask]:
-    """Which of the missing values of a variable are below the ground, in the order of the levels.
+    """Return which of the missing values of a variable are below the ground, in the order of the levels.
 
     missing: one mask (…, lat, lon) for each level. levels: [Pa].
     """
@@ -53,7 +53,9 @@ def below_ground(missing: Sequence[Mask], levels: Sequence[float]) -> list[Mask]
 
 
 def extend_downwards(planes: Mapping[Channel, Array]) -> dict[Channel, Array]:
-    """The planes (…, lat, lon) [SI] with what is NaN below the ground extended from above; others stay as they are."""
+    """Return the planes (…, lat, lon) [SI] with what is NaN below the ground extended from above; others stay as they
+    are.
+    """
     result = dict(planes)
     names = dict.fromkeys(channel.variable for channel in planes if channel.level is not None)
     for name in sorted(names, key=lambda name: name == "z"):  # heights need the temperature
@@ -67,7 +69,7 @@ def extend_downwards(planes: Mapping[Channel, Array]) -> dict[Channel, Array]:
 
 
 def _extended(name: str, start: float, level: float, planes: Mapping[Channel, Array]) -> Array:
-    """A plane at a level [Pa] from the one at the next higher level `start`."""
+    """Return a plane at a level [Pa] from the one at the next higher level `start`."""
     plane = planes[Channel(name, start)]
     if name == "t":
         return np.asarray(plane * (level / start) ** _EXPONENT)

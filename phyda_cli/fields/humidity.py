@@ -43,7 +43,7 @@ class Limited(NamedTuple):
 
 
 def limit_humidity(background: State, values: torch.Tensor) -> Limited:
-    """Values (channel, lat, lon) [SI] on the background's grid and channels, with q [kg kg-1] within its limits.
+    """Return values (channel, lat, lon) [SI] on the background's grid and channels, with q [kg kg-1] within its limits.
 
     Levels of q without a temperature know no saturation.
     """
@@ -87,7 +87,7 @@ def _with_column(background: State, values: torch.Tensor) -> torch.Tensor:
 
 
 def _above_zero(before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:
-    """The lower limit: never below zero, nor below a negative background."""
+    """Return the lower limit: never below zero, nor below a negative background."""
     half = 0.5 * before
     near = (humidity < half) & (before > 0)
     soft = half / (1.0 + (half - humidity).clamp_min(0.0) / torch.where(near, half, 1.0))
@@ -95,7 +95,7 @@ def _above_zero(before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:
 
 
 def _below(cap: torch.Tensor, before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:
-    """The upper limit: never above the cap, approached from a background below it."""
+    """Return the upper limit: never above the cap, approached from a background below it."""
     room = 0.5 * (cap - before)
     near = (humidity > cap - room) & (room > 0)
     soft = cap - room / (1.0 + (humidity - cap + room).clamp_min(0.0) / torch.where(near, room, 1.0))

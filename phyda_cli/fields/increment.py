@@ -18,7 +18,7 @@ _COLUMN = Channel("tcwv")
 def interpolate_increment(
     increment: State, channels: tuple[Channel, ...], grid: Grid, surface_pressure: torch.Tensor | None = None
 ) -> State:
-    """The increment on other channels and another grid.
+    """Return the increment on other channels and another grid.
 
     Levels are interpolated linearly in ln p (`vertical_weights`: constant below the lowest level of the variable, zero
     from half the pressure of its top level upward), then the fields are regridded (`regrid`, winds as vectors).
@@ -31,7 +31,7 @@ def interpolate_increment(
 def interpolate_spread(
     spread: State, channels: tuple[Channel, ...], grid: Grid, surface_pressure: torch.Tensor | None = None
 ) -> State:
-    """A standard deviation on other channels and another grid.
+    """Return a standard deviation on other channels and another grid.
 
     It is a magnitude: winds are regridded as scalars, and above the top level of a variable the value there goes on.
     Channels of a variable that the spread does not hold get zeros; a column of humidity is as uncertain as if the

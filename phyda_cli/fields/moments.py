@@ -24,5 +24,5 @@ class Moments:
         self._squares = self._squares + before * (values - self.mean)
 
     def spread(self) -> torch.Tensor:
-        """The standard deviation with N − 1; at least two sets must have been added."""
+        """Return the standard deviation with N − 1; at least two sets must have been added."""
         return (self._squares / (self.count - 1)).sqrt()

@@ -62,7 +62,9 @@ class State:
         return tuple(dict.fromkeys(channel.variable for channel in self.channels))
 
     def levels(self, variable: str) -> tuple[float, ...]:
-        """The pressure levels [Pa] of one variable, in the order of the channels; empty for a single-level field."""
+        """Return the pressure levels [Pa] of one variable, in the order of the channels; empty for a single-level
+        field.
+        """
         return tuple(c.level for c in self.channels if c.variable == variable and c.level is not None)
 
     def index(self, channel: Channel) -> int:
@@ -73,6 +75,6 @@ class State:
             raise BadDataError(f"the state holds no {channel}") from None
 
     def select(self, channels: tuple[Channel, ...]) -> State:
-        """The state with just these channels, in this order."""
+        """Return the state with just these channels, in this order."""
         index = torch.tensor([self.index(c) for c in channels], device=self.values.device, dtype=torch.long)
         return replace(self, values=self.values.index_select(-3, index), channels=channels)

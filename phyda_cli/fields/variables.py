@@ -409,12 +409,12 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def index(names: Callable[[Variable], Iterable[Key]], rows: Iterable[Variable]) -> dict[Key, str]:
-    """The short name of each name that the rows have in some format; of two with the same name the later row."""
+    """Return the short name of each name that the rows have in some format; of two with the same name the later row."""
     return {name: row.name for row in rows for name in names(row)}
 
 
 def file_names(rows: Iterable[Variable]) -> dict[str, str]:
-    """Names in NetCDF, Zarr and tables, in lower case."""
+    """Return names in NetCDF, Zarr and tables, in lower case."""
     return index(lambda row: (name.casefold() for name in (row.name, *row.aliases)), rows)
 
 
@@ -434,18 +434,20 @@ _BY_GRIB: Final = grib_names(_TABLE)
 
 
 def find_variable(name: str) -> Variable | None:
-    """The variable that a NetCDF, Zarr or table name means, or None when the name is not known (case is ignored)."""
+    """Return the variable that a NetCDF, Zarr or table name means, or None when the name is not known (case is
+    ignored).
+    """
     key = _BY_ALIAS.get(name.strip().casefold())
     return None if key is None else VARIABLES[key]
 
 
 def find_gridded_variable(name: str) -> Variable | None:
-    """The variable that a name means in a gridded file, or None when the name is not known (case is ignored)."""
+    """Return the variable that a name means in a gridded file, or None when the name is not known (case is ignored)."""
     key = _BY_GRIDDED_NAME.get(name.strip().casefold())
     return find_variable(name) if key is None else VARIABLES[key]
 
 
 def find_grib_variable(short_name: str) -> Variable | None:
-    """The variable of an eccodes `shortName`, or None when it is not known."""
+    """Return the variable of an eccodes `shortName`, or None when it is not known."""
     key = _BY_GRIB.get(short_name)
     return None if key is None else VARIABLES[key]

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 def vertical_weights(
     source: Sequence[float], targets: Sequence[float] | Array, *, above: Literal["zero", "constant"] = "zero"
 ) -> Array:
-    """Weights (n_target, n_source) of the values at source levels for the values at target levels, all [Pa].
+    """Return weights (n_target, n_source) of the values at source levels for the values at target levels, all [Pa].
 
     source: distinct levels in any order. above: what happens above the top source level.
     Raises BadDataError when there is no source level, one comes twice, or a pressure is not positive.

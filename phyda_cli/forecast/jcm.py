@@ -77,7 +77,7 @@ class JcmForecast:
         self._forecast(moved, carry, int(arrays["step"]), _hours(step.begin), step.target)
 
     def _start(self, hour: int) -> dict[str, FloatArray]:
-        """The start state of the simulation nearest before an hour since 1970."""
+        """Return the start state of the simulation nearest before an hour since 1970."""
         for path in sorted(self.directory.glob("starts-*.npz"), reverse=True):
             times = chunks.load(path)["time"]
             at = np.flatnonzero(times <= hour)
@@ -104,7 +104,7 @@ class JcmForecast:
         write_state(State(values, self.channels, self.grid, valid), target / BACKGROUND)
 
     def _moved(self, state: Any, increment: State, pressure: FloatArray) -> Any:
-        """The model's spectral state plus an increment. pressure: its surface pressure (lon, lat) [Pa]."""
+        """Return the model's spectral state plus an increment. pressure: its surface pressure (lon, lat) [Pa]."""
         from dinosaur import spherical_harmonic as harmonics
 
         source, target, cut = self.model.grid, self._output.target, self.model.truncation
@@ -133,7 +133,7 @@ class JcmForecast:
         return np.swapaxes(increment.select(channels).values.numpy(), -1, -2).astype(np.float32)
 
     def _scalar(self, fields: FloatArray) -> FloatArray:
-        """Fields (…, lon, lat) of the output grid on the model's grid."""
+        """Return fields (…, lon, lat) of the output grid on the model's grid."""
         target, cut = self._output.target, self.model.truncation
         modal = truncate(truncate(target.to_modal(fields), min(cut, self.config.output_truncation)), cut)
         return np.asarray(self.model.grid.to_nodal(modal))
@@ -145,7 +145,7 @@ class JcmForecast:
         return truncate(self.model.grid.to_modal(nodal), self.model.truncation)
 
     def _to_sigma(self, fields: FloatArray, pressure: FloatArray) -> FloatArray:
-        """Increments (level, lon, lat) on pressure levels at the model's levels above this surface pressure."""
+        """Return increments (level, lon, lat) on pressure levels at the model's levels above this surface pressure."""
         levels = np.array(self.config.levels_hpa, dtype=np.float64) * 100.0
         nodes = np.log(np.sort(levels))
         order = np.argsort(levels)
@@ -161,5 +161,5 @@ class JcmForecast:
 
 
 def _hours(time: np.datetime64) -> int:
-    """Hours since 1970."""
+    """Return hours since 1970."""
     return int((time.astype("datetime64[h]") - _EPOCH) / np.timedelta64(1, "h"))

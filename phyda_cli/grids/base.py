@@ -61,11 +61,11 @@ class Grid(Protocol):
         ...
 
     def corners(self, latitude: Array, longitude: Array) -> Corners:
-        """The points around each place (n,) [degree, any convention of longitude], with their weights."""
+        """Return the points around each place (n,) [degree, any convention of longitude], with their weights."""
         ...
 
     def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
-        """The grid in parts, each with those places (n,) [degree] that may lie within `radius` [m] of its points."""
+        """Yield parts of the grid, each with those places (n,) [degree] that may lie within `radius` [m] of it."""
         ...
 
     def __hash__(self) -> int: ...

@@ -39,7 +39,7 @@ _POLE = 1e-6
 
 
 def largest_truncation(grid: LatLonGrid) -> int:
-    """The largest N whose harmonics a grid tells apart: N ≤ n_lat − 1 − (1 with pole rows), N < n_lon / 2.
+    """Return the largest N whose harmonics a grid tells apart: N ≤ n_lat − 1 − (1 with pole rows), N < n_lon / 2.
 
     At a pole row every harmonic with m > 0 vanishes, so two pole rows carry one row of information for them.
     """
@@ -65,7 +65,7 @@ class Tables(NamedTuple):
     fit_minus: Array
 
     def cut(self, truncation: int) -> Tables:
-        """The same without the harmonics beyond a smaller truncation; the fits stay those of all harmonics."""
+        """Return the same without the harmonics beyond a smaller truncation; the fits stay those of all harmonics."""
         m = n = slice(truncation + 1)
         sums = (table[m, :, n] for table in (self.scalar, self.east, self.north))
         return Tables(*sums, *(table[m, n] for table in (self.fit, self.fit_plus, self.fit_minus)))
@@ -77,7 +77,7 @@ class Tables(NamedTuple):
 
 @lru_cache(maxsize=4)
 def harmonic_tables(grid: LatLonGrid, truncation: int) -> Tables:
-    """The matrices of a grid and a truncation; raises BadDataError when it is above `largest_truncation(grid)`."""
+    """Return the matrices; raises BadDataError for a truncation above `largest_truncation(grid)`."""
     largest = largest_truncation(grid)
     if not 0 <= truncation <= largest:
         raise BadDataError(f"the grid {grid} carries truncations 0 to {largest}, not {truncation}")
@@ -137,7 +137,7 @@ class SphericalHarmonics:
         return _per_order(self._fit, self._fourier(x))
 
     def synthesis(self, c: torch.Tensor) -> torch.Tensor:
-        """The field (…, lat, lon) of coefficients (…, n, m)."""
+        """Return the field (…, lat, lon) of coefficients (…, n, m)."""
         return self._field(_per_order(self._scalar, c))
 
     def gradient(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,7 +172,7 @@ class SphericalHarmonics:
         return (c.abs().square() * self._multiplicity).sum(-1)
 
     def real_from_complex(self, c: torch.Tensor) -> torch.Tensor:
-        """The real vector (…, (N+1)²) of coefficients (…, n, m) in the orthonormal real basis.
+        """Return the real vector (…, (N+1)²) of coefficients (…, n, m) in the orthonormal real basis.
 
         The basis is P_n^0, √2 P_n^m cos mλ and √2 P_n^m sin mλ: each has mean square 1, the mean of f² is |v|², and
         independent v ~ N(0, 1) make an isotropic field to whose variance degree n gives 2n + 1 at every point.

@@ -62,20 +62,22 @@ class LatLonGrid:
 
     @classmethod
     def equiangular(cls, rows: int, columns: int) -> LatLonGrid:
-        """The regular grid without poles: φ_j = −90 + (j + ½)·180/rows, λ_i = i·360/columns (WeatherBench's grids)."""
+        """Return the regular grid without poles: φ_j = −90 + (j + ½)·180/rows, λ_i = i·360/columns (WeatherBench's
+        grids).
+        """
         latitudes = -90.0 + (np.arange(rows) + 0.5) * 180.0 / rows
         return cls(tuple(latitudes.tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist()))
 
     @classmethod
     def with_poles(cls, rows: int, columns: int) -> LatLonGrid:
-        """The regular grid whose first and last rows are the poles (ERA5's and GFS's)."""
+        """Return the regular grid whose first and last rows are the poles (ERA5's and GFS's)."""
         return cls(
             tuple(np.linspace(-90.0, 90.0, rows).tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist())
         )
 
     @classmethod
     def gaussian(cls, rows: int) -> LatLonGrid:
-        """The regular Gaussian grid: sin φ_j are the Gauss–Legendre nodes, with twice as many longitudes."""
+        """Return the regular Gaussian grid: sin φ_j are the Gauss–Legendre nodes, with twice as many longitudes."""
         nodes = np.polynomial.legendre.leggauss(rows)[0]
         columns = 2 * rows
         return cls(tuple(np.degrees(np.arcsin(nodes)).tolist()), tuple((np.arange(columns) * 360.0 / columns).tolist()))
@@ -113,7 +115,7 @@ class LatLonGrid:
                 yield Vicinity(row * columns.size + columns, near)
 
     def corners(self, latitude: Array, longitude: Array) -> Corners:
-        """The four points around each place [degree, any convention of longitude], with their bilinear weights."""
+        """Return the four points around each place [degree, any longitude convention], with their bilinear weights."""
         lat = np.asarray(self.latitudes)
         last = lat.size - 1
         lower = np.clip(np.searchsorted(lat, latitude, side="right") - 1, 0, last - 1)
@@ -138,7 +140,7 @@ class LatLonGrid:
         return Corners(np.stack(index, axis=1), np.stack(weight, axis=1), np.stack(sign, axis=1), covered)
 
     def _bracket(self, longitude: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-        """The columns west and east of each longitude, and the weight of the eastern one."""
+        """Return the columns west and east of each longitude, and the weight of the eastern one."""
         meridians = np.asarray(self.longitudes)
         # np.mod of a tiny negative number rounds to 360 itself, which lies west of the first meridian as 0 does
         wrapped = np.mod(longitude, 360.0)

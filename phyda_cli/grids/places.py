@@ -48,7 +48,7 @@ def distance(latitude: Floats, longitude: Floats, other_latitude: Floats, other_
 
 
 def cells(latitude: Floats, longitude: Floats, size: float) -> Cells:
-    """The cell of each place (degrees, any longitude convention) in a partition into cells of `size` [m]."""
+    """Return the cell of each place (degrees, any longitude convention) in a partition into cells of `size` [m]."""
     bands = max(1, round(np.pi * EARTH_RADIUS / size))
     band = np.clip(np.floor((latitude + 90.0) / 180.0 * bands), 0, bands - 1).astype(np.int64)
     middle = (np.arange(bands) + 0.5) * 180.0 / bands - 90.0
@@ -65,7 +65,7 @@ def grid_unit_vectors(grid: Grid, device: torch.device | str) -> torch.Tensor:
 
 
 def pad_sphere(x: torch.Tensor, rows: int = 1) -> torch.Tensor:
-    """Fields (…, H, W) of a global grid without pole rows → (…, H + 2 rows, W + 2 rows), without seam or edge.
+    """Return fields (…, H, W) of a global grid without pole rows → (…, H + 2 rows, W + 2 rows), without seam or edge.
 
     A field on rows φ_1 … φ_H goes on across the pole to the opposite meridian: row H + k is row H + 1 − k turned by
     half the circle, and columns are periodic. Raises ValueError for an odd W.
@@ -79,6 +79,6 @@ def pad_sphere(x: torch.Tensor, rows: int = 1) -> torch.Tensor:
 
 
 def local_mean(x: torch.Tensor) -> torch.Tensor:
-    """Means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
+    """Return means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
     wide = pad(x, (1, 1), mode="circular")
     return avg_pool2d(pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)

@@ -59,7 +59,7 @@ def regrid(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool = False)
 
 
 def _gathered(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool) -> torch.Tensor:
-    """Fields at the points of a target of any kind."""
+    """Return fields at the points of a target of any kind."""
     corners = source.corners(*target.coordinates)
     weight = torch.from_numpy(corners.weight * corners.sign if vector else corners.weight).to(x)
     index = torch.from_numpy(corners.index).to(x.device)
@@ -69,7 +69,7 @@ def _gathered(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool) -> t
 
 
 def _polar_row(row: torch.Tensor, grid: LatLonGrid, *, vector: bool) -> torch.Tensor:
-    """What remains at the pole of a row (…, lon): zonal wavenumber 0 of a scalar, 1 of a vector component."""
+    """Return what remains at the pole of a row (…, lon): zonal wavenumber 0 of a scalar, 1 of a vector component."""
     if not vector:
         return row.mean(-1, keepdim=True).expand_as(row)
     longitude = 2 * np.pi * np.arange(row.shape[-1]) / row.shape[-1]

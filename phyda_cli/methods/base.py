@@ -59,12 +59,12 @@ class Departures:
         return self.operator.pressure
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Departures:
-        """The rows of an index or mask, in that order."""
+        """Return the rows of an index or mask, in that order."""
         equivalents = None if self.equivalents is None else self.equivalents[:, index]
         return Departures(self.operator.take(index), self.departure[index], self.error[index], equivalents)
 
     def canonical(self) -> Departures:
-        """The same, sorted by all columns, so that sums do not depend on the order of the input rows."""
+        """Return the same, sorted by all columns, so that sums do not depend on the order of the input rows."""
         keys = (
             self.error,
             self.departure,
@@ -110,7 +110,7 @@ class Increment:
     parts: tuple[Increment, ...] = ()
 
     def onto(self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None) -> State:
-        """The mean on another grid and other channels, zero where nothing is known of them.
+        """Return the mean on another grid and other channels, zero where nothing is known of them.
 
         surface_pressure: (lat, lon) [Pa] of that grid, for columns.
         """
@@ -127,7 +127,7 @@ class Increment:
     def spread_onto(
         self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
     ) -> State | None:
-        """The spread there, zero where nothing is known; None without one. Of several parts the largest counts."""
+        """Return the spread there, zero where nothing is known; None without one. The largest of all parts counts."""
         known = [part.spread_onto(grid, channels, surface_pressure) for part in self.parts]
         states = [] if self.spread is None else [interpolate_spread(self.spread, channels, grid, surface_pressure)]
         states += [state for state in known if state is not None]
@@ -138,7 +138,7 @@ class Increment:
     def member_onto(
         self, number: int, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
     ) -> State:
-        """One member there; parts without members give their mean. Raises ValueError without members."""
+        """Return one member there; parts without members give their mean. Raises ValueError without members."""
         if self.members is None:
             raise ValueError("this increment has no members")
         own = interpolate_increment(replace(self.mean, values=self.members[number]), channels, grid, surface_pressure)
@@ -160,11 +160,11 @@ class Method(Protocol):
         ...
 
     def scaled(self, scale: ErrorScale) -> Method:
-        """The same method for background errors that are larger by these factors."""
+        """Return the same method for background errors that are larger by these factors."""
         ...
 
     def without_members(self) -> Method:
-        """The same method for the mean alone: what a trial analysis needs."""
+        """Return the same method for the mean alone: what a trial analysis needs."""
         ...
 
     def background_error_at(self, operator: Operator) -> Floats:
@@ -172,15 +172,15 @@ class Method(Protocol):
         ...
 
     def unobserved(self, background: State) -> Increment:
-        """What an analysis without observations is: no increment, the background's error, its members."""
+        """Return what an analysis without observations is: no increment, the background's error, its members."""
         ...
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """The increments of many cases, each on the method's own grid. Zero departures make a zero increment."""
+        """Return the increments of many cases, each on the method's own grid. Zero departures make a zero increment."""
         ...
 
     def increment(self, background: State, departures: Departures) -> Increment:
-        """The increment of one case."""
+        """Return the increment of one case."""
         return self.increments([Case(background, departures)])[0]
 
 

@@ -29,11 +29,11 @@ class Composite(Method):
         return "+".join(method.name for method in self.methods)
 
     def scaled(self, scale: ErrorScale) -> Composite:
-        """Every method scaled."""
+        """Return every method scaled."""
         return replace(self, methods=tuple(method.scaled(scale) for method in self.methods))
 
     def without_members(self) -> Composite:
-        """Every method without members."""
+        """Return every method without members."""
         return replace(self, methods=tuple(method.without_members() for method in self.methods))
 
     def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
@@ -42,11 +42,11 @@ class Composite(Method):
         return np.asarray(np.take_along_axis(known, (known > 0).argmax(0)[None], axis=0)[0])
 
     def unobserved(self, background: State) -> Increment:
-        """The methods' own, together."""
+        """Return the methods' own, together."""
         return _together([method.unobserved(background) for method in self.methods])
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """The sum of the methods' increments, each of its own rows."""
+        """Return the sum of the methods' increments, each of its own rows."""
         owners = [self._owner(case.departures.operator) for case in cases]
         made = []
         for number, method in enumerate(self.methods):

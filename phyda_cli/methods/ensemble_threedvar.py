@@ -45,11 +45,11 @@ class EnsembleThreeDVar(Method):
             raise BadDataError("3D-Var of an ensemble needs at least two members, each with a number")
 
     def scaled(self, scale: ErrorScale) -> EnsembleThreeDVar:
-        """The same method for background errors that are larger by these factors."""
+        """Return the same method for background errors that are larger by these factors."""
         return replace(self, method=self.method.scaled(scale))
 
     def without_members(self) -> ThreeDVar:
-        """The analysis of the mean alone."""
+        """Return the analysis of the mean alone."""
         return self.method.without_members()
 
     def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
@@ -63,7 +63,8 @@ class EnsembleThreeDVar(Method):
         return replace(own, members=members)
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """The increments of the members from their own backgrounds, and their mean; all cases are of this ensemble.
+        """Return the increments of the members from their own backgrounds, and their mean; all cases are of this
+        ensemble.
 
         cases: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
         """

@@ -76,15 +76,17 @@ class LETKF(Method):
             raise ConfigError(f"LETKF: relaxation must lie within 0 and 1, not {self.relaxation:g}")
 
     def scaled(self, scale: ErrorScale) -> LETKF:
-        """The same method with larger background perturbations: multiplicative inflation by the dynamics' factor."""
+        """Return the same method with larger background perturbations: multiplicative inflation by the dynamics'
+        factor.
+        """
         return replace(self, inflation=self.inflation * scale.dynamics)
 
     def without_members(self) -> LETKF:
-        """The members are the method: itself."""
+        """Return the filter itself: its members are its background error."""
         return self
 
     def background_error(self) -> State:
-        """The ensemble's standard deviation, inflated, as σ_b [SI]."""
+        """Return the ensemble's standard deviation, inflated, as σ_b [SI]."""
         return replace(self.background_members, values=self._sigma * self.inflation)
 
     @cached_property
@@ -92,7 +94,7 @@ class LETKF(Method):
         return self.background_members.values.std(0)
 
     def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
-        """The interpolated standard deviation of the ensemble, and that of its columns, inflated."""
+        """Return the interpolated standard deviation of the ensemble, and that of its columns, inflated."""
         grid, channels = self.background_members.grid, self.background_members.channels
         rows = operator.increments(grid, channels)
         result = rows.of_spread(self.background_error().values).numpy()
@@ -108,7 +110,8 @@ class LETKF(Method):
         return Increment(mean, replace(self.background_error(), time=background.time), members)
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """Increments of the mean and, each from its own background, of the members; all cases are of this ensemble.
+        """Return increments of the mean and, each from its own background, of the members; all cases are of this
+        ensemble.
 
         cases: with H(x_i) of every member, in the order of the ensemble. Raises BadDataError without these.
         """
@@ -188,12 +191,14 @@ class LETKF(Method):
 
 
 def _padding(counts: torch.Tensor) -> torch.Tensor:
-    """The lengths of lists of so many: powers of two, at least `_LEAST_PADDING`."""
+    """Return the lengths to which lists are filled: powers of two, at least `_LEAST_PADDING`."""
     return 2 ** counts.clamp_min(_LEAST_PADDING).double().log2().ceil().long()
 
 
 def _compact(weights: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices and values (c, size) of the positive weights (c, n) in their order; what fills the lists weighs zero."""
+    """Return indices and values (c, size) of the positive weights (c, n) in their order; what fills the lists weighs
+    zero.
+    """
     order = torch.argsort((weights <= 0).to(torch.uint8), dim=-1, stable=True)[:, :size]
     kept = weights.gather(-1, order)
     missing = size - order.shape[1]
@@ -221,7 +226,7 @@ class _Data:
 
     @classmethod
     def of(cls, departures: Departures, method: LETKF) -> _Data:
-        """The departures with their numbers ready; those of a variable that the ensemble lacks are left out."""
+        """Return the departures with their numbers ready; those of a variable that the ensemble lacks are left out."""
         channels = method.background_members.channels
         single = {c.variable for c in channels if c.level is None}
         reached = departures.operator.increments(method.background_members.grid, channels).defined
@@ -254,7 +259,7 @@ def _heights(channels: tuple[Channel, ...]) -> NDArray[np.float64]:
 
 
 def make(settings: LetkfSettings, material: Material) -> Method:
-    """The filter of the background's members."""
+    """Return the filter of the background's members."""
     return LETKF(
         material.background,
         radius=1000.0 * settings.localisation,

@@ -17,7 +17,7 @@ import torch
 
 
 def gaspari_cohn(ratio: torch.Tensor) -> torch.Tensor:
-    """The fifth-order taper of distances divided by the half-width c: 1 at 0, 5/24 at 1, zero from 2 on.
+    """Return the fifth-order taper of distances divided by the half-width c: 1 at 0, 5/24 at 1, zero from 2 on.
 
     Near the origin it is a Gaussian of the length L = c √(3/10).
     """
@@ -66,7 +66,7 @@ def _eigen(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def relaxation(prior: torch.Tensor, posterior: torch.Tensor, factor: float) -> torch.Tensor:
-    """The factor of RTPS on perturbations, from standard deviations before and after; 1 where σ_a is zero.
+    """Return the factor of RTPS on perturbations, from standard deviations before and after; 1 where σ_a is zero.
 
     factor: α; 0 leaves the analysis spread, 1 gives it the background's.
     """

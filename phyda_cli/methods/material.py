@@ -34,14 +34,14 @@ class Material(Protocol):
         ...
 
     def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
-        """The statistics of a file, or those shipped. option: how a user names the file.
+        """Return the statistics of a file, or those shipped. option: how a user names the file.
 
         Raises BadDataError for a file that is none, ConfigError for shipped statistics that are missing or damaged.
         """
         ...
 
     def checkpoint(self, path: Path | None) -> Checkpoint:
-        """The learned model of a file, or the one shipped, which must have been trained with the background error
-        that was asked for. Raises as `background_error` does.
+        """Return the learned model of a file, or the one shipped, which must have been trained with the background
+        error that was asked for. Raises as `background_error` does.
         """
         ...

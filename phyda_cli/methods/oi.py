@@ -73,7 +73,7 @@ class OptimalInterpolation(Method):
                 raise ConfigError(f"optimal interpolation: {setting} must be positive, not {value:g}")
 
     def scaled(self, scale: ErrorScale) -> OptimalInterpolation:
-        """The same method for background errors that are larger by these factors."""
+        """Return the same method for background errors that are larger by these factors."""
         factors = torch.from_numpy(scale.of([channel.variable for channel in self.sigma_b.channels]))
         values = self.sigma_b.values * factors.to(self.sigma_b.values)[:, None, None]
         return replace(self, sigma_b=replace(self.sigma_b, values=values))
@@ -95,7 +95,7 @@ class OptimalInterpolation(Method):
         return zero(self.sigma_b, background, None)
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """The OI increments and analysis-error standard deviations; the backgrounds give the valid times.
+        """Return the OI increments and analysis-error standard deviations; the backgrounds give the valid times.
 
         Observations that σ_b does not hold, or where it is zero, have no influence.
         """
@@ -118,7 +118,7 @@ class OptimalInterpolation(Method):
         return Increment(State(mean.cpu(), *labels), State(spread.cpu(), *labels), log={"observations": used})
 
     def _seen(self, operator: Operator) -> _Seen:
-        """What the observations see: one point, or of a column a point at each of its levels."""
+        """Return what the observations see: one point, or of a column a point at each of its levels."""
         channels, sigma_b = self.sigma_b.channels, self.sigma_b.values.cpu().double()
         rows = operator.increments(self.sigma_b.grid, channels)
         sigma, variable = rows.of_spread(sigma_b).numpy(), operator.variable.copy()
@@ -154,7 +154,7 @@ class OptimalInterpolation(Method):
     def _block(
         self, columns: torch.Tensor, heights: torch.Tensor, data: _Data, count: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same for a block of columns at places (column, 3) [m], each (column, level)."""
+        """Solve a block of columns at places (column, 3) [m], each (column, level)."""
         distance = 2 * (EARTH_RADIUS**2 - columns @ data.places.T)
         nearest = distance.topk(count, largest=False)
         radius = 3 * self.length_scale if self.radius is None else self.radius
@@ -213,7 +213,7 @@ class _Data:
 
     @classmethod
     def of(cls, departures: Departures, seen: _Seen, variable: str, device: torch.device | str) -> _Data:
-        """Those observations that see this variable and at whose place σ_b is positive."""
+        """Return those observations that see this variable and at whose place σ_b is positive."""
         rows = np.flatnonzero((seen.variable == variable) & (seen.sigma > 0))
         keys = (departures.error, departures.departure, seen.height[:, 0], departures.longitude, departures.latitude)
         # The order of the input must not show in the rounding, nor in who is chosen among equally near ones.

@@ -105,11 +105,11 @@ class LearnedAnalysis(Method):
             raise BadDataError(f"the background-error statistics lack {missing[0]}, which the weights have")
 
     def scaled(self, scale: ErrorScale) -> LearnedAnalysis:
-        """The same method for background errors that are larger by these factors."""
+        """Return the same method for background errors that are larger by these factors."""
         return replace(self, scale=self.scale.times(scale))
 
     def without_members(self) -> ThreeDVar:
-        """The first guess's method: what a trial analysis needs."""
+        """Return the first guess's method: what a trial analysis needs."""
         return self.first_guess.without_members().scaled(self.scale)
 
     def background_error(self) -> State:
@@ -119,7 +119,7 @@ class LearnedAnalysis(Method):
         return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT", "ns"))
 
     def prior_members(self) -> torch.Tensor | None:
-        """Draws of the first guess's background error, brought to this method's σ_b; None without members."""
+        """Return draws of the first guess's background error, brought to this method's σ_b; None without members."""
         guess = replace(self.first_guess, members=self.members, seed=self.seed)
         draws = guess.prior_members()
         if draws is None:
@@ -143,7 +143,7 @@ class LearnedAnalysis(Method):
     def increments(
         self, cases: Sequence[Case], first_guesses: tuple[torch.Tensor, Minimisation] | None = None
     ) -> list[Increment]:
-        """The increments of many cases, from backgrounds on any grid.
+        """Return the increments of many cases, from backgrounds on any grid.
 
         first_guesses: of 3D-Var (`ThreeDVar.solve`) for these cases in canonical order, where they are known.
         """
@@ -166,7 +166,7 @@ class LearnedAnalysis(Method):
         return [self._summary(ensemble, number, case.background.time) for number, case in enumerate(cases)]
 
     def _summary(self, ensemble: Ensemble, number: int, time: np.datetime64) -> Increment:
-        """Mean and spread of the ensemble of one case."""
+        """Return mean and spread of the ensemble of one case."""
         labels = (self.checkpoint.statistics.channels, self.checkpoint.statistics.grid, time)
         mean = State(ensemble.mean[number].double(), *labels)
         log: dict[str, float | int | str] = {
@@ -189,7 +189,7 @@ class LearnedAnalysis(Method):
         *,
         seeds: Sequence[int],
     ) -> Ensemble:
-        """Many cases at once.
+        """Analyse many cases at once.
 
         anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale: s of each case. solved: first guesses.
         """
@@ -278,7 +278,7 @@ class LearnedAnalysis(Method):
         return torch.from_numpy(np.stack([one.of(names) for one in scale]))[:, :, None]
 
     def _own(self, guess: torch.Tensor) -> torch.Tensor:
-        """First guesses on the model's channels, single precision."""
+        """Return first guesses on the model's channels, single precision."""
         return guess.cpu().float()[:, self._order]
 
     def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
@@ -296,7 +296,7 @@ class LearnedAnalysis(Method):
 
 
 def make(settings: LearnedSettings, material: Material) -> Method:
-    """The learned analysis with the statistics that its weights were trained with."""
+    """Return the learned analysis with the statistics that its weights were trained with."""
     statistics = material.background_error(settings.background_error, option="--background-error")
     return LearnedAnalysis(
         material.checkpoint(settings.weights),

@@ -48,14 +48,14 @@ class Innovations(NamedTuple):
     observation_error: Array
 
     def take(self, mask: NDArray[np.bool_]) -> Innovations:
-        """The rows of a mask."""
+        """Return the rows of a mask."""
         return Innovations(
             self.variable[mask], self.departure[mask], self.background_error[mask], self.observation_error[mask]
         )
 
 
 def estimated_scale(innovations: Innovations, *, otherwise: float = 1.0, uniform: bool = False) -> ErrorScale:
-    """The background-error scale of innovations, `otherwise` where they are too few for any estimate.
+    """Return the background-error scale of innovations, `otherwise` where they are too few for any estimate.
 
     uniform: one factor for all, as an ensemble's inflation is.
     """
@@ -74,7 +74,8 @@ def estimated_scale(innovations: Innovations, *, otherwise: float = 1.0, uniform
 def consistent_scale(
     departure: Array, background_error: Array, observation_error: Array, *, otherwise: float = 1.0
 ) -> float:
-    """The background-error scale s of innovations (n,), with σ_b and σ_o at the observations (n,) in the same units.
+    """Return the background-error scale s of innovations (n,), with σ_b and σ_o at the observations (n,) in the same
+    units.
 
     Returns `otherwise` for fewer than `SMALLEST_SAMPLE` innovations; an end of `SCALE_RANGE` where the solution lies
     beyond it.
@@ -104,7 +105,7 @@ def _scale_of(innovations: Innovations, otherwise: float) -> float:
 
 
 def _drawn(innovations: Innovations, towards: float) -> float:
-    """The scale of a part, drawn towards that of the whole."""
+    """Return the scale of a part, drawn towards that of the whole."""
     count = innovations.departure.size
     own = _scale_of(innovations, towards)
     return float(np.exp((count * np.log(own) + PRIOR * np.log(towards)) / (count + PRIOR)))

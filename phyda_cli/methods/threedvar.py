@@ -57,7 +57,7 @@ class Minimisation(NamedTuple):
         return cls(solution.iterations, float(solution.residual.max()), solution.converged)
 
     def log(self) -> Log:
-        """The entries for the log of an analysis."""
+        """Return the entries for the log of an analysis."""
         return dict(self._asdict())
 
 
@@ -79,11 +79,11 @@ class ThreeDVar(Method):
     name: str = "3dvar"
 
     def scaled(self, scale: ErrorScale) -> ThreeDVar:
-        """The same method for background errors that are larger by these factors."""
+        """Return the same method for background errors that are larger by these factors."""
         return replace(self, statistics=self.statistics.scaled(scale))
 
     def without_members(self) -> ThreeDVar:
-        """The same method without a spread."""
+        """Return the same method without a spread."""
         return replace(self, members=0)
 
     def background_error(self) -> State:
@@ -92,7 +92,7 @@ class ThreeDVar(Method):
         return State(sigma, self.statistics.channels, self.statistics.grid, np.datetime64("NaT", "ns"))
 
     def prior_members(self) -> torch.Tensor | None:
-        """Draws L ζ of the background error (member, channel, lat, lon); None without members."""
+        """Return draws L ζ of the background error (member, channel, lat, lon); None without members."""
         if self.members == 0:
             return None
         return self._transform(self._draw().to(self.device, self.dtype)).cpu().double()
@@ -113,7 +113,7 @@ class ThreeDVar(Method):
         return zero(self.background_error(), background, self.prior_members())
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """The 3D-Var increments. The backgrounds give the valid times; B does not depend on them."""
+        """Return the 3D-Var increments. The backgrounds give the valid times; B does not depend on them."""
         if self.members or len(cases) == 1:
             return [self.scaled(case.scale)._increment(case) for case in cases]
         values, minimisation = self.solve([case.departures for case in cases], [case.scale for case in cases])
@@ -142,7 +142,7 @@ class ThreeDVar(Method):
         return Increment(mean, spread, posterior, log)
 
     def _sample(self, departures: Departures) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
+        """Return draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
         generator = torch.Generator().manual_seed(self.seed)
         problem = _Problem(self, [departures] * self.members)
         zeta = self._draw(generator)
@@ -158,7 +158,8 @@ class ThreeDVar(Method):
         return torch.randn(self.members, *self._transform.shape, generator=generator, dtype=torch.float64)
 
     def solve(self, cases: Sequence[Departures], scales: Sequence[ErrorScale]) -> tuple[torch.Tensor, Minimisation]:
-        """Increments (case, channel, lat, lon) for B times s² of each case, and how the slowest minimisation went.
+        """Return increments (case, channel, lat, lon) for B times s² of each case, and how the slowest minimisation
+        went.
 
         B scaled by one s² is the same as d and σ_o divided by s, so that cases of different sizes make one batch;
         factors that differ within a case need a B of their own. Cases without observations get zero.
@@ -181,7 +182,7 @@ class ThreeDVar(Method):
         return result, slowest
 
     def minimise(self, cases: Sequence[Departures]) -> tuple[torch.Tensor, Minimisation]:
-        """Increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device.
+        """Return increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device.
 
         Raises BadDataError when the minimisation does not stay finite.
         """
@@ -209,7 +210,7 @@ class _Problem:
     def solve(
         self, zeta: torch.Tensor | None = None, noise: torch.Tensor | None = None, *, tolerance: float
     ) -> tuple[torch.Tensor, Solution]:
-        """Increments (case, channel, lat, lon) and the solution in control space.
+        """Return increments (case, channel, lat, lon) and the solution in control space.
 
         zeta: (size, case) background draws; noise: (observation, case) draws of unit variance, for cases that share
         their observations; both None for the plain analysis.
@@ -241,7 +242,7 @@ class _Problem:
         return float(before), float(0.5 * v.double().square().sum() + 0.5 * misfit.double().square().sum())
 
     def _why_not_finite(self) -> str:
-        """What a person can change: the extremes that the minimisation had to weigh against each other."""
+        """Return what a person can change: the extremes that the minimisation had to weigh against each other."""
         smallest = min((case for case in self.cases if len(case)), key=lambda case: float(case.error.min()))
         row = int(np.argmin(smallest.error))
         sigma = float(self.method.statistics.sigma.max())

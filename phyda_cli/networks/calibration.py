@@ -42,7 +42,7 @@ class Calibration:
 
 
 def bins(density: torch.Tensor) -> torch.Tensor:
-    """The bin of each density (case,)."""
+    """Return the bin of each density (case,)."""
     return torch.bucketize(density.double(), torch.tensor(EDGES, dtype=torch.float64, device=density.device))
 
 
@@ -72,7 +72,7 @@ class CalibrationSums:
         self.cases.index_add_(0, index, torch.ones_like(density, dtype=torch.float64))
 
     def fit(self) -> Calibration:
-        """The inflation; 1 for a bin without cases."""
+        """Return the inflation; 1 for a bin without cases."""
         expected = (SIZE + 1) / SIZE * self.variance
         ratio = torch.where(self.variance > 0, self.squared_error / expected.clamp_min(1e-30), 1.0)
         return Calibration(ratio.sqrt().clamp(*LIMITS).float())

@@ -44,7 +44,7 @@ class Checkpoint:
 def to_bytes(
     model: PhyDA, statistics: Statistics, *, about: Mapping[str, Any], calibration: Calibration | None = None
 ) -> bytes:
-    """The file's content. The same model gives the same bytes. calibration: None is no inflation."""
+    """Return the file's content. The same model gives the same bytes. calibration: None is no inflation."""
     header = {
         "format": FORMAT,
         "config": model.config.model_dump(mode="json"),
@@ -87,7 +87,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _config(values: Mapping[str, Any]) -> ModelConfig:
-    """The configuration of a header. Those of before version 0.2 name two inputs that every model has now."""
+    """Return the configuration of a header. Those of before version 0.2 name two inputs that every model has now."""
     if not all(values.get(name, True) for name in _INPUTS):
         raise ValueError(f"a model without {' or '.join(_INPUTS)}, which this phyda does not have")
     return ModelConfig.model_validate({name: value for name, value in values.items() if name not in _INPUTS})

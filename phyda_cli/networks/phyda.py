@@ -63,7 +63,7 @@ class PhyDA(nn.Module):
         static: torch.Tensor,
         base: Base,
     ) -> tuple[Reconstruction, torch.Tensor, torch.Tensor]:
-        """The virtual reconstruction, and μ_z and log σ_z (batch, c, H/2, W/2)."""
+        """Return the virtual reconstruction, and μ_z and log σ_z (batch, c, H/2, W/2)."""
         if not self.config.conditional:
             nothing = torch.zeros_like(first_guess)
             shape = (first_guess.shape[-2] // 2, first_guess.shape[-1] // 2)
@@ -75,7 +75,7 @@ class PhyDA(nn.Module):
         return reconstruction, mean, self.latent_scale(reconstruction.features)
 
     def described(self, increment: torch.Tensor, base: Base) -> torch.Tensor:
-        """What the autoencoder is given for an increment: itself, or the state's anomaly."""
+        """Return what the autoencoder is given for an increment: itself, or the state's anomaly."""
         return increment if self.config.latent == "increment" else base.anomaly + increment / base.ratio
 
     def decode(self, latent: torch.Tensor, base: Base) -> torch.Tensor:

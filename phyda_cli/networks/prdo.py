@@ -88,7 +88,7 @@ class PhysicsMismatch(nn.Module):
         self._balance_scale: torch.Tensor
 
     def forward(self, estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """The mismatch (batch,) of states (batch, C, H, W) [SI]."""
+        """Return the mismatch (batch,) of states (batch, C, H, W) [SI]."""
         with torch.no_grad():
             tendency, balance = self.operator.tendency(truth), self.operator.hydrostatic_residual(truth)
             if self.config.target == "zero":
@@ -103,6 +103,6 @@ class PhysicsMismatch(nn.Module):
         return (x.square() * self.area).mean((-3, -2, -1))
 
     def _inverse_spread(self, x: torch.Tensor) -> torch.Tensor:
-        """One over the standard deviation (channel, 1, 1) about the mean over the sample, area-weighted."""
+        """Return one over the standard deviation (channel, 1, 1) about the mean over the sample, area-weighted."""
         variance = ((x - x.mean(0)).square() * self.area).mean((0, -2, -1))
         return torch.where(variance > _LEAST_SPREAD, variance.clamp_min(_LEAST_SPREAD).rsqrt(), 0.0)[:, None, None]

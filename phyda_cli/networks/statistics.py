@@ -70,7 +70,7 @@ class Statistics:
         return (background - self.mean.to(background)[:, :, None]) / self.std.to(background)[:, :, None]
 
     def state(self, anomaly: torch.Tensor) -> torch.Tensor:
-        """The reverse of `anomaly`: fields (batch, C, H, W) [SI]."""
+        """Return the reverse of `anomaly`: fields (batch, C, H, W) [SI]."""
         return self.mean.to(anomaly)[:, :, None] + anomaly * self.std.to(anomaly)[:, :, None]
 
     def static(self, times: np.ndarray, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -107,7 +107,7 @@ def operator_of(state: State, observations: Observations, orography: torch.Tenso
 
 
 def _at(field: torch.Tensor, state: State, places: Operator) -> Floats:
-    """A field (lat, lon) on the state's grid at places (n,); NaN where they have none."""
+    """Return a field (lat, lon) on the state's grid at places (n,); NaN where they have none."""
     names = np.full(len(places), "msl", dtype=object)
     anywhere = Operator.at(names, places.latitude, places.longitude, places.pressure)
     operator = anywhere.states(state.grid, (Channel("msl"),))  # any scalar on one level
@@ -115,7 +115,7 @@ def _at(field: torch.Tensor, state: State, places: Operator) -> Floats:
 
 
 def _fitting(state: State, background: State, time: np.datetime64) -> State:
-    """The background's channels of another time. Raises BadDataError where it does not fit."""
+    """Return the background's channels of another time. Raises BadDataError where it does not fit."""
     label = f"the background at {np.datetime_as_string(time, unit='m')}Z"
     if state.values.dim() != 3:
         raise BadDataError(f"{label} holds several members: choose one with --member")

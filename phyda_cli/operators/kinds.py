@@ -65,7 +65,7 @@ class Kind(Protocol):
     """One way of looking at a column."""
 
     def inputs(self, channels: Sequence[Channel], sites: Sites, *, beyond: bool) -> tuple[Vertical, ...]:
-        """The inputs that these channels give, at least one."""
+        """Return the inputs that these channels give, at least one."""
         ...
 
     def constant(self, first: Vertical, channels: Sequence[Channel], sites: Sites) -> Floats:
@@ -81,11 +81,11 @@ class Kind(Protocol):
         ...
 
     def level(self, pressure: Floats) -> Floats:
-        """The pressure (n,) [Pa] that stands for what is seen, NaN for the ground."""
+        """Return the pressure (n,) [Pa] that stands for what is seen, NaN for the ground."""
         ...
 
     def integrates(self, channels: Sequence[Channel]) -> bool:
-        """Whether of these channels a whole column is seen, not one place."""
+        """Return whether of these channels a whole column is seen, not one place."""
         ...
 
 
@@ -188,12 +188,14 @@ KINDS: Final[dict[str, Kind]] = {
 
 
 def kind_of(variable: str) -> Kind:
-    """How a variable is observed."""
+    """Return how a variable is observed."""
     return KINDS.get(variable) or Level(variable)
 
 
 def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats, *, beyond: bool) -> Vertical:
-    """The two channels around each pressure (n,) and their weights, or the single-level field; none where undefined."""
+    """Return the two channels around each pressure (n,) and their weights, or the single-level field; none where
+    undefined.
+    """
     n = pressure.size
     index, weight = np.full((n, 2), -1, dtype=np.int64), np.zeros((n, 2))
     held = [(c.level, position) for position, c in enumerate(channels) if c.variable == variable]
@@ -220,6 +222,6 @@ def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats,
 
 
 def _spans(levels: Iterable[float]) -> bool:
-    """Whether levels hold nearly all water of a column: from 850 hPa or below to 500 hPa or above."""
+    """Return whether levels hold nearly all water of a column: from 850 hPa or below to 500 hPa or above."""
     held = list(levels)
     return max(held) >= _WATER_LEVEL and min(held) <= 50_000.0

@@ -61,7 +61,7 @@ class Operator:
         difference: Floats | None = None,
         ground_temperature: Floats | None = None,
     ) -> Operator:
-        """The operator of observations at these places; what is not given is not known."""
+        """Return the operator of observations at these places; what is not given is not known."""
         unknown = np.full(len(variable), np.nan)
         return cls(
             variable,
@@ -92,7 +92,7 @@ class Operator:
         return result
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Operator:
-        """The rows of an index or mask, in that order."""
+        """Return the rows of an index or mask, in that order."""
         names = ("variable", "latitude", "longitude", "pressure", "surface_pressure", "difference")
         taken = replace(
             self,
@@ -122,7 +122,7 @@ class Operator:
         return StateOperator(self, parts, constant)
 
     def _parts(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> tuple[Rows, ...]:
-        """The rows of every input."""
+        """Return the rows of every input."""
         key = (grid, channels, beyond)
         if key not in self._made:
             self._made[key] = self._build(grid, channels, beyond=beyond)
@@ -152,7 +152,7 @@ class Operator:
         return tuple(parts)
 
     def kinds(self) -> list[tuple[Kind, NDArray[np.int64]]]:
-        """The kinds that occur, each with its rows."""
+        """Return the kinds that occur, each with its rows."""
         names = dict.fromkeys(self.variable.tolist())
         return [(kind_of(name), np.flatnonzero(self.variable == name)) for name in names]
 
@@ -190,7 +190,7 @@ class StateOperator:
         return np.asarray(self.parts[0].of_spread(values).cpu().numpy(), dtype=np.float64)
 
     def linearised(self, values: torch.Tensor) -> Operator:
-        """The operator with its slopes at these fields."""
+        """Return the operator with its slopes at these fields."""
         inputs = self._inputs(values)
         slopes = np.zeros_like(inputs)
         slopes[0] = 1.0
@@ -208,7 +208,7 @@ class StateOperator:
 
 
 def _joined(own: Sequence[tuple[NDArray[np.int64], Vertical]], n: int) -> Vertical:
-    """The vertical weights of all kinds in one array, as wide as the widest."""
+    """Return the vertical weights of all kinds in one array, as wide as the widest."""
     width = max((column.channel.shape[1] for _, column in own), default=0)
     width = max(width, 2)  # that of a level, so that rows of different observations can stand together
     channel, weight = np.full((n, width), -1, dtype=np.int64), np.zeros((n, width))

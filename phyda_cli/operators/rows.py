@@ -59,7 +59,7 @@ class Rows:
         return result.scatter_add(1, self.indices // math.prod(self.grid.shape), terms)
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Rows:
-        """The rows of an index or mask, in that order."""
+        """Return the rows of an index or mask, in that order."""
         chosen = torch.from_numpy(np.arange(len(self))[index])
         return replace(self, indices=self.indices[chosen], weights=self.weights[chosen], defined=self.defined[index])
 
@@ -76,7 +76,7 @@ def combined(parts: Sequence[Rows], slopes: Sequence[NDArray[np.float64]]) -> Ro
 
 
 def stacked(parts: Sequence[Rows]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices and weights (Σ n, k) of several sets of rows, filled with weights of zero where some are shorter."""
+    """Return indices and weights (Σ n, k) of several sets of rows, the shorter ones filled with weights of zero."""
     width = max(part.indices.shape[1] for part in parts)
     filled = [
         (pad(part.indices, (0, missing)), pad(part.weights, (0, missing)))

@@ -53,7 +53,7 @@ class LevelChannels:
         self._index = [list(channels).index(Channel(name, p)) for name in VARIABLES for p in self.pressures]
 
     def take(self, values: torch.Tensor) -> LevelFields:
-        """The fields of values (…, channel, lat, lon)."""
+        """Return the fields of values (…, channel, lat, lon)."""
         index = torch.tensor(self._index, device=values.device)
         return LevelFields(*values.index_select(-3, index).chunk(len(VARIABLES), dim=-3))
 

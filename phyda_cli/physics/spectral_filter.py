@@ -74,7 +74,7 @@ class SpectralFilter:
         return _product(self._waves(x, self._to_waves), self._fit)
 
     def synthesis(self, c: torch.Tensor) -> torch.Tensor:
-        """The fields of coefficients."""
+        """Return the fields of coefficients."""
         return self._field(_product(c, self._scalar), self._from_waves)
 
     def gradient(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,7 +107,7 @@ class SpectralFilter:
         return _product(psi, self._balance)
 
     def scalars(self, x: torch.Tensor) -> torch.Tensor:
-        """The fields without what is beyond the cut."""
+        """Return the fields without what is beyond the cut."""
         return self.synthesis(self.analysis(x))
 
     def _waves(self, x: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
@@ -116,7 +116,7 @@ class SpectralFilter:
         return rows.reshape(-1, 2, *x.shape[:-1])
 
     def _field(self, rows: torch.Tensor, waves: torch.Tensor) -> torch.Tensor:
-        """Fields (…, lat, lon) of (m, part, …, lat); with the turned waves those of i times as much."""
+        """Return fields (…, lat, lon) of (m, part, …, lat); with the turned waves those of i times as much."""
         return torch.matmul(rows.flatten(2).flatten(0, 1).mT, waves).reshape(*rows.shape[2:], -1)
 
 

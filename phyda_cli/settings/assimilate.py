@@ -127,19 +127,19 @@ class Run:
         return entry_of(self.common.method)
 
     def document(self) -> dict[str, Any]:
-        """All settings as JSON values."""
+        """Return all settings as JSON values."""
         return as_json(self.common) | as_json(self.own)
 
 
 def command_fields() -> tuple[Field, ...]:
-    """All options of the command; those of the methods stand where members are spoken of."""
+    """Return all options of the command; those of the methods stand where members are spoken of."""
     common, own = fields_of(AssimilateConfig), method_fields()
     place = next(number for number, one in enumerate(common) if one.name == "members_out")
     return (*common[:place], *own, *common[place:])
 
 
 def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:
-    """The settings from a configuration file and the flags that were given (those that are not None).
+    """Return the settings from a configuration file and the flags that were given (those that are not None).
 
     Raises InputMissingError when the file is not there, ConfigError naming file, key and value when it is wrong, and
     UsageError naming the option when a flag is wrong, a required setting is missing, or an option is another method's.
@@ -197,7 +197,7 @@ class _Origin:
             raise ConfigError(f"{self.file}: key {key!r}: {reason(error)}") from error
 
     def not_of(self, entry: MethodEntry, key: str) -> UsageError | ConfigError:
-        """The error for an option that the method does not have."""
+        """Return the error for an option that the method does not have."""
         whose, hint = " or ".join(owners(key)), entry.hints.get(key)
         text = f"is of --method {whose}, not of {entry.name}" + (f"; {hint}" if hint else "")
         if key in self.given or self.file is None:

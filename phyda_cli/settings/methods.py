@@ -40,7 +40,7 @@ class MethodSettings:
     background_error_scale: Annotated[Scale, _SCALE.with_default("auto")] = "auto"
 
     def problem(self) -> str | None:
-        """What is wrong with these settings together, or None."""
+        """Return what is wrong with these settings together, or None."""
         return None
 
 
@@ -66,7 +66,7 @@ class LearnedSettings(StatisticsSettings):
     ] = None
 
     def problem(self) -> str | None:
-        """One member makes no spread."""
+        """Return one member makes no spread."""
         if self.members == 1:
             return "--members 1: one member makes no spread; give at least 2, or 0 for the mean alone"
         return None
@@ -93,7 +93,7 @@ class LetkfSettings(MethodSettings):
     ] = 0.0
 
     def problem(self) -> str | None:
-        """An ensemble has two members or more."""
+        """Return an ensemble has two members or more."""
         return None if self.members not in (0, 1) else f"--members {self.members}: letkf needs at least 2 members"
 
 
@@ -142,7 +142,7 @@ METHODS: Final[tuple[MethodEntry, ...]] = (
 
 
 def entry_of(name: str) -> MethodEntry:
-    """The method of a name. Raises ValueError for one that is none."""
+    """Return the method of a name. Raises ValueError for one that is none."""
     for entry in METHODS:
         if entry.name == name:
             return entry
@@ -150,18 +150,18 @@ def entry_of(name: str) -> MethodEntry:
 
 
 def make(entry: MethodEntry, settings: MethodSettings, material: Any) -> Any:
-    """The method of these settings, by its own file. material: a `methods.material.Material`."""
+    """Return the method of these settings, by its own file. material: a `methods.material.Material`."""
     module, _, function = entry.maker.partition(":")
     return getattr(import_module(module), function)(settings, material)
 
 
 def owners(option: str) -> tuple[str, ...]:
-    """The names of the methods that have an option."""
+    """Return the names of the methods that have an option."""
     return tuple(entry.name for entry in METHODS if any(f.name == option for f in fields_of(entry.settings)))
 
 
 def method_fields() -> tuple[Field, ...]:
-    """The options of all methods, each once; the help says whose it is and what each takes without it."""
+    """Return the options of all methods, each once; the help says whose it is and what each takes without it."""
     found: dict[str, list[tuple[str, Field]]] = {}
     for entry in METHODS:
         for own in fields_of(entry.settings):

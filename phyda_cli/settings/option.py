@@ -48,7 +48,7 @@ class Option:
     le: Any = None
 
     def with_default(self, text: str) -> Option:
-        """The same, with another text about its default."""
+        """Return the same, with another text about its default."""
         return dataclasses.replace(self, default=text)
 
 
@@ -69,7 +69,7 @@ class Field:
 
 
 def fields_of(settings: Any) -> tuple[Field, ...]:
-    """The fields of a settings class, in their order."""
+    """Return the fields of a settings class, in their order."""
     return _fields_of(settings)
 
 
@@ -88,7 +88,7 @@ def _fields_of(settings: Any) -> tuple[Field, ...]:
 
 
 def parameters(fields: Iterable[Field]) -> list[inspect.Parameter]:
-    """The parameters of a command; None stands for what was not given."""
+    """Return the parameters of a command; None stands for what was not given."""
     return [
         inspect.Parameter(
             field.name,
@@ -115,7 +115,7 @@ def validated(settings: type[Settings], values: Mapping[str, Any]) -> Settings:
 
 
 def as_json(settings: Any) -> dict[str, Any]:
-    """Settings as JSON values."""
+    """Return settings as JSON values."""
     kind: Any = type(settings)
     return _model(kind).model_validate(_values(settings)).model_dump(mode="json")
 
@@ -146,7 +146,7 @@ def _model(settings: Any) -> type[BaseModel]:
 
 
 def _limited(kind: Any, limits: Any) -> Any:
-    """A type with limits on its numbers, durations or lists; other parts of a union stay."""
+    """Return a type with limits on its numbers, durations or lists; other parts of a union stay."""
     if get_origin(kind) in (Union, types.UnionType):
         parts = [Annotated[part, limits] if part in (int, float, timedelta) else part for part in get_args(kind)]
         return Union[tuple(parts)]  # noqa: UP007
@@ -154,12 +154,12 @@ def _limited(kind: Any, limits: Any) -> Any:
 
 
 def _declarations(field: Field) -> tuple[str, ...]:
-    """What typer is told of the spellings; a switch has no opposite."""
+    """Return what typer is told of the spellings; a switch has no opposite."""
     return field.option.names or ((field.spelling,) if field.kind is bool else ())
 
 
 def _on_the_line(kind: Any) -> Any:
-    """The type that a command line gives for a type."""
+    """Return the type that a command line gives for a type."""
     parts = [part for part in get_args(kind) if part is not type(None)]
     if get_origin(kind) in (Union, types.UnionType):
         return _on_the_line(parts[0]) if len(parts) == 1 else str

@@ -19,12 +19,12 @@ _LONGEST: Final = 60
 
 
 def read_settings(path: Path, model: type[Model]) -> Model:
-    """The settings of a file. Raises InputMissingError without it, ConfigError when anything in it is wrong."""
+    """Return the settings of a file. Raises InputMissingError without it, ConfigError when anything in it is wrong."""
     return validated(model, read_toml(path), str(path))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file. Raises InputMissingError without it, ConfigError when it is none."""
+    """Return the content of a TOML file. Raises InputMissingError without it, ConfigError when it is none."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -33,7 +33,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(content: bytes, label: str) -> dict[str, Any]:
-    """The content of a TOML document, whose name for messages is `label`. Raises ConfigError when it is none."""
+    """Return the content of a TOML document, whose name for messages is `label`. Raises ConfigError when it is none."""
     try:
         return tomllib.loads(content.decode("utf-8"))
     except ValueError as error:  # TOMLDecodeError, or bytes that are no UTF-8
@@ -43,7 +43,7 @@ def parse_toml(content: bytes, label: str) -> dict[str, Any]:
 
 
 def validated(model: type[Model], document: Mapping[str, Any], label: str) -> Model:
-    """A document as settings. Raises ConfigError for the first key that is wrong."""
+    """Return a document as settings. Raises ConfigError for the first key that is wrong."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -56,7 +56,7 @@ def validated(model: type[Model], document: Mapping[str, Any], label: str) -> Mo
 
 
 def reason(error: ValidationError, *, show: bool = True) -> str:
-    """What the first problem is, and with `show` the value, said once."""
+    """Return what the first problem is, and with `show` the value, said once."""
     first = error.errors()[0]
     text, value = first["msg"].removeprefix("Value error, "), first["input"]
     if not show or (not isinstance(value, int | float) and repr(value) in text):
@@ -66,13 +66,13 @@ def reason(error: ValidationError, *, show: bool = True) -> str:
 
 
 def unknown_key(label: str, key: str, known: Iterable[str]) -> ConfigError:
-    """The error for a key that is none, with the one that may be meant."""
+    """Return the error for a key that is none, with the one that may be meant."""
     close = difflib.get_close_matches(key.rpartition(".")[2], list(known), n=1, cutoff=0.6)
     return ConfigError(f"{label}: unknown key {key!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 
 def _names(model: type[BaseModel]) -> list[str]:
-    """All keys of a settings class and of the classes within it."""
+    """Return all keys of a settings class and of the classes within it."""
     found: list[str] = []
 
     def walk(kind: Any) -> None:

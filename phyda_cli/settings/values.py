@@ -33,7 +33,7 @@ def duration(value: Any) -> Any:
 
 
 def moment(value: Any) -> Any:
-    """A moment in UTC without a time zone; one that names no zone is UTC. Raises ValueError."""
+    """Return a moment in UTC without a time zone; one that names no zone is UTC. Raises ValueError."""
     if not isinstance(value, str | datetime):
         return value
     try:
@@ -46,7 +46,7 @@ def moment(value: Any) -> Any:
 
 
 def several(value: Any) -> Any:
-    """One file stands for a list of one."""
+    """Return one file stands for a list of one."""
     return [value] if isinstance(value, str | Path) else value
 
 
@@ -71,7 +71,7 @@ def member_numbers(value: Any) -> Any:
 
 
 def parse_time(text: str) -> datetime:
-    """A --time option as UTC without a time zone. Raises UsageError."""
+    """Return a --time option as UTC without a time zone. Raises UsageError."""
     try:
         found: datetime = moment(text)
     except ValueError as error:
@@ -80,7 +80,7 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_duration(text: str) -> timedelta:
-    """A --window option. Raises UsageError."""
+    """Return a --window option. Raises UsageError."""
     try:
         found: timedelta = duration(text)
     except ValueError as error:
