@@ -122,7 +122,8 @@ class LETKF(Method):
             raise BadDataError("the LETKF needs the members at the observations")
         data = _Data.of(departures.canonical(), self)
         values = self.background_members.values.to(self.device, torch.float64)
-        change, reached = torch.zeros_like(values), 0
+        # contiguous whatever the members' strides, so that what is written to its flat view arrives
+        change, reached = torch.zeros(values.shape, dtype=values.dtype, device=values.device), 0
         if len(data):
             heights = _heights(self.background_members.channels)
             levels, level_of = np.unique(heights, return_inverse=True)

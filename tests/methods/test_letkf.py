@@ -179,6 +179,16 @@ def test_blocks_and_threads_do_not_matter() -> None:
     assert all(torch.equal(a, b) for a, b in pairwise(results))
 
 
+def test_the_layout_of_the_members_in_memory_does_not_matter() -> None:
+    state = ensemble()
+    strided = replace(state, values=state.values.mT.contiguous().mT)
+    assert not strided.values.is_contiguous()
+    data = departures(state)
+    made = analyse(state, data).mean.values
+    assert made.abs().max() > 0
+    assert torch.equal(analyse(strided, data).mean.values, made)
+
+
 def test_the_order_of_the_members_does_not_matter() -> None:
     state = ensemble()
     data = departures(state)
