@@ -31,6 +31,7 @@ RANKS = {
     "formats": 6,
     "evaluation": 6,
     "assimilation": 6,
+    "library": 7,
     "preparation": 7,
     "forecast": 8,
     "training": 8,
@@ -101,7 +102,19 @@ def test_every_module_has_a_rank():
 def test_imports_go_down_only():
     upward = {name_of(file): violations(file.read_text(), name_of(file)) for file in FILES if layer(name_of(file))}
     assert {name: wrong for name, wrong in upward.items() if wrong} == {}
-    assert not list(imports(ast.parse((PACKAGE / "__init__.py").read_text())))
+
+
+def test_the_package_itself_loads_nothing_and_is_no_way_round_the_layers():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    assert {name for node in at_import(tree) for name in imports(node)} == {"typing"}
+    for file in FILES:
+        from_package = [
+            alias.name
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == "phyda_cli"
+            for alias in node.names
+        ]
+        assert {name for name in from_package if not (PACKAGE / f"{name}.py").is_file()} <= {"__version__"}, file
 
 
 def test_the_check_finds_what_it_looks_for():

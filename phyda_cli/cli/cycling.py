@@ -56,8 +56,11 @@ def cycle(
 
 
 def _make(asked: Run, background: Background) -> Method:
-    from phyda_cli.cli.methods import make_method
+    import torch
 
+    from phyda_cli.library.method import make_method
+
+    torch.set_num_threads(asked.common.threads)
     return make_method(asked, background)[0]
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from phyda_cli.console import console
-from phyda_cli.errors import BadDataError
 
 if TYPE_CHECKING:
-    from phyda_cli.evaluation.diagnosis import Diagnosis
+    from collections.abc import Iterator
 
-_log = logging.getLogger(__name__)
+    from phyda_cli.evaluation.diagnosis import Diagnosis
 
 
 def diagnose(
@@ -31,27 +29,19 @@ def diagnose(
     imply (Desroziers et al. 2005), by variable, level, report type and cycle, and the worst stations; with --json all
     stations. Files are read one after the other, so that their number does not matter.
     """
-    import numpy as np
-
     from phyda_cli.cli.targets import check_inputs
-    from phyda_cli.evaluation.diagnosis import Diagnosis, format_diagnosis
-    from phyda_cli.formats.feedback.netcdf import read_feedback
+    from phyda_cli.evaluation.diagnosis import format_diagnosis
+    from phyda_cli.library.scores import diagnose as diagnosed
 
     check_inputs(feedback)
-    diagnosis = Diagnosis()
     with console.progress("diagnose", len(feedback)) as update:
-        for number, path in enumerate(feedback, start=1):
-            held = read_feedback(path)
-            if not np.isfinite(held.analysis_equivalent).any():
-                if np.isfinite(held.background_equivalent).any():
-                    raise BadDataError(f"{path}: holds no analysis, as a dry run wrote it; leave it out")
-                _log.warning("%s: no observation has an equivalent; only its verdicts count", path)
-            diagnosis.add(held, str(path))
-            update(number)
-    if not diagnosis.groups("variables"):
-        raise BadDataError(
-            f"{feedback[0]}: no row has departures and an observation error; there is nothing to diagnose"
-        )
+
+        def each() -> Iterator[Path]:
+            for number, path in enumerate(feedback, start=1):
+                yield path
+                update(number)
+
+        diagnosis = diagnosed(each())
     console.result(format_diagnosis(diagnosis, worst), _document(diagnosis))
 
 

@@ -5,20 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from phyda_cli.console import console
 from phyda_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-
-    from phyda_cli.observations.table import Observations
 
 
 class EvaluateCommand(TyperCommand):
@@ -100,6 +93,8 @@ def evaluate(
     from phyda_cli.cli.targets import check_inputs
     from phyda_cli.evaluation.compare import compare_fields, compare_observations, format_comparison, over_levels
     from phyda_cli.formats.gridded.background import read_background
+    from phyda_cli.library.inputs import read_observations
+    from phyda_cli.library.scores import named_by
     from phyda_cli.settings.values import parse_choices, parse_duration, parse_time
 
     if bool(truth) == bool(observations):
@@ -120,34 +115,11 @@ def evaluate(
         target = read_background(truth, time=judged.time, member=member).ensemble_mean().state
         entries = compare_fields(states, target)
     else:
-        rows = _rows(observations or [], withhold, stations, columns, judged.time)
-        entries = compare_observations(states, rows, window=width)
+        rows = read_observations(observations or [], time=judged.time, stations=stations, units=columns)
+        entries = compare_observations(states, named_by(withhold, rows), window=width)
     document = {
         "status": "ok",
         "variables": [dataclasses.asdict(entry) for entry in over_levels(entries)],
         "scores": [dataclasses.asdict(entry) for entry in entries],
     }
     console.result(format_comparison(entries), document)
-
-
-def _rows(
-    paths: Sequence[Path],
-    rule: str | None,
-    stations: Path | None,
-    units: Mapping[str, str],
-    time: np.datetime64,
-) -> Observations:
-    """The observations to score at. Raises UsageError when the rule names none of them."""
-    from phyda_cli.formats.reports.observations import read_observations
-    from phyda_cli.formats.reports.stations import read_stations
-    from phyda_cli.observations.rule import matching
-    from phyda_cli.observations.table import concatenate
-
-    places = None if stations is None else read_stations(stations)
-    rows = concatenate([read_observations(p, reference_time=time, stations=places, units=units) for p in paths])
-    if rule is None:
-        return rows
-    named = matching(rows, rule)
-    if not named.any():
-        raise UsageError(f"--withhold {rule!r} names none of {len(rows)} observations")
-    return rows.take(named)

@@ -68,7 +68,7 @@ def train(
     """
     import torch
 
-    from phyda_cli.cli.device import choose_device
+    from phyda_cli.library.method import choose_device
     from phyda_cli.training.config import read_config
     from phyda_cli.training.processes import process_group
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from phyda_cli.errors import ConfigError, UsageError
 from phyda_cli.settings.methods import METHODS, MethodEntry, MethodSettings, entry_of, method_fields, owners
 from phyda_cli.settings.option import Field, Option, as_json, fields_of, validated
 from phyda_cli.settings.values import duration, member_numbers, moment, several
+
+Settings = TypeVar("Settings")
+Common = TypeVar("Common", bound="AnalysisSettings")
 
 _MOST_THREADS: Final = 1024
 
@@ -25,8 +28,8 @@ def _files(value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssimilateConfig:
-    """The keys of a configuration file are the names of the fields, and those of the method's settings."""
+class FileSettings:
+    """The files of the command."""
 
     background: Annotated[
         tuple[Path, ...],
@@ -42,15 +45,7 @@ class AssimilateConfig:
             names=("--obs", "--observations", "-y"), read=_files,
         ),
     ]  # fmt: skip
-    stations: Annotated[Path | None, Option("Places of stations, CSV, for reports that have none (METAR).", "FILE")] = (
-        None
-    )
-    units: Annotated[
-        dict[str, str], Option("Unit of a table's column that does not say it. Repeatable.", "COLUMN=UNIT")
-    ] = field(default_factory=dict)
-    withhold: Annotated[str | None, Option('Withhold these observations, to judge by: "station % 5 == 0".', "RULE")] = (
-        None
-    )
+    output: Annotated[Path, Option("The analysis, NetCDF.", "FILE", names=("--out", "--output", "-o"))]
     fgat: Annotated[
         tuple[Path, ...],
         Option(
@@ -58,25 +53,20 @@ class AssimilateConfig:
             read=several,
         ),
     ] = ()  # fmt: skip
-    output: Annotated[Path, Option("The analysis, NetCDF.", "FILE", names=("--out", "--output", "-o"))]
-    method: Annotated[
-        Literal[tuple(entry.name for entry in METHODS)],  # type: ignore[valid-type]
-        Option("The assimilation method.", default=METHODS[0].name),
-    ] = METHODS[0].name
     feedback: Annotated[Path | None, Option("Also write what became of every observation, NetCDF.", "FILE")] = None
     feedback_format: Annotated[Literal["phyda", "ioda"], Option("Layout of the feedback.", default="phyda")] = "phyda"
     increment: Annotated[Path | None, Option("Also write analysis minus background, NetCDF.", "FILE")] = None
+    members_out: Annotated[Path | None, Option("Also write every member of the analysis, NetCDF.", "FILE")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundChoice:
+    """What is read of a background."""
+
     time: Annotated[
         datetime | None,
         Option("Valid time, ISO 8601 UTC; needed where the background holds several.", "TIME", read=moment),
     ] = None
-    window: Annotated[
-        timedelta,
-        Option(
-            "Reject observations farther from the valid time: 3h, 90min, PT3H.", "DURATION", default="3h",
-            read=duration, gt=timedelta(0),
-        ),
-    ] = timedelta(hours=3)  # fmt: skip
     member: Annotated[
         int | tuple[int, ...] | None,
         Option("Member of a background ensemble, or several: 3, or 0,3-7.", "N|LIST", read=member_numbers),
@@ -84,7 +74,38 @@ class AssimilateConfig:
     select: Annotated[
         dict[str, str], Option("Choice along another dimension or GRIB key. Repeatable.", "KEY=VALUE")
     ] = field(default_factory=dict)
-    members_out: Annotated[Path | None, Option("Also write every member of the analysis, NetCDF.", "FILE")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableChoice:
+    """What is said of observations beside their files."""
+
+    stations: Annotated[Path | None, Option("Places of stations, CSV, for reports that have none (METAR).", "FILE")] = (
+        None
+    )
+    units: Annotated[
+        dict[str, str], Option("Unit of a table's column that does not say it. Repeatable.", "COLUMN=UNIT")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisSettings:
+    """What decides an analysis, in the command as in the library, beside the settings of its method."""
+
+    method: Annotated[
+        Literal[tuple(entry.name for entry in METHODS)],  # type: ignore[valid-type]
+        Option("The assimilation method.", default=METHODS[0].name),
+    ] = METHODS[0].name
+    window: Annotated[
+        timedelta,
+        Option(
+            "Reject observations farther from the valid time: 3h, 90min, PT3H.", "DURATION", default="3h",
+            read=duration, gt=timedelta(0),
+        ),
+    ] = timedelta(hours=3)  # fmt: skip
+    withhold: Annotated[str | None, Option('Withhold these observations, to judge by: "station % 5 == 0".', "RULE")] = (
+        None
+    )
     errors: Annotated[Path | None, Option("TOML file of observation errors, instead of those shipped.", "FILE")] = None
     quality: Annotated[Path | None, Option("TOML file: blacklist, checks, thinning, superobs.", "FILE")] = None
     on_empty: Annotated[
@@ -100,6 +121,12 @@ class AssimilateConfig:
     dry_run: Annotated[bool, Option("Read and check everything, say what would be done; write --feedback alone.")] = (
         False
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssimilateConfig(AnalysisSettings, TableChoice, BackgroundChoice, FileSettings):
+    """The keys of a configuration file are the names of the fields, and those of the method's settings."""
+
     overwrite: Annotated[bool, Option("Replace outputs that exist.")] = False
     wait: Annotated[
         timedelta,
@@ -115,10 +142,10 @@ class AssimilateConfig:
 
 
 @dataclass(frozen=True)
-class Run:
-    """The settings of one run. common: of every method. own: of the method."""
+class Chosen:
+    """The settings of one analysis. common: of every method. own: of the method."""
 
-    common: AssimilateConfig
+    common: AnalysisSettings
     own: MethodSettings
 
     @property
@@ -131,10 +158,17 @@ class Run:
         return as_json(self.common) | as_json(self.own)
 
 
+@dataclass(frozen=True)
+class Run(Chosen):
+    """The settings of one run of the command."""
+
+    common: AssimilateConfig
+
+
 def command_fields() -> tuple[Field, ...]:
-    """Return all options of the command; those of the methods stand where members are spoken of."""
+    """Return all options of the command; those of the methods stand after the method."""
     common, own = fields_of(AssimilateConfig), method_fields()
-    place = next(number for number, one in enumerate(common) if one.name == "members_out")
+    place = next(number for number, one in enumerate(common) if one.name == "method") + 1
     return (*common[:place], *own, *common[place:])
 
 
@@ -153,22 +187,32 @@ def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:
         if key not in fields:
             raise unknown_key(str(file), key, fields)
     values = {**held, **given}
-    names = {one.name for one in fields_of(AssimilateConfig)}
-    where = _Origin(file, frozenset(given), fields)
-    common = where.checked(AssimilateConfig, {key: value for key, value in values.items() if key in names})
+    common, own = _Origin(file, frozenset(given), fields).of_method(AssimilateConfig, values)
     entry = entry_of(common.method)
-    known = {one.name for one in fields_of(entry.settings)}
-    for key in values:
-        if key not in names | known:
-            raise where.not_of(entry, key)
-    own = where.checked(entry.settings, {key: value for key, value in values.items() if key in known})
-    problem = own.problem()
-    if problem is not None:
-        raise UsageError(problem)
     if common.members_out is not None and (not entry.has_members or own.members == 0):
         why = "--members 0 makes none" if entry.has_members else f"{entry.name} has no members"
         raise UsageError(f"--members-out {common.members_out}: {why}")
     return Run(common, own)
+
+
+def chosen_settings(values: Mapping[str, Any]) -> Chosen:
+    """The settings of an analysis by their names, those that are None not given.
+
+    Raises ConfigError for a name that is none, UsageError as `merge_config` does.
+    """
+    from phyda_cli.settings.toml import unknown_key
+
+    fields = {one.name: one for one in (*fields_of(AnalysisSettings), *method_fields())}
+    for key in values:
+        if key not in fields:
+            raise unknown_key("assimilate", key, fields)
+    given = {key: value for key, value in values.items() if value is not None}
+    return Chosen(*_Origin(None, frozenset(given), fields).of_method(AnalysisSettings, given))
+
+
+def checked(settings: type[Settings], **values: Any) -> Settings:
+    """Values that no configuration file gave, as settings. Raises UsageError naming the option that is wrong."""
+    return _Origin(None, frozenset(values), {}).checked(settings, values)
 
 
 @dataclass(frozen=True)
@@ -179,7 +223,22 @@ class _Origin:
     given: frozenset[str]
     fields: Mapping[str, Field]
 
-    def checked(self, settings: type[Any], values: Mapping[str, Any]) -> Any:
+    def of_method(self, settings: type[Common], values: Mapping[str, Any]) -> tuple[Common, MethodSettings]:
+        """Checked settings of all methods and of the one that they name. Raises for an option of another method."""
+        names = {one.name for one in fields_of(settings)}
+        common = self.checked(settings, {key: value for key, value in values.items() if key in names})
+        entry = entry_of(common.method)
+        known = {one.name for one in fields_of(entry.settings)}
+        for key in values:
+            if key not in names | known:
+                raise self.not_of(entry, key)
+        own = self.checked(entry.settings, {key: value for key, value in values.items() if key in known})
+        problem = own.problem()
+        if problem is not None:
+            raise UsageError(problem)
+        return common, own
+
+    def checked(self, settings: type[Settings], values: Mapping[str, Any]) -> Settings:
         """Checked settings. Raises UsageError or ConfigError for the first that is wrong or missing."""
         from pydantic import ValidationError
 

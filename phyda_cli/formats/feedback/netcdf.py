@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import netCDF4
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError
@@ -85,41 +86,55 @@ def write_feedback(
 
 
 def _fill(dataset: Any, feedback: Feedback) -> None:
-    o = feedback.observations
+    o, columns = feedback.observations, _columns(feedback)
     dataset.createDimension("observation", len(o))
     dataset.createDimension("source_file", len(o.sources))
-    equivalents = {
-        "H_background": feedback.background_equivalent,
-        "H_analysis": feedback.analysis_equivalent,
-        "o_minus_b": feedback.background_departure,
-        "o_minus_a": feedback.analysis_departure,
-        "spread": feedback.spread,
-    }
     for name, attributes in _NUMBERS.items():
-        column = _seconds(o.time) if name == "time" else equivalents.get(name, getattr(o, name, None))
-        assert column is not None
+        column = _seconds(o.time) if name == "time" else columns[name]
         where = {} if name in _PLACE else {"coordinates": _COORDINATES}
         _column(dataset, name, "f8", np.where(np.isfinite(column), column, _FILL), {**attributes, **where}, _FILL)
-    units = np.array([VARIABLES[name].units if name in VARIABLES else "" for name in o.variable], dtype=object)
     for name, long_name in _TEXTS.items():
         variable = dataset.createVariable(name, str, ("observation",))
         variable.long_name = long_name
         if len(o):
-            variable[:] = units if name == "units" else getattr(o, name).astype(object)
-    for name, verdict, kind in (("flag", o.flag, Flag), ("dart_qc", dart_qc(o.flag), DartQC)):
+            variable[:] = columns[name].astype(object)
+    for name, kind in (("flag", Flag), ("dart_qc", DartQC)):
         meanings = {
             "long_name": f"quality control verdict (numbers of {_AUTHORITIES[name]})",
             "flag_values": np.array([int(member) for member in kind], dtype=np.int16),
             "flag_meanings": " ".join(member.name.lower() for member in kind),
             "coordinates": _COORDINATES,
         }
-        _column(dataset, name, "i2", verdict, meanings)
+        _column(dataset, name, "i2", columns[name], meanings)
     _column(dataset, "source", "i8", o.source, {"long_name": "index into source_file, from 0"})
     _column(dataset, "row", "i8", o.row, {"long_name": "data row in the source, from 1, the header not counted"})
     files = dataset.createVariable("source_file", str, ("source_file",))
     files.long_name = "input file"
     for index, source in enumerate(o.sources):
         files[index] = source
+
+
+def _columns(feedback: Feedback) -> dict[str, NDArray[Any]]:
+    """The columns of a feedback, by their names in the file and in its order; numbers that do not exist are NaN."""
+    o = feedback.observations
+    made = {
+        "H_background": feedback.background_equivalent,
+        "H_analysis": feedback.analysis_equivalent,
+        "o_minus_b": feedback.background_departure,
+        "o_minus_a": feedback.analysis_departure,
+        "spread": feedback.spread,
+        "units": np.array([VARIABLES[name].units if name in VARIABLES else "" for name in o.variable], dtype=object),
+        "dart_qc": dart_qc(o.flag),
+    }
+    names = (*_NUMBERS, *_TEXTS, "flag", "dart_qc", "source", "row")
+    return {name: made[name] if name in made else getattr(o, name) for name in names}
+
+
+def feedback_table(feedback: Feedback) -> pd.DataFrame:
+    """The columns of a feedback file as a table, times as time stamps (UTC), with `source_file` by its name."""
+    columns = _columns(feedback)
+    files = np.array(feedback.observations.sources, dtype=object)
+    return pd.DataFrame(columns | {"source_file": files[columns["source"]]})
 
 
 def _column(

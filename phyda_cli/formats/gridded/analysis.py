@@ -30,6 +30,7 @@ from phyda_cli.outputs import atomic_path
 
 MEMBER: Final = "number"
 """The axis of members in a file."""
+_MEMBERS_TITLE: Final = "Analysis members: samples of the state of the atmosphere, given background and observations"
 _TIME_ENCODING: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64"}
 _QUANTITY: Final = {Conversion.HEIGHT: "gh", Conversion.RELATIVE_HUMIDITY: "r", Conversion.DEWPOINT: "td"}
 _KEPT: Final = ("long_name", "cell_methods", "grid_mapping")
@@ -46,26 +47,41 @@ def write_analysis(
     attributes: Mapping[str, str],
     overwrite: bool = False,
 ) -> None:
-    """Write the analysis, whole or not at all.
+    """Write the analysis, whole or not at all: `analysis_dataset`, which has the arguments.
 
-    analysis, spread: on the background's grid [SI]; the spread goes to `NAME_spread`, except for relative humidity and
-    dew point, which are no linear function of the state. attributes: provenance, added to the global attributes.
     Raises BadDataError when a field is not finite, CannotWriteError as `atomic_path` does.
     """
     _require_finite(path, analysis, "analysis")
-    dataset = restore(background, analysis)
     if spread is not None:
         _require_finite(path, spread, "spread")
+    _write(path, analysis_dataset(background, analysis, spread=spread, attributes=attributes), overwrite=overwrite)
+
+
+def analysis_dataset(
+    background: Background, analysis: State, *, spread: State | None = None, attributes: Mapping[str, str]
+) -> xr.Dataset:
+    """The analysis as its file holds it.
+
+    analysis, spread: on the background's grid [SI]; the spread goes to `NAME_spread`, except for relative humidity and
+    dew point, which are no linear function of the state. attributes: provenance, added to the global attributes.
+    """
+    dataset = restore(background, analysis)
+    if spread is not None:
         dataset = dataset.assign(_spread_fields(background, spread))
     title = "Analysis: background and observations combined by data assimilation"
-    _write(path, _describe(dataset, background), background, title, attributes, overwrite=overwrite)
+    return _finish(_describe(dataset, background), background, title, attributes)
 
 
 def write_increment(
     path: Path, background: Background, analysis: State, *, attributes: Mapping[str, str], overwrite: bool = False
 ) -> None:
-    """Write analysis minus background of the known fields, in the file's units. Raises as `write_analysis` does."""
+    """Write `increment_dataset`. Raises as `write_analysis` does."""
     _require_finite(path, analysis, "analysis")
+    _write(path, increment_dataset(background, analysis, attributes=attributes), overwrite=overwrite)
+
+
+def increment_dataset(background: Background, analysis: State, *, attributes: Mapping[str, str]) -> xr.Dataset:
+    """Analysis minus background of the known fields, in the file's units."""
     restored, original = restore(background, analysis), background.dataset
     names = list(_places(background))
     described = _describe(restored[names], background)
@@ -74,8 +90,7 @@ def write_increment(
         kept = {key: described[name].attrs[key] for key in ("units", "coverage_content_type")}
         label = {"long_name": f"analysis increment of {described[name].attrs['long_name']}"}
         described[name] = difference.assign_attrs(kept | label | _temperature(kept["units"], "difference"))
-    title = "Analysis increment: analysis minus background"
-    _write(path, described, background, title, attributes, overwrite=overwrite)
+    return _finish(described, background, "Analysis increment: analysis minus background", attributes)
 
 
 def write_members(
@@ -87,55 +102,49 @@ def write_members(
     attributes: Mapping[str, str],
     overwrite: bool = False,
 ) -> None:
-    """Write the members of an analysis: the known fields along the axes `time` and `number`, in the file's units.
+    """Write the members of an analysis as `members_dataset` has them; one at a time is in memory.
 
-    members: `count` of them, each on the background's grid [SI]; one at a time is in memory. Of a background with
-    members each belongs to the one at its place, whose number it gets; of another they are numbered from 0. Raises as
-    `write_analysis`.
+    Those of a background that folds its fields are in memory all at once. Raises as `write_analysis`.
     """
-    labels = background.member_numbers[:count] or tuple(range(count))
-    names = list(_places(background))
-    title = "Analysis members: samples of the state of the atmosphere, given background and observations"
     if background.folding is not None:
-        _write_folded_members(path, background, members, labels, title, attributes, overwrite=overwrite)
+        checked = (_finite(path, member, f"member {number}") for number, member in enumerate(members))
+        _write(path, members_dataset(background, checked, count=count, attributes=attributes), overwrite=overwrite)
         return
+    axis, names = _member_axis(background, count), list(_places(background))
     with atomic_path(path, overwrite=overwrite) as temporary:
         for number, member in enumerate(members):
             _require_finite(path, member, f"member {number}")
             own = background if background.member is None else background.one_member(number)
             fields = restore(own, member)[names]
             if number == 0:
-                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), own)
-                about = {"standard_name": "realization", "long_name": "member", "units": "1"}
-                one = one.assign_coords({MEMBER: xr.Variable(MEMBER, np.array(labels, np.int32), about)})
-                _create_members(temporary, _finish(one, own, title, attributes), names)
+                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), own).assign_coords({MEMBER: axis})
+                _create_members(temporary, _finish(one, own, _MEMBERS_TITLE, attributes), names)
             with netCDF4.Dataset(temporary, "a") as file:
                 for name in names:
                     file[name][0, number] = fields[name].values
 
 
-def _write_folded_members(
-    path: Path,
-    background: Background,
-    members: Iterable[State],
-    labels: tuple[int, ...],
-    title: str,
-    attributes: Mapping[str, str],
-    *,
-    overwrite: bool,
-) -> None:
-    """Members of a background that folds its fields, all of them in memory."""
-    fields = []
-    own = background
+def members_dataset(
+    background: Background, members: Iterable[State], *, count: int, attributes: Mapping[str, str]
+) -> xr.Dataset:
+    """The members of an analysis: the known fields along the axes `time` and `number`, in the file's units.
+
+    members: `count` of them, each on the background's grid [SI]. Of a background with members each belongs to the one
+    at its place, whose number it gets; of another they are numbered from 0.
+    """
+    fields, own = [], background
     for number, member in enumerate(members):
-        _require_finite(path, member, f"member {number}")
         own = background if background.member is None else background.one_member(number)
         names = list(_places(background))
         fields.append(_describe(restore(own, member)[names].drop_vars(MEMBER_NAMES, errors="ignore"), own))
-    about = {"standard_name": "realization", "long_name": "member", "units": "1"}
-    axis = xr.Variable(MEMBER, np.array(labels, np.int32), about)
     dataset = xr.concat(fields, dim=MEMBER, coords="minimal", compat="override", combine_attrs="override")
-    _write(path, dataset.assign_coords({MEMBER: axis}), own, title, attributes, overwrite=overwrite)
+    return _finish(dataset.assign_coords({MEMBER: _member_axis(background, count)}), own, _MEMBERS_TITLE, attributes)
+
+
+def _member_axis(background: Background, count: int) -> xr.Variable:
+    labels = background.member_numbers[:count] or tuple(range(count))
+    about = {"standard_name": "realization", "long_name": "member", "units": "1"}
+    return xr.Variable(MEMBER, np.array(labels, np.int32), about)
 
 
 def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
@@ -159,6 +168,11 @@ def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
                 chunksizes=[1] * (field.ndim - 1) + list(field.shape[-2:]),
             )
             made.setncatts(field.attrs | ({"coordinates": scalars} if scalars else {}))
+
+
+def _finite(path: Path, state: State, what: str) -> State:
+    _require_finite(path, state, what)
+    return state
 
 
 def _require_finite(path: Path, state: State, what: str) -> None:
@@ -241,16 +255,7 @@ def _spread_fields(background: Background, spread: State) -> dict[str, xr.Variab
     return fields
 
 
-def _write(
-    path: Path,
-    dataset: xr.Dataset,
-    background: Background,
-    title: str,
-    attributes: Mapping[str, str],
-    *,
-    overwrite: bool,
-) -> None:
-    dataset = _finish(dataset, background, title, attributes)
+def _write(path: Path, dataset: xr.Dataset, *, overwrite: bool) -> None:
     with atomic_path(path, overwrite=overwrite) as temporary:
         dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
 

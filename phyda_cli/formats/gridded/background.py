@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from phyda_cli.errors import UsageError
 from phyda_cli.formats.gridded.assemble import assemble
@@ -41,10 +42,36 @@ def read_background(
         contents = [choose_members(stack_members(each), member)]
     else:
         contents = _parts(formats, time=time, member=member, select=choice)
-    unknown = sorted(set(choice) - frozenset().union(*(item.selected for item in contents)))
+    return _assembled(contents, choice, time, tuple(str(path) for path in paths))
+
+
+def background_of(
+    dataset: xr.Dataset,
+    *,
+    time: np.datetime64 | None = None,
+    member: MemberChoice = None,
+    select: Mapping[str, str] | None = None,
+    name: str = "dataset",
+) -> Background:
+    """The background in an xarray dataset, which stays as it is; read as if it came from a NetCDF file.
+
+    time, member, select: as of `read_background`. name: what messages and `sources` call it. Raises as that does.
+    """
+    from phyda_cli.formats.gridded.netcdf import read_dataset
+
+    choice = dict(select or {})
+    contents = read_dataset(dataset, name, time=time, member=member, select=choice)
+    return _assembled([contents], choice, time, (name,))
+
+
+def _assembled(
+    contents: Sequence[Contents], select: Mapping[str, str], time: np.datetime64 | None, sources: tuple[str, ...]
+) -> Background:
+    """The parts as one background. Raises UsageError for a choice that none of them knew."""
+    unknown = sorted(set(select) - frozenset().union(*(item.selected for item in contents)))
     if unknown:
-        raise UsageError(f"--select {unknown[0]}={choice[unknown[0]]}: no background file has a {unknown[0]!r}")
-    return assemble(merge_contents(contents), time=time, sources=tuple(str(path) for path in paths))
+        raise UsageError(f"--select {unknown[0]}={select[unknown[0]]}: no background file has a {unknown[0]!r}")
+    return assemble(merge_contents(contents), time=time, sources=sources)
 
 
 def _are_members(

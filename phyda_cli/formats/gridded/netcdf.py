@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -50,28 +50,45 @@ def read_netcdf(
     select: dimension → coordinate value; dimensions that the file does not have are left to other files.
     Raises BadDataError for damaged files, regional grids, unknown units and ambiguous times; MissingExtraError.
     """
-    source = str(path)
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
-        opened = _without_spreads(opened, source, notes)
-        opened, folding = unfold(opened, source)
-        latitude, longitude = _horizontal(opened, source)
-        global_orientation(opened[latitude].values, opened[longitude].values, source)
-        dataset, selected = select_indices(opened, select, source)
-        relabel = any(decode_times(opened[name].variable, name) is not None for name in selected if name in opened)
-        dataset, valid = select_time(dataset, time, relabel, source)
-        if valid is not None and not relabel:
-            dataset, left_out = align_other_axes(dataset, valid, source)
-            notes += left_out
-        dataset, member_dim = _choose_member(dataset, member, source)
-        dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
-        fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
-        _refuse_differences(dataset[[field.name for field in fields]], source)
-        _check_memory(dataset, source)
-        try:
-            dataset = dataset.load()
-        except _UNREADABLE as error:
-            raise BadDataError(f"{source}: cannot be read ({error}); the file is damaged, fetch it again") from None
+        return read_dataset(opened, str(path), time=time, member=member, select=select, notes=notes)
+
+
+def read_dataset(
+    opened: xr.Dataset,
+    source: str,
+    *,
+    time: np.datetime64 | None,
+    member: MemberChoice,
+    select: Mapping[str, str],
+    notes: Iterable[str] = (),
+) -> Contents:
+    """Read one valid time of an open dataset, which stays as it is; its times may be decoded or not.
+
+    source: its name for messages. notes: what opening it said. Raises as `read_netcdf`.
+    """
+    _refuse_empty(opened, source)
+    notes = list(notes)
+    opened = _without_spreads(opened.copy(deep=False), source, notes)
+    opened, folding = unfold(opened, source)
+    latitude, longitude = _horizontal(opened, source)
+    global_orientation(opened[latitude].values, opened[longitude].values, source)
+    dataset, selected = select_indices(opened, select, source)
+    relabel = any(decode_times(opened[name].variable, name) is not None for name in selected if name in opened)
+    dataset, valid = select_time(dataset, time, relabel, source)
+    if valid is not None and not relabel:
+        dataset, left_out = align_other_axes(dataset, valid, source)
+        notes += left_out
+    dataset, member_dim = _choose_member(dataset, member, source)
+    dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
+    fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
+    _refuse_differences(dataset[[field.name for field in fields]], source)
+    _check_memory(dataset, source)
+    try:
+        dataset = dataset.load()
+    except _UNREADABLE as error:
+        raise BadDataError(f"{source}: cannot be read ({error}); the file is damaged, fetch it again") from None
     for name in dataset.variables:
         dataset[name].attrs.pop("coordinates", None)
     if valid is None and time is not None:
@@ -127,14 +144,18 @@ def _open(path: Path, kind: FileFormat, notes: list[str]) -> xr.Dataset:
             notes.append(f"{path}: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return dataset
+
+
+def _refuse_empty(dataset: xr.Dataset, source: str) -> None:
+    """Raises BadDataError for a dimension without entries."""
     empty = sorted(str(dim) for dim, size in dataset.sizes.items() if size == 0)
     if empty:
         names = ",".join(str(name) for name, variable in dataset.variables.items() if set(variable.dims) & set(empty))
         raise BadDataError(
-            f"{path}: its dimension {empty[0]!r} has no entries, so {names or 'nothing'} holds nothing; "
+            f"{source}: its dimension {empty[0]!r} has no entries, so {names or 'nothing'} holds nothing; "
             f"fetch the file again, or leave that out, with ncks -C -x -v {names}"
         )
-    return dataset
 
 
 def _check_dimensions(path: Path) -> None:

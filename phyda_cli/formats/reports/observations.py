@@ -12,6 +12,7 @@ from typing import Final, TextIO
 
 import netCDF4
 import numpy as np
+import pandas as pd
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
@@ -19,7 +20,7 @@ from phyda_cli.formats.reports.build import Given, Reports, finished
 from phyda_cli.formats.reports.entries import log_placeless, read_table
 from phyda_cli.formats.reports.registry import FORMATS, ReportFormat, find_format
 from phyda_cli.formats.reports.stations import Stations
-from phyda_cli.formats.reports.table_text import parse_table
+from phyda_cli.formats.reports.table_text import parse_table, text_cells
 from phyda_cli.formats.reports.text_bytes import text_of
 from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.observations.table import Observations
@@ -29,7 +30,7 @@ _MOST_NAMED: Final = 8
 
 
 def read_observations(
-    source: Path | TextIO,
+    source: Path | TextIO | pd.DataFrame,
     *,
     name: str | None = None,
     reference_time: np.datetime64 | None = None,
@@ -37,16 +38,21 @@ def read_observations(
     units: Mapping[str, str] | None = None,
     formats: Sequence[ReportFormat] = FORMATS,
 ) -> Observations:
-    """Read a file of observations in any format that phyda knows, or text from an open stream.
+    """Read a file of observations in any format that phyda knows, text from an open stream, or a table.
 
+    source: the columns of a table are those of a text table, its cells text, numbers or time stamps.
     name: what messages and `sources` call it (default: the path). reference_time: UTC, for formats that give times from
     the analysis. stations: the places of reports that come without one. units: of a table's columns that do not say
     their own, by their names. A table with a header only has no observations, which is legal.
     Raises InputMissingError when the file is not there or cannot be read, BadDataError when it is empty, damaged, cut
     off or of no known format, ConfigError when its format needs an extra that is not installed.
     """
+    given = Given(reference_time, stations or {}, units or {})
+    if isinstance(source, pd.DataFrame):
+        label = name or "table"
+        return finished(read_table(text_cells(source), label, given))
     label = name or (str(source) if isinstance(source, Path) else "standard input")
-    return finished(_read(source, label, Given(reference_time, stations or {}, units or {}), formats))
+    return finished(_read(source, label, given, formats))
 
 
 def _read(source: Path | TextIO, label: str, given: Given, formats: Sequence[ReportFormat]) -> Reports:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import logging
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -20,11 +20,9 @@ from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.entries import read_table
 from phyda_cli.formats.reports.table_roles import listed
+from phyda_cli.formats.reports.table_text import LARGEST_WHOLE
 
 _logger = logging.getLogger(__name__)
-
-_LARGEST_WHOLE: Final = 2.0**53
-"""Above it not every whole number is a double."""
 
 
 def read_parquet(path: Path, label: str, given: Given) -> Reports:
@@ -86,7 +84,7 @@ def _texts(arrow: Any, column: Any, label: str) -> pd.Series[str]:
 def _is_whole(compute: Any, column: Any) -> bool:
     """Whether a column of floating type holds whole numbers only: dates, station numbers."""
     largest = compute.max(compute.abs(column)).as_py()
-    if largest is None or largest >= _LARGEST_WHOLE:
+    if largest is None or largest >= LARGEST_WHOLE:
         return False
     return bool(compute.all(compute.equal(column, compute.round(column))).as_py())
 

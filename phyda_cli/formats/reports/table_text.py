@@ -2,6 +2,8 @@
 
 Lines that begin with `#` before the header are passed over, unless the last of them is the header. A table that writes
 both decimal points and decimal commas is refused.
+
+A pandas table becomes one of text (`text_cells`), so that it passes the checks of a file.
 """
 
 from __future__ import annotations
@@ -10,14 +12,18 @@ import csv
 import io
 import re
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.columns import PRESSURES, ROLES, normalise, split_unit
 
 MOST_COLUMNS: Final = 2000
+LARGEST_WHOLE: Final = 2.0**53
+"""Above it not every whole number is a double."""
 _NAMES: Final = frozenset(name for names in ROLES.values() for name in names) | PRESSURES.keys()
 _COMMA: Final = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
 _POINT: Final = r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?"
@@ -50,6 +56,33 @@ def parse_table(text: str, label: str) -> pd.DataFrame:
     table = table.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(names)
     return _with_points(table, separator, label)
+
+
+def text_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of typed cells as the text that a CSV file would hold.
+
+    Missing values are empty cells, whole numbers have no fraction, time stamps with a zone become UTC.
+    """
+    texts = pd.DataFrame({number: _texts(table.iloc[:, number]) for number in range(table.shape[1])}, dtype=object)
+    texts.columns = pd.Index([str(name).strip() for name in table.columns])
+    return texts
+
+
+def _texts(column: pd.Series[Any]) -> NDArray[np.object_]:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    missing = column.isna().to_numpy(dtype=bool)
+    if column.dtype.kind == "M":
+        texts = np.datetime_as_string(column.to_numpy(dtype="datetime64[ns]"), unit="ns")
+    elif column.dtype.kind == "f":
+        values = column.to_numpy(dtype=column.dtype if isinstance(column.dtype, np.dtype) else np.float64)
+        missing = missing | ~np.isfinite(values)
+        known: NDArray[Any] = values[~missing]
+        whole = bool((known == np.round(known)).all() and (np.abs(known) < LARGEST_WHOLE).all())
+        texts = (np.where(missing, 0, values).astype(np.int64) if whole else values).astype(str)
+    else:
+        texts = np.array([str(value) for value in column], dtype=object)
+    return np.where(missing, "", texts.astype(object))
 
 
 def _known_names(names: list[str]) -> int:

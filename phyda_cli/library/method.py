@@ -1,4 +1,4 @@
-"""The method that a run asks for, with its weights read and checked."""
+"""The method of an analysis, with its weights read and checked, and the device that it runs on."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from phyda_cli.errors import BadDataError
+import torch
+
+from phyda_cli.errors import BadDataError, DeviceError
+from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.fields.state import State
+from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.methods.base import Method
+from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, sha256, shipped_weights
+from phyda_cli.settings.assimilate import Chosen
 from phyda_cli.settings.methods import make
 
 if TYPE_CHECKING:
-    from phyda_cli.errors_b.background_error import BackgroundError
-    from phyda_cli.fields.state import State
-    from phyda_cli.formats.gridded.layout import Background
-    from phyda_cli.methods.base import Method
     from phyda_cli.networks.checkpoint import Checkpoint
-    from phyda_cli.settings.assimilate import Run
 
 _FINISHED: Final = "calibration"
 """The stage of a training after which the weights are ready for use."""
@@ -25,18 +29,22 @@ _FINISHED: Final = "calibration"
 _log = logging.getLogger(__name__)
 
 
-def error_scale(run: Run) -> float | None:
-    """The factor on the background errors, None to estimate it."""
-    scale = run.own.background_error_scale
-    return None if isinstance(scale, str) else scale
+def choose_device(wanted: str) -> str:
+    """cpu or cuda for auto, cpu or cuda; says what auto chose. Raises DeviceError for CUDA where there is none."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise DeviceError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
+    chosen = ("cuda" if there else "cpu") if wanted == "auto" else wanted
+    _log.info("device: %s", torch.cuda.get_device_name() if chosen == "cuda" else "cpu")
+    return chosen
 
 
-def background_for(run: Run, background: Background) -> Background:
+def background_for(chosen: Chosen, background: Background) -> Background:
     """The background with the members that the method shall use.
 
     Raises BadDataError for members that the method does not take, too few of them, or fewer than asked for.
     """
-    where, count, entry = str(background.sources[0]), len(background.member_numbers), run.entry
+    where, count, entry = str(background.sources[0]), len(background.member_numbers), chosen.entry
     if count == 0 and "one" not in entry.backgrounds:
         raise BadDataError(
             f"{where}: one member, and --method {entry.name} needs several; give a file with an axis of members, or "
@@ -49,8 +57,8 @@ def background_for(run: Run, background: Background) -> Background:
             f"{where}: the background holds {count} members, and --method {entry.name} takes one; choose it with "
             "--member, or take --method letkf or 3dvar"
         )
-    if run.own.members is not None:
-        background = background.first_members(run.own.members)
+    if chosen.own.members is not None:
+        background = background.first_members(chosen.own.members)
     if len(background.member_numbers) < 2:
         raise BadDataError(
             f"{where}: {len(background.member_numbers)} member of an ensemble, and --method {entry.name} needs at "
@@ -59,24 +67,19 @@ def background_for(run: Run, background: Background) -> Background:
     return background
 
 
-def make_method(run: Run, background: Background) -> tuple[Method, tuple[Path, ...]]:
+def make_method(chosen: Chosen, background: Background) -> tuple[Method, tuple[Path, ...]]:
     """The method, ready, and the files of its weights. background: with the members that it shall use, if it has any.
 
     Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files that are not what they
     should be or do not belong together.
     """
-    import torch
-
-    from phyda_cli.cli.device import choose_device
-
-    torch.set_num_threads(run.common.threads)
     files = Files(
         background.state,
         () if background.member is None else background.member_numbers,
-        choose_device(run.common.device),
-        run.common.seed,
+        choose_device(chosen.common.device),
+        chosen.common.seed,
     )
-    method: Method = make(run.entry, run.own, files)
+    method: Method = make(chosen.entry, chosen.own, files)
     return method, tuple(files.read)
 
 
@@ -92,9 +95,6 @@ class Files:
 
     def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
         """The statistics of a file, or those shipped."""
-        from phyda_cli.formats.gridded.background_error import read_background_error
-        from phyda_cli.resources import BACKGROUND_ERROR, shipped_weights
-
         chosen = path or shipped_weights(BACKGROUND_ERROR, remedy=f"give {option} FILE")
         statistics, _ = read_background_error(chosen)
         self.read.append(chosen)
@@ -102,8 +102,7 @@ class Files:
 
     def checkpoint(self, path: Path | None) -> Checkpoint:
         """The learned model of a file, or the one shipped, trained with the statistics that were read before it."""
-        from phyda_cli.networks.checkpoint import read_checkpoint
-        from phyda_cli.resources import LEARNED_MODEL, shipped_weights
+        from phyda_cli.networks.checkpoint import read_checkpoint  # loads what only learned methods need
 
         chosen = path or shipped_weights(LEARNED_MODEL, remedy="give --weights FILE, or --method 3dvar")
         checkpoint = read_checkpoint(chosen)
@@ -116,8 +115,6 @@ class Files:
 
 def _check_origin(checkpoint: Checkpoint, weights: Path, background_error: Path) -> None:
     """Raises BadDataError unless the weights say that they were trained with this background error."""
-    from phyda_cli.resources import sha256
-
     inputs = checkpoint.about.get("inputs")
     trained = inputs.get("background_error") if isinstance(inputs, Mapping) else None
     if not isinstance(trained, str):

@@ -1,0 +1,263 @@
+"""An analysis from Python: what `phyda assimilate` does, with objects in place of files.
+
+    analysis = assimilate("background.nc", observations, method="3dvar", members=8)
+    analysis.dataset, analysis.spread, analysis.feedback
+
+`assimilate` reads what it is given, and `analyse` is the way from a background, observations and settings to the
+analysis, which the command goes too. Settings have the names of the command's options, - as _, and their checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from phyda_cli import assimilation
+from phyda_cli.assimilation import AssimilationOptions
+from phyda_cli.formats.feedback.ioda import write_ioda
+from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
+from phyda_cli.formats.gridded import analysis as gridded
+from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.formats.gridded.orography import orography
+from phyda_cli.formats.provenance import InputRecord, provenance
+from phyda_cli.formats.settings import read_errors, read_quality
+from phyda_cli.library.inputs import (
+    FilePath,
+    Gridded,
+    Reported,
+    first_guesses,
+    open_background,
+    paths_of,
+    read_observations,
+    withheld,
+)
+from phyda_cli.library.method import background_for, make_method
+from phyda_cli.library.outcome import judge
+from phyda_cli.methods.base import Log
+from phyda_cli.observations.table import Observations
+from phyda_cli.operators.first_guess import BackgroundTimes
+from phyda_cli.settings.assimilate import Chosen, chosen_settings
+
+
+class Settings(TypedDict, total=False):
+    """The settings of an analysis, for type checkers; `settings/` declares and checks them (a test compares).
+
+    errors, quality: the TOML file of the command, or its content as a mapping.
+    """
+
+    window: str | timedelta
+    withhold: str | None
+    errors: FilePath | Mapping[str, Any] | None
+    quality: FilePath | Mapping[str, Any] | None
+    on_empty: Literal["background", "fail"]
+    max_reject_fraction: float
+    device: Literal["auto", "cpu", "cuda"]
+    seed: int
+    threads: int
+    dry_run: bool
+    members: int | None
+    background_error_scale: float | Literal["auto"]
+    weights: FilePath | None
+    background_error: FilePath | None
+    evaluations: int
+    churn: float
+    localisation: float
+    vertical_localisation: float
+    relaxation: float
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """An analysis, with its datasets in the axes, names and units of its background.
+
+    background: what it was made from, with the members that were used. result: the states on the canonical grid, SI.
+    attributes: where it comes from, the global attributes of its files.
+    """
+
+    background: Background
+    result: assimilation.Analysis
+    attributes: Mapping[str, str]
+
+    @property
+    def log(self) -> Log:
+        """What was decided: the method, the background-error scale, the number of used observations and more."""
+        return self.result.log
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """The analysis, with all other fields of the background and `NAME_spread` beside each analysed NAME."""
+        return gridded.analysis_dataset(
+            self._mean, self.result.state, spread=self.result.spread, attributes=self.attributes
+        )
+
+    @cached_property
+    def increment(self) -> xr.Dataset:
+        """Analysis minus background."""
+        return gridded.increment_dataset(self._mean, self.result.state, attributes=self.attributes)
+
+    @property
+    def spread(self) -> xr.Dataset:
+        """The standard deviation of the analysis under the names of the fields; empty where the method has none."""
+        names = {str(name): str(name).removesuffix("_spread") for name in self.dataset if str(name).endswith("_spread")}
+        return self.dataset[list(names)].rename(names)
+
+    @cached_property
+    def members(self) -> xr.Dataset | None:
+        """The members of the analysis along the axis `number`, all in memory; None where there are none."""
+        count = self.result.member_count
+        if not count:
+            return None
+        each = map(self.result.member, range(count))
+        return gridded.members_dataset(self.background, each, count=count, attributes=self.attributes)
+
+    @cached_property
+    def feedback(self) -> pd.DataFrame:
+        """What became of every observation, one row each in their order, with the columns of a feedback file."""
+        return feedback_table(self.result.feedback)
+
+    def write(self, path: FilePath, *, overwrite: bool = False) -> None:
+        """Write the analysis as NetCDF, whole or not at all. Raises BadDataError, CannotWriteError."""
+        state, spread = self.result.state, self.result.spread
+        gridded.write_analysis(
+            Path(path), self._mean, state, spread=spread, attributes=self.attributes, overwrite=overwrite
+        )
+
+    def write_increment(self, path: FilePath, *, overwrite: bool = False) -> None:
+        """Write analysis minus background. Raises as `write` does."""
+        gridded.write_increment(
+            Path(path), self._mean, self.result.state, attributes=self.attributes, overwrite=overwrite
+        )
+
+    def write_members(self, path: FilePath, *, overwrite: bool = False) -> None:
+        """Write the members, one at a time in memory. Raises as `write` does, ValueError where there are none."""
+        count = self.result.member_count
+        if not count:
+            raise ValueError("the analysis has no members")
+        each = map(self.result.member, range(count))
+        gridded.write_members(
+            Path(path), self.background, each, count=count, attributes=self.attributes, overwrite=overwrite
+        )
+
+    def write_feedback(
+        self, path: FilePath, *, layout: Literal["phyda", "ioda"] = "phyda", overwrite: bool = False
+    ) -> None:
+        """Write what became of every observation. Raises CannotWriteError."""
+        write = write_ioda if layout == "ioda" else write_feedback
+        write(Path(path), self.result.feedback, attributes=self.attributes, overwrite=overwrite)
+
+    @cached_property
+    def _mean(self) -> Background:
+        return self.background.ensemble_mean()
+
+
+def assimilate(
+    background: Gridded,
+    observations: Reported | Sequence[Reported],
+    *,
+    method: str = "phyda",
+    fgat: Gridded | Sequence[Gridded] = (),
+    **settings: Unpack[Settings],
+) -> Analysis:
+    """Assimilate observations into a background; nothing is written, and what is given stays as it is.
+
+    background, observations: what `open_background` and `read_observations` return, or what they take.
+    method: phyda, 3dvar, oi or letkf. fgat: the background at other times of the window, each as `background`.
+    settings: those of the command and of the method (docs/cli.md), with the same checks.
+    Raises the errors of `phyda_cli.errors`, one line each: UsageError or ConfigError for settings, InputMissingError
+    and BadDataError for inputs.
+    """
+    values: dict[str, Any] = {"method": method, **settings}
+    tables = {key: values.pop(key) for key in ("errors", "quality") if isinstance(values.get(key), Mapping)}
+    chosen = chosen_settings(values)
+    others = list(fgat) if isinstance(fgat, Sequence) and not isinstance(fgat, str) else [fgat]
+    own = (getattr(chosen.own, name, None) for name in ("weights", "background_error"))
+    files = [*paths_of(background), *paths_of(observations), *paths_of(others)]
+    files += [path for path in (chosen.common.errors, chosen.common.quality, *own) if path is not None]
+    record = InputRecord()
+    record.add(files)
+    opened = open_background(background)
+    later = [open_background(other) for other in others if not paths_of(other)]
+    guesses = {one.state.time: lambda state=one.state: state for one in later}
+    analysis = analyse(
+        opened,
+        read_observations(observations, time=opened.state.time),
+        chosen,
+        tables=tables,
+        first_guesses={**first_guesses(paths_of(others), opened), **guesses},
+        record=record,
+        inputs=files,
+        document=chosen.document() | tables | {"background": opened.sources},
+    )
+    record.confirm()
+    judge(analysis.result, chosen.common)
+    return analysis
+
+
+def analyse(
+    background: Background,
+    observations: Observations,
+    chosen: Chosen,
+    *,
+    record: InputRecord,
+    inputs: Sequence[Path],
+    document: Mapping[str, Any],
+    first_guesses: BackgroundTimes | None = None,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    usual_scale: float = 1.0,
+) -> Analysis:
+    """The analysis of a background, observations and checked settings.
+
+    record, inputs, document: digests, files and settings for the attributes. tables: contents that take the place of
+    the files `errors` and `quality`. usual_scale: of the background errors where the departures are too few.
+    Raises BadDataError and ConfigError for inputs that do not fit, DeviceError without the device.
+    """
+    settings, held = chosen.common, tables or {}
+    background = background_for(chosen, background)
+    scale = chosen.own.background_error_scale
+    with _threads(settings.threads):
+        method, weights = make_method(chosen, background)
+        record.add(weights)  # those that ship
+        result = assimilation.assimilate(
+            background.ensemble_mean().state,
+            withheld(observations, settings.withhold),
+            method=method,
+            table=read_errors(held.get("errors", settings.errors)),
+            options=AssimilationOptions(
+                window=np.timedelta64(settings.window, "ns"),
+                background_error_scale=None if isinstance(scale, str) else scale,
+                usual_scale=usual_scale,
+                update=not settings.dry_run,
+                quality=read_quality(held.get("quality", settings.quality)),
+            ),
+            first_guesses=first_guesses,
+            orography=orography(background),
+        )
+    about = provenance(
+        record,
+        [path for path in inputs if path not in weights],
+        weights=weights,
+        settings={name: value for name, value in document.items() if name != "threads"},
+        log=result.log,
+    )
+    return Analysis(background, result, about)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with so many threads, and leave torch afterwards as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
