@@ -148,7 +148,9 @@ class Diagnosis:
             used, rejected = (sums.get((fate, variable, station), np.zeros(_SUMS)) for fate in ("used", "rejected"))
             both = used + rejected
             if station != "" and both[0] >= LEAST:
-                found.append(Station(str(station), variable, int(used[0]), int(rejected[0]), _departure(both, 1)))
+                found.append(
+                    Station(str(station), variable, int(used[0]), int(rejected[0]), Departure.of(both[0], both[1:4]))
+                )
         return tuple(sorted(found, key=lambda s: (-s.background.cost, s.station, s.variable))[:count])
 
 
@@ -189,14 +191,9 @@ def _group(key: Key, s: Array) -> Group:
         scatter = np.sqrt(max(spread - product**2, 0.0) / (n - 1))
         sigma_o_error = float(scatter / (2.0 * sigma_o))
     return Group(
-        fate, variable, None if of == _NO_LEVEL else of, int(n), _departure(s, 1), _departure(s, 4),
+        fate, variable, None if of == _NO_LEVEL else of, int(n), Departure.of(n, s[1:4]), Departure.of(n, s[4:7]),
         _root(s[10] / n), sigma_o, sigma_o_error, sigma_b,
     )  # fmt: skip
-
-
-def _departure(s: Array, at: int) -> Departure:
-    """From the sums of d, d² and (d/σ_o)² that begin at a place."""
-    return Departure(float(s[at] / s[0]), float(np.sqrt(s[at + 1] / s[0])), float(s[at + 2] / s[0]))
 
 
 def _root(square: float) -> float:

@@ -15,6 +15,7 @@ matplotlib is optional and imported when a picture is made. Nothing of its globa
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -167,9 +168,9 @@ def draw(maps: ChannelMaps) -> Any:
     shown, four = display(maps.channel.variable), panels(maps)
     limit = symmetric_limit(*(p.field for p in four if p.diverging and p.field is not None))
     grid = drawing.add_gridspec(2, 2, left=0.05, right=0.98, bottom=0.135, top=0.875, wspace=0.06, hspace=0.17)
-    symmetric = _symmetric_levels(limit)
+    symmetric = symmetric_levels(limit)
     full = [panel.field for panel in four if panel.field is not None and not panel.diverging]
-    values = _even_levels(full) if full else symmetric
+    values = even_levels(full) if full else symmetric
     drawn: dict[bool, Any] = {}
     for index, panel in enumerate(four):
         axes = drawing.add_subplot(grid[index // 2, index % 2])
@@ -178,7 +179,7 @@ def draw(maps: ChannelMaps) -> Any:
             _draw_observations(axes, maps, shown.factor, symmetric)
         else:
             levels, colours = (symmetric, DIVERGING) if panel.diverging else (values, SEQUENTIAL)
-            drawn[panel.diverging] = _draw_field(axes, panel.field, maps.grid, levels, colours)
+            drawn[panel.diverging] = draw_field(axes, panel.field, maps.grid, levels, colours)
         axes.set_title(panel.title, loc="left", fontsize=10.5, color=_INK, pad=5)
         axes.set_title(panel.score, loc="right", fontsize=10.5, color=_INK, pad=5)
     level = "" if maps.channel.level is None else f"{maps.channel.level / 100:g} hPa "
@@ -199,16 +200,18 @@ def _number(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def _symmetric_levels(limit: float) -> Array:
+def symmetric_levels(limit: float) -> Array:
     """Even steps of an eighth of the limit, without zero: the smallest errors of both signs share one colour."""
     side = limit * np.arange(1, 9) / 8.0
     return np.concatenate([-side[::-1], side])
 
 
-def _even_levels(fields: list[Array]) -> Array:
+def even_levels(fields: Iterable[Array]) -> Array:
+    """Round steps over all values of the fields."""
     from matplotlib.ticker import MaxNLocator
 
-    low, high = min(float(f.min()) for f in fields), max(float(f.max()) for f in fields)
+    ends = [(float(field.min()), float(field.max())) for field in fields]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     return np.asarray(MaxNLocator(nbins=14).tick_values(low, high if high > low else low + 1.0))
 
 
@@ -234,7 +237,8 @@ def _closed(field: Array, grid: LatLonGrid) -> tuple[Array, Array, Array]:
     return x, y, values
 
 
-def _draw_field(axes: Any, field: Array, grid: LatLonGrid, levels: Array, colours: str) -> Any:
+def draw_field(axes: Any, field: Array, grid: LatLonGrid, levels: Array, colours: str) -> Any:
+    """Fill a map with a field (lat, lon) in the steps of the levels; what lies beyond has the colour of its end."""
     x, y, values = _closed(field, grid)
     beyond = "both" if colours == DIVERGING else "neither"
     filled = axes.contourf(x, y, values, levels=levels, cmap=colours, extend=beyond, zorder=1)
@@ -264,15 +268,20 @@ def _draw_observations(axes: Any, maps: ChannelMaps, factor: float, levels: Arra
     )
 
 
-def _decorate(axes: Any, *, left: bool, bottom: bool) -> None:
-    """Coastlines, graticule and axis labels."""
+def frame(axes: Any, width: float) -> None:
+    """Draw the coastlines [points] on a map of the whole globe."""
     from matplotlib.collections import LineCollection
 
-    axes.add_collection(LineCollection(list(coastline()), colors=_INK, linewidths=0.6, zorder=3))
-    meridians, parallels = range(-180, 181, 60), range(-90, 91, 30)
-    shared = 180 if left else -180  # where the two maps of a row meet, labels would run into each other
+    axes.add_collection(LineCollection(list(coastline()), colors=_INK, linewidths=width, zorder=3))
     axes.set_xlim(-180, 180)
     axes.set_ylim(-90, 90)
+
+
+def _decorate(axes: Any, *, left: bool, bottom: bool) -> None:
+    """Coastlines, graticule and axis labels."""
+    frame(axes, 0.6)
+    meridians, parallels = range(-180, 181, 60), range(-90, 91, 30)
+    shared = 180 if left else -180  # where the two maps of a row meet, labels would run into each other
     axes.set_aspect("equal")
     axes.set_xticks(
         meridians, [_degrees(value, "W", "E") if value != shared else "" for value in meridians] if bottom else []

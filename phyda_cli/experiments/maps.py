@@ -12,9 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.evaluation.coastline import coastline
+from phyda_cli.evaluation import plots
 from phyda_cli.evaluation.display import display
-from phyda_cli.evaluation.plots import DIVERGING, SEQUENTIAL, figure, png, root_mean_square, symmetric_limit
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.methods.base import ExperimentMethod
 from phyda_cli.fields.state import Channel
@@ -87,18 +86,18 @@ def maps(example: Example) -> bytes:
     """A row of truth, background and observations, then one row of analysis, error and spread for each method."""
     shown = display(example.channel.variable)
     rows = list(example.analyses)
-    drawn = figure(_WIDTH, _HEIGHT * (len(rows) + 1), layout="constrained")
+    drawn = plots.figure(_WIDTH, _HEIGHT * (len(rows) + 1), layout="constrained")
     place = drawn.add_gridspec(len(rows) + 1, 3)
     truth, background = shown.factor * example.truth, shown.factor * example.background
     values = {name: shown.factor * field for name, field in example.analyses.items()}
     errors = {name: field - truth for name, field in values.items()}
-    limit = symmetric_limit(background - truth, *errors.values())
-    ends = (float(truth.min()), float(truth.max()))
+    limit = plots.symmetric_limit(background - truth, *errors.values())
+    levels, steps = plots.symmetric_levels(limit), plots.even_levels([truth, background, *values.values()])
     spreads = {name: shown.factor * field for name, field in example.spreads.items()}
-    widest = max((float(field.max()) for field in spreads.values()), default=1.0)
+    widths = plots.even_levels([np.zeros(1), *spreads.values()])
 
     def full(axes: Any, field: Array, title: str) -> Any:
-        return _field(axes, field, example.grid, title, SEQUENTIAL, ends)
+        return _field(axes, field, example.grid, title, plots.SEQUENTIAL, steps)
 
     first = full(drawn.add_subplot(place[0, 0]), truth, "truth")
     full(
@@ -111,10 +110,10 @@ def maps(example: Example) -> bytes:
     for row, name in enumerate(rows, start=1):
         full(drawn.add_subplot(place[row, 0]), values[name], f"{name}: analysis")
         title = f"{name}: error, {_size(errors[name], example)}"
-        second = _field(drawn.add_subplot(place[row, 1]), errors[name], example.grid, title, DIVERGING, (-limit, limit))
+        second = _field(drawn.add_subplot(place[row, 1]), errors[name], example.grid, title, plots.DIVERGING, levels)
         axes = drawn.add_subplot(place[row, 2])
         if name in spreads:
-            third = _field(axes, spreads[name], example.grid, f"{name}: spread", "magma_r", (0.0, widest))
+            third = _field(axes, spreads[name], example.grid, f"{name}: spread", "magma_r", widths)
         else:
             axes.axis("off")
     own = drawn.axes
@@ -123,19 +122,15 @@ def maps(example: Example) -> bytes:
             bar = drawn.colorbar(handle, ax=own[column::3], orientation="horizontal", shrink=0.7, aspect=40)
             bar.set_label(f"{label} [{shown.unit}]", fontsize=9)
             bar.ax.tick_params(labelsize=8)
-    return png(drawn)
+    return plots.png(drawn)
 
 
 def _size(error: Array, example: Example) -> str:
-    return f"RMSE {root_mean_square(error, example.grid):.3g} {display(example.channel.variable).unit}"
+    return f"RMSE {plots.root_mean_square(error, example.grid):.3g} {display(example.channel.variable).unit}"
 
 
-def _field(axes: Any, field: Array, grid: LatLonGrid, title: str, colours: str, ends: tuple[float, float]) -> Any:
-    order = np.argsort((np.asarray(grid.longitudes) + 180.0) % 360.0)
-    longitude = ((np.asarray(grid.longitudes) + 180.0) % 360.0 - 180.0)[order]
-    drawn = axes.pcolormesh(
-        longitude, grid.latitudes, field[:, order], cmap=colours, vmin=ends[0], vmax=ends[1], shading="nearest"
-    )
+def _field(axes: Any, field: Array, grid: LatLonGrid, title: str, colours: str, levels: Array) -> Any:
+    drawn = plots.draw_field(axes, field, grid, levels, colours)
     _frame(axes, title)
     return drawn
 
@@ -144,17 +139,13 @@ def _observations(axes: Any, example: Example, limit: float) -> None:
     shown = display(example.channel.variable)
     axes.scatter(
         (example.longitude + 180.0) % 360.0 - 180.0, example.latitude, c=shown.factor * example.departure, s=9,
-        cmap=DIVERGING, vmin=-limit, vmax=limit, edgecolors=_INK, linewidths=0.3,
+        cmap=plots.DIVERGING, vmin=-limit, vmax=limit, edgecolors=_INK, linewidths=0.3,
     )  # fmt: skip
     _frame(axes, f"departures y − H(x$_b$): {example.departure.size} of this channel")
 
 
 def _frame(axes: Any, title: str) -> None:
-    from matplotlib.collections import LineCollection
-
-    axes.add_collection(LineCollection(list(coastline()), colors=_INK, linewidths=0.4))
-    axes.set_xlim(-180, 180)
-    axes.set_ylim(-90, 90)
+    plots.frame(axes, 0.4)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=9, loc="left")

@@ -30,6 +30,12 @@ class Departure:
     rms: float
     cost: float
 
+    @classmethod
+    def of(cls, count: float, sums: NDArray[np.float64]) -> Departure:
+        """Take the means of Σ d, Σ d² and Σ (d/σ_o)² (3,) over so many rows."""
+        bias, square, cost = (sums / count).tolist() if count else (np.nan,) * 3
+        return cls(bias, float(np.sqrt(square)), cost)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -142,10 +148,8 @@ def _group(feedback: Feedback, rows: NDArray[np.bool_]) -> Group:
 
 
 def _departure(departure: NDArray[np.float64], error: NDArray[np.float64]) -> Departure:
-    if departure.size == 0:
-        return Departure(np.nan, np.nan, np.nan)
     square = departure**2
-    return Departure(float(departure.mean()), float(np.sqrt(square.mean())), float((square / error**2).mean()))
+    return Departure.of(departure.size, np.array([departure.sum(), square.sum(), (square / error**2).sum()]))
 
 
 def _pair(before: float, after: float, width: int, form: str) -> str:
