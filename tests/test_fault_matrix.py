@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from phyda_cli.cli.app import main
-from phyda_cli.formats.feedback import netcdf as feedback
+from phyda_cli.library import analysis
+from phyda_cli.library import inputs as inputs_of_the_library
 from tests.support.runs import OLD, TABLE, Inputs, make_inputs, nan_field
 
 ROOT = Path(__file__).parents[1]
@@ -188,16 +189,16 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_an_input_that_changes_during_the_run(inputs, capsys, monkeypatch, name, change, moment):
     """The digest in an output is that of the bytes that were read, or there is no output."""
     if moment == "while it is read":
-        place, function = "phyda_cli.formats.gridded.background", "read_background"
+        place, function = inputs_of_the_library, "read_background"
     else:
-        place, function = "phyda_cli.formats.feedback.netcdf", "write_feedback"
-    real = getattr(sys.modules[place], function)
+        place, function = analysis, "write_feedback"
+    real = getattr(place, function)
 
     def changing(*arguments: object, **options: object) -> object:
         CHANGES[change](inputs.place / name)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(f"{place}.{function}", changing)
+    monkeypatch.setattr(place, function, changing)
     before = inputs.listing()
     words = inputs.words(feedback=inputs.place / "f.nc", carry=inputs.place / "c.json")
     code, line, _ = run([*words, "--carry-new"], capsys)
@@ -216,8 +217,8 @@ def test_a_new_link_or_mode_of_an_input_is_no_change(inputs, capsys, monkeypatch
         (inputs.place / "bg.nc").chmod(0o600)
         return real(*arguments, **options)
 
-    real = feedback.write_feedback
-    monkeypatch.setattr(feedback, "write_feedback", linking)
+    real = analysis.write_feedback
+    monkeypatch.setattr(analysis, "write_feedback", linking)
     assert run(inputs.words(feedback=inputs.place / "f.nc"), capsys)[0] == 0
 
 
