@@ -19,9 +19,8 @@ from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import check_background
-from phyda_cli.quality.guess import Guess
-from phyda_cli.quality.reports import check_reports
-from phyda_cli.quality.screening import screen
+from phyda_cli.quality.neighbours import check_reports
+from phyda_cli.quality.screening import Guess, screen
 
 ROWS = 100_000
 ROWS_OF_A_STATION = 20

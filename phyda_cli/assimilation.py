@@ -35,16 +35,13 @@ from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Method
 from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
-from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.passive import apart, is_active, set_aside
 from phyda_cli.observations.settings import Quality
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Feedback, Flag, Observations
 from phyda_cli.operators.first_guess import BackgroundTimes, FirstGuess, first_guess
 from phyda_cli.quality.checks import EARLY, LATE, check_missing
-from phyda_cli.quality.guess import Guess
-from phyda_cli.quality.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours
-from phyda_cli.quality.reports import check_reports
-from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, checked, screen
+from phyda_cli.quality.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours, check_reports
+from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, Guess, checked, screen
 
 _UNJUDGED: Final = 1e30
 """σ_b for the check against neighbours of what trial analyses do not reach."""

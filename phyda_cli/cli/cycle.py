@@ -58,7 +58,7 @@ class CarriedState:
     def flag(self, observations: Observations) -> Observations:
         """The observations, those that an earlier cycle has used flagged HISTORY."""
         from phyda_cli.observations.table import Flag
-        from phyda_cli.quality.history import check_history
+        from phyda_cli.quality.duplicates import check_history
 
         if self.before is None:
             return observations
@@ -71,7 +71,7 @@ class CarriedState:
     def write(self, analysis: Analysis) -> None:
         """Write what the next cycle needs. Raises CannotWriteError."""
         from phyda_cli.formats.carry import Cycle, write_carry
-        from phyda_cli.quality.history import keys, was_used
+        from phyda_cli.quality.duplicates import keys, was_used
 
         if self.path is None or self.before is None:
             return

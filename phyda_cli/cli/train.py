@@ -16,8 +16,7 @@ from phyda_cli.errors import BadDataError, CannotWriteError, UsageError
 
 if TYPE_CHECKING:
     from phyda_cli.training.config import StageName, TrainConfig
-    from phyda_cli.training.loop import Data
-    from phyda_cli.training.processes import Processes
+    from phyda_cli.training.loop import Data, Processes
 
 CASES: Final = "cases"
 """The stage that makes the training cases."""
@@ -70,7 +69,7 @@ def train(
 
     from phyda_cli.library.method import choose_device
     from phyda_cli.training.config import read_config
-    from phyda_cli.training.processes import process_group
+    from phyda_cli.training.loop import process_group
 
     if os.environ.get("RANK", "0") != "0":  # one of several processes: the first speaks for all
         console.quiet = True
@@ -139,7 +138,7 @@ class _Prepared:
         from phyda_cli.formats.gridded.background_error import read_background_error
         from phyda_cli.preparation.store import open_store
         from phyda_cli.resources import sha256, weights_path
-        from phyda_cli.training.case_directory import check_material
+        from phyda_cli.training.case_files import check_material
 
         self.settings, self.start = settings, start
         self.store = open_store(store)
@@ -150,8 +149,7 @@ class _Prepared:
 
     def make_cases(self, directory: Path, workers: int, display: _Display) -> None:
         """Make the cases that are missing."""
-        from phyda_cli.training.case_directory import ensure_cases
-        from phyda_cli.training.case_files import CaseSource
+        from phyda_cli.training.case_files import CaseSource, ensure_cases
 
         counts = self.settings.cases
         identity = {
@@ -168,7 +166,7 @@ class _Prepared:
     ) -> Path:  # fmt: skip
         """Run the stages; the file of the last."""
         from phyda_cli.training.loop import Workplace
-        from phyda_cli.training.origin import origin
+        from phyda_cli.training.run import origin
         from phyda_cli.training.run import train as run_stages
 
         for name in names:
@@ -183,8 +181,8 @@ class _Prepared:
 
     def _data(self, cases: Path) -> Data:
         from phyda_cli.training.case_files import open_cases
+        from phyda_cli.training.cases import statistics_of
         from phyda_cli.training.loop import Data
-        from phyda_cli.training.statistics import statistics_of
 
         counts = self.settings.cases
         return Data(
@@ -239,7 +237,7 @@ class _Display(contextlib.ExitStack):
 
 def _summary(output: Path, stage: str) -> dict[str, Any]:
     """Of the run, for the document: its last stage, hours and scores."""
-    from phyda_cli.training.origin import outcome
     from phyda_cli.training.progress import read_metrics
+    from phyda_cli.training.run import outcome
 
     return {"stage": stage} | ({} if stage == CASES else outcome(read_metrics(output / "metrics.jsonl")))

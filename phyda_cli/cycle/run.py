@@ -33,8 +33,7 @@ from phyda_cli.forecast.command import CommandForecast
 from phyda_cli.formats.feedback.netcdf import write_feedback
 from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.layout import Background
-from phyda_cli.formats.gridded.orography import orography
+from phyda_cli.formats.gridded.layout import Background, orography
 from phyda_cli.formats.settings import read_errors, read_quality
 from phyda_cli.methods.base import Method
 from phyda_cli.observations.errors import default_error_table

@@ -37,8 +37,7 @@ from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Quality, Surface
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import first_guess
-from phyda_cli.quality.guess import Guess
-from phyda_cli.quality.screening import screen
+from phyda_cli.quality.screening import Guess, screen
 
 
 @dataclass(frozen=True)

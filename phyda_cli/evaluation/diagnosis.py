@@ -25,10 +25,9 @@ from numpy.typing import NDArray
 from phyda_cli.evaluation.display import aligned, arrow, display, number
 from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.passive import is_set_aside
 from phyda_cli.observations.summary import Departure
-from phyda_cli.observations.table import Flag, Use
+from phyda_cli.observations.table import Feedback, Flag, Use
 
 FEWEST: Final = 30
 """Used rows below which σ_o and σ_b are not estimated."""

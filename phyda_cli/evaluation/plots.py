@@ -27,7 +27,7 @@ from phyda_cli.evaluation.coastline import coastline, land_rings
 from phyda_cli.evaluation.display import Display, display
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.observations.feedback import Feedback
+from phyda_cli.observations.table import Feedback
 
 Array = NDArray[np.float64]
 

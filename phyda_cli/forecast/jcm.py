@@ -25,8 +25,7 @@ from phyda_cli.forecast.base import BACKGROUND, Step, write_state
 from phyda_cli.preparation.from_simulation import simulation_layout, stack
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.model import REFERENCE_PRESSURE, forecast_model
-from phyda_cli.simulation.regrid import Output, truncate
-from phyda_cli.simulation.transfer import PARTS, to_state
+from phyda_cli.simulation.regrid import PARTS, Output, to_state, truncate
 
 FloatArray = NDArray[np.floating[Any]]
 

@@ -3,7 +3,7 @@
     {"format": "phyda-carry", "version": 1, "method": "3dvar",
      "cycles": [{"valid_time": "2020-03-01T06:00:00Z", "background_error_scale": 1.31, "used": ["0c1f…", …]}, …]}
 
-`used` are the keys of the observations that the cycle assimilated (`quality/history.py`). A run at time T reads
+`used` are the keys of the observations that the cycle assimilated (`quality/duplicates.py`). A run at time T reads
 the cycles before T and writes them and its own, so that the last cycle may be run again with the same result. Cycles
 whose window cannot reach into the next one are forgotten, but for the last.
 """

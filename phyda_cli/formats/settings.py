@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phyda_cli.observations.error_settings import ErrorDocument
-from phyda_cli.observations.errors import ErrorTable, default_error_table
+from phyda_cli.observations.errors import ErrorDocument, ErrorTable, default_error_table
 from phyda_cli.observations.settings import Quality
 from phyda_cli.settings.toml import read_settings, validated
 

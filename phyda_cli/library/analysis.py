@@ -27,8 +27,7 @@ from phyda_cli.assimilation import AssimilationOptions
 from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
 from phyda_cli.formats.gridded import analysis as gridded
-from phyda_cli.formats.gridded.layout import Background
-from phyda_cli.formats.gridded.orography import orography
+from phyda_cli.formats.gridded.layout import Background, orography
 from phyda_cli.formats.provenance import InputRecord, provenance
 from phyda_cli.formats.settings import read_errors, read_quality
 from phyda_cli.library.inputs import (

@@ -24,7 +24,7 @@ from phyda_cli.constants import GRAVITY, ZERO_CELSIUS
 from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.observations.kinds import FAMILIES
+from phyda_cli.observations.kinds import FAMILIES, of_each
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
@@ -64,13 +64,13 @@ def _without_level(observations: Observations) -> Observations:
     return replace(observations, pressure=pressure)
 
 
-def _is_surface(observations: Observations) -> NDArray[np.bool_]:
-    kinds, which = np.unique(observations.report.astype(str), return_inverse=True)
-    return np.array([kind.casefold() in SURFACE_REPORTS for kind in kinds], dtype=bool)[which]
+def is_surface(observations: Observations) -> NDArray[np.bool_]:
+    """(n,) whether a row's report type is one of `SURFACE_REPORTS`."""
+    return of_each(observations.report, lambda kind: kind.casefold() in SURFACE_REPORTS)
 
 
 def _at_surface(observations: Observations) -> Observations:
-    surface = _is_surface(observations)
+    surface = is_surface(observations)
     variable = observations.variable.copy()
     for name, near_surface in _AT_SURFACE.items():
         variable[surface & (observations.variable == name)] = near_surface
@@ -133,7 +133,7 @@ def _paired(
 def _wind(observations: Observations, report: NDArray[np.int64]) -> Observations:
     if not np.isin(observations.variable, ("wind_speed", "wind_direction")).any():
         return observations
-    surface = _is_surface(observations)
+    surface = is_surface(observations)
     result = observations
     for quantity, repeated_by in (("wind_speed", ("u", "u10")), ("wind_direction", ("v", "v10"))):
         for direct in repeated_by:

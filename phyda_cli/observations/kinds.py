@@ -5,7 +5,8 @@ Names are compared without case. A name that belongs to no family is its own.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,5 +31,10 @@ def family_of(report: str) -> str:
 
 def families(report: NDArray[np.object_]) -> NDArray[np.object_]:
     """`family_of` for each (n,)."""
-    names, which = np.unique(report.astype(str), return_inverse=True)
-    return np.array([family_of(str(name)) for name in names], dtype=object)[which]
+    return of_each(report, family_of, object)
+
+
+def of_each(texts: NDArray[Any], function: Callable[[str], Any], kind: type[Any] = bool) -> NDArray[Any]:
+    """(n,) of a type `kind`: a function of texts (n,), asked once for each distinct one."""
+    names, which = np.unique(texts.astype(str), return_inverse=True)
+    return np.array([function(str(name)) for name in names], dtype=kind)[which]

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import UsageError
+from phyda_cli.observations.kinds import of_each
 from phyda_cli.observations.table import Observations
 
 Mask = NDArray[np.bool_]
@@ -190,9 +191,13 @@ class _Reader:
             raise UsageError(f"{self._option} {self._rule!r}: % is for station and row, not for {name}")
         if name == "row":
             return np.asarray(np.mod(values.astype(np.float64), float(token.text)))
-        stations, which = np.unique(values.astype(str), return_inverse=True)
-        numbers = [int(s) if s.isascii() and s.isdigit() else crc32(s.encode()) for s in map(str, stations)]
-        return np.array([number % int(float(token.text)) for number in numbers], dtype=np.float64)[which]
+        divisor = int(float(token.text))
+
+        def remainder(station: str) -> int:
+            number = int(station) if station.isascii() and station.isdigit() else crc32(station.encode())
+            return number % divisor
+
+        return of_each(values, remainder, np.float64)
 
     def _column(self, name: str) -> Values:
         o = self._o
@@ -200,8 +205,7 @@ class _Reader:
             names = [PurePath(source).name.casefold() for source in o.sources]
             return np.array([*names, ""], dtype=object)[o.source]
         if name in _TEXTS:
-            texts, which = np.unique(getattr(o, name).astype(str), return_inverse=True)
-            return np.array([str(text).casefold() for text in texts], dtype=object)[which]
+            return of_each(getattr(o, name), str.casefold, object)
         return np.asarray(getattr(o, name), dtype=np.float64)
 
 

@@ -15,9 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.passive import is_set_aside
-from phyda_cli.observations.table import Flag, Use
+from phyda_cli.observations.table import Feedback, Flag, Use
 
 _HEAD: Final = f"{'Jo/n':>15}  {'bias O-B → O-A':>23}  {'RMS O-B → O-A':>23}"
 
@@ -89,16 +88,10 @@ def _summary(feedback: Feedback, report: str, variable: str, mine: NDArray[np.bo
     rest = mine & ~used & ~aside[Use.WITHHOLD] & ~aside[Use.MONITOR]
     flags = Counter(Flag(int(flag)).name.lower() for flag in o.flag[rest])
     own = _group(feedback, used)
+    withheld, monitored = (_group(feedback, aside[use]) for use in (Use.WITHHOLD, Use.MONITOR))
+    rejected = dict(sorted(flags.items()))
     return Summary(
-        report=report,
-        variable=variable,
-        total=int(mine.sum()),
-        used=own.count,
-        rejected=dict(sorted(flags.items())),
-        background=own.background,
-        analysis=own.analysis,
-        withheld=_group(feedback, aside[Use.WITHHOLD]),
-        monitored=_group(feedback, aside[Use.MONITOR]),
+        report, variable, int(mine.sum()), own.count, rejected, own.background, own.analysis, withheld, monitored
     )
 
 

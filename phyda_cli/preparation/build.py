@@ -67,14 +67,9 @@ def build_store(material: Material, path: Path, *, overwrite: bool, progress: Pr
     and LockedError as `building` does.
     """
     with building(path, overwrite=overwrite) as root:
-        root.attrs.update(
-            {
-                "source": material.source,
-                "seed": material.seed,
-                "config": json.dumps(material.config, sort_keys=True),
-                "gap_hours": material.splits.gap_hours,
-            }
-        )
+        config = json.dumps(material.config, sort_keys=True)
+        about = {"source": material.source, "seed": material.seed, "gap_hours": material.splits.gap_hours}
+        root.attrs.update({**about, "config": config})
         writer = StoreWriter(root, material.channels, material.grid)
         times = _write_states(material, writer, progress)
         ranges = {part: _index_range(times, material.splits.interval(part)) for part in PARTS}
@@ -133,13 +128,8 @@ def _write_pairs(material: Material, writer: StoreWriter, times: Hours, progress
         if not kept.any():
             continue
         _require_finite(values[kept], material, valid[kept], "forecast")
-        columns = {
-            "valid_time": valid[kept],
-            "init_time": init[kept],
-            "lead_hours": (valid - init)[kept],
-            "truth_index": place[kept],
-            "split": code[kept],
-        }
+        columns = {"valid_time": valid, "init_time": init, "lead_hours": valid - init, "truth_index": place}
+        columns = {name: column[kept] for name, column in {**columns, "split": code}.items()}
         writer.backgrounds.append({**columns, **writer.planes(values[kept])})
         progress("pairs", int(init[kept][-1]) - material.splits.train[0], span)
     writer.backgrounds.close()

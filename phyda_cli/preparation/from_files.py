@@ -3,29 +3,39 @@
 Files may be GRIB, NetCDF or Zarr, one date or many in each. States are brought to the store's grid (`fields.regrid`)
 and levels (linear in ln p, never beyond the levels that a file has). A forecast is paired with the analysis of its
 valid time; one that has none is left out and counted.
+
+The valid time and the start of every state in the files are found without reading the states (`catalogue`):
+
+    valid, start = what `valid_time.py` finds; in a GRIB message validityDate and -Time, dataDate and -Time
+
+A file that tells no start gives None there. Files of one state (one for each variable, say) are put together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.fields.vertical import vertical_weights
+from phyda_cli.formats.file_safety import check_hdf5
 from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.gridded.valid_time import find_lead, start_times, valid_times
+from phyda_cli.formats.sniff import FileFormat, sniff
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.preparation.build import Forecasts, Material
-from phyda_cli.preparation.catalogue import Entry, catalogue, hours
 from phyda_cli.preparation.split import GAP_HOURS, Splits, split_by_fraction, split_by_year
+from phyda_cli.preparation.store import channels_of
 from phyda_cli.simulation.config import SimulationConfig
 
 Fields = NDArray[np.floating[Any]]
@@ -65,14 +75,7 @@ def files_material(
             f" analyses (from {analyses[0]} on); give files of the same dates"
         )
     held = set(_read(truths[0]).variables) & set(_read(paired[0]).variables)
-    channels = tuple(
-        channel
-        for name in _MODELS.fields
-        if name in held
-        for channel in (
-            [Channel(name, float(p)) for p in levels] if VARIABLES[name].pressure_level else [Channel(name)]
-        )
-    )
+    channels = channels_of([name for name in _MODELS.fields if name in held], levels)
     if not channels:
         raise BadDataError(f"{analyses[0]} and {forecasts[0]}: have none of {', '.join(_MODELS.fields)} in common")
 
@@ -152,3 +155,96 @@ def _splits(times: Hours, years: tuple[int, int] | None) -> Splits:
     if years is None:
         return split_by_fraction(start, end, gap_hours=GAP_HOURS)
     return split_by_year(start, end, validation=years[0], test=years[1])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One state in a user's files.
+
+    valid, start: UTC; start None where the files tell none. paths: the files that hold it.
+    select: what besides the valid time singles it out, as `read_background` takes it.
+    """
+
+    valid: np.datetime64
+    start: np.datetime64 | None
+    paths: tuple[Path, ...]
+    select: tuple[tuple[str, str], ...] = ()
+
+
+def catalogue(paths: Sequence[Path], *, forecasts: bool) -> list[Entry]:
+    """Every state in the files, by start and valid time; of analyses (forecasts False) the start is not looked at.
+
+    Raises InputMissingError and BadDataError as the readers do, and when a file tells no time.
+    """
+    together: dict[tuple[Any, Any], Entry] = {}
+    for path in paths:
+        found = _grib(path) if (kind := sniff(path)) is FileFormat.GRIB else _netcdf(path, kind)
+        for entry in found:
+            key = (entry.valid, entry.start if forecasts else None)
+            known = together.get(key)
+            chosen = entry.select if forecasts else ()
+            paths_of = (path,) if known is None else tuple(dict.fromkeys((*known.paths, path)))
+            merged = chosen if known is None else tuple(dict((*known.select, *chosen)).items())
+            together[key] = Entry(entry.valid, key[1], paths_of, merged)
+    return sorted(together.values(), key=lambda e: (e.valid if e.start is None else e.start, e.valid))
+
+
+def _grib(path: Path) -> Iterator[Entry]:
+    import eccodes
+
+    from phyda_cli.formats.gridded.grib_header import grib_moment
+
+    seen: set[tuple[int, int, int, int]] = set()
+    with path.open("rb") as stream:
+        while True:
+            try:
+                message = eccodes.codes_grib_new_from_file(stream, headers_only=True)
+            except eccodes.CodesInternalError as error:
+                raise BadDataError(f"{path}: a message cannot be read ({error}); fetch the file again") from None
+            if message is None:
+                break
+            try:
+                keys = ("validityDate", "validityTime", "dataDate", "dataTime")
+                seen.add(tuple(int(eccodes.codes_get(message, key)) for key in keys))  # type: ignore[arg-type]
+            finally:
+                eccodes.codes_release(message)
+    for day, clock, start_day, start_clock in sorted(seen):
+        select = (("dataDate", str(start_day)), ("dataTime", str(start_clock)))
+        yield Entry(grib_moment(day, clock), grib_moment(start_day, start_clock), (path,), select)
+
+
+def _netcdf(path: Path, kind: FileFormat) -> Iterator[Entry]:
+    if kind is FileFormat.HDF5:
+        check_hdf5(path)
+    engine: Any = "zarr" if kind is FileFormat.ZARR else "netcdf4"
+    try:
+        with xr.open_dataset(path, engine=engine, decode_times=False, decode_timedelta=False, cache=False) as dataset:
+            valid, start = _times(dataset, path)
+            raw = {str(dim): dataset[dim].values for dim in valid.dims[1:]}
+            starts = None if start is None else start.broadcast_like(valid).transpose(*valid.dims).values
+            seconds = list(valid.values.astype("datetime64[s]").ravel())
+            begun = [None] * len(seconds) if starts is None else list(starts.astype("datetime64[s]").ravel())
+            for place, time, start_time in zip(np.ndindex(valid.shape), seconds, begun, strict=True):
+                select = tuple((name, str(raw[name][i])) for name, i in zip(raw, place[1:], strict=True))
+                yield Entry(time, start_time, (path,), select)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadDataError(f"{path}: cannot be opened as {kind.value} ({error}); fetch the file again") from None
+
+
+def _times(dataset: xr.Dataset, path: Path) -> tuple[xr.DataArray, xr.DataArray | None]:
+    """Valid times over the time axis first and the lead axis second, and the starts."""
+    valid = valid_times(dataset, str(path))
+    if valid is None:
+        raise BadDataError(f"{path}: tells no valid time; a training store needs the date of every state")
+    lead = find_lead(dataset)
+    # The lead axis comes last, so that it is what `select` names.
+    last = [dim for dim in valid.dims if lead is not None and dim in dataset[lead].dims]
+    return valid.transpose(*(dim for dim in valid.dims if dim not in last), *last), start_times(dataset)
+
+
+def hours(time: np.datetime64) -> int:
+    """Hours since 1970-01-01 00 UTC. Raises BadDataError for a time that is no whole hour."""
+    seconds = int(time.astype("datetime64[s]").astype(np.int64))
+    if seconds % 3600:
+        raise BadDataError(f"a state is valid at {time}, which is no full hour; a training store holds full hours only")
+    return seconds // 3600

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
-from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import Forecasts, Material
 from phyda_cli.preparation.split import split_by_fraction
+from phyda_cli.preparation.store import channels_of
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import SimulationConfig
 
@@ -69,13 +69,7 @@ def simulation_material(directory: Path) -> Material:
 
 def simulation_layout(config: SimulationConfig) -> tuple[tuple[Channel, ...], LatLonGrid]:
     """The channels and the grid of a simulation's output."""
-    channels = tuple(
-        channel
-        for name in config.fields
-        for channel in (
-            [Channel(name, 100.0 * p) for p in config.levels_hpa] if VARIABLES[name].pressure_level else [Channel(name)]
-        )
-    )
+    channels = channels_of(config.fields, [100.0 * p for p in config.levels_hpa])
     return channels, LatLonGrid.equiangular(config.rows, 2 * config.rows)
 
 

@@ -16,7 +16,7 @@ A store that lacks its `complete` mark is refused: nobody sees half of one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
 from phyda_cli.fields.state import Channel
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.split import PARTS, Splits
 
@@ -204,14 +205,23 @@ def attach(path: Path, root: Any) -> TrainingStore:
     attributes = dict(root.attrs)
     nature = root["nature"]
     levels = nature["level"][:].tolist()
-    channels = tuple(
-        channel
-        for variable in attributes["variables"]
-        for channel in ([Channel(variable, p) for p in levels] if nature[variable].ndim == 4 else [Channel(variable)])
-    )
+    channels = channels_of(attributes["variables"], levels, lambda name: nature[name].ndim == 4)
     grid = LatLonGrid(tuple(nature["latitude"][:].tolist()), tuple(nature["longitude"][:].tolist()))
     splits = Splits(**{part: tuple(attributes["splits"][part]["hours"]) for part in PARTS})
     return TrainingStore(path, channels, grid, splits, attributes, root)
+
+
+def channels_of(
+    names: Iterable[str],
+    levels: Iterable[float],
+    has_levels: Callable[[str], bool] = lambda name: VARIABLES[name].pressure_level,
+) -> tuple[Channel, ...]:
+    """The channels of variables, each on all levels [Pa] or a single one."""
+    return tuple(
+        channel
+        for name in names
+        for channel in ([Channel(name, float(p)) for p in levels] if has_levels(name) else [Channel(name)])
+    )
 
 
 def content_digest(root: Any) -> str:

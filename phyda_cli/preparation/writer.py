@@ -36,11 +36,7 @@ SHARD: Final = 64
 """States in one file."""
 
 _TIME: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard"}
-_SPLIT: Final = {
-    "long_name": "part of the store",
-    "flag_values": [0, 1, 2],
-    "flag_meanings": "train validation test",
-}
+_SPLIT: Final = {"long_name": "part of the store", "flag_values": [0, 1, 2], "flag_meanings": "train validation test"}
 
 
 class Rows:
@@ -149,22 +145,13 @@ class StoreWriter:
             known = VARIABLES[variable]
             levels = (len(self.levels),) if self._has_levels(variable) else ()
             shape = (*levels, *self.grid.shape)
+            about = {"standard_name": known.standard_name, "long_name": known.long_name, "units": known.units}
             group.create_array(
-                variable,
-                shape=(0, *shape),
-                chunks=(1, *shape),
-                shards=(SHARD, *shape),
-                dtype="float32",
+                variable, shape=(0, *shape), chunks=(1, *shape), shards=(SHARD, *shape), dtype="float32",
                 compressors=require_zarr().codecs.BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
-                fill_value=float("nan"),
+                fill_value=float("nan"), attributes={**about, "coordinates": " ".join(extra)},
                 dimension_names=(axis, *(("level",) if levels else ()), "latitude", "longitude"),
-                attributes={
-                    "standard_name": known.standard_name,
-                    "long_name": known.long_name,
-                    "units": known.units,
-                    "coordinates": " ".join(extra),
-                },
-            )
+            )  # fmt: skip
         return Rows(group, (*columns, *self.variables))
 
     def _group(self, name: str) -> Any:

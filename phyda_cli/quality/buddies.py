@@ -159,16 +159,10 @@ def describe(observations: Observations, background_error: Floats) -> Field:
     names = o.variable.astype(str)
     place = unit_vectors(o.latitude, o.longitude)
     axis = np.where(np.isin(names, _EASTWARD)[:, None], east, north)
-    return Field(
-        place=place,
-        axis=axis,
-        side=np.cross(axis, place),
-        wind=np.isin(names, (*_EASTWARD, *_NORTHWARD)),
-        log_pressure=np.log(np.where(np.isfinite(o.pressure), o.pressure, 1.0)),
-        hours=(o.time - o.time.min()).astype(np.int64) / 3.6e12,
-        sigma=background_error,
-        error=o.error,
-    )
+    wind = np.isin(names, (*_EASTWARD, *_NORTHWARD))
+    log_pressure = np.log(np.where(np.isfinite(o.pressure), o.pressure, 1.0))
+    hours = (o.time - o.time.min()).astype(np.int64) / 3.6e12
+    return Field(place, axis, np.cross(axis, place), wind, log_pressure, hours, background_error, o.error)
 
 
 def covariance(field: Field, first: Integers, second: Integers, settings: Buddy) -> Floats:

@@ -1,7 +1,11 @@
 """The quality checks of single rows, each a pure function that flags what it finds.
 
-A row keeps its first verdict, so the order in which `quality.py` calls them matters. Reasons name the value and, where
-the size of a value betrays its unit, the suspicion and the remedy.
+A row keeps its first verdict, so the order in which `screening.py` calls them matters. Reasons name the value and,
+where the size of a value betrays its unit, the suspicion and the remedy.
+
+Of reports from the ground δ = h_station − h_ground decides: where either height is not known, t2m and sp cannot be
+brought to the station (`operators/kinds.py`) and are refused, or taken as they are if the settings say so; too large a
+δ is DOMAIN for every variable measured at a station, and so is a pressure reduced to sea level from high up.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import QUANTITIES, VARIABLES
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.observations.settings import Domain
+from phyda_cli.observations.settings import Domain, Surface
 from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
@@ -68,25 +72,19 @@ def check_missing(observations: Observations) -> Observations:
 def check_bounds(observations: Observations) -> Observations:
     """BOUNDS: place, pressure, value or error outside what can be."""
     o = observations
-    result = o.reject(
-        np.abs(o.latitude) > 90, Flag.BOUNDS, lambda i: f"latitude {o.latitude[i]:g} is not within -90..90"
-    )
-    result = result.reject(
-        (o.longitude < -180) | (o.longitude > 360),
-        Flag.BOUNDS,
-        lambda i: f"longitude {o.longitude[i]:g} is not within -180..360",
-    )
-    result = result.reject(
-        (o.pressure < PRESSURE_BOUNDS[0]) | (o.pressure > PRESSURE_BOUNDS[1]),
-        Flag.BOUNDS,
-        lambda i: f"pressure {o.pressure[i]:g} Pa is not within 1..110000" + _pressure_suspicion(o.pressure[i]),
-    )
-    result = _check_values(result)
-    return result.reject(
-        (o.error <= 0) | np.isinf(o.error),
-        Flag.BOUNDS,
-        lambda i: f"error {o.error[i]:g} is not positive and finite",
-    )
+    low, high = PRESSURE_BOUNDS
+    limits: tuple[tuple[Mask, Callable[[int], str]], ...] = (
+        (np.abs(o.latitude) > 90, lambda i: f"latitude {o.latitude[i]:g} is not within -90..90"),
+        ((o.longitude < -180) | (o.longitude > 360),
+         lambda i: f"longitude {o.longitude[i]:g} is not within -180..360"),
+        ((o.pressure < low) | (o.pressure > high),
+         lambda i: f"pressure {o.pressure[i]:g} Pa is not within 1..110000" + _pressure_suspicion(o.pressure[i])),
+    )  # fmt: skip
+    result = o
+    for beyond, describe in limits:
+        result = result.reject(beyond, Flag.BOUNDS, describe)
+    bad = (o.error <= 0) | np.isinf(o.error)
+    return _check_values(result).reject(bad, Flag.BOUNDS, lambda i: f"error {o.error[i]:g} is not positive and finite")
 
 
 def _check_values(observations: Observations) -> Observations:
@@ -139,15 +137,10 @@ def check_operator(
     levels: dict[str, list[float]] = {}
     for channel in channels:
         levels.setdefault(channel.variable, []).extend([] if channel.level is None else [channel.level])
-    result = o.reject(
-        ~_any_of(o.variable, list(levels)),
-        Flag.H_FAILED,
-        lambda i: (
-            f"the background has no {o.variable[i]}"
-            if o.variable[i] in VARIABLES
-            else f"unknown variable {o.variable[i]}"
-        ),
-    )
+
+    def absent(i: int) -> str:
+        name = o.variable[i]
+        return f"the background has no {name}" if name in VARIABLES else f"unknown variable {name}"
 
     def outside(i: int) -> str:
         held = levels[o.variable[i]]
@@ -159,7 +152,7 @@ def check_operator(
         hint = "; if this is hPa, name the column pressure_hpa" if suspicious else ""
         return f"{pressure:g} Pa is {place} level of {o.variable[i]}, {min(held):g}..{max(held):g} Pa{hint}"
 
-    result = result.reject(~defined, Flag.DOMAIN, outside)
+    result = o.reject(~_any_of(o.variable, list(levels)), Flag.H_FAILED, absent).reject(~defined, Flag.DOMAIN, outside)
     return result.reject(~np.isfinite(background_equivalent), Flag.H_FAILED, "the background is not finite here")
 
 
@@ -220,3 +213,36 @@ def _any_of(variable: NDArray[np.object_], names: list[str]) -> Mask:
     for name in names:
         mask |= variable == name
     return mask
+
+
+_ADJUSTED: Final = ("t2m", "sp")
+
+
+def check_surface(observations: Observations, difference: Floats, settings: Surface) -> Observations:
+    """H_FAILED: t2m or sp without δ. DOMAIN: |δ| too large; pressure reduced to sea level over too large a height.
+
+    difference: δ (n,) [m].
+    """
+    o = observations
+    if not settings.enabled:
+        return o
+    result = o
+
+    def unknown(i: int) -> str:
+        if np.isnan(o.elevation[i]):
+            return "the station's elevation is not known"
+        return "the background tells no height of its ground: it needs an orography, or sp and z on levels"
+
+    def apart(i: int) -> str:
+        limit = f"{settings.height_difference:g} m"
+        return f"station is {difference[i]:+.0f} m from the background's ground, more than {limit}"
+
+    def reduced(i: int) -> str:
+        limit = f"{settings.sea_level_elevation:g} m"
+        return f"pressure reduced to sea level from {o.elevation[i]:.0f} m, more than {limit}"
+
+    if settings.require_height:
+        result = o.reject(np.isin(o.variable, _ADJUSTED) & np.isnan(difference), Flag.H_FAILED, unknown)
+    result = result.reject(np.abs(difference) > settings.height_difference, Flag.DOMAIN, apart)
+    too_high = (o.variable == "msl") & (o.elevation > settings.sea_level_elevation)
+    return result.reject(too_high, Flag.DOMAIN, reduced)

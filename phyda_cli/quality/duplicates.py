@@ -8,10 +8,17 @@ may come in two files, under the station's number and under its call sign.
 Of duplicates the better one stays: smaller error first, then closer in time to the analysis, then by the row's own
 content. Rows are kept in that order unless one kept before is a duplicate of them; so the result does not depend on the
 order of the rows.
+
+Where windows of cycles overlap, the same report arrives twice (`check_history`). Two rows are the same observation when
+variable, station, place, pressure and time are, rounded to 10⁻⁴ degree, 1 Pa and 1 s; a corrected value is no second
+observation. Its key is a 64-bit digest of these: among a million keys and a million observations the chance of one
+false match is 5·10⁻⁸.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from hashlib import blake2b
 from itertools import product
 from typing import Final
 
@@ -21,7 +28,7 @@ from numpy.typing import NDArray
 from phyda_cli.observations.settings import Duplicates
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.crowded_duplicates import Rows, Tolerances, greedy
-from phyda_cli.quality.groups import codes
+from phyda_cli.quality.groups import codes, ranked
 
 Integers = NDArray[np.int64]
 
@@ -64,53 +71,28 @@ def check_duplicates(observations: Observations, time: np.datetime64, settings: 
 def _preference(table: Observations, time: np.datetime64) -> Integers:
     """The rank of each row, 0 the best; rows of equal content are interchangeable."""
     away = np.abs(table.time - time.astype("datetime64[ns]")).astype(np.int64)
-    keys = (
-        np.nan_to_num(table.error, nan=np.inf),
-        away,
-        table.station.astype(str) == "",
-        table.value,
-        np.nan_to_num(table.pressure, nan=-1.0),
-        table.time.astype(np.int64),
-        table.latitude,
-        table.longitude,
-        codes(table.station),
-        codes(table.report),
-        np.nan_to_num(table.elevation, nan=-1e9),
-        table.source,
-        table.row,
-    )
-    order = np.lexsort(keys[::-1])
-    rank = np.empty_like(order)
-    rank[order] = np.arange(order.size)
-    return rank
+    return ranked((
+        np.nan_to_num(table.error, nan=np.inf), away, table.station.astype(str) == "", table.value,
+        np.nan_to_num(table.pressure, nan=-1.0), table.time.astype(np.int64), table.latitude, table.longitude,
+        codes(table.station), codes(table.report), np.nan_to_num(table.elevation, nan=-1e9), table.source, table.row,
+    ))  # fmt: skip
 
 
 def _compared(table: Observations, preference: Integers) -> Rows:
-    """The columns by which rows are compared."""
     return Rows(
-        variable=codes(table.variable),
-        station=codes(table.station),
-        named=table.station.astype(str) != "",
-        latitude=table.latitude,
-        longitude=np.mod(table.longitude, 360.0),
-        pressure=np.nan_to_num(table.pressure, nan=-1.0),
-        time=table.time.astype("datetime64[ns]").astype(np.int64),
-        value=table.value,
-        error=np.nan_to_num(table.error),
-        rank=preference,
-    )
+        variable=codes(table.variable), station=codes(table.station), named=table.station.astype(str) != "",
+        latitude=table.latitude, longitude=np.mod(table.longitude, 360.0),
+        pressure=np.nan_to_num(table.pressure, nan=-1.0), time=table.time.astype("datetime64[ns]").astype(np.int64),
+        value=table.value, error=np.nan_to_num(table.error), rank=preference,
+    )  # fmt: skip
 
 
 def _tolerances(settings: Duplicates) -> Tolerances:
     return Tolerances(
-        degrees=settings.degrees,
-        pressure=100.0 * settings.hpa,
-        pressure_part=_SAME_PRESSURE,
-        time=round(60e9 * settings.minutes),
-        unnamed_time=int(_SAME_TIME / np.timedelta64(1, "ns")),
-        value_part=_SAME_VALUE,
-        rounding=_ROUNDING,
-    )
+        degrees=settings.degrees, pressure=100.0 * settings.hpa, pressure_part=_SAME_PRESSURE,
+        time=round(60e9 * settings.minutes), unnamed_time=int(_SAME_TIME / np.timedelta64(1, "ns")),
+        value_part=_SAME_VALUE, rounding=_ROUNDING,
+    )  # fmt: skip
 
 
 def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integers, Integers]:
@@ -203,3 +185,34 @@ def _resolve(first: Integers, second: Integers, preference: Integers) -> Integer
         open_pairs = ~lost[best] & ~lost[worse]
         best, worse = best[open_pairs], worse[open_pairs]
     return better
+
+
+def keys(observations: Observations) -> NDArray[np.str_]:
+    """(n,) keys of 16 hexadecimal digits, independent of the order of the rows and of the file's format."""
+    o = observations
+    latitude, longitude = np.round(o.latitude, 4) + 0.0, np.mod(np.round(o.longitude, 4), 360.0)  # + 0: no minus zero
+    pressure = np.round(o.pressure)
+    # to the nearest second; NaT stays what it is
+    seconds = (o.time + np.timedelta64(500, "ms")).astype("datetime64[s]").astype(np.int64)
+    columns = zip(o.variable, o.station, latitude, longitude, pressure, seconds, strict=True)
+    found = [
+        blake2b(f"{name}|{station}|{lat:.4f}|{lon:.4f}|{p:.0f}|{time}".encode(), digest_size=8).hexdigest()
+        for name, station, lat, lon, p, time in columns
+    ]
+    return np.array(found, dtype="U16")
+
+
+def was_used(observations: Observations) -> NDArray[np.bool_]:
+    """(n,) the rows that an analysis has heard: those used, what a superob stands for, what a used row repeats."""
+    o = observations
+    again = (o.flag == Flag.THINNED) & o.reason_begins(DUPLICATE)
+    return np.asarray(o.used | (o.flag == Flag.SUPEROB) | again, dtype=bool)
+
+
+def check_history(observations: Observations, earlier: Mapping[np.datetime64, NDArray[np.str_]]) -> Observations:
+    """HISTORY: rows that a cycle has used, `earlier` being the keys of each by its valid time (UTC)."""
+    own = keys(observations)
+    for time, used in sorted(earlier.items()):
+        label = np.datetime_as_string(time, unit="m")
+        observations = observations.reject(np.isin(own, used), Flag.HISTORY, f"used by the analysis of {label}Z")
+    return observations

@@ -40,7 +40,12 @@ def content_rank(table: Observations) -> Integers:
         np.nan_to_num(table.pressure, nan=-1.0), table.value, np.nan_to_num(table.error, nan=-1.0),
         codes(table.station), codes(table.report), np.nan_to_num(table.elevation, nan=-1e9), table.source, table.row,
     )  # fmt: skip
-    order = np.lexsort(keys[::-1])
+    return ranked(keys)
+
+
+def ranked(keys: Sequence[NDArray[Any]]) -> Integers:
+    """(n,) rank of each row, from 0, by its keys (n,), the first of them the most important."""
+    order = np.lexsort(tuple(keys)[::-1])
     rank = np.empty_like(order)
     rank[order] = np.arange(order.size)
     return rank

@@ -19,6 +19,13 @@ table is judged by one of the two, never by both.
 
 A bad observation pulls its trial analysis and makes good neighbours look bad. So the check is repeated: each round
 analyses what the round before left and judges all observations anew, also the rejected ones, until nothing changes.
+
+The check of whole reports follows: when the departures condemn half of a report, the rest of it is not trusted either.
+
+    rejected where  (rows of the report with FIRST_GUESS or BUDDY) / (those + the rows still used) ≥ ½
+
+A wrong place, time or elevation spoils every value of a report, and some of them stay within the limits by chance; both
+components of a single wind go together. A report is what has the same source, station, type, place and time.
 """
 
 from __future__ import annotations
@@ -30,6 +37,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.quality.groups import group
 
 Floats = NDArray[np.float64]
 
@@ -57,4 +65,27 @@ def check_neighbours(
         lambda i: (
             f"departure {departure[i]:.4g} from its neighbours' analysis exceeds {limit[i]:g} times {expected[i]:.4g}"
         ),
+    )
+
+
+LARGEST_REJECTED_PART: Final = 0.5
+_CONDEMNED: Final = (Flag.FIRST_GUESS, Flag.BUDDY)
+
+
+def check_reports(observations: Observations) -> Observations:
+    """BUDDY: the rest of a report of which half or more was rejected for its departures; the reason has the counts."""
+    condemned = np.isin(observations.flag, _CONDEMNED)
+    if not condemned.any():
+        return observations
+    judged = np.flatnonzero(condemned | observations.used)
+    o = observations.take(judged)
+    report = group([o.source, o.station, o.report, o.latitude, o.longitude, o.time])
+    total = np.bincount(report)
+    bad = np.bincount(report, condemned[judged], total.size).astype(np.int64)
+    counts = np.zeros((len(observations), 2), dtype=np.int64)
+    counts[judged] = np.stack([bad, total], axis=1)[report]
+    return observations.reject(
+        (counts[:, 0] > 0) & (counts[:, 0] >= LARGEST_REJECTED_PART * counts[:, 1]),
+        Flag.BUDDY,
+        lambda i: f"{counts[i, 0]} of the {counts[i, 1]} values of its report are rejected for their departures",
     )

@@ -1,10 +1,11 @@
 """Quality control: all checks of a row, in the order in which they are made, and the counts of what they did.
 
-A check takes rows and what is known of them and flags what it finds: `check(rows, guess) -> rows`. A row keeps its
-first verdict, those of its reader included, so the order matters: stuck values and tracks come before duplicates, which
-would make time series sparse. Those of `SCREENING` need no σ_b; the size of the background's errors is then estimated
-from what they leave (`methods/scale.py`), and those of `JUDGEMENT` use it. Where the background is much worse than a
-short forecast, trial analyses stand in for the buddies (`neighbours.py`). `REDUCTION` makes fewer of what has passed.
+A check takes rows and what is known of them before an analysis, in one object for all (`Guess`), and flags what it
+finds: `check(rows, guess) -> rows`. A row keeps its first verdict, those of its reader included, so the order matters:
+stuck values and tracks come before duplicates, which would make time series sparse. Those of `SCREENING` need no σ_b;
+the size of the background's errors is then estimated from what they leave (`methods/scale.py`), and those of
+`JUDGEMENT` use it. Where the background is much worse than a short forecast, trial analyses stand in for the buddies
+(`neighbours.py`). `REDUCTION` makes fewer of what has passed.
 
 Readers have looked at bounds (12) when rows come here (`formats/reports/build.py`).
 
@@ -15,9 +16,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.fields.state import Channel
+from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.passive import apart, set_aside
+from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import (
@@ -25,19 +34,53 @@ from phyda_cli.quality.checks import (
     check_below_ground,
     check_missing,
     check_operator,
+    check_surface,
     check_window,
 )
 from phyda_cli.quality.duplicates import check_duplicates
-from phyda_cli.quality.guess import Guess
-from phyda_cli.quality.neighbours import WORTHWHILE_SCALE
+from phyda_cli.quality.neighbours import WORTHWHILE_SCALE, check_reports
 from phyda_cli.quality.profile import check_profile
-from phyda_cli.quality.reports import check_reports
 from phyda_cli.quality.selection import check_blacklist
-from phyda_cli.quality.stuck import check_stuck
 from phyda_cli.quality.superob import superob
-from phyda_cli.quality.surface import check_surface
 from phyda_cli.quality.thinning import thin
-from phyda_cli.quality.track import check_track
+from phyda_cli.quality.track import check_stuck, check_track
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The first guess at n observations, and by what it is judged.
+
+    channels: what the background holds. time: of the analysis (UTC). window: the largest distance from it.
+    equivalent: (n,) H(x_b), SI. defined: (n,) whether H exists. surface_pressure: (n,) of the background [Pa], NaN
+    where it has none. difference: (n,) height of a station above the background's ground [m], NaN where not known.
+    sigma: (n,) σ_b of a short forecast, SI, 0 where the method does not reach. method: the method's name.
+    table: observation errors and limits. quality: settings. scale: how much larger the background's errors are.
+    """
+
+    channels: tuple[Channel, ...]
+    time: np.datetime64
+    window: np.timedelta64
+    equivalent: Floats
+    defined: NDArray[np.bool_]
+    surface_pressure: Floats
+    difference: Floats
+    sigma: Floats
+    method: str
+    table: ErrorTable
+    quality: Quality
+    scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
+
+    def take(self, index: NDArray[np.int64]) -> Guess:
+        """The guess at the rows of an index."""
+        of_rows = ("equivalent", "defined", "surface_pressure", "difference", "sigma")
+        return replace(self, **{name: getattr(self, name)[index] for name in of_rows})
+
+    def scaled_sigma(self, variable: NDArray[np.object_]) -> Floats:
+        """(n,) σ_b of this background, for the variables (n,) of the rows."""
+        return self.scale.of(variable) * self.sigma
+
 
 Check = Callable[[Observations, Guess], Observations]
 

@@ -8,18 +8,22 @@ An allow list in the strict sense is a blacklist rule without conditions, which 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import translate
 from pathlib import PurePath
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.observations.kinds import family_of
+from phyda_cli.observations.kinds import family_of, of_each
+from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.settings import Rule, Selection
 from phyda_cli.observations.table import Flag, Observations
 
 Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+AnySelection = TypeVar("AnySelection", bound=Selection)
 
 
 def select(observations: Observations, selection: Selection) -> Mask:
@@ -46,6 +50,16 @@ def select(observations: Observations, selection: Selection) -> Mask:
     return result
 
 
+def claimed(observations: Observations, rules: Sequence[AnySelection]) -> Iterator[tuple[AnySelection, Rows]]:
+    """Each rule with the indices of its rows: those that are used and assimilated and that no rule before it claims."""
+    free = observations.used & is_active(observations)
+    for rule in rules:
+        mine = free & select(observations, rule)
+        free = free & ~mine
+        if mine.any():
+            yield rule, np.flatnonzero(mine)
+
+
 def check_blacklist(observations: Observations, rules: Sequence[Rule], allowed: Sequence[Selection]) -> Observations:
     """BLACKLIST: what a rule names and no allow rule spares; the reason is the rule's own."""
     if not rules:
@@ -65,6 +79,4 @@ def _matching(
 ) -> Mask:
     """(n,) whether a name, or the other form of it, fits one of the patterns, without case."""
     fits = re.compile("|".join(translate(pattern.casefold()) for pattern in patterns)).fullmatch
-    names, which = np.unique(column.astype(str), return_inverse=True)
-    known = [any(fits(form.casefold()) for form in (str(name), other(str(name)))) for name in names]
-    return np.array(known, dtype=bool)[which]
+    return of_each(column, lambda name: any(fits(form.casefold()) for form in (name, other(name))))

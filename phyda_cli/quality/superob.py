@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.grids.places import unit_vectors
-from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.settings import Superob
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.groups import content_rank
-from phyda_cli.quality.selection import select
+from phyda_cli.quality.selection import claimed
 from phyda_cli.quality.thinning import place as place_in_cells
 
 Floats = NDArray[np.float64]
@@ -56,13 +55,8 @@ def superob(
     assimilated take part. time: of the analysis. window: half the length of the window.
     """
     result = observations
-    free = observations.used & is_active(observations)
-    for rule in rules:
-        mine = free & select(observations, rule)
-        free = free & ~mine
-        rows = np.flatnonzero(mine)
-        if rows.size:
-            result = _merge(result, rows, background_equivalent[rows], rule, time, window)
+    for rule, rows in claimed(observations, rules):
+        result = _merge(result, rows, background_equivalent[rows], rule, time, window)
     return result
 
 

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.grids.places import cells, distance
-from phyda_cli.observations.passive import is_active
 from phyda_cli.observations.settings import Mesh
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.groups import codes, content_rank, group
-from phyda_cli.quality.selection import select
+from phyda_cli.quality.selection import claimed
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -108,13 +107,7 @@ def thin(
     Only rows that are assimilated take part. time: of the analysis. window: half the length of the window.
     """
     result = observations
-    free = observations.used & is_active(observations)
-    for mesh in meshes:
-        mine = free & select(observations, mesh)
-        free = free & ~mine
-        rows = np.flatnonzero(mine)
-        if rows.size == 0:
-            continue
+    for mesh, rows in claimed(observations, meshes):
         table = observations.take(rows)
         kept = np.arange(len(observations), dtype=np.int64)
         kept[rows] = rows[nearest(place(table, mesh, time, window), table)]

@@ -1,4 +1,6 @@
-"""The track check: a platform cannot be where its other reports do not let it be in time.
+"""The checks of a platform's reports along time: the track, and an instrument that is stuck.
+
+Track: a platform cannot be where its other reports do not let it be in time.
 
     v_ij = max(d_ij − δx, 0) / (|t_i − t_j| + δt),      report i rejected where  #(v_ij > v_max) / #(j) > ½
 
@@ -6,6 +8,14 @@ j runs over the nearest reports of the same platform before and after i; δx and
 times, v_max is that of the family of report types. The worst reports of a platform go first, and the others are then
 judged without them. A name that more than a third of its reports would lose for is not one platform's (call signs such
 as SHIP are shared): its reports are not judged. Source: the tests of UFO's Track Check, whose outcomes this one shares.
+
+Stuck: an instrument that repeats one value has stopped measuring. A run is what a station reports of one variable, in
+order of time, with one value throughout. It is rejected where
+
+    (reports in the run > N)  and  (its length in time > T  or  the run is all that the station reports)
+
+as by UFO's Stuck Check. Reports at one time count once, so the levels of a sounding are no run. Wind components of zero
+are calm weather, not a fault.
 """
 
 from __future__ import annotations
@@ -16,10 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.grids.places import chord_distance, unit_vectors
-from phyda_cli.observations.kinds import families
-from phyda_cli.observations.settings import Track
+from phyda_cli.observations.kinds import families, of_each
+from phyda_cli.observations.settings import Selection, Stuck, Track
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.groups import group
+from phyda_cli.quality.selection import select
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -59,16 +70,14 @@ def check_track(observations: Observations, settings: Track) -> Observations:
 
 def _has_own_name(observations: Observations) -> Mask:
     """(n,) whether the station's name is one platform's: not empty, shared by custom, or that of the report type."""
-    names, which = np.unique(observations.station.astype(str), return_inverse=True)
-    own = np.array([str(name).casefold() not in _SHARED for name in names], dtype=bool)[which]
+    own = of_each(observations.station, lambda name: name.casefold() not in _SHARED)
     return np.asarray(own & (observations.station != observations.report))
 
 
 def _speed_limit(observations: Observations, settings: Track) -> Floats:
     """(n,) v_max of the report type, NaN for what does not move."""
-    names, which = np.unique(families(observations.report).astype(str), return_inverse=True)
-    limits = [settings.speed.get(str(name), np.nan if name else settings.default_speed) for name in names]
-    return np.array(limits, dtype=np.float64)[which]
+    speed, untold = settings.speed, settings.default_speed
+    return of_each(families(observations.report), lambda name: speed.get(name, np.nan if name else untold), np.float64)
 
 
 def _bad_reports(platform: NDArray[np.int64], time: Floats, place: Floats, limit: Floats, settings: Track) -> Mask:
@@ -100,3 +109,37 @@ def _failed_part(platform: NDArray[np.int64], time: Floats, place: Floats, limit
             total[side] += same
             failed[side] += fails
     return np.asarray(failed / np.maximum(total, 1.0))
+
+
+_WINDS: Final = ("u", "v", "u10", "v10")
+_HOUR: Final = 3.6e12
+
+
+def check_stuck(observations: Observations, settings: Stuck) -> Observations:
+    """TRACK: rows of a station that holds one value for too long."""
+    o = observations
+    judged = o.used & (o.station.astype(str) != "") & select(o, Selection(variable=settings.variable))
+    rows = np.flatnonzero(judged)
+    if not settings.enabled or rows.size <= settings.reports:
+        return o
+    table = o.take(rows)
+    series = group([families(table.report), table.station, table.variable])
+    time = table.time.astype(np.int64)
+    order = np.lexsort((table.value, time, series))
+    series, time, value = series[order], time[order], table.value[order]
+    begins = np.append(True, (np.diff(series) != 0) | (np.diff(value) != 0))
+    run = np.cumsum(begins) - 1
+    start = np.flatnonzero(begins)
+    end = np.append(start[1:], series.size) - 1
+    reports = np.bincount(run, np.append(True, (np.diff(time) != 0) | begins[1:]))
+    hours = (time[end] - time[start]) / _HOUR
+    whole = np.bincount(series)[series[start]] == end - start + 1
+    calm = np.isin(table.variable[order][start].astype(str), _WINDS) & (value[start] == 0.0)
+    bad = (reports > settings.reports) & ((hours > settings.hours) | whole) & ~calm
+    mask = np.zeros(len(o), dtype=bool)
+    number = np.zeros(len(o), dtype=np.int64)
+    mask[rows[order]] = bad[run]
+    number[rows[order]] = reports[run].astype(np.int64)
+    return o.reject(
+        mask, Flag.TRACK, lambda i: f"{o.station[i]} repeats {o.variable[i]} {o.value[i]:g} in {number[i]} reports"
+    )

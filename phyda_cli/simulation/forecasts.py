@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, Progress, SimulationConfig
 from phyda_cli.simulation.model import SpectralModel, forecast_model, hour_of
-from phyda_cli.simulation.regrid import Output
-from phyda_cli.simulation.transfer import PARTS, to_state
+from phyda_cli.simulation.regrid import PARTS, Output, to_state
 
 FloatArray = NDArray[np.floating[Any]]
 

@@ -120,15 +120,9 @@ class SpectralModel:
         pressure *= START_MEAN_PRESSURE * weight.sum() * pressure.shape[0] / (weight * pressure).sum()
         shape = (self.sigma.size, *pressure.shape)
         noise = np.random.default_rng(seed).normal(0.0, 0.1, shape)
-        zero = np.zeros(shape, dtype=np.float32)
-        state = PhysicsState(
-            zero,
-            zero,
-            np.asarray(START_TEMPERATURE + noise, dtype=np.float32),
-            zero,
-            zero,
-            np.asarray(pressure / REFERENCE_PRESSURE, dtype=np.float32),
-        )
+        zero, temperature = np.zeros(shape, dtype=np.float32), np.asarray(START_TEMPERATURE + noise, dtype=np.float32)
+        surface = np.asarray(pressure / REFERENCE_PRESSURE, dtype=np.float32)
+        state = PhysicsState(zero, zero, temperature, zero, zero, surface)
         return self.without_tail(self.model.dycore.initial_state(state))
 
     def without_tail(self, state: Any) -> Any:
@@ -165,14 +159,9 @@ class SpectralModel:
 
         def run(state: Any, carry: Any, time: Any, step: Any) -> Any:
             last, saved = self.model.run_from_state_with_carry(
-                state,
-                self.forcing,
-                save_interval=every / 24.0,
-                total_time=hours / 24.0,
-                initial_physics_state=carry,
-                initial_time=time,
-                initial_step=step,
-            )
+                state, self.forcing, save_interval=every / 24.0, total_time=hours / 24.0, initial_physics_state=carry,
+                initial_time=time, initial_step=step,
+            )  # fmt: skip
             air = saved.physics["_surface_flux"]
             near_surface = {"t2m": air.t0, "u10": air.u0, "v10": air.v0}
             return last.dynamics, last.physics, last.step, Saved(saved.dynamics, near_surface)

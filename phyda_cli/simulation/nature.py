@@ -18,8 +18,7 @@ from phyda_cli.constants import GRAVITY
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, Progress, SimulationConfig
 from phyda_cli.simulation.model import SpectralModel, forecast_model, hour_of, nature_model
-from phyda_cli.simulation.regrid import Output
-from phyda_cli.simulation.transfer import Transfer, to_state
+from phyda_cli.simulation.regrid import Output, Transfer, to_state
 
 
 @dataclass(frozen=True)

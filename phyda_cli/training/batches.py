@@ -10,7 +10,7 @@ of the background missing, as a user's file may.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -142,14 +142,13 @@ def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batc
     static[:, _SEASON] = torch.where(where, -static[:, _SEASON], static[:, _SEASON])
     static[:, _MAPS] = turn(static[:, _MAPS], 1.0)
     seen = batch.observations
+    names = ("increment", "first_guess", "background", "state")
+    fields: dict[str, Any] = {name: turn(getattr(batch, name), north) for name in names}
     return replace(
         batch,
-        increment=turn(batch.increment, north),
-        first_guess=turn(batch.first_guess, north),
-        background=turn(batch.background, north),
+        **fields,
         static=static,
         observations=GriddedObservations(turn(seen.signal, north), turn(seen.noise, 1.0), turn(seen.density, 1.0)),
-        state=turn(batch.state, north),
         sigma=turn(batch.sigma, 1.0),
         base=Base(turn(batch.base.anomaly, north), turn(batch.base.ratio, 1.0)),
     )

@@ -7,19 +7,26 @@ network and noise from the generator of [seed, k]: a shard has the same content 
     increment, first_guess, background   (n, C, H, W) float16: δ, x_g in units of s σ_b; the anomaly of x_b
     scale, density, hours                (n,): s, the network's ρ, the valid time [h since 1970-01-01 00 UTC]
     offset (n + 1,), place, signal, noise, count   the gridded observations where there are any, flattened
+
+    DIRECTORY/cases.json                the digests of the store and of B, the seed: cases of other data are refused
+    DIRECTORY/{train,validation}/       shards
+
+Trainings with the same data may share a directory. Validation cases have their own seed, so that no network of theirs
+was trained on.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from stat import S_IMODE
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -27,15 +34,17 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from phyda_cli.errors import BadDataError, InputMissingError, WorkerError
+from phyda_cli.errors import BadDataError, CannotWriteError, InputMissingError, WorkerError
+from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.outputs import atomic_path
-from phyda_cli.preparation.store import open_store
-from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of
+from phyda_cli.outputs import atomic_path, output_lock
+from phyda_cli.preparation.build import Progress
+from phyda_cli.preparation.store import TrainingStore, open_store
+from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of, monthly, statistics_of
+from phyda_cli.training.config import CasesConfig
 from phyda_cli.training.networks import draw_network
-from phyda_cli.training.statistics import monthly, statistics_of
 
 SHARD: Final = 128
 _BATCH: Final = 32
@@ -245,3 +254,78 @@ def _sparse(gridded: Sequence[GriddedObservations]) -> tuple[torch.Tensor, ...]:
         return torch.stack([getattr(o, name) for o in gridded]).flatten(1)[row, place].half()
 
     return offset, place.int(), values("signal"), values("noise"), counts[row, place].half()
+
+
+RECORD: Final = "cases.json"
+PARTS: Final = ("train", "validation")
+
+
+def check_material(store: TrainingStore, background_error: BackgroundError, path: Path) -> None:
+    """Raises BadDataError when cases cannot be made of a store with the background error of the file `path`."""
+    for part in PARTS:
+        if not store.pair_index(part).size:
+            raise BadDataError(f"{store.path}: no pairs of background and truth in its {part} part; prepare more data")
+    remedy = "fit one to this store with phyda prepare --background-error"
+    missing = [channel for channel in store.channels if channel not in background_error.channels]
+    if missing:
+        level = "" if missing[0].level is None else f" at {missing[0].level:g} Pa"
+        raise BadDataError(f"{path}: the background error lacks {missing[0].variable}{level}; {remedy}")
+    for name in ("latitudes", "longitudes"):
+        own, other = np.asarray(getattr(store.grid, name)), np.asarray(getattr(background_error.grid, name))
+        if own.shape != other.shape or not np.allclose(own, other, atol=1e-4):
+            raise BadDataError(f"{path}: the background error is on another grid than {store.path}; {remedy}")
+
+
+def ensure_cases(
+    directory: Path,
+    source: CaseSource,
+    counts: CasesConfig,
+    identity: dict[str, Any],
+    *,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Make the shards that are missing of the first `counts` cases of each part.
+
+    identity: what the cases are made from, as JSON values. Raises BadDataError when the directory holds cases of
+    something else, LockedError when another run is making cases in it, CannotWriteError when it cannot be written.
+    """
+    wanted = {part: -(-getattr(counts, part) // SHARD) for part in PARTS}
+    if (directory / RECORD).exists():
+        _compare(directory, identity)
+    elif any(shard_path(directory / part, 0).exists() for part in PARTS):
+        raise BadDataError(f"{directory}: cases without {RECORD}, which says their origin; give another --cases")
+    if all(_held(directory / part, count) == count for part, count in wanted.items()):
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotWriteError(f"{directory}: {error.strerror}") from error
+    with output_lock(directory / RECORD):
+        if not (directory / RECORD).exists():
+            with atomic_path(directory / RECORD, overwrite=True) as temporary:
+                temporary.write_text(f"{json.dumps(identity, indent=1, sort_keys=True)}\n", encoding="utf-8")
+        for part, count in wanted.items():
+            done = _held(directory / part, count)
+            progress(f"{part} cases", done * SHARD, count * SHARD)
+            own = replace(source, part=part, seed=source.seed + PARTS.index(part))
+            for _ in make_cases(own, directory / part, count=count * SHARD, workers=workers):
+                done += 1
+                progress(f"{part} cases", done * SHARD, count * SHARD)
+
+
+def _held(directory: Path, count: int) -> int:
+    """How many of the first `count` shards are there."""
+    return sum(shard_path(directory, number).exists() for number in range(count))
+
+
+def _compare(directory: Path, identity: dict[str, Any]) -> None:
+    """Raises BadDataError for a record of other data, or a damaged one."""
+    path = directory / RECORD
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        different = [key for key, value in identity.items() if found.get(key) != value]
+    except (ValueError, AttributeError, OSError) as error:
+        raise BadDataError(f"{path}: damaged; delete {directory} and make the cases anew") from error
+    if different:
+        raise BadDataError(f"{directory}: cases made from other data ({', '.join(different)}); give another --cases")

@@ -6,6 +6,11 @@ B and σ_b are those of a short forecast; s is the background-error scale that t
 at the pair's lead times a random factor, ln(factor) ~ N(0, 0.3²), so that the model relies on it only so far. A few
 cases have the month's climatology as background instead of the forecast, as when there is no forecast at all.
 The first guess costs a hundred times what a training step needs, so cases are made once and kept (`case_files.py`).
+
+The learned model's statistics are those of the training part only:
+
+    mean(channel, φ) = ⟨monthly mean⟩ over months and longitudes
+    std²(channel, φ) = ⟨monthly std² + (monthly mean − mean)²⟩ over months and longitudes
 """
 
 from __future__ import annotations
@@ -23,12 +28,41 @@ from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import TOLERANCE
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
+from phyda_cli.networks.statistics import MAPPED, Statistics, error_maps
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
 from phyda_cli.preparation.store import PairBatch, TrainingStore
 from phyda_cli.training.networks import Network
-from phyda_cli.training.statistics import monthly
+
+_MAP_BATCH: Final = 64
+
+
+def statistics_of(store: TrainingStore, *, maps: bool = True) -> Statistics:
+    """The model's statistics. maps: read the nominal-lead errors for the error maps (seconds), or leave them zero."""
+    monthly_mean, monthly_std = monthly(store, "monthly_mean"), monthly(store, "monthly_std")
+    mean = monthly_mean.mean((0, -1))
+    variance = (monthly_std**2 + (monthly_mean - mean[None, :, :, None]) ** 2).mean((0, -1))
+    drawn = error_maps(_nominal_errors(store), store.channels) if maps else torch.zeros(len(MAPPED), *store.grid.shape)
+    sigma_b, centre, std = (torch.from_numpy(x).float() for x in (store.sigma_b(), mean, np.sqrt(variance)))
+    return Statistics(store.channels, store.grid, sigma_b, centre, std, drawn.float())
+
+
+def monthly(store: TrainingStore, name: str) -> NDArray[np.float64]:
+    """A monthly statistic (12, C, H, W) [SI]; a month that the training part lacks has the mean of the others."""
+    values = store.statistic(name)
+    held = np.array([bool(np.isfinite(month).all()) for month in values])
+    return values if held.all() else np.where(held[:, None, None, None], values, values[held].mean(0))
+
+
+def _nominal_errors(store: TrainingStore) -> torch.Tensor:
+    """x_t − x_b at the nominal lead, less their mean, (n, C, H, W)."""
+    lead = store.nominal_lead
+    errors = torch.cat(
+        [torch.from_numpy(p.truth - p.background) for p in store.pairs("train", [lead], batch=_MAP_BATCH)]
+    )
+    return errors - errors.mean(0)
+
 
 SCALE_SPREAD: Final = 0.3
 CLIMATOLOGY: Final = 0.06

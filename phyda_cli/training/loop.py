@@ -10,18 +10,21 @@ the loss curve is that of one process. The result of a stage is the average θ̄
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import distributed, nn
 
-from phyda_cli.errors import BadDataError
+from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device, training_batch
@@ -29,6 +32,60 @@ from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.progress import Metrics, Position, read_state, write_state
 from phyda_cli.training.stages import STAGES, Losses, Stage
+
+PATIENCE: Final = timedelta(hours=24)
+"""How long processes wait for each other: the first makes the cases while the others wait."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """rank: this process's number of `world`. device: its own."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+@contextlib.contextmanager
+def process_group(device: str) -> Iterator[Processes]:
+    """Join the group that the environment of `torchrun` describes: gloo on CPU, NCCL on CUDA, one card a process.
+
+    device: cpu or cuda. Raises ConfigError when the environment is incomplete or has more processes than cards.
+    """
+    world, rank, local = (
+        _number(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+    )
+    if world == 1:
+        yield Processes(0, 1, torch.device(device))
+        return
+    if device == "cuda":
+        if local >= torch.cuda.device_count():
+            raise ConfigError(f"LOCAL_RANK={local}: this machine has {torch.cuda.device_count()} CUDA devices")
+        torch.cuda.set_device(local)
+    try:
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"WORLD_SIZE={world}: the processes do not find each other ({error}); use torchrun"
+        ) from error
+    try:
+        yield Processes(rank, world, torch.device("cuda", local) if device == "cuda" else torch.device("cpu"))
+    finally:
+        distributed.destroy_process_group()
+
+
+def _number(name: str, default: int) -> int:
+    """A number of the environment. Raises ConfigError when it is none."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise ConfigError(f"{name}={text!r} is no number; unset it, or start with torchrun")
+    return int(text)
+
 
 LOG_EVERY: Final = 20
 _VALIDATION_BATCH: Final = 64
@@ -152,7 +209,6 @@ def _follow(average: nn.Module, stage: nn.Module, decay: float) -> None:
 
 
 def _shared_mean(losses: Losses, world: int) -> dict[str, float]:
-    """The losses as a mean over the processes."""
     values = torch.stack([value.detach().float() for value in losses.values()])
     if world > 1:
         distributed.all_reduce(values)

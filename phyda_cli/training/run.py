@@ -1,20 +1,24 @@
 """A whole training: the stages in order, each from where a run before has stopped.
 
-DIRECTORY/cases/                      the cases (`case_directory.py`), unless trainings share them elsewhere
+DIRECTORY/cases/                      the cases (`case_files.py`), unless trainings share them elsewhere
 DIRECTORY/state.safetensors           where the stage in work stands
 DIRECTORY/STAGE.safetensors           the model after each finished stage, complete weights
 DIRECTORY/phyda.safetensors           after the score stage: the same with the calibrated spread, ready for use
 DIRECTORY/metrics.jsonl               losses
+
+The header of the weights says their origin: data, code, settings, machine, hours and scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import subprocess
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
+import phyda_cli
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.methods.phyda import EVALUATIONS
 from phyda_cli.networks.calibration import Calibration, CalibrationSums
@@ -24,11 +28,11 @@ from phyda_cli.networks.statistics import Statistics
 from phyda_cli.networks.vae import initialise_linear
 from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.build import Progress
+from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.training.batches import fixed_batch, to_device
 from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.loop import Data, Workplace, run_stage
-from phyda_cli.training.origin import outcome
 from phyda_cli.training.progress import digest_of, read_metrics
 from phyda_cli.training.stages import STAGES
 
@@ -117,11 +121,7 @@ def _calibrated(model: PhyDA, data: Data, place: Workplace, score: Path, progres
 
 @torch.no_grad()
 def calibrate(
-    model: PhyDA,
-    cases: AnyCases,
-    statistics: Statistics,
-    device: torch.device,
-    progress: Callable[[int], None],
+    model: PhyDA, cases: AnyCases, statistics: Statistics, device: torch.device, progress: Callable[[int], None]
 ) -> Calibration:
     """Fit the inflation of the spread on cases; trains no network. progress: told the number of cases done."""
     model.to(device).eval()
@@ -162,3 +162,60 @@ def _read_own(path: Path, *, run: str) -> Checkpoint:
     if checkpoint.about.get("run") != run:
         raise BadDataError(f"{path}: weights of a training with other settings or data; give another directory")
     return checkpoint
+
+
+_PATIENCE: Final = 5.0
+"""Seconds that git may take."""
+
+
+def origin(
+    store: TrainingStore,
+    config: TrainConfig,
+    device: torch.device,
+    *,
+    command: Mapping[str, Any],
+    digests: Mapping[str, str],
+) -> dict[str, Any]:
+    """Entries of the header that are known before the training, as JSON values.
+
+    command: the options given; of paths the last name only, weights travel. digests: SHA-256 of the other inputs by
+    their names.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    return {
+        "data": str(store.attributes["digest"]),
+        "source": store.attributes["source"],
+        "splits": store.attributes["splits"],
+        "leads": list(store.leads),
+        "inputs": dict(digests),
+        "commit": commit(Path(phyda_cli.__file__).resolve().parents[1]),
+        "command": {option: value.name if isinstance(value, Path) else value for option, value in command.items()},
+        "config": config.model_dump(mode="json"),
+        "phyda": phyda_cli.__version__,
+        "torch": torch.__version__,
+        "device": name,
+    }
+
+
+def outcome(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Entries of the header that the metrics show: hours of the steps that were kept, last validation of each stage."""
+    seconds = sum(float(record.get("seconds", 0.0)) for record in records if record["part"] == "train")
+    names = ("stage", "part", "seconds")
+    scores = {
+        str(record["stage"]): {key: value for key, value in record.items() if key not in names}
+        for record in records
+        if record["part"] == "validation"
+    }
+    return {"hours": round(seconds / 3600.0, 4), "scores": scores}
+
+
+def commit(root: Path) -> str | None:
+    """`git describe` of the checkout at `root`; None where there is none or git is not there."""
+    if not (root / ".git").exists():
+        return None
+    words = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

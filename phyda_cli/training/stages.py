@@ -27,16 +27,21 @@ Losses = dict[str, torch.Tensor]
 
 
 class Stage(nn.Module):
-    """A stage's loss. trained: the networks that it changes; all others are frozen."""
+    """A stage's loss. `trained` names the networks that it changes; all others are frozen.
 
-    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, trained: list[nn.Module]) -> None:
+    states: (n, C, H, W) [SI] give the climatological spread of the physics, on its device.
+    """
+
+    trained: tuple[str, ...]
+
+    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
         super().__init__()
         self.model, self.config = model, config
         self.register_buffer("area", statistics.area.float(), persistent=False)
         self.area: torch.Tensor
         model.requires_grad_(False)
-        for network in trained:
-            network.requires_grad_(True)
+        for name in self.trained:
+            getattr(model, name).requires_grad_(True)
 
     def mean_square(self, error: torch.Tensor) -> torch.Tensor:
         """⟨error²⟩, area-weighted."""
@@ -44,10 +49,9 @@ class Stage(nn.Module):
 
 
 class AutoencoderStage(Stage):
-    """See the module."""
+    """The loss of E and D."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
-        super().__init__(model, config, statistics, [model.autoencoder])
+    trained = ("autoencoder",)
 
     def forward(self, batch: Batch) -> Losses:
         x = self.model.described(batch.increment, batch.base)
@@ -58,10 +62,9 @@ class AutoencoderStage(Stage):
 
 
 class EncoderStage(Stage):
-    """See the module."""
+    """The loss of the VRE."""
 
-    def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
-        super().__init__(model, config, statistics, [model.encoder])
+    trained = ("encoder",)
 
     def forward(self, batch: Batch) -> Losses:
         result = self.model.encoder(batch.observations, batch.first_guess, batch.background, batch.static)
@@ -72,10 +75,12 @@ class EncoderStage(Stage):
 
 
 class ScoreStage(Stage):
-    """See the module. states: (n, C, H, W) [SI] give the climatological spread of the physics, on its device."""
+    """The loss of the score network and of g."""
+
+    trained = ("score", "latent_log_sigma")
 
     def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
-        super().__init__(model, config, statistics, [model.score, model.latent_log_sigma])
+        super().__init__(model, config, statistics, states)
         self.physics: PhysicsMismatch | None = None
         if config.prdo.active:
             self.physics = PhysicsMismatch(
@@ -139,7 +144,7 @@ class ScoreStage(Stage):
         return value.detach() + handed - handed.detach(), gradient
 
 
-STAGES: Final[dict[StageName, type[AutoencoderStage] | type[EncoderStage] | type[ScoreStage]]] = {
+STAGES: Final[dict[StageName, type[Stage]]] = {
     "autoencoder": AutoencoderStage,
     "encoder": EncoderStage,
     "score": ScoreStage,

@@ -13,7 +13,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.formats.carry import FORMAT, VERSION, read_carry
 from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.observations.table import Flag
-from phyda_cli.quality.history import keys, was_used
+from phyda_cli.quality.duplicates import keys, was_used
 from tests.support.fields import dataset, save
 from tests.support.observations import observations
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from phyda_cli.evaluation.diagnosis import FEWEST, Diagnosis, Group, format_diagnosis
-from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.passive import set_aside
-from phyda_cli.observations.table import Flag
+from phyda_cli.observations.table import Feedback, Flag
 from tests.support.observations import observations
 
 COUNT = 100_000

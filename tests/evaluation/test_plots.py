@@ -21,8 +21,7 @@ from phyda_cli.evaluation.plots import (
 )
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Feedback, Flag, Observations
 
 # Rows at −60°, 0°, 60° have the area shares ¼, ½, ¼ (edges at ±30°).
 GRID = LatLonGrid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))

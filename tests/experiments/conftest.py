@@ -9,7 +9,7 @@ from phyda_cli.experiments.cases import CaseDrawer
 from phyda_cli.experiments.settings import Settings
 from phyda_cli.networks.checkpoint import to_bytes
 from phyda_cli.resources import sha256
-from phyda_cli.training.statistics import statistics_of
+from phyda_cli.training.cases import statistics_of
 from tests.support.learned import untrained
 from tests.training.material import Place, make_place
 

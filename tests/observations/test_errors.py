@@ -7,8 +7,7 @@ import pytest
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.observations.error_settings import ErrorDocument
-from phyda_cli.observations.errors import assign_errors, count_raised, default_error_table
+from phyda_cli.observations.errors import ErrorDocument, assign_errors, count_raised, default_error_table
 from phyda_cli.observations.table import Flag
 from tests.support.observations import observations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phyda_cli.observations.feedback import Feedback
 from phyda_cli.observations.summary import format_summary, summarise
-from phyda_cli.observations.table import Flag, concatenate
+from phyda_cli.observations.table import Feedback, Flag, concatenate
 from tests.support.observations import make_observations
 
 TIME = np.datetime64("2020-03-01T12", "ns")

@@ -17,7 +17,7 @@ from phyda_cli.observations.settings import Surface
 from phyda_cli.observations.table import Flag
 from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.operators.operator import StateOperator
-from phyda_cli.quality.surface import check_surface
+from phyda_cli.quality.checks import check_surface
 from tests.support.observations import observations
 
 GRID = LatLonGrid.equiangular(8, 16)

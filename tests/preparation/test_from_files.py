@@ -9,8 +9,7 @@ from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import build_store
-from phyda_cli.preparation.catalogue import catalogue, hours
-from phyda_cli.preparation.from_files import files_material
+from phyda_cli.preparation.from_files import catalogue, files_material, hours
 
 GRID = LatLonGrid.equiangular(4, 8)
 LEVELS = (85_000.0, 50_000.0)

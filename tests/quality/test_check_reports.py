@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from phyda_cli.observations.table import Flag
-from phyda_cli.quality.reports import check_reports
+from phyda_cli.quality.neighbours import check_reports
 from tests.support.observations import TIME, observations
 
 BAD, BUDDY, OK, OUT = Flag.FIRST_GUESS, Flag.BUDDY, Flag.PASS, Flag.DOMAIN

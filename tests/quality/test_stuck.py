@@ -7,7 +7,7 @@ import pytest
 
 from phyda_cli.observations.settings import Stuck
 from phyda_cli.observations.table import Flag
-from phyda_cli.quality.stuck import check_stuck
+from phyda_cli.quality.track import check_stuck
 from tests.support.observations import TIME, observations
 
 

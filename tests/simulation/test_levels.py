@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
-from phyda_cli.simulation.levels import (
+from phyda_cli.simulation.regrid import (
     KAPPA,
     sea_level_pressure,
     surface_pressure_change,

@@ -13,8 +13,8 @@ from phyda_cli.errors import BadDataError, ConfigError, InputMissingError, Missi
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import SimulationConfig, preset
 from phyda_cli.simulation.forecasts import Starts, starts_of_pass
+from phyda_cli.simulation.regrid import PARTS
 from phyda_cli.simulation.run import simulate
-from phyda_cli.simulation.transfer import PARTS
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Observations, Use
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import Rows
-from phyda_cli.quality.guess import Guess
+from phyda_cli.quality.screening import Guess
 
 TIME = np.datetime64("2011-01-15T12:00:00", "ns")
 

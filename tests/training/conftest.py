@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from phyda_cli.resources import sha256
-from phyda_cli.training.case_directory import ensure_cases
+from phyda_cli.training.case_files import ensure_cases
 from phyda_cli.training.config import CasesConfig
 from tests.training.material import Place, make_place
 

@@ -12,10 +12,10 @@ from phyda_cli.preparation.build import Forecasts, Material, build_store
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.preparation.store import TrainingStore, open_store
 from phyda_cli.training.case_files import CaseSource, open_cases
+from phyda_cli.training.cases import statistics_of
 from phyda_cli.training.config import TrainConfig, read_config
 from phyda_cli.training.loop import Data, Workplace
 from phyda_cli.training.run import train
-from phyda_cli.training.statistics import statistics_of
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics
 
 START = int(np.datetime64("2001-01-01T00", "h").astype(np.int64))

@@ -17,9 +17,8 @@ from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import case_files
 from phyda_cli.training.batches import training_batch
 from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, open_cases, shard_path
-from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth
+from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth, monthly, statistics_of
 from phyda_cli.training.networks import Network, draw_network
-from phyda_cli.training.statistics import monthly, statistics_of
 from tests.support.background_error import CHANNELS, GRID, small_statistics
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from phyda_cli.errors import MissingExtraError
-from phyda_cli.training.origin import commit, origin, outcome
 from phyda_cli.training.progress import Board
+from phyda_cli.training.run import commit, origin, outcome
 from tests.training.material import tiny
 
 RECORDS = [

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.formats.reports.ioda import MONITORED
 from phyda_cli.formats.reports.ioda_names import ioda_name
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag, Observations, Use
+from phyda_cli.observations.table import Feedback, Flag, Observations, Use
 from phyda_cli.outputs import atomic_path
 
 Integers = NDArray[np.int64]

@@ -19,8 +19,7 @@ from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
 from phyda_cli.observations.dart_flags import DartQC, dart_qc
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Feedback, Flag, Observations
 from phyda_cli.outputs import atomic_path
 
 _FILL: Final = float(netCDF4.default_fillvals["f8"])

@@ -1,7 +1,7 @@
 """The analysis as a CF-1.11, ACDD-1.3 NetCDF file, on the background's own grid, orientation, levels and units.
 
 Every gridded field gets an axis of time of length one, so that files can be joined along it; of the background's own
-times none but the valid one is kept. What the analysis did not change stays bit for bit (`formats.restore`). Analysed
+times none but the valid one is kept. What the analysis did not change stays bit for bit (`restore`). Analysed
 fields are NaN only where the background is. The same inputs, seed and SOURCE_DATE_EPOCH give the same bytes.
 """
 
@@ -15,15 +15,23 @@ from typing import Any, Final
 import netCDF4
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from phyda_cli import __version__
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES, Variable
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES
-from phyda_cli.formats.gridded.layout import Background, Conversion, FieldLayout, file_index, horizontal_view
-from phyda_cli.formats.gridded.restore import missing, restore
+from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS
+from phyda_cli.formats.gridded.layout import (
+    Background,
+    Conversion,
+    FieldLayout,
+    file_index,
+    horizontal_view,
+    missing,
+    restore,
+)
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, times_beside
 from phyda_cli.formats.units import candidates, udunits
 from phyda_cli.outputs import atomic_path
@@ -143,8 +151,7 @@ def members_dataset(
 
 def _member_axis(background: Background, count: int) -> xr.Variable:
     labels = background.member_numbers[:count] or tuple(range(count))
-    about = {"standard_name": "realization", "long_name": "member", "units": "1"}
-    return xr.Variable(MEMBER, np.array(labels, np.int32), about)
+    return xr.Variable(MEMBER, np.array(labels, np.int32), OF_MEMBERS)
 
 
 def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
@@ -157,16 +164,11 @@ def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
             field = one[name]
             time, *dims = map(str, field.dims)
             options = _encoding(one[[name]])[name]
+            chunks = [1] * (field.ndim - 1) + list(field.shape[-2:])
             made = file.createVariable(
-                name,
-                field.dtype,
-                (time, MEMBER, *dims),
-                zlib=True,
-                complevel=options["complevel"],
-                shuffle=True,
-                fill_value=options["_FillValue"],
-                chunksizes=[1] * (field.ndim - 1) + list(field.shape[-2:]),
-            )
+                name, field.dtype, (time, MEMBER, *dims), zlib=True, shuffle=True, chunksizes=chunks,
+                complevel=options["complevel"], fill_value=options["_FillValue"],
+            )  # fmt: skip
             made.setncatts(field.attrs | ({"coordinates": scalars} if scalars else {}))
 
 
@@ -261,7 +263,6 @@ def _write(path: Path, dataset: xr.Dataset, *, overwrite: bool) -> None:
 
 
 def _finish(dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]) -> xr.Dataset:
-    """The dataset with its coordinates and global attributes."""
     dataset = _with_coordinates(dataset, background)
     dataset.attrs = _global_attributes(dataset, background, title, attributes)
     return dataset if background.folding is None else background.folding.fold(dataset)
@@ -289,8 +290,7 @@ def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset
             about = {"standard_name": "air_pressure", "long_name": "pressure", "units": units, "positive": "down"}
             dataset[place.level_dim].attrs = {**about, "axis": "Z"}
     if background.member is not None:
-        about = {"standard_name": "realization", "long_name": "member", "units": "1"}
-        dataset[background.member].attrs = about
+        dataset[background.member].attrs = dict(OF_MEMBERS)
     return dataset
 
 
@@ -314,6 +314,11 @@ def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
     return encoding
 
 
+def _extent(axis: str, values: NDArray[np.float64], units: str) -> dict[str, Any]:
+    name = f"geospatial_{axis}"
+    return {f"{name}_min": float(values.min()), f"{name}_max": float(values.max()), f"{name}_units": units}
+
+
 def _global_attributes(
     dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -332,16 +337,10 @@ def _global_attributes(
         "processing_level": "analysis",
         "cdm_data_type": "Grid",
         "product_version": __version__,
-        "geospatial_lat_min": float(latitudes.min()),
-        "geospatial_lat_max": float(latitudes.max()),
-        "geospatial_lat_units": "degrees_north",
-        "geospatial_lon_min": float(longitudes.min()),
-        "geospatial_lon_max": float(longitudes.max()),
-        "geospatial_lon_units": "degrees_east",
-        "time_coverage_start": time,
-        "time_coverage_end": time,
-        "time_coverage_duration": "PT0S",
-        "time_coverage_resolution": "PT0S",
+        **_extent("lat", latitudes, "degrees_north"),
+        **_extent("lon", longitudes, "degrees_east"),
+        **{f"time_coverage_{end}": time for end in ("start", "end")},
+        **{f"time_coverage_{length}": "PT0S" for length in ("duration", "resolution")},
         **{key: old[key] for key in _GLOBAL_KEPT if key in old},
         **attributes,
         "history": "\n".join(entry for entry in history if entry),

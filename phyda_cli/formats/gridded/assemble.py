@@ -67,26 +67,14 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
         raise BadDataError(f"{contents.source}: holds no field that phyda knows; see docs/formats.md")
     planes.counts[MISSING_BELOW_GROUND] = sum(int(np.isnan(plane).sum()) for plane in planes.values.values())
     filled = extend_downwards(planes.values)
-    unread = _unread(contents, planes)
+    values = torch.from_numpy(np.stack(list(filled.values()), axis=-3))
+    state = State(values, tuple(filled), orientation.grid, valid.astype("datetime64[ns]"))
+    notes = (*contents.notes, *planes.notes, *planes.counted(), *_unread(contents, planes))
+    counts = {key: planes.counts[key] for key in (NEGATIVE_HUMIDITY, MISSING_BELOW_GROUND)}
     return Background(
-        State(
-            torch.from_numpy(np.stack(list(filled.values()), axis=-3)),
-            tuple(filled),
-            orientation.grid,
-            valid.astype("datetime64[ns]"),
-        ),
-        contents.dataset.drop_encoding(),
-        orientation,
-        planes.layout,
-        tuple(planes.companions),
-        contents.latitude,
-        contents.longitude,
-        contents.member,
-        sources,
-        (*contents.notes, *planes.notes, *planes.counted(), *unread),
-        {key: planes.counts[key] for key in (NEGATIVE_HUMIDITY, MISSING_BELOW_GROUND)},
-        contents.folding,
-    )
+        state, contents.dataset.drop_encoding(), orientation, planes.layout, tuple(planes.companions),
+        contents.latitude, contents.longitude, contents.member, sources, notes, counts, contents.folding,
+    )  # fmt: skip
 
 
 def _unread(contents: Contents, planes: _Planes) -> tuple[str, ...]:
@@ -133,13 +121,9 @@ class _Planes:
             if conversion is Conversion.RELATIVE_HUMIDITY and Channel("t", level) not in self.values:
                 self.notes.append(f"{own} is passed through unread: no temperature at that level to convert it with")
                 continue
+            on_axis, unit = index if field.level_dim else None, field.unit
             place = FieldLayout(
-                field.name,
-                field.level_dim,
-                index if field.level_dim else None,
-                conversion,
-                1.0 / field.unit.scale,
-                -field.unit.offset / field.unit.scale,
+                field.name, field.level_dim, on_axis, conversion, 1.0 / unit.scale, -unit.offset / unit.scale
             )
             if channel in self.layout:
                 if conversion is self.layout[channel].conversion:

@@ -101,7 +101,6 @@ def _read(
     member: MemberChoice,
     select: Mapping[str, str],
 ) -> Contents:
-    """GRIB files taken together, or one file of another kind."""
     if kind is FileFormat.GRIB:
         from phyda_cli.formats.gridded.grib import read_grib  # loads the GRIB library only where there is GRIB
 

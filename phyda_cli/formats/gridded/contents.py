@@ -27,6 +27,8 @@ _FEWEST = (5, 6)
 """Fewer rows and columns hold nothing of the weather."""
 
 MEMBER_NAMES = ("number", "member", "members", "ensemble", "realization", "ens", "sample")
+OF_MEMBERS = {"standard_name": "realization", "long_name": "member", "units": "1"}
+"""Attributes of an axis of members."""
 """Names of ensemble dimensions; the first is the one that GRIB fields get."""
 
 

@@ -18,9 +18,8 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.contents import Contents, choose_time, global_orientation
-from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
-from phyda_cli.formats.gridded.grib_grid import axes, refuse_grid
-from phyda_cli.formats.gridded.grib_header import KEYS, Header, grib_headers
+from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube, axes, refuse_grid
+from phyda_cli.formats.gridded.grib_header import KEYS, Header, grib_headers, grib_moment
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
 
 
@@ -48,16 +47,8 @@ def read_grib(
     grid = _one_grid(chosen, source)
     dataset, fields = Cube(chosen, source).build(*axes(grid))
     dataset = dataset.assign_coords(_time_coordinates(chosen, valid))
-    return Contents(
-        dataset,
-        "latitude",
-        "longitude",
-        MEMBER if MEMBER in dataset.dims else None,
-        valid,
-        fields,
-        source,
-        frozenset(select),
-    )
+    axis = MEMBER if MEMBER in dataset.dims else None
+    return Contents(dataset, "latitude", "longitude", axis, valid, fields, source, frozenset(select))
 
 
 def _nothing_known(headers: Sequence[Header]) -> str:
@@ -112,9 +103,7 @@ def _time_coordinates(headers: Sequence[Header], valid: np.datetime64) -> dict[s
     coordinates = {"time": xr.Variable((), valid, {"standard_name": "time", "long_name": "valid time"})}
     bases = {(int(header.keys["dataDate"]), int(header.keys["dataTime"])) for header in headers}
     if len(bases) == 1:
-        (day, clock), text = bases.pop(), ""
-        text = f"{day:08d}{clock:04d}"
-        base = np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[8:10]}:{text[10:]}", "ns")
         attributes = {"standard_name": "forecast_reference_time", "long_name": "initial time of forecast"}
+        base = grib_moment(*bases.pop())
         coordinates["forecast_reference_time"] = xr.Variable((), base, attributes)
     return coordinates

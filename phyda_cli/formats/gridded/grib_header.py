@@ -203,14 +203,18 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
                 f"{path}: message {index + 1} has a header that cannot be read ({error}); fetch the file again"
             ) from None
         try:
-            day, clock = f"{keys['validityDate']:08d}", f"{keys['validityTime']:04d}"
-            text = f"{day[:4]}-{day[4:6]}-{day[6:]}T{clock[:2]}:{clock[2:]}"
-            valid = np.datetime64(text, "ns")
+            valid = grib_moment(keys["validityDate"], keys["validityTime"])
         except (ValueError, TypeError):
             raise BadDataError(
                 f"{path}: message {index + 1} has no valid date ({keys['validityDate']}); set it with grib_set"
             ) from None
         yield Header(path, index, keys, valid, level)
+
+
+def grib_moment(day: int, clock: int) -> np.datetime64:
+    """The moment (UTC, ns) of YYYYMMDD and HHMM as numbers. Raises ValueError where there is no such moment."""
+    text = f"{day:08d}{clock:04d}"
+    return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[8:10]}:{text[10:]}", "ns")
 
 
 def _level(message: messages.Message, keys: Mapping[str, Any]) -> tuple[float, float, float]:

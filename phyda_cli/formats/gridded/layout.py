@@ -1,6 +1,13 @@
 """The background as an object: a State of the variables that phyda knows, and where they lie in the file.
 
-`assemble` makes it of what a reader found, `restore` puts a state back into the file's own layout.
+`assemble` makes it of what a reader found; `restore` puts a state back into the file's own layout. Only values that the
+analysis changed are written, in the file's own orientation and unit; relative humidity and dew point are computed anew
+from the analysed q and T. What the file leaves out below the ground stays missing. Everything else stays bit for bit.
+
+The height of a background's own surface is found among the fields of its file that phyda passes through. It goes by
+many names and comes as a height [m] or as geopotential [m² s⁻²] (ERA5's `z` on the surface). A field is taken when its
+name, CF standard name or GRIB parameter says that it is of the surface and its values can be heights of the earth's
+surface, −500 to 9000 m.
 """
 
 from __future__ import annotations
@@ -8,15 +15,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
+from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, relative_humidity_from_specific_humidity
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.contents import format_time
 from phyda_cli.formats.gridded.folding import Folding
+from phyda_cli.formats.units import find_unit
 from phyda_cli.grids.latlon import Orientation
 
 
@@ -128,3 +141,112 @@ def describe(background: Background) -> str:
     held = ", ".join(f"{v} ×{len(state.levels(v))}" if state.levels(v) else v for v in state.variables)
     members = f", {state.values.shape[0]} members" if background.member else ""
     return f"{state.grid}, valid {format_time(state.time)}{members}: {held}"
+
+
+_NAMES: Final = frozenset(
+    {
+        "orog", "orography", "oro", "topo", "zsfc", "zs", "hgtsfc", "hgt_surface", "surface_altitude", "phis",
+        "z_surface", "surface_geopotential", "geopotential_at_surface", "geopotential_height_at_surface", "gh_surface",
+        "z", "geopotential", "hsurf",
+    }
+)  # fmt: skip
+_STANDARD_NAMES: Final = frozenset({"surface_altitude", "surface_geopotential"})
+_GRIB: Final = frozenset({"orog", "z", "gh", "h"})
+_CREDIBLE: Final = (-500.0, 9000.0)
+
+
+def orography(background: Background) -> torch.Tensor | None:
+    """The height (lat, lon) [m] of the background's surface on its canonical grid, or None where the file has none."""
+    analysed = {place.name for place in background.layout.values()} | {p.name for _, p in background.companions}
+    for name, variable in background.dataset.data_vars.items():
+        if str(name) in analysed or not _is_surface(str(name), variable):
+            continue
+        extra = [dim for dim in variable.dims if dim not in (background.latitude, background.longitude)]
+        if len(variable.dims) - len(extra) < 2 or any(
+            variable.sizes[dim] > 1 and dim != background.member for dim in extra
+        ):
+            continue
+        plane = variable.isel(dict.fromkeys(extra, 0)).transpose(background.latitude, background.longitude)
+        values = np.asarray(plane.values, np.float64)
+        values = values[background.orientation.rows[:, None], background.orientation.columns]
+        height = values * _metres(str(variable.attrs.get("units", "")).strip(), values)
+        if np.isfinite(height).all() and _CREDIBLE[0] <= height.min() and height.max() <= _CREDIBLE[1]:
+            return torch.from_numpy(height)
+    return None
+
+
+def _is_surface(name: str, variable: xr.DataArray) -> bool:
+    grib = variable.attrs.get("GRIB_shortName")
+    if grib is not None:
+        return grib in _GRIB and variable.attrs.get("GRIB_typeOfLevel") == "surface"
+    return name.casefold() in _NAMES or variable.attrs.get("standard_name") in _STANDARD_NAMES
+
+
+def _metres(units: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    """The factor to metres; without a unit that is known, values beyond any mountain are geopotential."""
+    for si, factor in (("m2 s-2", 1.0 / GRAVITY), ("m", 1.0)):
+        unit = find_unit(units, si)
+        if unit is not None:
+            return unit.scale * factor
+    return 1.0 / GRAVITY if np.nanmax(values) > _CREDIBLE[1] else 1.0
+
+
+Array = NDArray[np.float64]
+
+
+def restore(background: Background, state: State) -> xr.Dataset:
+    """A copy of the background's dataset with the state's values in the file's own orientation, units and quantities.
+
+    state: the same grid and member axis as `background.state`, any of its channels; fields of other channels, and
+    values that did not change, stay bit for bit. Raises BadDataError when grid, members or channels disagree.
+    """
+    old = background.state
+    if state.grid.shape != old.grid.shape or state.values.shape[:-3] != old.values.shape[:-3]:
+        raise BadDataError(
+            f"a state of shape {tuple(state.values.shape)} cannot go back into one of {tuple(old.values.shape)}"
+        )
+    new = {channel: _plane(state, channel) for channel in state.channels}
+    # Compare in the precision of the new state: a detour through single precision is no change.
+    before = {channel: _plane(old, channel, state.values.dtype) for channel in old.channels}
+    unknown = [channel for channel in new if channel not in background.layout]
+    if unknown:
+        raise BadDataError(f"the background holds no {unknown[0]}")
+    rows, columns = file_index(background)
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for channel, place in (*background.layout.items(), *background.companions):
+        inputs = [channel, Channel("t", channel.level)][: 2 if place.conversion is Conversion.RELATIVE_HUMIDITY else 1]
+        touched = [item for item in inputs if item in new and not np.array_equal(new[item], before[item])]
+        if not touched:
+            continue
+        changed = np.logical_or.reduce([new[item] != before[item] for item in touched])
+        values = _from_channel(place.conversion, channel.level, *(new.get(item, before[item]) for item in inputs))
+        values = values * place.scale + place.offset
+        variable = background.dataset[place.name]
+        array = arrays.setdefault(place.name, variable.values.copy())
+        target = horizontal_view(array, variable.dims, background, place)
+        mask = changed[..., rows[:, None], columns] & ~missing(target)
+        target[mask] = values[..., rows[:, None], columns][mask].astype(array.dtype)
+    dataset = background.dataset.copy()
+    return dataset.assign({name: dataset[name].copy(data=array) for name, array in arrays.items()})
+
+
+def missing(values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where a file's array holds no value."""
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
+
+
+def _from_channel(conversion: Conversion, level: float | None, value: Array, *temperature: Array) -> Array:
+    """The file's quantity [SI]; relative humidity and dew point stay within the bounds of what the readers take."""
+    if conversion is Conversion.HEIGHT:
+        return value / GRAVITY
+    if conversion is Conversion.RELATIVE_HUMIDITY:
+        humidity = relative_humidity_from_specific_humidity(value, temperature[0], level)
+        return np.asarray(np.clip(humidity, *VARIABLES["r"].bounds))
+    if conversion is Conversion.DEWPOINT:
+        return np.asarray(np.clip(dewpoint_from_specific_humidity(value, level), *VARIABLES["td"].bounds))
+    return value
+
+
+def _plane(state: State, channel: Channel, dtype: torch.dtype | None = None) -> Array:
+    plane = state.values[..., state.index(channel), :, :].detach().cpu()
+    return np.asarray(plane.to(dtype or plane.dtype).to(torch.float64).numpy())

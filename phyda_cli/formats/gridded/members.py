@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Array, Contents, FoundField, format_time
+from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS, Array, Contents, FoundField, format_time
 
 _TOLERANCE = 1e-3
 """How far [degree] two files' coordinates of the same place may differ."""
@@ -103,7 +103,6 @@ def _rename(first: Contents, second: Contents) -> Contents:
 
 
 def _turn(second: Contents, first: Contents, both: str) -> Contents:
-    """Bring `second` to the axes of `first`."""
     dataset = second.dataset
     for dim, period in ((first.latitude, None), (first.longitude, 360.0)):
         ours, theirs = np.asarray(first.dataset[dim], np.float64), np.asarray(dataset[dim], np.float64)
@@ -168,13 +167,12 @@ def stack_members(contents: Sequence[Contents]) -> Contents:
         if {first.latitude, first.longitude} <= set(parts[0].dims) and len({part.shape[1:] for part in parts}) == 1:
             values = np.concatenate([part.values for part in parts])
             variables[str(name)] = xr.Variable((MEMBER, *parts[0].dims[1:]), values, parts[0].attrs)
-    about = {"standard_name": "realization", "long_name": "member", "units": "1"}
     kept = {
         str(name): coordinate.variable
         for name, coordinate in first.dataset.coords.items()
         if name not in MEMBER_NAMES and _same_everywhere(turned, str(name))
     }
-    coordinates = {**kept, MEMBER: xr.Variable((MEMBER,), np.asarray(numbers, np.int32), about)}
+    coordinates = {**kept, MEMBER: xr.Variable((MEMBER,), np.asarray(numbers, np.int32), OF_MEMBERS)}
     dropped = sorted({str(name) for item in turned for name in item.dataset.data_vars} - set(variables))
     note = (f"not the same in every member, left out: {', '.join(dropped)}",) if dropped else ()
     return replace(

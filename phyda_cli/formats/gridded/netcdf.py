@@ -17,15 +17,13 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError, MissingExtraError
-from phyda_cli.formats.cf_time import decode_times
-from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
-from phyda_cli.formats.gridded.classic import expected_size
+from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables, expected_size
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents, global_orientation
 from phyda_cli.formats.gridded.folding import unfold
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
 from phyda_cli.formats.gridded.netcdf_fields import find_fields, pressures
 from phyda_cli.formats.gridded.netcdf_time import align_other_axes, select_indices, select_time
-from phyda_cli.formats.gridded.valid_time import VALID_TIME, valid_times
+from phyda_cli.formats.gridded.valid_time import VALID_TIME, decode_times, valid_times
 from phyda_cli.formats.sniff import FileFormat
 from phyda_cli.outputs import LOCK_HINT, locks_work
 
@@ -267,15 +265,11 @@ def _horizontal(dataset: xr.Dataset, source: str) -> tuple[str, str]:
 
 
 def _choose_member(dataset: xr.Dataset, member: MemberChoice, source: str) -> tuple[xr.Dataset, str | None]:
-    dim = next(
-        (
-            str(name)
-            for name in dataset.dims
-            if str(name).casefold() in MEMBER_NAMES
-            or (name in dataset and dataset[name].attrs.get("standard_name") == "realization")
-        ),
-        None,
-    )
+    def is_of_members(name: str) -> bool:
+        told = name in dataset and dataset[name].attrs.get("standard_name") == "realization"
+        return told or name.casefold() in MEMBER_NAMES
+
+    dim = next((name for name in map(str, dataset.dims) if is_of_members(name)), None)
     if dim is None:
         scalar = next((dataset[name] for name in MEMBER_NAMES if name in dataset.variables), None)
         there = [] if scalar is None or scalar.ndim else [int(scalar)]

@@ -12,9 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.cf_time import decode_times
 from phyda_cli.formats.gridded.contents import choose_time, format_time
-from phyda_cli.formats.gridded.valid_time import is_start, valid_times
+from phyda_cli.formats.gridded.valid_time import decode_times, is_start, valid_times
 
 
 def select_time(

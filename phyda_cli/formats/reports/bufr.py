@@ -13,12 +13,13 @@ from typing import Final
 
 import numpy as np
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.bufr_messages import Damage, Message, scan_messages
 from phyda_cli.formats.reports.bufr_reports import read_reports
 from phyda_cli.formats.reports.build import Given, Reports
-from phyda_cli.formats.reports.dx_tables import DX_CATEGORY, DxTables
+from phyda_cli.formats.reports.dx_decode import DX_CATEGORY, DxTables
 from phyda_cli.formats.reports.prepbufr import is_prepbufr, read_prepbufr
+from phyda_cli.formats.reports.table_text import bytes_of
 from phyda_cli.observations.table import Flag
 
 _logger = logging.getLogger(__name__)
@@ -34,10 +35,7 @@ def read_bufr(path: Path, label: str, given: Given) -> Reports:
     Raises InputMissingError when the file cannot be read; BadDataError when it is empty, cut off, or nothing in it can
     be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputMissingError(f"{label}: cannot be read: {error.strerror}") from None
+    content = bytes_of(path, label)
     tables = DxTables()
     messages: list[Message | str] = []
     for item in scan_messages(content, label):

@@ -2,7 +2,7 @@
 
 Names are compared without case, blanks counting as underscores. A unit can stand in a `unit` column, in brackets after
 a column's name (`t [degC]`, `pressure (hPa)`) or as its last part (`temperature_degC`, `wind speed_m/s`); without one
-the numbers of the whole column decide, or values are in SI (`table_units.py`).
+the numbers of the whole column decide, or values are in SI (`table_roles.py`).
 
 The units of tables of some well-known tools are a matter of their documentation, not of their columns' names. Such a
 layout is recognised by columns that no other table has together. Units that the user or a column's name gives stay.

@@ -33,11 +33,10 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import QUANTITIES, Variable, index
-from phyda_cli.formats.reports.build import Given, Reports
+from phyda_cli.formats.reports.build import Given, Reports, reject_unplaced, reports_of, uses, without_missing
 from phyda_cli.formats.reports.cells import Floats
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
 from phyda_cli.formats.reports.dart_text import Header, read_sequence
-from phyda_cli.formats.reports.decoded import reject_unplaced, reports_of, uses, without_missing
 from phyda_cli.observations.dart_flags import DartQC
 from phyda_cli.observations.table import Flag, Observations
 
@@ -136,7 +135,6 @@ def read_dart(path: Path, label: str, given: Given) -> Reports:
 
 
 def _observed(header: Header, label: str) -> str:
-    """The name of the copy that is the observation."""
     candidates = [name for name in header.copies if not any(word in name.casefold() for word in _NOT_OBSERVED)]
     for fits in (r"observations?", r".*\bobservations?", r".*observation.*"):
         found = [name for name in candidates if re.fullmatch(fits, name.casefold())]

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.cells import Floats
+from phyda_cli.formats.reports.table_text import bytes_of
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Lines = NDArray[np.object_]
 
@@ -97,12 +98,7 @@ def read_sequence(path: Path) -> tuple[Header, Records]:
 
 
 def _lines(path: Path) -> Lines:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputMissingError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputMissingError(f"{path}: cannot be read: {error.strerror}") from None
+    data = bytes_of(path, str(path))
     if b"\0" in data[:4096]:
         raise BadDataError(
             f"{path}: is a binary DART file; write it as text: obs_sequence_tool, write_binary_obs_sequence = .false."

@@ -15,18 +15,33 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.build import Given, Reports
+from phyda_cli.formats.reports.build import Given, Reports, report_numbers
 from phyda_cli.formats.reports.cells import Floats, Mask, Texts, is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.reports.columns import ROLES, UNIX_TIME, normalise, split_unit, with_known_units
 from phyda_cli.formats.reports.stations import fill_places
-from phyda_cli.formats.reports.table_cells import Cells, long_cells, wide_cells
-from phyda_cli.formats.reports.table_roles import Roles, listed, log_unread, refuse_repeated, roles_of
-from phyda_cli.formats.reports.table_surface import is_profile, is_surface, refuse_heights, with_station_pressure
+from phyda_cli.formats.reports.table_cells import (
+    Cells,
+    is_profile,
+    is_surface,
+    long_cells,
+    refuse_heights,
+    wide_cells,
+    with_station_pressure,
+)
+from phyda_cli.formats.reports.table_roles import (
+    Roles,
+    column_unit,
+    heights_of,
+    listed,
+    log_unread,
+    pressure_unit,
+    refuse_repeated,
+    roles_of,
+    si_conversion,
+)
 from phyda_cli.formats.reports.table_times import times_of
-from phyda_cli.formats.reports.table_units import column_unit, heights_of, pressure_unit, si_conversion
 from phyda_cli.observations.table import Flag, Observations, Use
 from phyda_cli.quality.checks import PRESSURE_BOUNDS, QUANTITY_BOUNDS
 
@@ -44,11 +59,7 @@ _LOWEST, _HIGHEST = -430.0, 8_850.0
 
 
 def observations_from_table(
-    table: pd.DataFrame,
-    label: str,
-    reference_time: np.datetime64 | None,
-    *,
-    units: Mapping[str, str] | None = None,
+    table: pd.DataFrame, label: str, reference_time: np.datetime64 | None, *, units: Mapping[str, str] | None = None
 ) -> Reports:
     """The rows of a table whose cells are all text.
 
@@ -223,14 +234,6 @@ def _elevations(table: pd.DataFrame, roles: Roles) -> Floats:
     return np.where(is_any_fill(written) & ((metres < _LOWEST) | (metres > _HIGHEST)), np.nan, metres)
 
 
-def report_numbers(observations: Observations) -> NDArray[np.int64]:
-    """(n,) a number for each report of a table with one value a row: station, place, time and pressure together."""
-    shared = ("station", "latitude", "longitude", "time", "pressure")
-    keys = pd.DataFrame({name: getattr(observations, name) for name in shared})
-    numbers = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
-    return np.asarray(numbers.to_numpy(dtype=np.int64), dtype=np.int64)
-
-
 def _uses(texts: Texts, column: str, label: str) -> Texts:
     """Uses in lower case; a cell without one is to be assimilated.
 
@@ -269,14 +272,11 @@ def log_placeless(observations: Observations, label: str) -> None:
     names = sorted(set(o.station[rows].tolist()) - {""})
     if names:
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        listed_names = ", ".join(names[:_MOST_NAMED]) + more
         _logger.warning(
-            "%s: %d of %d rows have no place, of %s%s; --stations FILE gives the places of stations",
-            label,
-            rows.sum(),
-            len(o),
-            ", ".join(names[:_MOST_NAMED]),
-            more,
-        )
+            "%s: %d of %d rows have no place, of %s; --stations FILE gives the places of stations",
+            label, rows.sum(), len(o), listed_names,
+        )  # fmt: skip
 
 
 def _with_units(table: pd.DataFrame, units: Mapping[str, str], label: str) -> pd.DataFrame:

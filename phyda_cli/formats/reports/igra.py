@@ -77,7 +77,6 @@ def read_igra(text: str, label: str, given: Given) -> Reports:
 
 
 def _levels(text: str, headings: list[re.Match[str]], number: int, label: str) -> list[str]:
-    """The lines of one sounding's levels."""
     heading = headings[number]
     end = headings[number + 1].start() if number + 1 < len(headings) else len(text)
     lines = [line for line in text[heading.end() : end].splitlines() if line.strip()]

@@ -31,7 +31,7 @@ from phyda_cli.formats.reports.cells import Floats, Mask, Texts
 from phyda_cli.formats.reports.columns import WORST_USED_MARK, conversion, si_unit
 from phyda_cli.formats.reports.ioda_file import IodaFile
 from phyda_cli.formats.reports.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
-from phyda_cli.observations.conversion import SURFACE_REPORTS, convert
+from phyda_cli.observations.conversion import SURFACE_REPORTS, convert, is_surface
 from phyda_cli.observations.table import Flag, Observations, Use, concatenate
 
 MONITORED: Final = 100
@@ -139,7 +139,6 @@ def _surface(file: IodaFile, pressure: Floats, height: Floats, elevation: Floats
 
 
 def _column(file: IodaFile, name: str, places: _Places) -> Observations:
-    """The rows of one variable of ObsValue."""
     variable: Any = file.find("ObsValue", name)
     full = f"ObsValue/{name}"
     entry = find_ioda(name)
@@ -278,9 +277,7 @@ def dry_temperature(observations: Observations, at: NDArray[np.int64]) -> Observ
 
 def surface_humidity(observations: Observations, at: NDArray[np.int64]) -> Observations:
     """Specific humidity at a station as its dew point, by the pressure there; its error is left to the table."""
-    kinds, which = np.unique(observations.report.astype(str), return_inverse=True)
-    lower = np.array([kind.casefold() in SURFACE_REPORTS for kind in kinds], dtype=bool)[which]
-    rows = (observations.variable == "q") & lower
+    rows = (observations.variable == "q") & is_surface(observations)
     station, _ = _companion(observations, at, "sp")
     pressure = np.where(np.isfinite(observations.pressure), observations.pressure, station)
     result = observations.reject(

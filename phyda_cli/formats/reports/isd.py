@@ -92,7 +92,6 @@ def _times(date: Texts, clock: Texts) -> NDArray[np.datetime64]:
 
 
 def _report_types(codes: Texts) -> Texts:
-    """phyda's report types of ISD's."""
     return np.array([REPORT_TYPES.get(str(code), "surface") for code in codes], dtype=object)
 
 

@@ -25,7 +25,7 @@ from phyda_cli.fields.standard_atmosphere import standard_pressure
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.formats.reports.level_rows import Levels, Quantity, observations_from_levels
-from phyda_cli.formats.reports.table_quality import LETTERS
+from phyda_cli.formats.reports.table_cells import LETTERS
 from phyda_cli.formats.units import find_unit
 from phyda_cli.observations.table import Flag
 
@@ -181,7 +181,6 @@ def _reports(
     station: Texts,
     report: str,
 ) -> Reports:
-    """One row for each record."""
     latitude, longitude = (file.numbers(name, "degree") for name in ("latitude", "longitude"))
     kinds = np.full(file.size, report, dtype=object)
     levels = Levels(latitude, longitude, pressure, elevation, time, station, kinds)

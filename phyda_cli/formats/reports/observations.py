@@ -1,7 +1,7 @@
 """Observation files of any format → observations in SI, checked and converted.
 
 `registry.py` has the formats. What is wrong with a whole file is an error that names it; what is wrong with a row is a
-flag on that row. Text may be packed (`text_bytes.py`).
+flag on that row. Text may be packed (`table_text.py`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from phyda_cli.formats.reports.build import Given, Reports, finished
 from phyda_cli.formats.reports.entries import log_placeless, read_table
 from phyda_cli.formats.reports.registry import FORMATS, ReportFormat, find_format
 from phyda_cli.formats.reports.stations import Stations
-from phyda_cli.formats.reports.table_text import parse_table, text_cells
-from phyda_cli.formats.reports.text_bytes import text_of
+from phyda_cli.formats.reports.table_text import parse_table, text_cells, text_of
 from phyda_cli.formats.sniff import is_netcdf
 from phyda_cli.observations.table import Observations
 

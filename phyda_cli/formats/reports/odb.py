@@ -31,10 +31,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError, MissingExtraError
-from phyda_cli.formats.reports.build import Given, Reports
+from phyda_cli.formats.reports.build import Given, Reports, reject_unplaced, reports_of, uses, without_missing
 from phyda_cli.formats.reports.cells import is_fill
 from phyda_cli.formats.reports.columns import ODB_NUMBERS
-from phyda_cli.formats.reports.decoded import reject_unplaced, reports_of, uses, without_missing
 from phyda_cli.observations.table import Flag, Observations
 
 _STATUS: Final = ("report_status", "datum_status")

@@ -34,8 +34,7 @@ from phyda_cli.formats.reports.bufr_messages import Message
 from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.formats.reports.columns import WORST_USED_MARK
-from phyda_cli.formats.reports.dx_decode import Decoder, Numbers
-from phyda_cli.formats.reports.dx_tables import DxTables
+from phyda_cli.formats.reports.dx_decode import Decoder, DxTables, Numbers
 from phyda_cli.formats.reports.level_rows import Levels, Quantity, first_values, observations_from_levels, quantity
 from phyda_cli.observations.table import Flag
 

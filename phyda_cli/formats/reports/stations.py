@@ -25,8 +25,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.cells import Lines, is_any_fill, is_empty, is_fill, numbers, texts_of
 from phyda_cli.formats.reports.columns import ROLES, normalise
 from phyda_cli.formats.reports.table_roles import refuse_repeated
-from phyda_cli.formats.reports.table_text import parse_table
-from phyda_cli.formats.reports.text_bytes import text_of
+from phyda_cli.formats.reports.table_text import parse_table, text_of
 
 APART: Final = 0.1
 """Places of one station may differ by this [degree], as where reports made the table; the first counts."""

@@ -1,7 +1,21 @@
-"""The values of a table and what stands beside them: one for each row (long table) or filled cell (wide table)."""
+"""The values of a table and what stands beside them: one for each row (long table) or filled cell (wide table).
+
+Some columns judge values, by NCEP's marks, letters of MADIS or plain words. Such a column judges the whole row
+(`quality`, `qc`, `flag` …), or the values beside it (`t_qc`, `temperatureDD`). Several judge together: a value is used
+where all allow it. What a letter or word means must be known: a table with others is refused. Numbers are NCEP's marks
+in columns of their names (`quality`, `qm`, `tqm` …). Under any other name they may be bits, or 0 for good, or 1 for
+good: such a column judges nothing, and the log says so.
+
+Source of the letters: NOAA MADIS, "MADIS QC Information", QC data descriptor values.
+
+A wide table without a report type is one of stations at the ground, whose pressure is measured there, when it gives
+elevations, no heights, one level for each station and time, and pressures that are those of the elevations. Then
+temperature and wind are those at 2 and 10 metres, and the pressure is the station's (`sp`).
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -10,10 +24,103 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports.cells import Texts, is_empty, texts_of
-from phyda_cli.formats.reports.columns import ODB_NUMBERS, ROLES, normalise, split_unit
-from phyda_cli.formats.reports.table_quality import columns_beside, row_columns, verdicts
+from phyda_cli.fields.standard_atmosphere import standard_height
+from phyda_cli.formats.reports.cells import Floats, Texts, is_any_fill, is_empty, numbers, texts_of
+from phyda_cli.formats.reports.columns import (
+    MARK_COLUMNS,
+    ODB_NUMBERS,
+    ROLES,
+    WORST_USED_MARK,
+    normalise,
+    split_unit,
+    with_unit,
+)
 from phyda_cli.formats.reports.table_roles import Roles
+
+LETTERS: Final[dict[str, tuple[bool, str]]] = {
+    "Z": (True, "no check was made"),
+    "C": (True, "coarse pass, level 1"),
+    "S": (True, "screened, levels 1 and 2"),
+    "V": (True, "verified, levels 1, 2 and 3"),
+    "G": (True, "good by a forecaster"),
+    "X": (False, "failed level 1"),
+    "Q": (False, "questioned, failed level 2 or 3"),
+    "B": (False, "bad by a forecaster"),
+    "I": (False, "interpolated, not measured"),
+    "W": (False, "wrong, replaced by an estimate"),
+    "T": (True, "air temperature where the virtual one could not be computed"),
+}
+"""Letter → (whether the value is used, what it says)."""
+
+
+_OF_ROWS: Final = (
+    "quality", "qc", "quality_flag", "qc_flag", "flag", "qflag", "quality_control", "quality_mark", "qm", "qcflag",
+)  # fmt: skip
+_ENDS: Final = ("_qc", "_quality", "_flag", "_quality_flag", "_qc_flag", "_qm", "dd", "_dd")
+_WORDS: Final = {
+    **dict.fromkeys(("good", "ok", "pass", "passed", "accepted", "valid"), True),
+    **dict.fromkeys(("bad", "fail", "failed", "rejected", "invalid", "suspect", "wrong", "erroneous"), False),
+}
+_MOST_SHOWN: Final = 8
+_NCEP: Final = frozenset({"quality", "quality_mark", "qm", *MARK_COLUMNS})
+"""Names of columns whose numbers are NCEP's marks; so are those that end in `_qm`."""
+_logger = logging.getLogger(__name__)
+
+
+def row_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that judge whole rows."""
+    return [str(c) for c in table.columns if normalise(str(c)) in _OF_ROWS]
+
+
+def columns_beside(table: pd.DataFrame, column: str, quantity: str) -> list[str]:
+    """The columns that judge the values of a wide table's column, or of a quantity."""
+    names = {normalise(f"{stem}{end}") for stem in (column, quantity) for end in _ENDS}
+    names |= {name for name, judged in MARK_COLUMNS.items() if quantity in (judged or (quantity,))}
+    return [str(c) for c in table.columns if normalise(str(c)) in names and str(c) != column]
+
+
+def verdicts(table: pd.DataFrame, columns: list[str], label: str) -> Texts:
+    """(rows,) why columns of marks reject a row's values; "" where they do not.
+
+    Raises BadDataError for marks that are not known.
+    """
+    result = np.full(len(table), "", dtype=object)
+    for column in columns:
+        codes, distinct = pd.factorize(texts_of(table[column]))
+        texts = np.asarray(distinct, dtype=object)
+        if not texts.size:
+            continue
+        count, empty = numbers(texts), is_empty(texts) & (texts != "M")
+        name = normalise(column)
+        if name not in _NCEP and not name.endswith("_qm") and (np.isfinite(count) | empty).all():
+            if np.isfinite(count).any():
+                _logger.warning(
+                    "%s: column %r holds numbers whose meaning is not known and judges nothing; where they are NCEP's "
+                    "marks, 0 to %d for what is good, call it quality", label, column, WORST_USED_MARK,
+                )  # fmt: skip
+            continue
+        reasons, unknown = np.full(texts.size, "", dtype=object), []
+        for i, text in enumerate(texts):
+            if empty[i] or (np.isfinite(count[i]) and is_any_fill(count[i : i + 1])[0]):
+                continue
+            if np.isfinite(count[i]):
+                if count[i] > WORST_USED_MARK:
+                    reasons[i] = f"quality mark {text} in the table (0 to {WORST_USED_MARK} are used)"
+                continue
+            used, meaning = LETTERS.get(text, (_WORDS.get(text.casefold()), text))
+            if used is None:
+                unknown.append(str(text))
+            elif not used:
+                reasons[i] = f"quality {text} in the table ({meaning})"
+        if unknown:
+            raise BadDataError(
+                f"{label}: column {column!r} judges values by marks that are not known: "
+                f"{', '.join(repr(text[:20]) for text in unknown[:_MOST_SHOWN])}; use NCEP's 0 to 15 (0 to "
+                f"{WORST_USED_MARK} are used), letters of MADIS, good or bad, or rename the column to leave it out"
+            )
+        result = np.where(result == "", reasons[codes], result).astype(object)
+    return result
+
 
 _ERROR_ENDS: Final = ("_error", "_err", "_obs_error", "_sigma_o")
 
@@ -113,3 +220,93 @@ def joined(parts: Sequence[Cells]) -> Cells:
         np.concatenate([part[field] for part in parts])[order] for field in range(len(Cells._fields) - 1)
     )
     return Cells(row, name, value, unit, error, mark, frozenset().union(*(part.columns for part in parts)))
+
+
+_NEAR: Final = 600.0
+"""A station's pressure is that of the standard atmosphere within this height [m], of 75 hPa near the sea."""
+_MOST: Final = 0.9
+_HIGHEST: Final = 6000.0
+"""No station is higher [m]; where an aircraft is, its pressure follows the standard atmosphere too."""
+_KEYS: Final = (
+    "station", "latitude", "longitude", "time", "date", "year", "month", "day", "hour", "minute", "second",
+    "relative_hours",
+)  # fmt: skip
+_AT_SURFACE: Final = frozenset(("t", "td", "u", "v", "wind_speed", "wind_direction", "r", "q"))
+_IN_THE_AIR: Final = frozenset((
+    "alt", "altitude", "gps_altitude", "geometric_altitude", "geometric_height", "pressure_altitude", "baro_altitude",
+    "height", "height_msl", "flight_level", "flightlevel", "fl",
+))  # fmt: skip
+"""Columns of aircraft and sondes for where they are; `altitude` is of stations too."""
+
+
+def is_surface(
+    table: pd.DataFrame, roles: Roles, cells: Cells, pressure: Floats, elevation: Floats, label: str
+) -> bool:
+    """Whether the wide table is of surface reports; said in the log. pressure [Pa], elevation [m]: of its rows.
+
+    Raises BadDataError where the pressures of most rows are below the ground: reduced to sea level, or of no station.
+    """
+    quantities = {split_unit(str(name))[0] for name in set(cells.name.tolist())} - {""}
+    if "report" in roles.columns or quantities & {"z", "gh"} or not quantities & _AT_SURFACE:
+        return False
+    both = np.isfinite(pressure) & np.isfinite(elevation)
+    if not both.any() or np.nanmax(elevation) > _HIGHEST:
+        return False
+    keys = [roles.columns[role] for role in _KEYS if role in roles.columns]
+    rows = table[keys].assign(_pressure=pressure)[both].drop_duplicates()
+    if rows[keys].duplicated().any():
+        return False
+    above = standard_height(pressure[both]) - elevation[both]
+    assert roles.pressure is not None
+    column = roles.pressure.column
+    if np.mean(above < -_NEAR) > 0.5:
+        raise BadDataError(
+            f"{label}: {column} is that of the air below the stations' elevations; if it is reduced to sea level, "
+            "name it msl, else say what the reports are in a column report"
+        )
+    if np.mean(np.abs(above) < _NEAR) < _MOST:
+        return False
+    _logger.warning(
+        "%s: one level at each station and time, at its elevation: read as surface reports, and %s as station "
+        "pressure; a column report says otherwise",
+        label,
+        column,
+    )
+    return True
+
+
+def is_profile(table: pd.DataFrame, roles: Roles, cells: Cells) -> bool:
+    """Whether a table without pressure has several heights at one station and time, as wind profilers have."""
+    heights = np.isin([split_unit(str(name))[0] for name in cells.name.tolist()], ("z", "gh"))
+    rows = np.unique(cells.row[heights])
+    keys = [roles.columns[role] for role in _KEYS if role in roles.columns]
+    return bool(table[keys].iloc[rows].duplicated().any())
+
+
+def refuse_heights(table: pd.DataFrame, cells: Cells, roles: Roles, label: str) -> None:
+    """Raise BadDataError where a table without pressure may be of the air: it has a height that is not read."""
+    if not {split_unit(str(name))[0] for name in set(cells.name.tolist())} & _AT_SURFACE:
+        return
+    read = roles.taken | cells.columns | {str(name) for name in set(cells.name.tolist())}
+    for column in map(str, table.columns):
+        if column not in read and with_unit(column, _IN_THE_AIR, "m") is not None:
+            raise BadDataError(
+                f"{label}: no pressure, and column {column!r} may be a height in the air: give the pressure too, in a "
+                "column pressure_hpa; if these are stations at the ground, name the column elevation, in metres"
+            )
+
+
+def with_station_pressure(cells: Cells, table: pd.DataFrame, roles: Roles, pressure: Floats, label: str) -> Cells:
+    """The cells, and one of `sp` in each row with a pressure [Pa], unless the table gives `sp` itself."""
+    if roles.pressure is None or any(split_unit(str(name))[0] == "sp" for name in set(cells.name.tolist())):
+        return cells
+    marks = row_columns(table) + columns_beside(table, roles.pressure.column, "sp")
+    rows = np.flatnonzero(np.isfinite(pressure))
+
+    def filled(text: str) -> Texts:
+        return np.full(rows.size, text, dtype=object)
+
+    values = np.array([repr(float(value)) for value in pressure[rows]], dtype=object)
+    mark = verdicts(table, marks, label)[rows]
+    own = Cells(rows, filled("sp"), values, filled("Pa"), filled(""), mark, frozenset(marks))
+    return joined([cells, own])

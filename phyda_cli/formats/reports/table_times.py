@@ -128,11 +128,7 @@ def clocks(texts: Texts) -> Floats:
     padded = np.where(
         ~digits,
         series.str.replace(r"^(\d):", r"0\1:", regex=True),
-        np.where(
-            with_seconds,
-            series.str.zfill(6),
-            np.where(length <= 2, series.str.zfill(2), series.str.zfill(4)),
-        ),
+        np.where(with_seconds, series.str.zfill(6), np.where(length <= 2, series.str.zfill(2), series.str.zfill(4))),
     )
     parts = pd.Series(padded, dtype=object).str.extract(f"^{_CLOCK}$").fillna("")
     found = (parts["hour"] != "").to_numpy()

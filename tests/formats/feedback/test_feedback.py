@@ -10,8 +10,7 @@ import pytest
 
 from phyda_cli.errors import BadDataError, CannotWriteError, InputMissingError
 from phyda_cli.formats.feedback.netcdf import read_feedback, write_feedback
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag
+from phyda_cli.observations.table import Feedback, Flag
 from tests.support.observations import TIME, observations
 
 

@@ -16,8 +16,7 @@ from phyda_cli.errors import CannotWriteError
 from phyda_cli.formats.feedback.ioda import FILL, write_ioda
 from phyda_cli.formats.reports.ioda_names import NAMES, VIRTUAL
 from phyda_cli.formats.reports.observations import read_observations
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.observations.table import Feedback, Flag, Observations
 from tests.support.observations import TIME, observations
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -12,8 +12,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.thermodynamics import relative_humidity_from_specific_humidity
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.layout import Conversion
-from phyda_cli.formats.gridded.restore import restore
+from phyda_cli.formats.gridded.layout import Conversion, restore
 from tests.formats.gridded.test_netcdf import LAYOUTS
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
 

@@ -9,7 +9,7 @@ import xarray as xr
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.layout import Background
-from phyda_cli.formats.gridded.restore import restore as put_back
+from phyda_cli.formats.gridded.layout import restore as put_back
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
 
 

@@ -6,8 +6,8 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
+from phyda_cli.formats.file_safety import expected_size
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.classic import expected_size
 from tests.support.fields import COLUMNS, LEVELS, ROWS, TIME, dataset, save, wave
 
 

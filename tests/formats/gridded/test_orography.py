@@ -7,7 +7,7 @@ import pytest
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.orography import orography
+from phyda_cli.formats.gridded.layout import orography
 from tests.support.fields import dataset, latitudes, longitudes, message, save, write_grib
 
 HEIGHT = 1000.0 * np.cos(np.radians(latitudes()))[:, None] + np.radians(longitudes())[None, :]

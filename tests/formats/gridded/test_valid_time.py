@@ -8,7 +8,7 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.preparation.catalogue import catalogue
+from phyda_cli.preparation.from_files import catalogue
 from tests.support.fields import LEVELS, TIME, dataset, save, wave
 
 START = np.datetime64("2020-03-01T00:00", "ns")

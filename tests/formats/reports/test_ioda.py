@@ -12,8 +12,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.feedback.netcdf import write_feedback
 from phyda_cli.formats.reports.ioda_names import NAMES, VIRTUAL, find_ioda, ioda_name, report_type
 from phyda_cli.formats.reports.observations import read_observations
-from phyda_cli.observations.feedback import Feedback
-from phyda_cli.observations.table import Flag
+from phyda_cli.observations.table import Feedback, Flag
 from tests.support.ioda import GONE, NOON, metadata, write
 from tests.support.observations import observations
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.reports import text_bytes
+from phyda_cli.formats.reports import table_text
 from phyda_cli.formats.reports.observations import read_observations
 
 HEADER = "time,lat,lon,variable,value,pressure_hpa"
@@ -97,7 +97,7 @@ def test_one_layer_is_unpacked(tmp_path):
     ],
 )
 def test_what_is_packed_otherwise_is_refused(tmp_path, monkeypatch, data, words):
-    monkeypatch.setattr(text_bytes, "MOST_BYTES", 8 * 2**20)
+    monkeypatch.setattr(table_text, "MOST_BYTES", 8 * 2**20)
     with pytest.raises(BadDataError, match=words):
         read_observations(packed(tmp_path / "obs", data))
 
