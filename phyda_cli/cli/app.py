@@ -20,7 +20,7 @@ import typer
 
 from phyda_cli import __version__
 from phyda_cli.cli.assimilate import assimilate
-from phyda_cli.cli.cycling import cycle
+from phyda_cli.cli.cycle import cycle
 from phyda_cli.cli.diagnose import diagnose
 from phyda_cli.cli.doctor import doctor
 from phyda_cli.cli.evaluate import EvaluateCommand, evaluate
@@ -175,7 +175,7 @@ def _out_of_memory(error: Exception) -> str:
 
 
 def _is_memory(error: Exception) -> bool:
-    """Whether memory has run out: NumPy and Python say so by type, torch in words."""
+    """Return whether memory has run out: NumPy and Python say so by type, torch in words."""
     words = ("can't allocate memory", "Cannot allocate memory", "out of memory")
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
@@ -183,7 +183,7 @@ def _is_memory(error: Exception) -> bool:
 
 
 def _is_descriptors(error: BaseException | None) -> bool:
-    """Whether the process was refused another open file, whatever a reader has made of that."""
+    """Return whether the process was refused another open file, whatever a reader has made of that."""
     while error is not None:
         if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
             return True
@@ -192,7 +192,9 @@ def _is_descriptors(error: BaseException | None) -> bool:
 
 
 def _globals_first(words: Sequence[str]) -> list[str]:
-    """The arguments with the global options moved to the front, where typer looks for them; not those after `--`."""
+    """Return the arguments with the global options moved to the front, where typer looks for them; not those after
+    `--`.
+    """
     end = words.index("--") if "--" in words else len(words)
     front: list[str] = []
     rest: list[str] = []

@@ -35,7 +35,7 @@ def assimilate(**flags: Any) -> None:
     Prints the analysis's path when it is safely on disk; with --json one document with counts and departures.
     """
     from phyda_cli.cli.assimilate_run import run
-    from phyda_cli.cli.cycle import check_carry
+    from phyda_cli.cli.carry import check_carry
     from phyda_cli.cli.targets import check_inputs, check_outputs
     from phyda_cli.errors import UsageError
     from phyda_cli.outputs import output_lock
@@ -75,7 +75,7 @@ assimilate.__annotations__ = {one.name: one.annotation for one in _PARAMETERS}
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    """The flags that were given; those of the form KEY=VALUE as mappings."""
+    """Return the flags that were given; those of the form KEY=VALUE as mappings."""
     from phyda_cli.settings.values import parse_choices
 
     given = {name: value for name, value in flags.items() if value not in (None, [], ())}
@@ -86,7 +86,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(asked: Run, config: Path | None) -> list[Path]:
-    """Every file that is read, but standard input."""
+    """Return every file that is read, but standard input."""
     from phyda_cli.cli.assimilate_run import STANDARD_INPUT, input_files
 
     carried = asked.common.carry
@@ -95,7 +95,7 @@ def _inputs(asked: Run, config: Path | None) -> list[Path]:
 
 
 def _outputs(asked: Run) -> dict[str, Path]:
-    """The files that are written, by their options."""
+    """Return the files that are written, by their options."""
     common = asked.common
     outputs = {
         "--out": common.output,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from phyda_cli.console import console
 
 if TYPE_CHECKING:
-    from phyda_cli.cli.cycle import CarriedState
+    from phyda_cli.cli.carry import CarriedState
     from phyda_cli.formats.provenance import InputRecord
     from phyda_cli.library.analysis import Analysis
     from phyda_cli.settings.assimilate import AssimilateConfig, Run
@@ -37,10 +37,10 @@ def run(asked: Run) -> dict[str, Any]:
 
 
 def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
-    """The work of `run`. record: digests of the inputs."""
+    """Read, assimilate and write. record: digests of the inputs."""
     import numpy as np
 
-    from phyda_cli.cli.cycle import begin_cycle
+    from phyda_cli.cli.carry import begin_cycle
     from phyda_cli.library.analysis import analyse
     from phyda_cli.library.inputs import first_guesses, open_background, read_observations
     from phyda_cli.library.outcome import judge
@@ -97,7 +97,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
 
 
 def input_files(asked: Run) -> list[Path]:
-    """Every file that the settings name to read."""
+    """Return every file that the settings name to read."""
     common, own = asked.common, asked.own
     further = (common.stations, common.errors, common.quality, common.carry)
     weights = (getattr(own, name, None) for name in ("weights", "background_error"))

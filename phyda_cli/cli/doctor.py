@@ -98,7 +98,7 @@ def _gib(size: int) -> float:
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
-    """The report for people: one aligned line an entry."""
+    """Return the report for people: one aligned line an entry."""
     flat: list[tuple[str, str]] = []
     for name, value in report.items():
         if isinstance(value, dict):

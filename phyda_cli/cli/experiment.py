@@ -160,12 +160,12 @@ def _settings(store: Path, leads: str | None, given: dict[str, Any]) -> Settings
 
 
 def _names(text: str | None) -> list[str]:
-    """Names with commas between them."""
+    """Return names with commas between them."""
     return [] if text is None else [name.strip() for name in text.split(",")]
 
 
 def _numbers(option: str, text: str) -> list[float]:
-    """Numbers with commas between them, none twice. Raises UsageError."""
+    """Return numbers with commas between them, none twice. Raises UsageError."""
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:

@@ -47,7 +47,7 @@ def info(
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The header and the size of every tensor. Raises InputMissingError, or BadDataError for anything else."""
+    """Return the header and the size of every tensor. Raises InputMissingError, or BadDataError for anything else."""
     from safetensors import SafetensorError, safe_open
 
     from phyda_cli.resources import phyda_header
@@ -68,7 +68,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The grid, and the levels [Pa] of each variable, none for one on a single level."""
+    """Return the grid, and the levels [Pa] of each variable, none for one on a single level."""
     grid = header.get("grid") or header
     latitudes, longitudes = ([float(degrees) for degrees in grid[name]] for name in ("latitudes", "longitudes"))
     variables: dict[str, list[float]] = {}
@@ -86,7 +86,7 @@ def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Numbers of parameters of each network, and of all."""
+    """Return numbers of parameters of each network, and of all."""
     networks: dict[str, int] = {}
     for name, size in sizes.items():
         if name.startswith("model."):
@@ -96,7 +96,7 @@ def _parameters(sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
-    """The report for people: one aligned line an entry."""
+    """Return the report for people: one aligned line an entry."""
     grid = report["grid"]
     rows: list[tuple[str, str]] = [(name, str(report[name])) for name in ("file", "kind", "format", "sha256", "bytes")]
     north, south, west, east = (f"{degrees:.2f}" for degrees in (*grid["latitudes"], *grid["longitudes"]))
@@ -113,7 +113,7 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:
-    """An entry and those inside it, each by its full name."""
+    """Return an entry and those inside it, each by its full name."""
     if isinstance(value, Mapping):
         return [row for key, inner in value.items() for row in _flat(f"{name} {key}", inner)]
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -78,7 +78,7 @@ def _check_against(option: str, path: Path, source: Path) -> None:
 
 
 def _is_same(first: Path, second: Path) -> bool:
-    """Whether two paths name one file: hard links, mounts, names that differ in case only."""
+    """Return whether two paths name one file: hard links, mounts, names that differ in case only."""
     try:
         return os.path.samefile(first, second)
     except (OSError, ValueError):

@@ -102,7 +102,7 @@ def train(
 
 
 def _wanted(stages: str | None, settings: TrainConfig) -> list[str]:
-    """The stages to run, checked. Raises UsageError for one that is not in the settings."""
+    """Return the stages to run, checked. Raises UsageError for one that is not in the settings."""
     known = [CASES, *settings.stages]
     if stages is None:
         return known

@@ -65,7 +65,8 @@ class Comparison:
 
 
 def compare_fields(states: Mapping[str, State], truth: State) -> tuple[Comparison, ...]:
-    """Errors of states of one time on the grid of the last of them, for the channels that all and the truth hold.
+    """Return errors of states of one time on the grid of the last of them, for the channels that all and the truth
+    hold.
 
     Raises BadDataError when valid times differ or no channel is common.
     """
@@ -97,7 +98,7 @@ _QUALITY: Final = Quality(surface=Surface(require_height=False))
 def compare_observations(
     states: Mapping[str, State], observations: Observations, *, window: np.timedelta64
 ) -> tuple[Comparison, ...]:
-    """Errors of states of one time against observations within `window` of it.
+    """Return errors of states of one time against observations within `window` of it.
 
     Raises BadDataError when no observation can be compared with every state.
     """
@@ -128,7 +129,7 @@ def compare_observations(
 
 
 def over_levels(entries: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """Errors of each variable over all its levels, from those by level."""
+    """Return errors of each variable over all its levels, from those by level."""
     pooled = []
     for variable in dict.fromkeys(entry.variable for entry in entries):
         own = [entry for entry in entries if entry.variable == variable]
@@ -143,7 +144,7 @@ def over_levels(entries: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 
 def _by_level(observations: Observations, equivalents: Mapping[str, NDArray[np.float64]]) -> tuple[Comparison, ...]:
-    """Errors H(x) − y of states by variable and nearest standard level, from the ground up."""
+    """Return errors H(x) − y of states by variable and nearest standard level, from the ground up."""
     o, level = observations, nearest_standard_level(observations.pressure)
     found = dict.fromkeys(zip(o.variable.tolist(), level.tolist(), strict=True))
     entries = []
@@ -162,7 +163,7 @@ def _by_level(observations: Observations, equivalents: Mapping[str, NDArray[np.f
 
 
 def on_grid(state: State, grid: Grid) -> State:
-    """The state on another grid; winds turn with the meridian across a pole."""
+    """Return the state on another grid; winds turn with the meridian across a pole."""
     if state.grid == grid:
         return state
     planes = [
@@ -173,7 +174,7 @@ def on_grid(state: State, grid: Grid) -> State:
 
 
 def format_comparison(entries: Sequence[Comparison]) -> str:
-    """The tables for people, by variable and by variable and level: familiar units, the states side by side."""
+    """Return the tables for people, by variable and by variable and level: familiar units, the states side by side."""
     states = " → ".join(entries[0].scores) if entries else ""
     head = ["field", "unit", "n", *(f"{score} {states}" for score in ("RMSE", "MAE", "bias"))]
     levels = [entry for entry in entries if entry.level is not None]

@@ -127,7 +127,8 @@ class Diagnosis:
         self.cycles.append(Cycle(path, middle, len(o), int(o.used.sum())))
 
     def groups(self, name: str) -> tuple[Group, ...]:
-        """The groups of `variables`, `levels`, `reports`, `stations` or `cycles`, in the order of fate and variable.
+        """Return the groups of `variables`, `levels`, `reports`, `stations` or `cycles`, in the order of fate and
+        variable.
 
         Levels go from the ground up, all others in increasing order.
         """
@@ -137,7 +138,7 @@ class Diagnosis:
         return tuple(_group(key, sums[key]) for key in keys)
 
     def worst_stations(self, count: int) -> tuple[Station, ...]:
-        """The stations and variables with the largest J_o/n of O − B, those with the largest first.
+        """Return the stations and variables with the largest J_o/n of O − B, those with the largest first.
 
         A station whose values were rejected is as bad as they are, so that rejected rows count.
         """
@@ -200,7 +201,7 @@ def _root(square: float) -> float:
 
 
 def format_diagnosis(diagnosis: Diagnosis, worst: int) -> str:
-    """The tables for people, in familiar units; worst: how many stations are shown."""
+    """Return the tables for people, in familiar units; worst: how many stations are shown."""
     groups = {name: diagnosis.groups(name) for name in ("variables", "levels", "reports", "cycles")}
     tables = [("variable", [_head(""), *(_row(g, "") for g in groups["variables"])])]
     levels = [(g, f"{g.of / 100:g}") for g in groups["levels"] if isinstance(g.of, float)]

@@ -31,7 +31,7 @@ _NAMES: Final = {"z": "geopotential height", "u": "zonal wind", "v": "meridional
 
 
 def display(variable: str) -> Display:
-    """How a variable is shown; in SI where nothing else is customary, or the variable is not known."""
+    """Return how a variable is shown; in SI where nothing else is customary, or the variable is not known."""
     if variable not in VARIABLES:
         return Display(1.0, variable, "")
     entry = VARIABLES[variable]
@@ -40,17 +40,19 @@ def display(variable: str) -> Display:
 
 
 def number(value: float | None, form: str = ".4g") -> str:
-    """A number as text, `-` for none and for NaN."""
+    """Return a number as text, `-` for none and for NaN."""
     return "-" if value is None or math.isnan(value) else format(value, form)
 
 
 def arrow(values: Iterable[float | None], form: str = ".4g") -> str:
-    """Numbers of successive states side by side, such as `1.5 → 1.2`."""
+    """Return numbers of successive states side by side, such as `1.5 → 1.2`."""
     return ARROW.join(number(value, form) for value in values)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Rows of cells, the head first, as columns that line up: the first `left` to the left, the others to the right."""
+    """Return rows of cells, the head first, as columns that line up: the first `left` to the left, the others to the
+    right.
+    """
     columns = [[head, *_arrows_below_each_other(cells)] for head, *cells in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     lines = []

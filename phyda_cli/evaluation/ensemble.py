@@ -30,7 +30,7 @@ def fair_crps(members: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def rank_histogram(members: torch.Tensor, truth: torch.Tensor, *, seed: int) -> torch.Tensor:
-    """Counts (M+1,) of the truth's rank among members (member, …); ties are broken at random with the seed."""
+    """Return counts (M+1,) of the truth's rank among members (member, …); ties are broken at random with the seed."""
     size = _size(members)
     below = (members < truth).sum(0)
     ties = (members == truth).sum(0)

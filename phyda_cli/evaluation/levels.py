@@ -14,7 +14,7 @@ STANDARD_LEVELS: Final = tuple(
 
 
 def nearest_standard_level(pressure: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard level [Pa] nearest in ln p to each pressure [Pa]; 0 where there is none."""
+    """Return the standard level [Pa] nearest in ln p to each pressure [Pa]; 0 where there is none."""
     levels = np.asarray(STANDARD_LEVELS)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs(np.log(pressure)[:, None] - np.log(levels))

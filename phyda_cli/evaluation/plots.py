@@ -73,7 +73,7 @@ class Panel(NamedTuple):
 def select_maps(
     channel: Channel, background: State, analysis: State, feedback: Feedback, truth: State | None = None
 ) -> ChannelMaps:
-    """What a picture of the channel needs, from the states (channel, lat, lon) on one grid and the feedback.
+    """Return what a picture of the channel needs, from the states (channel, lat, lon) on one grid and the feedback.
 
     Raises BadDataError when a state does not hold the channel or the grids differ.
     """
@@ -120,7 +120,7 @@ def symmetric_limit(*fields: Array) -> float:
 
 
 def panels(maps: ChannelMaps) -> tuple[Panel, Panel, Panel, Panel]:
-    """The four maps in reading order, with their titles and root mean squares, as displayed."""
+    """Return the four maps in reading order, with their titles and root mean squares, as displayed."""
     factor, _, unit = display(maps.channel.variable)
     background, analysis = factor * maps.background, factor * maps.analysis
     increment, departure = analysis - background, factor * maps.departure
@@ -144,7 +144,7 @@ def panels(maps: ChannelMaps) -> tuple[Panel, Panel, Panel, Panel]:
 
 
 def figure(width: float, height: float, **more: Any) -> Any:
-    """A matplotlib Figure [inches] with the Agg canvas. Raises MissingExtraError without matplotlib."""
+    """Return a matplotlib Figure [inches] with the Agg canvas. Raises MissingExtraError without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -156,14 +156,14 @@ def figure(width: float, height: float, **more: Any) -> Any:
 
 
 def png(drawn: Any, *, dots_per_inch: int = 110) -> bytes:
-    """A Figure as PNG, without date or software in it: the same drawing gives the same bytes."""
+    """Return a Figure as PNG, without date or software in it: the same drawing gives the same bytes."""
     stream = io.BytesIO()
     drawn.savefig(stream, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return stream.getvalue()
 
 
 def draw(maps: ChannelMaps) -> Any:
-    """The picture as a matplotlib Figure. Raises MissingExtraError without matplotlib."""
+    """Return the picture as a matplotlib Figure. Raises MissingExtraError without matplotlib."""
     drawing = figure(12.0, 7.95)
     shown, four = display(maps.channel.variable), panels(maps)
     limit = symmetric_limit(*(p.field for p in four if p.diverging and p.field is not None))
@@ -192,7 +192,9 @@ def draw(maps: ChannelMaps) -> Any:
 
 
 def render(maps: ChannelMaps, *, dots_per_inch: int = 130) -> bytes:
-    """The picture as PNG, without date or software in it: the same maps give the same bytes. Raises as `draw` does."""
+    """Return the picture as PNG, without date or software in it: the same maps give the same bytes. Raises as `draw`
+    does.
+    """
     return png(draw(maps), dots_per_inch=dots_per_inch)
 
 
@@ -216,7 +218,7 @@ def even_levels(fields: Iterable[Array]) -> Array:
 
 
 def _closed(field: Array, grid: LatLonGrid) -> tuple[Array, Array, Array]:
-    """Longitudes from −180 to 180, latitudes from pole to pole, and the field there.
+    """Return longitudes from −180 to 180, latitudes from pole to pole, and the field there.
 
     The meridians at both ends of the map are interpolated between their neighbours. Where the grid has no pole row, the
     pole holds the mean of the last row.

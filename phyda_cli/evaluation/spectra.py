@@ -64,13 +64,13 @@ def power_spectrum(x: torch.Tensor, grid: LatLonGrid) -> torch.Tensor:
 
 
 def octaves(truncation: int) -> Bands:
-    """The three octaves below the truncation N, the smallest scales last: N/8 < n ≤ N/4, … ≤ N/2, … ≤ N."""
+    """Return the three octaves below the truncation N, the smallest scales last: N/8 < n ≤ N/4, … ≤ N/2, … ≤ N."""
     ends = [truncation // 8, truncation // 4, truncation // 2, truncation]
     return tuple((low + 1, high) for low, high in itertools.pairwise(ends) if high > low)
 
 
 def bands_of(grid: LatLonGrid) -> Bands:
-    """All bands that are reported: `BANDS` as far as the grid carries them, then the octaves."""
+    """Return all bands that are reported: `BANDS` as far as the grid carries them, then the octaves."""
     largest = largest_truncation(grid)
     fixed = [(low, largest if high is None else min(high, largest)) for low, high in BANDS if low <= largest]
     return tuple(dict.fromkeys([*fixed, *octaves(largest)]))

@@ -67,7 +67,7 @@ class CaseBatch:
         return self.valid_time.astype("datetime64[h]")
 
     def cases(self) -> list[Case]:
-        """The cases as methods get them; the pair's number is the seed's."""
+        """Return the cases as methods get them; the pair's number is the seed's."""
         return [
             Case(
                 State(self.background[row], self.channels, self.grid, self.times[row]),
@@ -91,11 +91,11 @@ class CaseDrawer:
         self._place = {(c.variable, -1.0 if c.level is None else c.level): i for i, c in enumerate(store.channels)}
 
     def read(self, pairs: NDArray[np.int64]) -> PairBatch:
-        """The pairs of these numbers."""
+        """Return the pairs of these numbers."""
         return self.store.read_pairs(pairs)
 
     def draw(self, pairs: NDArray[np.int64], held: PairBatch, density: float) -> CaseBatch:
-        """The cases of pairs that `read` gave, at a density [%]."""
+        """Return the cases of pairs that `read` gave, at a density [%]."""
         error = torch.from_numpy(held.truth) - torch.from_numpy(held.background)
         departures, operators, withheld, channels = [], [], [], []
         for number, wanted in zip(pairs.tolist(), error, strict=True):
@@ -125,7 +125,7 @@ class CaseDrawer:
         )
 
     def _observed(self, number: int, density: float, wanted: torch.Tensor) -> tuple[Departures, Rows]:
-        """The departures of one case, in an order of their own, and their rows."""
+        """Return the departures of one case, in an order of their own, and their rows."""
         seed = [self.settings.seed, number, _OBSERVED, round(density * _UNITS)]
         network, generator = self._network(seed, density, self._observed_channels)
         operator = _operator(network)
@@ -158,7 +158,9 @@ def _operator(network: Network) -> Operator:
 
 
 def _numbers(names: tuple[str, ...], store: TrainingStore) -> tuple[int, ...] | None:
-    """The numbers of the channels of these names; None for no names. Raises UsageError for one that is not there."""
+    """Return the numbers of the channels of these names; None for no names. Raises UsageError for one that is not
+    there.
+    """
     known = [str(channel) for channel in store.channels]
     for name in names:
         if name not in known:

@@ -52,7 +52,7 @@ class Comparison:
         return {}
 
     def cells(self, method: str, other: str) -> tuple[Cell, ...]:
-        """All ratios of one method to another."""
+        """Return all ratios of one method to another."""
         if (method, other) not in self._cells:
             self._cells[method, other] = tuple(
                 cell
@@ -83,7 +83,7 @@ class Comparison:
         ]
 
     def losses(self, method: str, others: Sequence[str]) -> tuple[Cell, ...]:
-        """Every cell in which the method is worse than one of the others, by however little.
+        """Return every cell in which the method is worse than one of the others, by however little.
 
         The MSE is left out: it loses where the RMSE does.
         """
@@ -91,7 +91,7 @@ class Comparison:
         return tuple(cell for cell in cells if cell.ratio > 1.0 and cell.score.kind != "mse")
 
     def find(self, method: str, other: str, density: float, score: Score, channel: str = ALL) -> Cell | None:
-        """One cell."""
+        """Return one cell."""
         wanted = (density, score, channel)
         cells = self.cells(method, other)
         return next((cell for cell in cells if (cell.density, cell.score, cell.channel) == wanted), None)

@@ -20,7 +20,7 @@ Hours = NDArray[np.int64]
 
 
 def choose_pairs(store: TrainingStore, part: str, leads: Sequence[int], count: int) -> Hours:
-    """Numbers of the pairs, at most `count`, in order of their valid times.
+    """Return numbers of the pairs, at most `count`, in order of their valid times.
 
     Raises BadDataError when the part has no pair at these leads.
     """
@@ -36,7 +36,7 @@ def choose_pairs(store: TrainingStore, part: str, leads: Sequence[int], count: i
 
 
 def spread(valid_time: Hours, lead_hours: Hours, leads: Sequence[int], count: int) -> Hours:
-    """Places of the chosen among pairs of these valid times [h] and leads [h], in order of valid time."""
+    """Return places of the chosen among pairs of these valid times [h] and leads [h], in order of valid time."""
     first, last = int(valid_time.min()), int(valid_time.max())
     free = np.ones(valid_time.size, dtype=bool)
     chosen: list[int] = []
@@ -53,5 +53,5 @@ def spread(valid_time: Hours, lead_hours: Hours, leads: Sequence[int], count: in
 
 
 def batches_of(pairs: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    """The pairs in batches; neighbours in time are read together."""
+    """Return the pairs in batches; neighbours in time are read together."""
     return [pairs[start : start + size] for start in range(0, pairs.size, size)]

@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 
 
 def spread_skill(results: Results, method: str, density: float) -> dict[str, float]:
-    """The ratio of each channel, variable and of all; of variables from what is divided by σ_b. Empty without members.
+    """Return the ratio of each channel, variable and of all; of variables from what is divided by σ_b. Empty without
+    members.
 
     NaN where the mean has no error.
     """

@@ -81,19 +81,16 @@ def experiment(
     a function that is told how many are done. paths: of `PATHS`, by which each method makes its analyses.
     Raises UsageError for unknown methods and paths, BadDataError for inputs that do not fit together.
     """
-    store = open_store(inputs.store)
-    statistics, _ = read_background_error(inputs.background_error)
+    store, (statistics, _) = open_store(inputs.store), read_background_error(inputs.background_error)
     check_material(store, statistics, inputs.background_error)
     digests = {name: sha256(path) for name, path in inputs.weights.items()}
-    error_digest = sha256(inputs.background_error)
-    data = str(store.attributes["digest"])
+    error_digest, data = sha256(inputs.background_error), str(store.attributes["digest"])
     drawer = CaseDrawer(store, settings)
     pairs = choose_pairs(store, settings.part, settings.leads, settings.dates)
     if pairs.size < settings.dates:
         _log.warning("%s part: %d dates with distinct valid times, not %d", settings.part, pairs.size, settings.dates)
     wanted = _names(names, inputs.weights)
-    if not paths or not set(paths) <= set(PATHS):
-        raise UsageError(f"--path {','.join(paths)}: give {' or '.join(PATHS)}, or both with a comma between them")
+    _check_paths(paths)
     digest = settings.digest(data, error_digest)
     factors = {}
     if "3dvar" in wanted and "method" in paths and settings.tuning_cases:
@@ -181,15 +178,20 @@ def _check(analyses: Analyses, name: str, density: float) -> None:
 
 
 def _can_draw() -> bool:
-    """Whether matplotlib is there; a warning says where it is not."""
+    """Return whether matplotlib is there; a warning says where it is not."""
     found = find_spec("matplotlib") is not None
     if not found:
         _log.warning("no pictures: they need an optional dependency: pip install 'phyda[plot]'")
     return found
 
 
+def _check_paths(paths: Sequence[str]) -> None:
+    if not paths or not set(paths) <= set(PATHS):
+        raise UsageError(f"--path {','.join(paths)}: give {' or '.join(PATHS)}, or both with a comma between them")
+
+
 def _names(names: Sequence[str] | None, weights: Mapping[str, Path]) -> list[str]:
-    """The methods in order, none twice."""
+    """Return the methods in order, none twice."""
     clash = sorted(set(weights) & set(BUILT_IN))
     if clash:
         raise UsageError(f"--weights {clash[0]}=…: {clash[0]} is a method of its own; choose another name")

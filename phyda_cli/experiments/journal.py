@@ -46,7 +46,7 @@ class Journal:
         _cut(self.path, lines)
 
     def holds(self, method: str, density: float, pairs: Iterable[int]) -> bool:
-        """Whether all these dates are there."""
+        """Return whether all these dates are there."""
         return all((method, density, pair) in self.records for pair in pairs)
 
     def add(self, method: str, density: float, records: Sequence[Record]) -> None:
@@ -61,7 +61,7 @@ class Journal:
 
 
 def _lines(path: Path) -> list[Record]:
-    """All whole lines; those after one that a kill cut short are left out."""
+    """Return all whole lines; those after one that a kill cut short are left out."""
     if not path.exists():
         return []
     found: list[Record] = []

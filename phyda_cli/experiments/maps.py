@@ -52,7 +52,7 @@ class Example:
 
 
 def make_example(drawer: CaseDrawer, pairs: NDArray[np.int64], methods: Sequence[ExperimentMethod]) -> Example:
-    """The middle date, at the density nearest to `NEAR_DENSITY`."""
+    """Return the middle date, at the density nearest to `NEAR_DENSITY`."""
     densities = [density for density in drawer.settings.densities if density > 0] or [0.0]
     density = min(densities, key=lambda value: abs(value - NEAR_DENSITY))
     own = pairs[pairs.size // 2 : pairs.size // 2 + 1]

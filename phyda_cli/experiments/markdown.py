@@ -21,14 +21,16 @@ _HEADING: Final = re.compile(r"(#+) (.*)")
 
 
 def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """A table, with the line break that ends it."""
+    """Return a table, with the line break that ends it."""
     names = list(head)
     lines: list[Iterable[object]] = [names, ["---"] * len(names), *rows]
     return "".join(f"| {' | '.join(str(cell) for cell in cells)} |\n" for cells in lines)
 
 
 def to_html(text: str, pictures: Mapping[str, bytes]) -> str:
-    """The document of headings, paragraphs, tables and pictures. pictures: PNG by the name that the text links to."""
+    """Return the document of headings, paragraphs, tables and pictures. pictures: PNG by the name that the text links
+    to.
+    """
     body, title = [], ""
     for block in re.split(r"\n\s*\n", text.strip()):
         lines = block.splitlines()

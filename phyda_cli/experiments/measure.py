@@ -47,7 +47,7 @@ class Measure:
         self._balance = _Balance(channels, grid)
 
     def records(self, batch: CaseBatch, analyses: Analyses, *, seconds: float) -> list[Record]:
-        """One record a date. seconds: of the processor, for the whole batch."""
+        """Return one record a date. seconds: of the processor, for the whole batch."""
         return [self._record(batch, row, analyses, seconds / len(batch)) for row in range(len(batch))]
 
     def _record(self, batch: CaseBatch, row: int, analyses: Analyses, seconds: float) -> Record:
@@ -140,7 +140,7 @@ class _Balance:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and nested lists with a few significant digits."""
+    """Return numbers and nested lists with a few significant digits."""
     if isinstance(value, torch.Tensor):
         value = value.numpy()
     if isinstance(value, np.ndarray):

@@ -24,7 +24,7 @@ Values = dict[str, NDArray[np.float64]]
 
 
 def withheld_scores(batch: CaseBatch, row: int, mean: torch.Tensor, members: torch.Tensor | None) -> Values:
-    """Means (channel,) over the withheld places of each channel, 0 where there is none, and their number.
+    """Return means (channel,) over the withheld places of each channel, 0 where there is none, and their number.
 
     mean (channel, lat, lon), members (member, channel, lat, lon): increments of the case in row `row` of the batch.
     """
@@ -50,7 +50,7 @@ def withheld_scores(batch: CaseBatch, row: int, mean: torch.Tensor, members: tor
 
 
 def innovation_scores(batch: CaseBatch, row: int, mean: torch.Tensor) -> dict[str, float]:
-    """The consistency of what was assimilated; empty where nothing was."""
+    """Return the consistency of what was assimilated; empty where nothing was."""
     case, operator = batch.departures[row], batch.operators[row]
     if len(case) == 0:
         return {}

@@ -73,14 +73,14 @@ class Results:
         return held
 
     def groups(self) -> dict[str, list[int]]:
-        """The channels of each group: each channel alone, each variable, all."""
+        """Return the channels of each group: each channel alone, each variable, all."""
         groups = {str(channel): [number] for number, channel in enumerate(self.channels)}
         for variable in self.variables:
             groups.setdefault(variable, [i for i, c in enumerate(self.channels) if c.variable == variable])
         return groups | {ALL: list(range(len(self.channels)))}
 
     def columns(self, method: str, density: float, score: Score) -> tuple[list[str], Array, Array] | None:
-        """Names of the groups that the score has, and its values and weights (date, group), channels pooled."""
+        """Return names of the groups that the score has, and its values and weights (date, group), channels pooled."""
         values = self.of(method, density, score)
         if values is None:
             return None
@@ -92,7 +92,7 @@ class Results:
         return [name for name, _ in named], mean, total
 
     def pooled(self, method: str, density: float, score: Score) -> dict[str, float]:
-        """The score of each group over all dates; empty where the method has none."""
+        """Return the score of each group over all dates; empty where the method has none."""
         held = self.columns(method, density, score)
         if held is None:
             return {}
@@ -103,7 +103,7 @@ class Results:
         return dict(zip(names, result.tolist(), strict=True))
 
     def scalar(self, method: str, density: float, score: Score) -> float | None:
-        """A score of dates as a whole; None where the method, or the density, has none."""
+        """Return a score of dates as a whole; None where the method, or the density, has none."""
         values = self.of(method, density, score)
         if values is None:
             return None

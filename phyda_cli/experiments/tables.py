@@ -37,7 +37,7 @@ Pooled = dict[str, Any]
 
 
 def rows(results: Results, bands: Bands) -> Iterator[Row]:
-    """Every score of every method, density and channel or group."""
+    """Yield every score of every method, density and channel or group."""
     for method in results.methods:
         for density in results.densities:
             for channel, score, value in _scores(results, method, density, bands):
@@ -69,7 +69,9 @@ def _scores(results: Results, method: str, density: float, bands: Bands) -> Iter
 
 
 def to_csv(comparison: Comparison, bands: Bands) -> str:
-    """The CSV file of all scores: one row a method, density, channel and score, with the ratios to the references."""
+    """Return the CSV file of all scores: one row a method, density, channel and score, with the ratios to the
+    references.
+    """
     results = comparison.results
     cells = {
         (cell.method, cell.other, cell.density, cell.channel, cell.score.name): cell
@@ -91,7 +93,7 @@ def to_csv(comparison: Comparison, bands: Bands) -> str:
 
 
 def losses_csv(cells: Sequence[Cell]) -> str:
-    """The CSV file of losing cells, the worst first."""
+    """Return the CSV file of losing cells, the worst first."""
     head = ("method", "other", "density", "channel", "score", "ratio", "low", "high", "significant")
     documents = (cell.document() for cell in sorted(cells, key=lambda cell: -cell.ratio))
     lines = ([d[name] for name in head] for d in documents)
@@ -112,7 +114,7 @@ def _cell(value: float) -> str:
 
 
 def summary(comparison: Comparison) -> list[Pooled]:
-    """The pooled scores: a row for each density and method."""
+    """Return the pooled scores: a row for each density and method."""
     results = comparison.results
     found: list[Pooled] = []
     for density in results.densities:
@@ -141,7 +143,7 @@ SHOWN: Final = {
 
 
 def shown(pooled: Sequence[Pooled]) -> list[list[str]]:
-    """The cells of the table for people, its head first; the ratios to the references with their intervals."""
+    """Return the cells of the table for people, its head first; the ratios to the references with their intervals."""
     lines = [[*SHOWN, *(f"RMSE / {other}" for other in REFERENCES), "s/date"]]
     for row in pooled:
         cells = [row[name] if name == "method" else number(row[name]) for name in SHOWN.values()]
@@ -153,7 +155,7 @@ def shown(pooled: Sequence[Pooled]) -> list[list[str]]:
 
 
 def text(pooled: Sequence[Pooled], losses: int) -> str:
-    """The table on stdout."""
+    """Return the table on stdout."""
     lines = [aligned(shown(pooled), left=2)]
     lines.append("RMSE, MSE, MAE, CRPS: in units of the background error's standard deviation, means over all channels")
     if losses:

@@ -58,7 +58,7 @@ class Tuning:
 def tune(
     statistics: BackgroundError, batches: Sequence[CaseBatch], grid: LatLonGrid, progress: Callable[[str], None]
 ) -> Tuning:
-    """The best factors on the batches, which are of one density."""
+    """Return the best factors on the batches, which are of one density."""
 
     def score(factors: Factors) -> float:
         method = solver(statistics, factors, tolerance=_TOLERANCE)
@@ -80,7 +80,7 @@ def tune(
 
 
 def search(score: Callable[[Factors], float]) -> tuple[Factors, dict[Factors, float]]:
-    """The factors of the least score, and all scores that were looked at."""
+    """Return the factors of the least score, and all scores that were looked at."""
     tried = {(sigma, length): score((sigma, length)) for length in LENGTH for sigma in SIGMA}
     best = min(tried, key=lambda key: tried[key])
     for _ in range(_BEYOND):
@@ -94,7 +94,7 @@ def search(score: Callable[[Factors], float]) -> tuple[Factors, dict[Factors, fl
 
 
 def _neighbours(best: Factors, tried: dict[Factors, float]) -> list[Factors]:
-    """One step further for each factor that lies at an end of its grid or beyond, unless it was tried."""
+    """Return one step further for each factor that lies at an end of its grid or beyond, unless it was tried."""
     further: list[Factors] = []
     for place, grid in ((0, SIGMA), (1, LENGTH)):
         if min(grid) < best[place] < max(grid):
@@ -112,7 +112,7 @@ def tuned_factors(
     inputs: tuple[str, ...],
     say: Callable[[str], None],
 ) -> dict[float, Tuning]:
-    """The factors for each density of the settings above zero. inputs: digests of the store and of B.
+    """Return the factors for each density of the settings above zero. inputs: digests of the store and of B.
 
     Cases are of the validation part, whatever part the experiment is on.
     """
@@ -133,7 +133,7 @@ def tuned_factors(
 
 
 def _read_tuning(path: Path, key: str) -> dict[float, Tuning]:
-    """What is there of this digest; nothing where the file is missing, damaged or of something else."""
+    """Return what is there of this digest; nothing where the file is missing, damaged or of something else."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if content["digest"] != key:

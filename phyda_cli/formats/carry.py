@@ -54,7 +54,7 @@ class Carry:
 
 
 def read_carry(path: Path, *, method: str, time: np.datetime64) -> Carry:
-    """What the cycles before `time` (UTC) left for an analysis by `method`.
+    """Return what the cycles before `time` (UTC) left for an analysis by `method`.
 
     Raises InputMissingError when there is no file, BadDataError when it is damaged, of another version or method, or
     ends after `time`: going back would need what has been forgotten.

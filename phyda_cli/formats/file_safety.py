@@ -55,7 +55,7 @@ def check_hdf5(path: Path) -> None:
 
 
 def _problems(file: Any) -> Iterator[tuple[str, str | None, bool]]:
-    """Every object's name, what is wrong with it, and whether that is that it leads to another file."""
+    """Yield every object's name, what is wrong with it, and whether that is that it leads to another file."""
     import h5py
 
     def identity(item: Any) -> tuple[Any, ...]:
@@ -115,7 +115,7 @@ def check_declared_size(path: Path, variables: Iterable[tuple[str, Mapping[str, 
 
 
 def declared_variables(group: Any) -> Iterator[tuple[str, Mapping[str, int], int]]:
-    """The variables of an open netCDF4 dataset and of its groups, as `check_declared_size` takes them."""
+    """Yield the variables of an open netCDF4 dataset and of its groups, as `check_declared_size` takes them."""
     for name, variable in group.variables.items():
         width = _TEXT if variable.dtype is str else getattr(variable.dtype, "itemsize", _TEXT)
         yield name, dict(zip(variable.dimensions, variable.shape, strict=True)), width
@@ -167,7 +167,7 @@ def _padded(size: int) -> int:
 
 
 def expected_size(path: Path) -> int:
-    """The least size [byte] of a whole file with this header.
+    """Return the least size [byte] of a whole file with this header.
 
     Raises EOFError when the file ends within the header, KeyError or IndexError when the header is garbled.
     """

@@ -80,7 +80,7 @@ def judge(
     heights: Floats | None = None,
     gridded: bool = False,
 ) -> Verdict:
-    """What the values of a whole column or field say of its unit.
+    """Return what the values of a whole column or field say of its unit.
 
     quantity: a short name of `VARIABLES`, `pressure` or `wind_speed`; of others nothing is known. z and gh are one, in
     m2 s-2 or m. values: in `unit`, any shape. pressures: Pa of each value, NaN where there is none, of a shape that
@@ -119,7 +119,7 @@ def judge(
 
 
 def units_of(quantity: str, *, gridded: bool = False) -> tuple[UnitConversion, ...]:
-    """Every unit that measures a quantity, geopotential and height being one; gridded: as in `judge`."""
+    """Return every unit that measures a quantity, geopotential and height being one; gridded: as in `judge`."""
     if quantity in ("z", "gh"):
         return candidates("m2 s-2") + candidates("m")
     si = VARIABLES[quantity].units if quantity in VARIABLES else _SI.get(quantity, "")
@@ -133,7 +133,7 @@ _Test = Callable[[Floats, Floats], float]
 def _doubt(
     quantity: str, unit: UnitConversion, values: Floats, pressures: Floats, heights: Floats, *, labelled: bool
 ) -> float:
-    """The share of values that cannot be if the unit is right; NaN when the quantity says nothing."""
+    """Return the share of values that cannot be if the unit is right; NaN when the quantity says nothing."""
     if values.size == 0:
         return np.nan
     si = unit.to_si(values)
@@ -197,7 +197,7 @@ def _doubt_of_relative_humidity(r: Floats, pressures: Floats) -> float:
 
 
 def _nowhere(values: Floats, pressures: Floats, layer: tuple[float, float], fewest: int, limit: float) -> bool:
-    """Whether at least `fewest` values lie in a layer [Pa] and none of them is above a limit."""
+    """Return whether at least `fewest` values lie in a layer [Pa] and none of them is above a limit."""
     held = values[(pressures >= layer[0]) & (pressures <= layer[1])]
     return bool(held.size >= fewest and held.max() <= limit)
 

@@ -59,7 +59,7 @@ class InputRecord:
                 self._seen[path] = _look(path)
 
     def digest(self, path: Path) -> str | None:
-        """The SHA-256 digest of a file; None where it has none."""
+        """Return the SHA-256 digest of a file; None where it has none."""
         return self._seen[path].digest if path in self._seen else None
 
     def confirm(self) -> None:
@@ -100,7 +100,7 @@ def provenance(
     settings: Mapping[str, Any],
     log: Mapping[str, float | int | str],
 ) -> dict[str, str]:
-    """Global attributes that say how an output was made.
+    """Return global attributes that say how an output was made.
 
     record: digests of the files read. inputs: files read. weights: files of weights and statistics used. settings: the
     run's configuration. log: what the run decided.

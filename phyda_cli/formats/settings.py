@@ -18,14 +18,14 @@ Source = Path | Mapping[str, Any] | None
 
 
 def read_quality(source: Source) -> Quality:
-    """Settings of quality control. Raises InputMissingError, or ConfigError naming file, key and value."""
+    """Return settings of quality control. Raises InputMissingError, or ConfigError naming file, key and value."""
     if source is None:
         return Quality()
     return read_settings(source, Quality) if isinstance(source, Path) else validated(Quality, source, "quality")
 
 
 def read_errors(source: Source) -> ErrorTable:
-    """The shipped error table, extended. Raises as `read_quality`."""
+    """Return the shipped error table, extended. Raises as `read_quality`."""
     table = default_error_table()
     if source is None:
         return table

@@ -41,7 +41,7 @@ _OTHER: Final = (
 
 
 def sniff(path: Path) -> FileFormat:
-    """The format of a background file.
+    """Return the format of a background file.
 
     Raises InputMissingError when there is no readable file, BadDataError when it is empty, cut off after its header or
     of another kind.
@@ -71,7 +71,7 @@ def sniff(path: Path) -> FileFormat:
 
 
 def is_netcdf(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of NetCDF, classic or NetCDF-4 (HDF5)."""
+    """Return whether the first bytes of a file are those of NetCDF, classic or NetCDF-4 (HDF5)."""
     return _by_magic(head) in (FileFormat.NETCDF_CLASSIC, FileFormat.HDF5)
 
 

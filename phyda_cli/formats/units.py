@@ -26,7 +26,7 @@ class UnitConversion:
     offset: float = 0.0
 
     def to_si(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values of a file in SI; what overflows is inf, out of all bounds."""
+        """Return values of a file in SI; what overflows is inf, out of all bounds."""
         with np.errstate(over="ignore"):
             return self.scale * values + self.offset
 
@@ -74,7 +74,7 @@ _BY_KEY: Final = {(entry.si, _key(name)): entry for entry, names in _TABLE for n
 
 
 def find_unit(text: str, si: str) -> UnitConversion | None:
-    """The conversion of a unit's spelling to the SI unit `si`, or None when the table does not hold it.
+    """Return the conversion of a unit's spelling to the SI unit `si`, or None when the table does not hold it.
 
     The SI unit itself is always known.
     """
@@ -86,10 +86,12 @@ _UDUNITS: Final = {"°C": "degC", "°F": "degF", "kt": "knot", "gpm": "m", "°":
 
 
 def udunits(label: str) -> str:
-    """A unit as UDUNITS spells it, which does not know some labels, or takes them for something else."""
+    """Return a unit as UDUNITS spells it, which does not know some labels, or takes them for something else."""
     return _UDUNITS.get(label, label)
 
 
 def candidates(si: str, *, gridded: bool = False) -> tuple[UnitConversion, ...]:
-    """Every unit of the table that measures the same quantity as `si`; gridded: of those that gridded products have."""
+    """Return every unit of the table that measures the same quantity as `si`; gridded: of those that gridded products
+    have.
+    """
     return tuple(entry for entry, _ in _TABLE if entry.si == si and not (gridded and entry.label in _OF_STATIONS))

@@ -214,7 +214,7 @@ def analyse(
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
 ) -> Analysis:
-    """The analysis of a background, observations and checked settings.
+    """Return the analysis of a background, observations and checked settings.
 
     record, inputs, document: digests, files and settings for the attributes. tables: contents that take the place of
     the files `errors` and `quality`. usual_scale: of the background errors where the departures are too few.

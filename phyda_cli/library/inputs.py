@@ -103,7 +103,7 @@ def read_observations(
 
 
 def withheld(observations: Observations, rule: str | None) -> Observations:
-    """The observations, those that the rule names for withholding. Raises UsageError for a rule that is none."""
+    """Return the observations, those that the rule names for withholding. Raises UsageError for a rule that is none."""
     if rule is None:
         return observations
     named = matching(observations, rule)
@@ -119,7 +119,7 @@ def first_guesses(
     member: MemberChoice = None,
     select: Mapping[str, str] | None = None,
 ) -> BackgroundTimes:
-    """The states of files at other times, each read when it is needed. Raises UsageError for an ensemble."""
+    """Return the states of files at other times, each read when it is needed. Raises UsageError for an ensemble."""
     if paths and background.member is not None:
         raise UsageError("--fgat: needs one background, not the members of an ensemble; choose one with --member")
     one = member if isinstance(member, int) else None
@@ -131,7 +131,7 @@ def first_guesses(
 
 
 def paths_of(source: object) -> list[Path]:
-    """The files among what may be one file, several, or something in memory."""
+    """Return the files among what may be one file, several, or something in memory."""
     several = source if isinstance(source, Sequence) and not isinstance(source, str) else [source]
     return [Path(one) for one in several if isinstance(one, str | os.PathLike)]
 

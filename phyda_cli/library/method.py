@@ -40,7 +40,7 @@ def choose_device(wanted: str) -> str:
 
 
 def background_for(chosen: Chosen, background: Background) -> Background:
-    """The background with the members that the method shall use.
+    """Return the background with the members that the method shall use.
 
     Raises BadDataError for members that the method does not take, too few of them, or fewer than asked for.
     """
@@ -68,7 +68,8 @@ def background_for(chosen: Chosen, background: Background) -> Background:
 
 
 def make_method(chosen: Chosen, background: Background) -> tuple[Method, tuple[Path, ...]]:
-    """The method, ready, and the files of its weights. background: with the members that it shall use, if it has any.
+    """Return the method, ready, and the files of its weights. background: with the members that it shall use, if it has
+    any.
 
     Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files that are not what they
     should be or do not belong together.
@@ -94,7 +95,7 @@ class Files:
     read: list[Path] = field(default_factory=list)
 
     def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
-        """The statistics of a file, or those shipped."""
+        """Return the statistics of a file, or those shipped."""
         chosen = path or shipped_weights(BACKGROUND_ERROR, remedy=f"give {option} FILE")
         statistics, _ = read_background_error(chosen)
         self.read.append(chosen)

@@ -58,7 +58,7 @@ def _check_use(analysis: Analysis, settings: AnalysisSettings) -> None:
 
 
 def _why(o: Observations, analysis: Analysis) -> str:
-    """The commonest verdicts, and when the observations and the background are."""
+    """Return the commonest verdicts, and when the observations and the background are."""
     verdicts = Counter(Flag(int(flag)).name.lower() for flag in o.flag)
     listed = ", ".join(f"{name} {count}" for name, count in verdicts.most_common(3)) or "no rows"
     times = o.time[~np.isnat(o.time)]

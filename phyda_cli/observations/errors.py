@@ -175,7 +175,7 @@ class ErrorTable:
         return _by_name(self.limits, variable, self.default_limit)
 
     def extended(self, document: ErrorDocument) -> ErrorTable:
-        """This table with what a document says instead, or besides."""
+        """Return this table with what a document says instead, or besides."""
         profiles, by_report = dict(self.profiles), dict(self.by_report)
         for name, entry in document.sigma.items():
             scaled = [(name, 1.0)] + ([("z", GRAVITY)] if name == "gh" and "z" not in document.sigma else [])
@@ -203,7 +203,7 @@ LARGEST_PART: Final = 100.0
 
 @cache
 def default_error_table() -> ErrorTable:
-    """The table that ships with phyda."""
+    """Return the table that ships with phyda."""
     text = files("phyda_cli.observations").joinpath("errors.toml").read_text(encoding="utf-8")
     return ErrorTable({}, {}, np.inf).extended(ErrorDocument.model_validate(tomllib.loads(text)))
 
@@ -234,7 +234,7 @@ def assign_errors(observations: Observations, table: ErrorTable) -> Observations
 
 
 def count_raised(observations: Observations) -> int:
-    """How many rows have an error of their own that `assign_errors` raises."""
+    """Return how many rows have an error of their own that `assign_errors` raises."""
     o = observations
     return int(np.sum((o.error > 0) & (o.error < SMALLEST_PART * _usual(o)) & o.used))
 
@@ -249,7 +249,7 @@ def _profile(entry: VariableEntry | ProfileEntry, scale: float) -> ErrorProfile:
 
 
 def _with_geopotential(values: dict[str, float], scale: float) -> dict[str, float]:
-    """What is said of heights holds for the geopotential that they become, unless it has its own."""
+    """Return what is said of heights holds for the geopotential that they become, unless it has its own."""
     return {"z": scale * values["gh"], **values} if "gh" in values else values
 
 

@@ -24,7 +24,7 @@ _FAMILY_OF: Final = {name: family for family, names in FAMILIES.items() for name
 
 
 def family_of(report: str) -> str:
-    """The family of a report type, or the name itself in lower case."""
+    """Return the family of a report type, or the name itself in lower case."""
     name = report.casefold()
     return _FAMILY_OF.get(name, name)
 

@@ -27,7 +27,7 @@ def is_active(observations: Observations) -> NDArray[np.bool_]:
 
 
 def apart(observations: Observations, check: Callable[[Observations, Rows], Observations]) -> Observations:
-    """A check run over the active rows and over the others, each as if there were no others.
+    """Return a check run over the active rows and over the others, each as if there were no others.
 
     check: of some rows and their indices; it may flag them and nothing else.
     """

@@ -103,7 +103,7 @@ class _Reader:
         return token
 
     def _skip(self, *words: str) -> bool:
-        """Whether the next token is one of these, which is then behind us."""
+        """Return whether the next token is one of these, which is then behind us."""
         here = self._token.kind in ("word", "sign") and self._token.text.casefold() in words
         self._next += here
         return here

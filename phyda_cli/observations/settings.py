@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 
 def _several(value: Any) -> Any:
-    """One entry stands for a list of one."""
+    """Return one entry stands for a list of one."""
     return [value] if isinstance(value, str | dict) else value
 
 
@@ -22,7 +22,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _besides_speeds(own: Any) -> Any:
-    """The user's speeds besides the defaults, which they replace where both name a family."""
+    """Return the user's speeds besides the defaults, which they replace where both name a family."""
     return _SPEEDS | own if isinstance(own, dict) else own
 
 

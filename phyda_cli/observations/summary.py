@@ -65,7 +65,7 @@ class Summary:
 
 
 def summarise(feedback: Feedback) -> tuple[Summary, ...]:
-    """One entry for every variable among the input rows, in the order of first appearance."""
+    """Return one entry for every variable among the input rows, in the order of first appearance."""
     variable = feedback.observations.variable
     return tuple(
         _summary(feedback, "", str(name), np.asarray(variable == name)) for name in dict.fromkeys(variable.tolist())
@@ -73,7 +73,7 @@ def summarise(feedback: Feedback) -> tuple[Summary, ...]:
 
 
 def summarise_reports(feedback: Feedback) -> tuple[Summary, ...]:
-    """One entry for every pair of report type and variable, in alphabetical order."""
+    """Return one entry for every pair of report type and variable, in alphabetical order."""
     o = feedback.observations
     return tuple(
         _summary(feedback, report, variable, np.asarray((o.report == report) & (o.variable == variable)))

@@ -146,7 +146,7 @@ class Observations:
         return np.asarray(np.strings.startswith(self.reason.astype(str), word))
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Observations:
-        """The rows of an index or mask, in that order."""
+        """Return the rows of an index or mask, in that order."""
         return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "sources"})
 
     def reject(
@@ -167,13 +167,13 @@ class Observations:
 
 
 def turned(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitudes from −180 to 360 as those in [0, 360); others as they are, for the check of bounds to find."""
+    """Return longitudes from −180 to 360 as those in [0, 360); others as they are, for the check of bounds to find."""
     usual = (longitude >= -180.0) & (longitude <= 360.0)
     return np.where(usual, np.mod(np.where(usual, longitude, 0.0), 360.0), longitude)
 
 
 def concatenate(tables: Sequence[Observations]) -> Observations:
-    """Several tables (at least one) as one, rows in order; `source` then counts through all their sources."""
+    """Return several tables (at least one) as one, rows in order; `source` then counts through all their sources."""
     names = [field.name for field in fields(Observations) if field.name not in ("source", "sources")]
     first = np.cumsum([0, *(len(table.sources) for table in tables)])
     return Observations(

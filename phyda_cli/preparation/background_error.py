@@ -45,7 +45,8 @@ class Tuned:
 
 
 def fit_store(store: TrainingStore, *, leads: tuple[int, ...] = LEADS) -> tuple[BackgroundError, int]:
-    """The statistics of the training part's errors, at the largest truncation of the grid, and the number of errors.
+    """Return the statistics of the training part's errors, at the largest truncation of the grid, and the number of
+    errors.
 
     Raises BadDataError when the store has no pairs at these leads in its training part.
     """
@@ -105,7 +106,7 @@ def tune(
 def _soundings(
     store: TrainingStore, table: ErrorTable, innovation: torch.Tensor, count: int, generator: np.random.Generator
 ) -> Departures:
-    """Departures y − H(x_b) of soundings at random places: every level of every variable, noise from the table.
+    """Return departures y − H(x_b) of soundings at random places: every level of every variable, noise from the table.
 
     innovation: x − x_b (channel, lat, lon), of which H gives the noise-free departures.
     """

@@ -93,7 +93,7 @@ def build_store(material: Material, path: Path, *, overwrite: bool, progress: Pr
 
 
 def _write_states(material: Material, writer: StoreWriter, progress: Progress) -> Hours:
-    """The times of the states written, increasing."""
+    """Return the times of the states written, increasing."""
     written: list[Hours] = []
     last = None
     span = material.splits.test[1] - material.splits.train[0]
@@ -112,7 +112,7 @@ def _write_states(material: Material, writer: StoreWriter, progress: Progress) -
 
 
 def _write_pairs(material: Material, writer: StoreWriter, times: Hours, progress: Progress) -> dict[str, int]:
-    """Counts of the pairs written, by part, and of the forecasts left out, by reason."""
+    """Return counts of the pairs written, by part, and of the forecasts left out, by reason."""
     counts = {f"pairs_{part}": 0 for part in PARTS} | {"forecasts_without_truth": 0, "forecasts_between_parts": 0}
     counts |= material.skipped
     span = material.splits.test[1] - material.splits.train[0]

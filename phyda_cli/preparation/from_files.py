@@ -59,7 +59,7 @@ def files_material(
     grid: LatLonGrid = STORE_GRID,
     levels: Sequence[float] = STORE_LEVELS,
 ) -> Material:
-    """What a store of a user's files is made of.
+    """Return what a store of a user's files is made of.
 
     lead_hours: of forecasts whose files do not tell their start. years: of validation and test; shares of the time when
     None. The variables are those of u v t q z msl that the first analysis and the first forecast both hold.
@@ -103,7 +103,7 @@ def files_material(
 
 
 def to_store(state: State, channels: Sequence[Channel], grid: LatLonGrid, source: str) -> torch.Tensor:
-    """A state's values (channel, lat, lon) on other channels and another grid: linear in ln p, then `regrid`.
+    """Return a state's values (channel, lat, lon) on other channels and another grid: linear in ln p, then `regrid`.
 
     Raises BadDataError, naming `source`, when a variable is missing or a level lies outside those of the state.
     """
@@ -139,7 +139,7 @@ def _read(entry: Entry) -> State:
 
 
 def _begun(entry: Entry, lead_hours: int | None) -> Entry:
-    """The entry with its start; `lead_hours` fills in for files that tell none."""
+    """Return the entry with its start; `lead_hours` fills in for files that tell none."""
     if entry.start is not None:
         return entry
     if lead_hours is None:
@@ -172,7 +172,8 @@ class Entry:
 
 
 def catalogue(paths: Sequence[Path], *, forecasts: bool) -> list[Entry]:
-    """Every state in the files, by start and valid time; of analyses (forecasts False) the start is not looked at.
+    """Return every state in the files, by start and valid time; of analyses (forecasts False) the start is not looked
+    at.
 
     Raises InputMissingError and BadDataError as the readers do, and when a file tells no time.
     """
@@ -243,7 +244,7 @@ def _times(dataset: xr.Dataset, path: Path) -> tuple[xr.DataArray, xr.DataArray 
 
 
 def hours(time: np.datetime64) -> int:
-    """Hours since 1970-01-01 00 UTC. Raises BadDataError for a time that is no whole hour."""
+    """Return hours since 1970-01-01 00 UTC. Raises BadDataError for a time that is no whole hour."""
     seconds = int(time.astype("datetime64[s]").astype(np.int64))
     if seconds % 3600:
         raise BadDataError(f"a state is valid at {time}, which is no full hour; a training store holds full hours only")

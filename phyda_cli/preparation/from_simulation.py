@@ -27,7 +27,7 @@ Hours = NDArray[np.int64]
 
 
 def simulation_material(directory: Path) -> Material:
-    """What a store of the simulation in a directory is made of.
+    """Return what a store of the simulation in a directory is made of.
 
     Raises InputMissingError when there is no simulation or no piece of it yet, BadDataError when a piece is damaged.
     """
@@ -68,7 +68,7 @@ def simulation_material(directory: Path) -> Material:
 
 
 def simulation_layout(config: SimulationConfig) -> tuple[tuple[Channel, ...], LatLonGrid]:
-    """The channels and the grid of a simulation's output."""
+    """Return the channels and the grid of a simulation's output."""
     channels = channels_of(config.fields, [100.0 * p for p in config.levels_hpa])
     return channels, LatLonGrid.equiangular(config.rows, 2 * config.rows)
 

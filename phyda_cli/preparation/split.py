@@ -66,7 +66,7 @@ class Splits:
         return min(self.validation[0] - self.train[1], self.test[0] - self.validation[1])
 
     def code(self, hours: ArrayLike) -> NDArray[np.int8]:
-        """The place in PARTS of each time, OUTSIDE in the gaps and beyond."""
+        """Return the place in PARTS of each time, OUTSIDE in the gaps and beyond."""
         time = np.asarray(hours, dtype=np.int64)
         codes = np.full(time.shape, OUTSIDE, dtype=np.int8)
         for number, name in enumerate(PARTS):
@@ -75,7 +75,7 @@ class Splits:
         return codes
 
     def pair_code(self, init: ArrayLike, valid: ArrayLike) -> NDArray[np.int8]:
-        """The part that holds both the start and the valid time of each forecast, else OUTSIDE."""
+        """Return the part that holds both the start and the valid time of each forecast, else OUTSIDE."""
         first, last = self.code(init), self.code(valid)
         return np.where(first == last, first, np.int8(OUTSIDE)).astype(np.int8)
 
@@ -107,7 +107,7 @@ def split_by_year(start: int, end: int, *, validation: int, test: int, gap_hours
 
 
 def moment(hours: int) -> str:
-    """The ISO date of an hour since 1970-01-01 00 UTC."""
+    """Return the ISO date of an hour since 1970-01-01 00 UTC."""
     return f"{np.datetime64(0, 'h') + np.timedelta64(int(hours), 'h')}Z"
 
 

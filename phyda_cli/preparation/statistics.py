@@ -143,7 +143,7 @@ def error_statistics(errors: Iterable[tuple[Hours, Fields]]) -> ErrorStatistics:
 
 
 def smooth_rows(x: Floats) -> Floats:
-    """Each row (last axis) and its neighbours weighted ¼, ½, ¼; an outermost row counts itself again."""
+    """Return each row (last axis) and its neighbours weighted ¼, ½, ¼; an outermost row counts itself again."""
     padded = np.concatenate([x[..., :1], x, x[..., -1:]], axis=-1)
     rows = x.shape[-1]
     return np.asarray(sum(w * padded[..., i : i + rows] for i, w in enumerate(_SMOOTHING)))

@@ -81,7 +81,7 @@ class TrainingStore:
         return int(self._root["statistics"].attrs["nominal_lead"])
 
     def pair_index(self, split: str, leads: Sequence[int] | None = None) -> Hours:
-        """Numbers of the pairs of a part, at the given leads [h] or all, in the store's order."""
+        """Return numbers of the pairs of a part, at the given leads [h] or all, in the store's order."""
         self.splits.interval(split)
         chosen = self._root["backgrounds/split"][:] == PARTS.index(split)
         if leads is not None:
@@ -89,7 +89,7 @@ class TrainingStore:
         return np.flatnonzero(chosen).astype(np.int64)
 
     def read_pairs(self, index: Hours) -> PairBatch:
-        """The pairs of the given numbers, in that order."""
+        """Return the pairs of the given numbers, in that order."""
         group = self._root["backgrounds"]
         truth = group["truth_index"].oindex[index]
         return PairBatch(
@@ -103,7 +103,9 @@ class TrainingStore:
     def pairs(
         self, split: str, leads: Sequence[int] | None = None, *, batch: int = 32, seed: int | None = None
     ) -> Iterator[PairBatch]:
-        """The pairs of a part in batches (the last may be smaller), in the store's order, or shuffled with a seed."""
+        """Yield the pairs of a part in batches (the last may be smaller), in the store's order, or shuffled with a
+        seed.
+        """
         index = self.pair_index(split, leads)
         if seed is not None:
             index = np.random.default_rng(seed).permutation(index)
@@ -111,18 +113,18 @@ class TrainingStore:
             yield self.read_pairs(index[start : start + batch])
 
     def nature_times(self, split: str) -> Hours:
-        """The times of a part's states, increasing."""
+        """Return the times of a part's states, increasing."""
         return np.asarray(self._root["nature/time"].oindex[self._nature_index(split)])
 
     def nature(self, split: str, *, batch: int = 64) -> Iterator[tuple[Hours, Fields]]:
-        """The truth states of a part: (times, (time, channel, lat, lon)), in order of time."""
+        """Yield the truth states of a part: (times, (time, channel, lat, lon)), in order of time."""
         index = self._nature_index(split)
         for start in range(0, index.size, batch):
             chosen = index[start : start + batch]
             yield self._root["nature/time"].oindex[chosen], self._fields("nature", chosen)
 
     def statistic(self, name: str) -> NDArray[np.float64]:
-        """A statistic with the channel axis put together.
+        """Return a statistic with the channel axis put together.
 
         mean, std: (channel,). monthly_mean, monthly_std: (month, channel, lat, lon). sigma_b: (lead, channel, lat).
         bias: (lead, channel, lat, lon).
@@ -164,14 +166,14 @@ class TrainingStore:
 
 
 def _read_rows(array: Any, rows: Hours) -> Fields:
-    """The rows (increasing) of an array; a dense choice is read in one piece, which is several times faster."""
+    """Return the rows (increasing) of an array; a dense choice is read in one piece, which is several times faster."""
     if rows.size and rows[-1] - rows[0] < _DENSE * rows.size:
         return np.asarray(array[int(rows[0]) : int(rows[-1]) + 1][rows - rows[0]])
     return np.asarray(array.oindex[rows])
 
 
 def require_zarr() -> Any:
-    """The zarr module. Raises MissingExtraError where it is not installed."""
+    """Return the zarr module. Raises MissingExtraError where it is not installed."""
     try:
         import zarr
     except ImportError as error:
@@ -201,7 +203,7 @@ def open_store(path: Path) -> TrainingStore:
 
 
 def attach(path: Path, root: Any) -> TrainingStore:
-    """The store of an open Zarr group, finished or not."""
+    """Return the store of an open Zarr group, finished or not."""
     attributes = dict(root.attrs)
     nature = root["nature"]
     levels = nature["level"][:].tolist()
@@ -216,7 +218,7 @@ def channels_of(
     levels: Iterable[float],
     has_levels: Callable[[str], bool] = lambda name: VARIABLES[name].pressure_level,
 ) -> tuple[Channel, ...]:
-    """The channels of variables, each on all levels [Pa] or a single one."""
+    """Return the channels of variables, each on all levels [Pa] or a single one."""
     return tuple(
         channel
         for name in names

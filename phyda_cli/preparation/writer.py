@@ -99,7 +99,7 @@ class StoreWriter:
         )
 
     def planes(self, values: Fields) -> dict[str, Fields]:
-        """Fields (row, channel, lat, lon) by variable: (row, level, lat, lon) or (row, lat, lon)."""
+        """Return fields (row, channel, lat, lon) by variable: (row, level, lat, lon) or (row, lat, lon)."""
         return {name: self._part(values, name, axis=1) for name in self.variables}
 
     def write_statistics(self, climatology: Climatology, errors: ErrorStatistics) -> None:

@@ -108,7 +108,7 @@ def _judge(
     table: ErrorTable,
     settings: Buddy,
 ) -> Observations:
-    """The check over all rows together; only active rows are buddies."""
+    """Return the check over all rows together; only active rows are buddies."""
     o = observations
     rows = np.flatnonzero(o.used & (background_error > 0) & np.isfinite(background_equivalent))
     if not settings.enabled or rows.size < 2:
@@ -151,7 +151,7 @@ def _judge(
 
 
 def describe(observations: Observations, background_error: Floats) -> Field:
-    """The `Field` of observations with σ_b (n,)."""
+    """Return the `Field` of observations with σ_b (n,)."""
     o = observations
     phi, lam = np.radians(o.latitude), np.radians(o.longitude)
     east = np.stack([-np.sin(lam), np.cos(lam), np.zeros_like(lam)], axis=-1)

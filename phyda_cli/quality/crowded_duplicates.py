@@ -113,7 +113,7 @@ class _Table:
         self._cells: dict[tuple[int, int, int, int], _Cell] = {}
 
     def repeated(self, row: int) -> int:
-        """A row kept before that this one repeats, or −1: then it is kept."""
+        """Return a row kept before that this one repeats, or −1: then it is kept."""
         for cell in self._cells_around(row):
             for other in self._duplicates(row, cell):
                 return other
@@ -128,7 +128,7 @@ class _Table:
                 yield cell
 
     def _duplicates(self, row: int, cell: _Cell) -> Iterator[int]:
-        """Rows of a cell with the row's station, near in time where one has no name, or with the row's value."""
+        """Yield rows of a cell with the row's station, near in time where one has no name, or with the row's value."""
         r, t = self._rows, self._tolerances
         time, station = r["time"][row], r["station"][row]
         near_in_time = cell.unnamed if r["named"][row] else cell.every

@@ -69,7 +69,7 @@ def check_duplicates(observations: Observations, time: np.datetime64, settings: 
 
 
 def _preference(table: Observations, time: np.datetime64) -> Integers:
-    """The rank of each row, 0 the best; rows of equal content are interchangeable."""
+    """Return the rank of each row, 0 the best; rows of equal content are interchangeable."""
     away = np.abs(table.time - time.astype("datetime64[ns]")).astype(np.int64)
     return ranked((
         np.nan_to_num(table.error, nan=np.inf), away, table.station.astype(str) == "", table.value,
@@ -96,7 +96,7 @@ def _tolerances(settings: Duplicates) -> Tolerances:
 
 
 def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integers, Integers]:
-    """All pairs of duplicates, but for those among crowded rows; and these.
+    """Return all pairs of duplicates, but for those among crowded rows; and these.
 
     Places are sorted into cells of twice the tolerance, in four layouts shifted by half a cell, so that any two rows
     within the tolerance share a cell in at least one. Within a cell and variable rows are ordered by pressure and time
@@ -152,7 +152,7 @@ def _pairs(table: Observations, settings: Duplicates) -> tuple[Integers, Integer
 
 
 def _with_neighbours(mask: NDArray[np.bool_], layouts: list[Integers]) -> NDArray[np.bool_]:
-    """The rows of a mask, and all that are joined to them by shared cells in any of the layouts."""
+    """Return the rows of a mask, and all that are joined to them by shared cells in any of the layouts."""
     while mask.any():
         wider = mask
         for bucket in layouts:

@@ -106,7 +106,7 @@ def _levels(observations: Observations) -> _Levels:
     size = int(level.max(initial=-1)) + 1
 
     def column(name: str) -> Floats:
-        """The value at each level; NaN where there is none, or several that differ."""
+        """Return the value at each level; NaN where there is none, or several that differ."""
         mine = names[rows] == name
         low, high = np.full(size, np.inf), np.full(size, -np.inf)
         np.minimum.at(low, level[mine], table.value[mine])
@@ -114,7 +114,7 @@ def _levels(observations: Observations) -> _Levels:
         return np.where(low == high, low, np.nan)
 
     def largest_error(name: str) -> Floats:
-        """The largest σ_o at each level; 0 where none is assigned."""
+        """Return the largest σ_o at each level; 0 where none is assigned."""
         mine = names[rows] == name
         errors = np.zeros(size)
         np.maximum.at(errors, level[mine], np.nan_to_num(table.error[mine]))

@@ -73,7 +73,7 @@ class Guess:
     scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
 
     def take(self, index: NDArray[np.int64]) -> Guess:
-        """The guess at the rows of an index."""
+        """Return the guess at the rows of an index."""
         of_rows = ("equivalent", "defined", "surface_pressure", "difference", "sigma")
         return replace(self, **{name: getattr(self, name)[index] for name in of_rows})
 
@@ -136,13 +136,13 @@ def screen(rows: Observations, guess: Guess) -> Observations:
 
 
 def checked(rows: Observations, guess: Guess, checks: Sequence[Check]) -> Observations:
-    """The rows after some checks, in their order."""
+    """Return the rows after some checks, in their order."""
     for check in checks:
         rows = check(rows, guess)
     return rows
 
 
 def counts(observations: Observations) -> dict[tuple[str, Flag], int]:
-    """How many rows of each variable got each verdict, sorted; the values add up to the number of rows."""
+    """Return how many rows of each variable got each verdict, sorted; the values add up to the number of rows."""
     found = Counter(zip(observations.variable.tolist(), observations.flag.tolist(), strict=True))
     return {(name, Flag(flag)): found[name, flag] for name, flag in sorted(found)}

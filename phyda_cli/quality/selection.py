@@ -51,7 +51,9 @@ def select(observations: Observations, selection: Selection) -> Mask:
 
 
 def claimed(observations: Observations, rules: Sequence[AnySelection]) -> Iterator[tuple[AnySelection, Rows]]:
-    """Each rule with the indices of its rows: those that are used and assimilated and that no rule before it claims."""
+    """Yield each rule with the indices of its rows: those that are used and assimilated and that no rule before it
+    claims.
+    """
     free = observations.used & is_active(observations)
     for rule in rules:
         mine = free & select(observations, rule)

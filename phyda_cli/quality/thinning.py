@@ -52,7 +52,9 @@ class Placed(NamedTuple):
 
 
 def place(table: Observations, mesh: Mesh, time: np.datetime64, window: np.timedelta64) -> Placed:
-    """The cell of each row, of its own variable, and D². time, window: the centre and half the length of the window."""
+    """Return the cell of each row, of its own variable, and D². time, window: the centre and half the length of the
+    window.
+    """
     horizontal = cells(table.latitude, table.longitude, 1000.0 * mesh.horizontal_km)
     away = distance(table.latitude, table.longitude, horizontal.latitude, horizontal.longitude)
     keys = [table.variable, horizontal.number]

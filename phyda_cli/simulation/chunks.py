@@ -56,17 +56,17 @@ class ForecastChunk:
 
 
 def nature_file(directory: Path, chunk: int) -> Path:
-    """The file of one piece of the nature run."""
+    """Return the file of one piece of the nature run."""
     return directory / f"nature-{chunk:05d}.npz"
 
 
 def starts_file(directory: Path, chunk: int) -> Path:
-    """The file of the forecasts' start states of one piece."""
+    """Return the file of the forecasts' start states of one piece."""
     return directory / f"starts-{chunk:05d}.npz"
 
 
 def forecasts_file(directory: Path, number: int, chunk: int) -> Path:
-    """The file of the forecasts of one pass that start in one piece."""
+    """Return the file of the forecasts of one pass that start in one piece."""
     return directory / f"forecasts-{number}-{chunk:05d}.npz"
 
 
@@ -77,7 +77,7 @@ def save(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an .npz file."""
+    """Return all arrays of an .npz file."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
@@ -104,7 +104,7 @@ def bind(directory: Path, config: SimulationConfig) -> None:
 
 
 def read_config(directory: Path) -> SimulationConfig:
-    """The configuration of the simulation in the directory."""
+    """Return the configuration of the simulation in the directory."""
     path = directory / CONFIG_FILE
     try:
         return SimulationConfig.model_validate_json(path.read_text(encoding="utf-8"))
@@ -123,7 +123,7 @@ def read_nature(directory: Path) -> Iterator[tuple[IntArray, dict[str, FloatArra
 
 
 def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:
-    """Every piece of the forecasts, by piece of the nature run, then by pass."""
+    """Yield every piece of the forecasts, by piece of the nature run, then by pass."""
     names = read_config(directory).fields
     files = [
         (int(match[2]), int(match[1]), path)

@@ -155,7 +155,7 @@ a T63 nature run with T42 forecasts on 64 × 128 points, 13 levels and the near-
 
 
 def preset(name: str) -> SimulationConfig:
-    """The named preset; KeyError names the known ones."""
+    """Return the named preset; KeyError names the known ones."""
     if name not in PRESETS:
         raise KeyError(f"no preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

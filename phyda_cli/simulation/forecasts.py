@@ -38,7 +38,7 @@ class Starts:
         self._kept: dict[int, dict[str, FloatArray]] = {}
 
     def __getitem__(self, number: int) -> dict[str, FloatArray]:
-        """The modal parts [level, mode, n] of one state."""
+        """Return the modal parts [level, mode, n] of one state."""
         chunk, place = divmod(number, self.per_chunk)
         piece = self._kept.pop(chunk, None) or chunks.load(chunks.starts_file(self.directory, chunk))
         self._kept[chunk] = piece  # the last one used is the last one to go, whatever its number
@@ -56,7 +56,7 @@ class Starts:
 
 
 def starts_of_pass(config: SimulationConfig, starts: Starts, number: int, chunk: int) -> list[int]:
-    """The states of a piece from which the forecasts of one pass start.
+    """Return the states of a piece from which the forecasts of one pass start.
 
     Pass 0 takes every `passes`-th state, each later one the middles of the gaps left: with four, i mod 4 = 0, 2, 1, 3.
     The states of the first days have no full window of earlier states and start nothing.
@@ -91,7 +91,7 @@ def run_forecasts(config: SimulationConfig, directory: Path, progress: Progress,
 
 
 def _next_task(config: SimulationConfig, directory: Path) -> tuple[int, int] | None:
-    """The first (pass, piece) that the nature run allows and that is not yet made."""
+    """Return the first (pass, piece) that the nature run allows and that is not yet made."""
     ready = [chunk for chunk in range(config.chunks) if chunks.starts_file(directory, chunk).exists()]
     for number in range(config.passes):
         for chunk in ready:
@@ -110,7 +110,7 @@ def _forecast_rows(
     chunk: int,
     progress: Progress,
 ) -> dict[str, NDArray[Any]]:
-    """The forecasts of one pass and piece; one that becomes unstable is left out."""
+    """Return the forecasts of one pass and piece; one that becomes unstable is left out."""
     leads = np.asarray(config.leads_hours, dtype=np.int64)
     frames = leads // OUTPUT_HOURS - 1
     inits: list[NDArray[np.int64]] = []

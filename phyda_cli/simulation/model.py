@@ -46,7 +46,7 @@ class Saved(NamedTuple):
     surface: dict[str, Any]
 
     def at(self, chosen: Any) -> Saved:
-        """Some of the saved times, as NumPy arrays."""
+        """Return some of the saved times, as NumPy arrays."""
         import jax
 
         return cast(Saved, jax.tree_util.tree_map(lambda a: np.asarray(a)[chosen], self))
@@ -144,7 +144,7 @@ class SpectralModel:
         return self.model.initial_physics_carry()
 
     def stepper(self, hours: int, every: int) -> Stepper:
-        """A compiled run of `hours` saved every `every` hours: one compilation serves all dates.
+        """Return a compiled run of `hours` saved every `every` hours: one compilation serves all dates.
 
         The returned function maps (state, carry, hour since 1970, step) to (state, carry, step, saved), where saved
         holds the gridded states at hour + every, hour + 2 every, ...
@@ -178,35 +178,35 @@ class SpectralModel:
 
 
 def nature_model(config: SimulationConfig) -> SpectralModel:
-    """The model of the nature run; the very forecast model where both have the same truncation and time step."""
+    """Return the model of the nature run; the very forecast model where both have the same truncation and time step."""
     return _built(config.nature_truncation, config.nature_step_minutes, config.forecast_truncation)
 
 
 def forecast_model(config: SimulationConfig) -> SpectralModel:
-    """The model of the forecasts."""
+    """Return the model of the forecasts."""
     return _built(config.forecast_truncation, config.forecast_step_minutes, config.forecast_truncation)
 
 
 @lru_cache(maxsize=2)
 def _built(truncation: int, time_step_minutes: int, orography_truncation: int) -> SpectralModel:
-    """A model, kept for the next call together with its compiled runs."""
+    """Return a model, kept for the next call together with its compiled runs."""
     return SpectralModel(truncation, time_step_minutes, orography_truncation)
 
 
 def _truncated(coords: Any, field: Any) -> Any:
-    """The field cut at the model's truncation: [longitude, latitude]."""
+    """Return the field cut at the model's truncation: [longitude, latitude]."""
     from jcm.utils import spectral_truncation
 
     return spectral_truncation(coords.horizontal, field)
 
 
 def model_time(hour: int) -> Any:
-    """The model's date of an hour since 1970-01-01 00 UTC."""
+    """Return the model's date of an hour since 1970-01-01 00 UTC."""
     import jax_datetime
 
     return jax_datetime.to_datetime((EPOCH + timedelta(hours=int(hour))).strftime("%Y-%m-%dT%H:%M:%S"))
 
 
 def hour_of(date: datetime) -> int:
-    """Hours since 1970-01-01 00 UTC."""
+    """Return hours since 1970-01-01 00 UTC."""
     return int((date - EPOCH).total_seconds()) // 3600

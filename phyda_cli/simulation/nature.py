@@ -67,7 +67,7 @@ def run_nature(config: SimulationConfig, directory: Path, progress: Progress) ->
 
 
 def summary(fields: dict[str, Any], config: SimulationConfig) -> str:
-    """Numbers that show at a glance whether the weather is credible: means over the area, extremes over all."""
+    """Return numbers that show at a glance whether the weather is credible: means over the area, extremes over all."""
     rows = fields["msl"].shape[-2]
     weight = np.cos(np.radians(-90.0 + (np.arange(rows) + 0.5) * 180.0 / rows))[:, None]
 

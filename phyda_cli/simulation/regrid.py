@@ -83,7 +83,7 @@ def sea_level_pressure(geopotential: FloatArray, temperature: FloatArray, pressu
 
 
 def surface_pressure_change(pressure: FloatArray, temperature: FloatArray, change: FloatArray) -> FloatArray:
-    """The surface pressure [Pa] after the surface's geopotential changed by `change` [m2 s-2].
+    """Return the surface pressure [Pa] after the surface's geopotential changed by `change` [m2 s-2].
 
     Hydrostatic with the standard lapse rate around the temperature T [K] at the old surface:
     p' = p (1 − Γ ΔΦ / (g T))^(1/κ).
@@ -92,7 +92,7 @@ def surface_pressure_change(pressure: FloatArray, temperature: FloatArray, chang
 
 
 def _pair(field: FloatArray, above: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
-    """The field on the level above each target and on the one below it: [..., y, x] each."""
+    """Return the field on the level above each target and on the one below it: [..., y, x] each."""
     index = above[..., None, :, :]
     return (
         np.take_along_axis(field, index, axis=-3)[..., 0, :, :],
@@ -147,14 +147,14 @@ class Output:
         self._winds = jax.jit(winds)
 
     def empty(self) -> dict[str, FloatArray]:
-        """The fields of no time at all: arrays of the right shape without rows."""
+        """Return the fields of no time at all: arrays of the right shape without rows."""
         grid = self.config.rows, 2 * self.config.rows
         on_levels = len(self.config.levels_hpa), *grid
         shapes = {name: on_levels if name in LEVEL_FIELDS else grid for name in self.config.fields}
         return {name: np.zeros((0, *shape), dtype=np.float32) for name, shape in shapes.items()}
 
     def fields(self, saved: Saved) -> dict[str, FloatArray]:
-        """The output's fields of saved gridded states: [time, (level,) lat, lon], float32."""
+        """Return the output's fields of saved gridded states: [time, (level,) lat, lon], float32."""
         dynamics = saved.dynamics
         names = {
             "u": "u_wind", "v": "v_wind", "t": "temperature", "q": "specific_humidity", "z": "geopotential",
@@ -225,7 +225,7 @@ class Transfer:
 
 
 def to_state(model: SpectralModel, parts: dict[str, FloatArray]) -> Any:
-    """The model's modal state of one set of parts [level, mode, n]."""
+    """Return the model's modal state of one set of parts [level, mode, n]."""
     import jax.numpy as jnp
 
     return model.empty_state.replace(

@@ -72,7 +72,7 @@ def training_batch(
     rank: int = 0,
     world: int = 1,
 ) -> Batch:
-    """The batch of a step (from 0) of `steps`, or process `rank`'s share of it; `world` divides `size`."""
+    """Return the batch of a step (from 0) of `steps`, or process `rank`'s share of it; `world` divides `size`."""
     order: list[int] = []
     position = step * size
     while len(order) < size:
@@ -108,7 +108,7 @@ def fixed_batch(
     first: int = 0,
     total: int | None = None,
 ) -> Batch:
-    """The chosen cases as they are."""
+    """Return the chosen cases as they are."""
     rows = cases.rows(chosen)
     times = rows.hours.numpy().astype("datetime64[h]")
     anomaly = rows.background.float()
@@ -131,7 +131,7 @@ def fixed_batch(
 
 
 def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batch:
-    """The batch with the cases chosen (batch,) reflected at the equator; the grid's rows must be symmetric."""
+    """Return the batch with the cases chosen (batch,) reflected at the equator; the grid's rows must be symmetric."""
     where = chosen[:, None, None, None]
     north = torch.tensor([-1.0 if channel.variable == "v" else 1.0 for channel in statistics.channels])[:, None, None]
 
@@ -155,7 +155,7 @@ def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batc
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its fields on a device."""
+    """Return the batch with its fields on a device."""
     if device.type == "cpu":
         return batch
     o = batch.observations

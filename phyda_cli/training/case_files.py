@@ -71,7 +71,7 @@ class Cases:
         return self.scale.numel()
 
     def rows(self, chosen: Sequence[int]) -> Cases:
-        """The chosen cases, in this order."""
+        """Return the chosen cases, in this order."""
         points = torch.cat([torch.arange(int(self.offset[k]), int(self.offset[k + 1])) for k in chosen])
         counts = (self.offset[1:] - self.offset[:-1])[list(chosen)]
         of_cases = {name: getattr(self, name)[list(chosen)] for name in _OF_CASES}
@@ -79,7 +79,7 @@ class Cases:
         return Cases(**of_cases, **of_points, offset=torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
 
     def observations(self) -> GriddedObservations:
-        """The gridded observations, dense, float32."""
+        """Return the gridded observations, dense, float32."""
         case = torch.repeat_interleave(torch.arange(len(self)), self.offset[1:] - self.offset[:-1])
         place = self.place.long() + case * self.increment[0].numel()
 
@@ -220,7 +220,7 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
 
 
 def open_cases(directory: Path, *, count: int | None = None) -> CaseShards:
-    """All cases of a directory, or those of its first shards. Raises InputMissingError when there is none."""
+    """Return all cases of a directory, or those of its first shards. Raises InputMissingError when there is none."""
     paths = sorted(directory.glob("cases-*.safetensors"))[: None if count is None else -(-count // SHARD)]
     if not paths:
         raise InputMissingError(f"{directory}: no training cases; phyda train --stages cases makes them")
@@ -232,12 +232,12 @@ def open_cases(directory: Path, *, count: int | None = None) -> CaseShards:
 
 
 def shard_path(directory: Path, number: int) -> Path:
-    """The file of a shard."""
+    """Return the file of a shard."""
     return directory / f"cases-{number:05d}.safetensors"
 
 
 def _block(index: NDArray[np.int64], number: int, seed: int) -> NDArray[np.int64]:
-    """The pairs of a shard: blocks of neighbours in a random order, drawn anew when all have been used."""
+    """Return the pairs of a shard: blocks of neighbours in a random order, drawn anew when all have been used."""
     blocks = -(-index.size // SHARD)
     epoch, position = divmod(number, blocks)
     block = int(np.random.default_rng([seed, epoch, blocks]).permutation(blocks)[position])
@@ -315,7 +315,7 @@ def ensure_cases(
 
 
 def _held(directory: Path, count: int) -> int:
-    """How many of the first `count` shards are there."""
+    """Return how many of the first `count` shards are there."""
     return sum(shard_path(directory, number).exists() for number in range(count))
 
 

@@ -39,7 +39,9 @@ _MAP_BATCH: Final = 64
 
 
 def statistics_of(store: TrainingStore, *, maps: bool = True) -> Statistics:
-    """The model's statistics. maps: read the nominal-lead errors for the error maps (seconds), or leave them zero."""
+    """Return the model's statistics. maps: read the nominal-lead errors for the error maps (seconds), or leave them
+    zero.
+    """
     monthly_mean, monthly_std = monthly(store, "monthly_mean"), monthly(store, "monthly_std")
     mean = monthly_mean.mean((0, -1))
     variance = (monthly_std**2 + (monthly_mean - mean[None, :, :, None]) ** 2).mean((0, -1))
@@ -100,7 +102,7 @@ class ErrorGrowth:
         return cls({lead: relative(store.sigma_b(lead)) for lead in store.leads}, relative(anomaly))
 
     def draw(self, generator: np.random.Generator, lead: int) -> DrawnBackground:
-        """A background of a pair at a lead, with the scale that the analysis will be told."""
+        """Return a background of a pair at a lead, with the scale that the analysis will be told."""
         climatology = bool(generator.random() < CLIMATOLOGY)
         true = self.climatology if climatology else self.by_lead[lead]
         return DrawnBackground(climatology, true * float(np.exp(SCALE_SPREAD * generator.standard_normal())))

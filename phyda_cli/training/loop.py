@@ -80,7 +80,7 @@ def process_group(device: str) -> Iterator[Processes]:
 
 
 def _number(name: str, default: int) -> int:
-    """A number of the environment. Raises ConfigError when it is none."""
+    """Return a number of the environment. Raises ConfigError when it is none."""
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise ConfigError(f"{name}={text!r} is no number; unset it, or start with torchrun")
@@ -187,7 +187,7 @@ def run_stage(
 
 
 def validate(stage: Stage, config: TrainConfig, data: Data, device: torch.device) -> dict[str, float]:
-    """The losses over all validation cases, always with the same noise."""
+    """Return the losses over all validation cases, always with the same noise."""
     totals: dict[str, float] = {}
     size = len(data.validation)
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)

@@ -61,7 +61,7 @@ class Network:
 def draw_network(
     generator: np.random.Generator, *, grid: LatLonGrid, channels: tuple[Channel, ...], table: ErrorTable
 ) -> Network:
-    """One random network, as the module's docstring says. The same generator state draws the same network."""
+    """Return one random network, as the module's docstring says. The same generator state draws the same network."""
     if generator.random() < NONE:
         return _network(generator, np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), channels, table, 0.0)
     density = float(np.exp(generator.uniform(np.log(LEAST_DENSITY), np.log(LARGEST_DENSITY))))
@@ -95,7 +95,7 @@ def uniform_network(
     noise: float = 1.0,
     observed: tuple[int, ...] | None = None,
 ) -> Network:
-    """The paper's network: single values of any channel at places even on the sphere, σ_o = noise · table.
+    """Return the paper's network: single values of any channel at places even on the sphere, σ_o = noise · table.
 
     observed: numbers of the channels that are observed, None for all; the density is of these channels' values.
     """
@@ -107,7 +107,7 @@ def uniform_network(
 
 
 def draw_places(generator: np.random.Generator, count: int, places: Places) -> tuple[Floats, Floats]:
-    """Latitudes and longitudes [degrees], (count,) each."""
+    """Return latitudes and longitudes [degrees], (count,) each."""
     latitude, longitude = _even(generator, count)
     if places == "scattered":
         return latitude, longitude
@@ -147,7 +147,9 @@ def _network(
     *,
     noise: tuple[float, float] = NOISE,
 ) -> Network:
-    """The table of the observations of channels[index], with σ_o from the error table times a factor by variable."""
+    """Return the table of the observations of channels[index], with σ_o from the error table times a factor by
+    variable.
+    """
     names = np.array([channel.variable for channel in channels], dtype=object)
     levels = np.array([np.nan if channel.level is None else channel.level for channel in channels])
     variable, pressure = names[index], levels[index]

@@ -113,7 +113,7 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole records; a line that a kill cut short is left out."""
+    """Return all whole records; a line that a kill cut short is left out."""
     if not path.exists():
         return []
     records = []

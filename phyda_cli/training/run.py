@@ -104,7 +104,9 @@ def train(
 
 
 def _calibrated(model: PhyDA, data: Data, place: Workplace, score: Path, progress: Progress) -> Path:
-    """The weights of the score stage with their calibration; made by the first process, where they are not there."""
+    """Return the weights of the score stage with their calibration; made by the first process, where they are not
+    there.
+    """
     path = place.directory / FINAL
     if place.rank == 0 and not path.exists():
         total = len(data.validation)

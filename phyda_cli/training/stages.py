@@ -121,7 +121,7 @@ class ScoreStage(Stage):
         sigma: torch.Tensor,
         denoised: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mean of λ(σ) times the mismatch, and its gradient with respect to the denoised latents.
+        """Return the mean of λ(σ) times the mismatch, and its gradient with respect to the denoised latents.
 
         The gradient is taken once at a copy of the latents and then handed on, so that its size is known.
         """

@@ -46,7 +46,7 @@ class Analyses:
 
     @classmethod
     def of(cls, increments: Sequence[Increment], batch: CaseBatch) -> Analyses:
-        """Increments on the grid of the cases, on the cases' channels, of all departures with the known s."""
+        """Return increments on the grid of the cases, on the cases' channels, of all departures with the known s."""
         order = [increments[0].mean.channels.index(channel) for channel in batch.channels]
         mean = torch.stack([own.mean.values[order].float() for own in increments])
         members = [own.members[:, order].float() for own in increments if own.members is not None]
@@ -72,7 +72,7 @@ class ExperimentMethod(Protocol):
         ...
 
     def analyse(self, batch: CaseBatch) -> Analyses:
-        """The increments of the batch; a case without observations is a case like any other."""
+        """Return the increments of the batch; a case without observations is a case like any other."""
         ...
 
 
@@ -85,7 +85,7 @@ class Row:
     method: Callable[[float], Method | None]
 
     def analyse(self, batch: CaseBatch) -> Analyses:
-        """The increments of the batch."""
+        """Return the increments of the batch."""
         method = self.method(batch.density)
         if method is None:
             return Analyses(torch.zeros_like(batch.background))
@@ -131,7 +131,7 @@ class AnalysisRow:
 
 
 def _observations(case: Case, background: State) -> Observations:
-    """The observations of departures: H(x_b) + d, which is H(x_t) and its noise."""
+    """Return the observations of departures: H(x_b) + d, which is H(x_t) and its noise."""
     held, time = case.departures, background.time.astype("datetime64[ns]")
     equivalent = held.operator.states(background.grid, background.channels)(background.values)
     return Observations.build(
@@ -155,7 +155,7 @@ class FirstGuesses:
         self._held: tuple[CaseBatch, tuple[torch.Tensor, Minimisation]] | None = None
 
     def __call__(self, batch: CaseBatch) -> tuple[torch.Tensor, Minimisation]:
-        """Increments (case, channel, lat, lon) with each case's s, and how their minimisation went."""
+        """Return increments (case, channel, lat, lon) with each case's s, and how their minimisation went."""
         if self._held is None or self._held[0] is not batch:
             cases = batch.cases()
             solved = self.method.solve([case.departures for case in cases], [case.scale for case in cases])

@@ -72,7 +72,7 @@ def _threedvar(material: Material) -> ExperimentMethod:
 
 
 def _untuned(entry: MethodEntry) -> Callable[[Material], ExperimentMethod]:
-    """A method of the package by the defaults of its settings."""
+    """Return a method of the package by the defaults of its settings."""
 
     def made(material: Material) -> ExperimentMethod:
         method: Method = make(entry, entry.settings(), _StoreMaterial(material))
@@ -104,11 +104,11 @@ class _StoreMaterial:
         raise BadDataError("an experiment on a store has no background of its own")
 
     def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
-        """The statistics of the experiment."""
+        """Return the statistics of the experiment."""
         return self.material.statistics
 
     def checkpoint(self, path: Path | None) -> Checkpoint:
-        """Weights are named one by one. Raises BadDataError."""
+        """Return weights are named one by one. Raises BadDataError."""
         raise BadDataError("a method with weights is named by --weights NAME=FILE")
 
 
@@ -124,7 +124,7 @@ BUILT_IN: Final[dict[str, Callable[[Material], ExperimentMethod]]] = {
 
 
 def make_methods(names: Sequence[str], material: Material, paths: Sequence[str] = PATHS[:1]) -> list[ExperimentMethod]:
-    """The methods of these names, in this order, each by the paths; the background is the same by all of them.
+    """Return the methods of these names, in this order, each by the paths; the background is the same by all of them.
 
     Raises BadDataError for weights that do not fit the store or were trained with another background error.
     """
@@ -139,12 +139,12 @@ def make_methods(names: Sequence[str], material: Material, paths: Sequence[str] 
 
 
 def analysed_name(name: str) -> str:
-    """The name of a method's row by the path of the analysis."""
+    """Return the name of a method's row by the path of the analysis."""
     return f"{name} (analysis)"
 
 
 def _analysed(own: ExperimentMethod, material: Material) -> AnalysisRow:
-    """The same method by the path of the analysis, 3D-Var with members and not tuned. Raises BadDataError."""
+    """Return the same method by the path of the analysis, 3D-Var with members and not tuned. Raises BadDataError."""
     name = analysed_name(own.name)
     if isinstance(own, LearnedRow):
         learned = own.analysis
@@ -158,7 +158,8 @@ def _analysed(own: ExperimentMethod, material: Material) -> AnalysisRow:
 
 
 def learned_method(name: str, material: Material) -> ExperimentMethod:
-    """The method of a weights file: the analysis of PhyDA and its variants, a regression, or the prior with guidance.
+    """Return the method of a weights file: the analysis of PhyDA and its variants, a regression, or the prior with
+    guidance.
 
     Raises BadDataError for weights of other channels, another grid or another background error than the store's.
     """

@@ -130,7 +130,7 @@ def _columns(feedback: Feedback) -> dict[str, NDArray[Any]]:
 
 
 def feedback_table(feedback: Feedback) -> pd.DataFrame:
-    """The columns of a feedback file as a table, times as time stamps (UTC), with `source_file` by its name."""
+    """Return the columns of a feedback file as a table, times as time stamps (UTC), with `source_file` by its name."""
     columns = _columns(feedback)
     files = np.array(feedback.observations.sources, dtype=object)
     return pd.DataFrame(columns | {"source_file": files[columns["source"]]})

@@ -68,7 +68,7 @@ def write_analysis(
 def analysis_dataset(
     background: Background, analysis: State, *, spread: State | None = None, attributes: Mapping[str, str]
 ) -> xr.Dataset:
-    """The analysis as its file holds it.
+    """Return the analysis as its file holds it.
 
     analysis, spread: on the background's grid [SI]; the spread goes to `NAME_spread`, except for relative humidity and
     dew point, which are no linear function of the state. attributes: provenance, added to the global attributes.
@@ -135,7 +135,7 @@ def write_members(
 def members_dataset(
     background: Background, members: Iterable[State], *, count: int, attributes: Mapping[str, str]
 ) -> xr.Dataset:
-    """The members of an analysis: the known fields along the axes `time` and `number`, in the file's units.
+    """Return the members of an analysis: the known fields along the axes `time` and `number`, in the file's units.
 
     members: `count` of them, each on the background's grid [SI]. Of a background with members each belongs to the one
     at its place, whose number it gets; of another they are numbered from 0.
@@ -186,7 +186,7 @@ def _require_finite(path: Path, state: State, what: str) -> None:
 
 
 def _places(background: Background) -> dict[str, tuple[Variable, FieldLayout]]:
-    """What each field of the file that phyda knows holds, with the place of one of its levels."""
+    """Return what each field of the file that phyda knows holds, with the place of one of its levels."""
     pairs = (*background.layout.items(), *background.companions)
     return {p.name: (VARIABLES[_QUANTITY.get(p.conversion, channel.variable)], p) for channel, p in pairs}
 
@@ -204,7 +204,7 @@ def _temperature(units: str, kind: str) -> dict[str, str]:
 
 
 def _describe(dataset: xr.Dataset, background: Background) -> xr.Dataset:
-    """The known fields with CF attributes; the others keep theirs, less what only GRIB tools read."""
+    """Return the known fields with CF attributes; the others keep theirs, less what only GRIB tools read."""
     dataset = dataset.copy()
     for name in dataset.variables:
         kept = {key: value for key, value in dataset[name].attrs.items() if not str(key).startswith("GRIB_")}
@@ -269,7 +269,7 @@ def _finish(dataset: xr.Dataset, background: Background, title: str, attributes:
 
 
 def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset:
-    """Latitude, longitude, pressure, member and the one valid time, described as CF wants them."""
+    """Return latitude, longitude, pressure, member and the one valid time, described as CF wants them."""
     time = _time_name(dataset)
     dataset = dataset.drop_vars([name for name in times_beside(dataset) if name not in dataset.dims])
     about = {"standard_name": "time", "long_name": "valid time", "axis": "T", "units_metadata": "leap_seconds: none"}
@@ -295,7 +295,9 @@ def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset
 
 
 def _time_name(dataset: xr.Dataset) -> str:
-    """The name of the axis of time: that of the file's own valid time, `time` or, as in new CDS files, the other."""
+    """Return the name of the axis of time: that of the file's own valid time, `time` or, as in new CDS files, the
+    other.
+    """
     taken = "time" in dataset.dims or ("time" not in dataset.variables and VALID_TIME in dataset.variables)
     return VALID_TIME if taken else "time"
 

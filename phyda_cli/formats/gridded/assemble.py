@@ -78,7 +78,7 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
 
 
 def _unread(contents: Contents, planes: _Planes) -> tuple[str, ...]:
-    """A sentence that names the gridded fields that were not read, a few of them."""
+    """Return a sentence that names the gridded fields that were not read, a few of them."""
     read = {place.name for place in (*planes.layout.values(), *(place for _, place in planes.companions))}
     horizontal = {contents.latitude, contents.longitude}
     others = [str(n) for n, v in contents.dataset.data_vars.items() if n not in read and horizontal <= set(v.dims)]
@@ -154,7 +154,7 @@ class _Planes:
         return np.where(negative, 0.0, plane)
 
     def counted(self) -> tuple[str, ...]:
-        """A sentence for everything that was changed on the way in."""
+        """Return a sentence for everything that was changed on the way in."""
         said = {
             NEGATIVE_HUMIDITY: "slightly negative values of humidity count as 0",
             MISSING_BELOW_GROUND: "values missing below the ground are extended from above, and missing in the outputs",
@@ -188,7 +188,7 @@ def _under_ground(field: FoundField, values: Array) -> list[Mask]:
 
 
 def _problem(channel: Channel, plane: Array, holes: Mask, field: FoundField, *, credible: bool) -> str | None:
-    """What is wrong with a field (SI), or None.
+    """Return what is wrong with a field (SI), or None.
 
     holes: where it is missing for being below the ground. credible: whether the whole field fits its unit.
     """
@@ -216,7 +216,7 @@ _MESOSPHERE: Final = 100.0
 
 
 def check_labels(contents: Contents) -> dict[str, Verdict]:
-    """What the numbers say of every field's unit, by its name. Raises BadDataError where they contradict one.
+    """Return what the numbers say of every field's unit, by its name. Raises BadDataError where they contradict one.
 
     A level axis is judged first, by the heights on it: wrong pressures make right heights look wrong.
     """
@@ -228,7 +228,7 @@ def check_labels(contents: Contents) -> dict[str, Verdict]:
 
 
 def _axis(contents: Contents, field: FoundField) -> str | None:
-    """The name of the coordinate that holds a field's pressure: its level axis or a scalar one."""
+    """Return the name of the coordinate that holds a field's pressure: its level axis or a scalar one."""
     if field.level_dim is not None or not field.levels:
         return field.level_dim
     for name, coordinate in contents.dataset.coords.items():
@@ -277,7 +277,7 @@ def _check_field(contents: Contents, field: FoundField) -> Verdict:
 
 
 def _by_level(contents: Contents, field: FoundField) -> Array:
-    """A field's values as stored: (level, value), one level where it has no axis of them."""
+    """Return a field's values as stored: (level, value), one level where it has no axis of them."""
     variable = contents.dataset[field.name]
     if field.level_dim is None:
         return np.asarray(variable.values, np.float64).reshape(1, -1)

@@ -53,7 +53,7 @@ def background_of(
     select: Mapping[str, str] | None = None,
     name: str = "dataset",
 ) -> Background:
-    """The background in an xarray dataset, which stays as it is; read as if it came from a NetCDF file.
+    """Return the background in an xarray dataset, which stays as it is; read as if it came from a NetCDF file.
 
     time, member, select: as of `read_background`. name: what messages and `sources` call it. Raises as that does.
     """
@@ -67,7 +67,7 @@ def background_of(
 def _assembled(
     contents: Sequence[Contents], select: Mapping[str, str], time: np.datetime64 | None, sources: tuple[str, ...]
 ) -> Background:
-    """The parts as one background. Raises UsageError for a choice that none of them knew."""
+    """Return the parts as one background. Raises UsageError for a choice that none of them knew."""
     unknown = sorted(set(select) - frozenset().union(*(item.selected for item in contents)))
     if unknown:
         raise UsageError(f"--select {unknown[0]}={select[unknown[0]]}: no background file has a {unknown[0]!r}")
@@ -77,7 +77,7 @@ def _assembled(
 def _are_members(
     formats: Sequence[tuple[Path, FileFormat]], time: np.datetime64 | None, select: Mapping[str, str]
 ) -> bool:
-    """Whether all files hold the same fields, GRIB files also of the same member numbers."""
+    """Return whether all files hold the same fields, GRIB files also of the same member numbers."""
     held: list[frozenset[object]] = []
     for path, kind in formats:
         if kind is FileFormat.GRIB:

@@ -27,7 +27,7 @@ _TENSORS: Final = tuple(f.name for f in fields(BackgroundError) if f.name not in
 
 
 def to_bytes(statistics: BackgroundError, *, provenance: dict[str, Any]) -> bytes:
-    """The file's content, tensors in single precision. provenance: JSON values for the header."""
+    """Return the file's content, tensors in single precision. provenance: JSON values for the header."""
     header = {
         "format": FORMAT,
         "latitudes": list(statistics.grid.latitudes),
@@ -40,7 +40,7 @@ def to_bytes(statistics: BackgroundError, *, provenance: dict[str, Any]) -> byte
 
 
 def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
-    """The statistics (double precision) and their provenance.
+    """Return the statistics (double precision) and their provenance.
 
     Raises InputMissingError when there is no file, BadDataError when it is damaged or something else.
     """

@@ -77,7 +77,7 @@ def format_time(time: np.datetime64) -> str:
 
 
 def choose_time(times: Sequence[np.datetime64], wanted: np.datetime64 | None, source: str) -> np.datetime64:
-    """The valid time to read. Raises BadDataError, listing the times there are, unless exactly one fits."""
+    """Return the valid time to read. Raises BadDataError, listing the times there are, unless exactly one fits."""
     there = sorted(set(times))
     fitting = [t for t in there if wanted is None or t.astype("datetime64[s]") == wanted.astype("datetime64[s]")]
     if len(fitting) == 1:

@@ -35,7 +35,9 @@ _TOP_AND_BOTTOM: Final = (1.0, 1100.0)
 
 
 def look_up(name: str, attributes: Mapping[Any, Any], *, on_levels: bool) -> tuple[Variable | None, int]:
-    """The table's variable and how sure it is: 0 by name, 1 by GRIB short name, 2 by standard name, 3 by long name."""
+    """Return the table's variable and how sure it is: 0 by name, 1 by GRIB short name, 2 by standard name, 3 by long
+    name.
+    """
     plain = name.casefold().replace("-", "_")
     known = find_gridded_variable(name) or find_gridded_variable(re.sub(r"_(isobaric|pressure|pl|plev)+$", "", plain))
     if known is None and on_levels:
@@ -78,7 +80,7 @@ def _ncl_single(plain: str, attributes: Mapping[Any, Any]) -> Variable | None:
 
 
 def levels_in_names(names: Iterable[str]) -> dict[str, tuple[Variable, float]]:
-    """The names of horizontal fields that tell a pressure level: variable and pressure [Pa]."""
+    """Return the names of horizontal fields that tell a pressure level: variable and pressure [Pa]."""
     found: dict[str, tuple[Variable, float]] = {}
     sure: set[str] = set()
     for name in names:
@@ -113,7 +115,7 @@ class Points:
     coordinates: Mapping[str, xr.Variable]
 
     def fold(self, dataset: xr.Dataset) -> xr.Dataset:
-        """Fields on the grid as fields along the axis."""
+        """Return fields on the grid as fields along the axis."""
         index = {
             "latitude": xr.DataArray(self.rows, dims=self.dim),
             "longitude": xr.DataArray(self.columns, dims=self.dim),
@@ -131,7 +133,7 @@ class Names:
     about: Mapping[str, Any]
 
     def fold(self, dataset: xr.Dataset) -> xr.Dataset:
-        """Fields by name as one array, their spreads as another, NaN where a name has none."""
+        """Return fields by name as one array, their spreads as another, NaN where a name has none."""
         folded = {}
         for ending in ("", _SPREAD):
             held = [name for name in self.names if f"{name}{ending}" in dataset]
@@ -161,7 +163,7 @@ class Folding:
 
 
 def unfold(dataset: xr.Dataset, source: str) -> tuple[xr.Dataset, Folding | None]:
-    """The dataset as plain fields on a grid, and how to fold them; None when they are. Raises BadDataError."""
+    """Return the dataset as plain fields on a grid, and how to fold them; None when they are. Raises BadDataError."""
     dataset, points = _gridded(dataset, source)
     dataset, names = _named(dataset)
     return dataset, None if points is None and names is None else Folding(points, names)

@@ -71,7 +71,7 @@ def grib_fields(path: Path, *, time: np.datetime64 | None, select: Mapping[str, 
 
 
 def grib_times(path: Path, select: Mapping[str, str]) -> list[np.datetime64]:
-    """The valid times of the known fields of a file, in order."""
+    """Return the valid times of the known fields of a file, in order."""
     headers = grib_headers(path, select)
     return sorted({header.valid.astype("datetime64[ns]") for header in headers if header.variable is not None})
 

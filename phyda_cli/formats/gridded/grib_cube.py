@@ -52,7 +52,7 @@ class Cube:
     def build(
         self, latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
     ) -> tuple[xr.Dataset, tuple[FoundField, ...]]:
-        """The dataset and the fields in it that phyda knows."""
+        """Return the dataset and the fields in it that phyda knows."""
         # Known and isobaric groups first: they get the plain names.
         order = sorted(self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa"))
         variables: dict[str, xr.Variable] = {}
@@ -83,7 +83,7 @@ class Cube:
         shape: tuple[int, int],
         targets: dict[tuple[Path, int], NDArray[np.float32]],
     ) -> tuple[str, xr.Variable, FoundField | None]:
-        """Name, array and meaning of a group; `targets` gets the part of the array that each message fills."""
+        """Return name, array and meaning of a group; `targets` gets the part of the array that each message fills."""
         first = next(iter(cells.values()))
         known, several = first.variable, len(self.members) > 1
         levels = sorted({level for _, level in cells}, reverse=first.pressure is not None)
@@ -263,7 +263,7 @@ def refuse_grid(where: str, header: Mapping[str, Any]) -> None:
 
 
 def axes(header: Mapping[str, Any]) -> tuple[Array, Array]:
-    """Latitudes (Nj,) and longitudes (Ni,) [degree] in the order in which `field` gives the values."""
+    """Return latitudes (Nj,) and longitudes (Ni,) [degree] in the order in which `field` gives the values."""
     rows, columns = int(header["Nj"]), int(header["Ni"])
     south, north = sorted(
         (float(header["latitudeOfFirstGridPointInDegrees"]), float(header["latitudeOfLastGridPointInDegrees"]))

@@ -105,7 +105,7 @@ def _size_of_edition_1(data: mmap.mmap, start: int) -> int:
 
 
 def _fields_of_edition_2(data: mmap.mmap, start: int, size: int) -> int:
-    """The number of data sections, 0 when the sections do not lead to the end of the message."""
+    """Return the number of data sections, 0 when the sections do not lead to the end of the message."""
     position, end, fields = start + 16, start + size - 4, 0
     while position < end:
         length, number = int.from_bytes(data[position : position + 4], "big"), data[position + 4]
@@ -175,7 +175,7 @@ class Header:
 
 
 def grib_messages(path: Path) -> Iterator[messages.Message]:
-    """Every field of a file, in order. Raises BadDataError unless as many come out as the framing promises."""
+    """Yield every field of a file, in order. Raises BadDataError unless as many come out as the framing promises."""
     promised = sum(frame.fields for frame in scan_frames(path))
     count = 0
     try:
@@ -212,7 +212,7 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
 
 
 def grib_moment(day: int, clock: int) -> np.datetime64:
-    """The moment (UTC, ns) of YYYYMMDD and HHMM as numbers. Raises ValueError where there is no such moment."""
+    """Return the moment (UTC, ns) of YYYYMMDD and HHMM as numbers. Raises ValueError where there is no such moment."""
     text = f"{day:08d}{clock:04d}"
     return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[8:10]}:{text[10:]}", "ns")
 

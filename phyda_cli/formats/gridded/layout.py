@@ -91,7 +91,7 @@ class Background:
         return () if self.member is None else tuple(int(n) for n in self.dataset[self.member].values)
 
     def first_members(self, count: int) -> Background:
-        """The background with its first members only. Raises BadDataError when it has not so many."""
+        """Return the background with its first members only. Raises BadDataError when it has not so many."""
         held = len(self.member_numbers)
         if count > held:
             raise BadDataError(f"{self.sources[0]}: holds {held or 1} members, not {count}")
@@ -99,12 +99,13 @@ class Background:
         return replace(self, state=state, dataset=self.dataset.isel({self.member: slice(count)}))
 
     def one_member(self, index: int) -> Background:
-        """The background of one member, by its place on the member axis, without that axis."""
+        """Return the background of one member, by its place on the member axis, without that axis."""
         state = replace(self.state, values=self.state.values[index])
         return replace(self, state=state, dataset=self.dataset.isel({self.member: index}), member=None)
 
     def ensemble_mean(self) -> Background:
-        """The background without its member axis: mean of the state and of every field. Itself when there is none.
+        """Return the background without its member axis: mean of the state and of every field. Itself when there is
+        none.
 
         What one member misses, the mean misses.
         """
@@ -129,14 +130,14 @@ def file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.in
 def horizontal_view(
     array: NDArray[np.generic], dims: tuple[object, ...], background: Background, place: FieldLayout
 ) -> NDArray[np.generic]:
-    """A view (…, lat, lon) of one level of a variable, whatever the order of its axes."""
+    """Return a view (…, lat, lon) of one level of a variable, whatever the order of its axes."""
     order = [background.member, place.level_dim, background.latitude, background.longitude]
     view = np.transpose(array, [dims.index(name) for name in order if name is not None])
     return view if place.level_index is None else view[..., place.level_index, :, :]
 
 
 def describe(background: Background) -> str:
-    """One line for the log: grid, time, members, variables with their number of levels."""
+    """Return one line for the log: grid, time, members, variables with their number of levels."""
     state = background.state
     held = ", ".join(f"{v} ×{len(state.levels(v))}" if state.levels(v) else v for v in state.variables)
     members = f", {state.values.shape[0]} members" if background.member else ""
@@ -156,7 +157,9 @@ _CREDIBLE: Final = (-500.0, 9000.0)
 
 
 def orography(background: Background) -> torch.Tensor | None:
-    """The height (lat, lon) [m] of the background's surface on its canonical grid, or None where the file has none."""
+    """Return the height (lat, lon) [m] of the background's surface on its canonical grid, or None where the file has
+    none.
+    """
     analysed = {place.name for place in background.layout.values()} | {p.name for _, p in background.companions}
     for name, variable in background.dataset.data_vars.items():
         if str(name) in analysed or not _is_surface(str(name), variable):
@@ -183,7 +186,7 @@ def _is_surface(name: str, variable: xr.DataArray) -> bool:
 
 
 def _metres(units: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
-    """The factor to metres; without a unit that is known, values beyond any mountain are geopotential."""
+    """Return the factor to metres; without a unit that is known, values beyond any mountain are geopotential."""
     for si, factor in (("m2 s-2", 1.0 / GRAVITY), ("m", 1.0)):
         unit = find_unit(units, si)
         if unit is not None:
@@ -195,7 +198,8 @@ Array = NDArray[np.float64]
 
 
 def restore(background: Background, state: State) -> xr.Dataset:
-    """A copy of the background's dataset with the state's values in the file's own orientation, units and quantities.
+    """Return a copy of the background's dataset with the state's values in the file's own orientation, units and
+    quantities.
 
     state: the same grid and member axis as `background.state`, any of its channels; fields of other channels, and
     values that did not change, stay bit for bit. Raises BadDataError when grid, members or channels disagree.
@@ -231,7 +235,7 @@ def restore(background: Background, state: State) -> xr.Dataset:
 
 
 def missing(values: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Where a file's array holds no value."""
+    """Return where a file's array holds no value."""
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
 
 

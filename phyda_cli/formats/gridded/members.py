@@ -27,7 +27,9 @@ _TOLERANCE = 1e-3
 
 
 def merge_contents(contents: Sequence[Contents]) -> Contents:
-    """One Contents of several. Raises BadDataError naming both files where times, grids, members or fields disagree."""
+    """Return one Contents of several. Raises BadDataError naming both files where times, grids, members or fields
+    disagree.
+    """
     merged = contents[0]
     for item in contents[1:]:
         merged = _join(merged, item)
@@ -135,7 +137,9 @@ MemberChoice = int | tuple[int, ...] | None
 
 
 def member_index(numbers: Sequence[int], chosen: int | tuple[int, ...], source: str) -> int | list[int]:
-    """Where the chosen members are among a file's. Raises BadDataError, listing what there is, for one that is not."""
+    """Return where the chosen members are among a file's. Raises BadDataError, listing what there is, for one that is
+    not.
+    """
     for number in (chosen,) if isinstance(chosen, int) else chosen:
         if number not in numbers:
             there = ", ".join(map(str, numbers[:20])) + (" …" if len(numbers) > 20 else "")
@@ -153,7 +157,7 @@ def choose_members(contents: Contents, chosen: MemberChoice) -> Contents:
 
 
 def stack_members(contents: Sequence[Contents]) -> Contents:
-    """One Contents with an axis `number` of several that hold the same fields.
+    """Return one Contents with an axis `number` of several that hold the same fields.
 
     Raises BadDataError naming both files where times, grids, levels, units or numbers of members disagree.
     """
@@ -207,7 +211,7 @@ def _in_order(contents: Contents) -> list[FoundField]:
 
 
 def _leading(contents: Contents, name: str) -> xr.Variable:
-    """A variable with the members' axis first; one without gets it."""
+    """Return a variable with the members' axis first; one without gets it."""
     variable = contents.dataset[name].variable
     if contents.member is None or contents.member not in variable.dims:
         return xr.Variable((MEMBER, *variable.dims), variable.values[None], variable.attrs)

@@ -105,13 +105,13 @@ def read_dataset(
 
 
 def netcdf_fields(path: Path, kind: FileFormat) -> frozenset[object]:
-    """The names of a file's fields, known or not."""
+    """Return the names of a file's fields, known or not."""
     with _open(path, kind, []) as opened:
         return frozenset(name for name, variable in opened.data_vars.items() if variable.ndim >= 2)
 
 
 def netcdf_times(path: Path, kind: FileFormat, select: Mapping[str, str]) -> list[np.datetime64]:
-    """The valid times of a file, in order; none when it tells none."""
+    """Return the valid times of a file, in order; none when it tells none."""
     with _open(path, kind, []) as opened:
         dataset, _ = select_indices(opened, select, str(path))
         valid = valid_times(dataset, str(path))
@@ -237,7 +237,7 @@ def _check_size(path: Path) -> None:
 
 
 def _horizontal(dataset: xr.Dataset, source: str) -> tuple[str, str]:
-    """The names of the latitude and longitude axes. Raises BadDataError when they are not 1-D axes."""
+    """Return the names of the latitude and longitude axes. Raises BadDataError when they are not 1-D axes."""
     found = []
     for names, standard, units in (_LATITUDE, _LONGITUDE):
         matches = [

@@ -33,7 +33,7 @@ _TWINS: Final = {"z": "gh", "gh": "z"}
 def find_fields(
     dataset: xr.Dataset, horizontal: tuple[str, str], member: str | None, source: str
 ) -> tuple[tuple[FoundField, ...], tuple[str, ...]]:
-    """The known fields, and notes on what was inferred.
+    """Return the known fields, and notes on what was inferred.
 
     Raises BadDataError for a known variable with an unknown unit or an axis that `--select` must first index, and when
     there is no known field at all.
@@ -81,7 +81,9 @@ class _Search:
     def _meaning(
         self, name: str, variable: xr.DataArray, on_axis: tuple[float, ...] | None
     ) -> tuple[Variable | None, int, tuple[float, ...]]:
-        """What a name means, how sure that is, and the pressures: of the axis, or in the name, or beside the field."""
+        """Return what a name means, how sure that is, and the pressures: of the axis, or in the name, or beside the
+        field.
+        """
         if name in self.named:
             known, level = self.named[name]
             return known, 0, (level,)
@@ -116,7 +118,8 @@ class _Search:
     def _unit(
         self, known: Variable, variable: xr.DataArray, level_dim: str | None, levels: tuple[float, ...]
     ) -> tuple[str, UnitConversion | None]:
-        """The quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another quantity.
+        """Return the quantity (z and gh may swap) and its unit; None for a passive variable in the unit of another
+        quantity.
 
         In a file with levels in names a field without a unit is in SI units where its numbers do not tell.
         """
@@ -154,7 +157,7 @@ class _Search:
         )
 
     def found(self) -> tuple[tuple[FoundField, ...], tuple[str, ...]]:
-        """The fields and notes. Raises BadDataError when there is no field."""
+        """Return the fields and notes. Raises BadDataError when there is no field."""
         if not self.ranked:
             raise BadDataError(f"{self.source}: {_nothing_known(self.dataset, self.off_levels)}")
         for axis, names in self.off_axis.items():
@@ -166,7 +169,7 @@ class _Search:
 
 
 def pressures(dataset: xr.Dataset, dim: str, source: str, notes: list[str]) -> tuple[float, ...] | None:
-    """The pressures [Pa] of a dimension, or None when it is no pressure axis.
+    """Return the pressures [Pa] of a dimension, or None when it is no pressure axis.
 
     Where the axis itself is a mere count of levels, another coordinate along it that is called a pressure counts.
     Raises BadDataError for levels without a unit that their size tells, and for some that are not above zero.
@@ -182,7 +185,7 @@ def pressures(dataset: xr.Dataset, dim: str, source: str, notes: list[str]) -> t
 
 
 def _is_pressure(name: str, axis: xr.Variable) -> bool:
-    """Whether a coordinate is called a pressure and has the unit of one."""
+    """Return whether a coordinate is called a pressure and has the unit of one."""
     called = axis.attrs.get("standard_name") == "air_pressure" or bool(_LEVEL_NAMES.fullmatch(name))
     return called and not _on_model_levels(axis) and find_unit(_unit_text(axis), "Pa") is not None
 
@@ -233,7 +236,7 @@ def _pressures(axis: xr.DataArray, name: str, source: str, notes: list[str]) -> 
 
 
 def _levels_as_text(axis: xr.DataArray, unit: str) -> tuple[np.ndarray[Any, np.dtype[np.float64]], str]:
-    """The numbers of levels written as text, and their unit: that in the text, else that of the axis.
+    """Return the numbers of levels written as text, and their unit: that in the text, else that of the axis.
 
     No numbers where one of them is something else, or where units differ.
     """

@@ -19,7 +19,7 @@ from phyda_cli.formats.gridded.valid_time import decode_times, is_start, valid_t
 def select_time(
     dataset: xr.Dataset, wanted: np.datetime64 | None, relabel: bool, source: str
 ) -> tuple[xr.Dataset, np.datetime64 | None]:
-    """The dataset at one valid time, and that time; None when the file tells none.
+    """Return the dataset at one valid time, and that time; None when the file tells none.
 
     relabel: the time axis was indexed by hand, so `wanted`, when given, names the valid time instead of choosing it.
     Raises BadDataError, listing what there is, when the choice is not unique.
@@ -46,7 +46,7 @@ def select_time(
 
 
 def _several(dataset: xr.Dataset, valid: xr.DataArray, chosen: np.datetime64, places: NDArray[np.int64]) -> str:
-    """What there is valid at one time, and an option or command that chooses one of it."""
+    """Return what there is valid at one time, and an option or command that chooses one of it."""
     options = {str(dim): _texts(dataset, str(dim), places[:, axis]) for axis, dim in enumerate(valid.dims)}
     listed = "; ".join(f"{dim} {', '.join(values)}" for dim, values in options.items())
     dim, values = list(options.items())[-1]
@@ -57,7 +57,7 @@ def _several(dataset: xr.Dataset, valid: xr.DataArray, chosen: np.datetime64, pl
 
 
 def _texts(dataset: xr.Dataset, dim: str, places: NDArray[np.int64]) -> list[str]:
-    """Values of a dimension's coordinate as `--select` takes them."""
+    """Return values of a dimension's coordinate as `--select` takes them."""
     axis = dataset[dim].variable
     decoded = decode_times(axis, dim)
     values = axis.values if decoded is None else decoded.values.astype("datetime64[m]")

@@ -47,7 +47,7 @@ _LONGEST: Final = 2.0**63
 
 
 def decode_times(variable: xr.Variable, name: str) -> xr.Variable | None:
-    """The variable as datetime64[ns] by its CF units ("hours since …"), or None when it is no such time."""
+    """Return the variable as datetime64[ns] by its CF units ("hours since …"), or None when it is no such time."""
     if variable.dtype.kind == "M":
         return variable.astype("datetime64[ns]")
     if not _SINCE.match(str(variable.attrs.get("units", ""))) or variable.dtype.kind not in "iuf":
@@ -66,14 +66,14 @@ def decode_times(variable: xr.Variable, name: str) -> xr.Variable | None:
 
 
 def find_lead(dataset: xr.Dataset) -> str | None:
-    """The name of the variable that holds the lead time, or None: by its standard name, then by its name."""
+    """Return the name of the variable that holds the lead time, or None: by its standard name, then by its name."""
     named = [str(name) for name, v in dataset.variables.items() if v.attrs.get("standard_name") == "forecast_period"]
     named += [name for name in LEAD_NAMES if name in dataset.variables]
     return next((name for name in named if decode_times(dataset[name].variable, name) is None), None)
 
 
 def decode_lead(dataset: xr.Dataset, name: str, source: str) -> xr.DataArray:
-    """A lead time as timedelta64[ns]. Raises BadDataError for a unit that is missing or none of time."""
+    """Return a lead time as timedelta64[ns]. Raises BadDataError for a unit that is missing or none of time."""
     variable = dataset[name].variable
     if variable.dtype.kind == "m":
         return xr.DataArray(variable.astype("timedelta64[ns]"), name=name)
@@ -143,14 +143,14 @@ def valid_times(dataset: xr.Dataset, source: str) -> xr.DataArray | None:
 
 
 def start_times(dataset: xr.Dataset) -> xr.DataArray | None:
-    """The starts of the forecasts in a file, or None when it tells none."""
+    """Return the starts of the forecasts in a file, or None when it tells none."""
     times = _times(dataset)
     name = _start_name(dataset, times)
     return None if name is None else times[name]
 
 
 def _times(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Every variable that is a time by its units, but for bounds."""
+    """Return every variable that is a time by its units, but for bounds."""
     return {
         str(name): xr.DataArray(decoded, name=str(name))
         for name, variable in dataset.variables.items()
@@ -159,7 +159,7 @@ def _times(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def times_beside(dataset: xr.Dataset) -> list[str]:
-    """Names of all times, bounds of times and lead times: what is no longer true of a state of another time."""
+    """Return names of all times, bounds of times and lead times: what is no longer true of a state of another time."""
     times = [str(name) for name, variable in dataset.variables.items() if decode_times(variable, str(name)) is not None]
     bounds = [
         str(name) for name in dataset.variables if str(name).removesuffix("_bnds").removesuffix("_bounds") in times
@@ -170,7 +170,7 @@ def times_beside(dataset: xr.Dataset) -> list[str]:
 
 
 def is_start(dataset: xr.Dataset, name: str) -> bool:
-    """Whether a time is that of the start of a forecast, by its own name or attributes."""
+    """Return whether a time is that of the start of a forecast, by its own name or attributes."""
     attributes = dataset[name].attrs
     if attributes.get("standard_name") == "forecast_reference_time" or name.casefold() in _STARTS:
         return True
@@ -178,7 +178,7 @@ def is_start(dataset: xr.Dataset, name: str) -> bool:
 
 
 def _base_name(dataset: xr.Dataset, times: dict[str, xr.DataArray]) -> str | None:
-    """What else than `valid_time` and a known start may be the time of the fields: an axis, a `time`."""
+    """Return what else than `valid_time` and a known start may be the time of the fields: an axis, a `time`."""
     ranked = sorted(
         (name for name in times if name != VALID_TIME and not is_start(dataset, name)),
         key=lambda name: (

@@ -29,7 +29,7 @@ _REASONS: Final = 3
 
 
 def read_bufr(path: Path, label: str, given: Given) -> Reports:
-    """The rows of a BUFR or PREPBUFR file; `row` is the number of the level in the file, from 1.
+    """Return the rows of a BUFR or PREPBUFR file; `row` is the number of the level in the file, from 1.
 
     given.reference_time: for PREPBUFR messages that do not tell their time.
     Raises InputMissingError when the file cannot be read; BadDataError when it is empty, cut off, or nothing in it can

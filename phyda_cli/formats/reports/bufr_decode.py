@@ -78,7 +78,7 @@ class _Loop:
 
 
 def decode(message: Message) -> Elements:
-    """The elements of a message. Raises BadDataError when ecCodes or the walk finds it unreadable."""
+    """Return the elements of a message. Raises BadDataError when ecCodes or the walk finds it unreadable."""
     _check(message.descriptors)
     _check_size(message)
     try:
@@ -153,7 +153,9 @@ def _check_size(message: Message) -> None:
 
 
 def _least_elements(descriptors: tuple[int, ...]) -> int:
-    """How many elements a report has at least: sequences and fixed replications written out, counted ones as one."""
+    """Return how many elements a report has at least: sequences and fixed replications written out, counted ones as
+    one.
+    """
     total, at = 0, 0
     while at < len(descriptors):
         kind, x, y = descriptors[at] // 100_000, descriptors[at] // 1000 % 100, descriptors[at] % 1000
@@ -170,7 +172,7 @@ def _least_elements(descriptors: tuple[int, ...]) -> int:
 
 @lru_cache(maxsize=512)
 def _elements_of_sequence(descriptor: int) -> int:
-    """How many descriptors a sequence of WMO's table D expands to; 1 for one that ecCodes does not know."""
+    """Return how many descriptors a sequence of WMO's table D expands to; 1 for one that ecCodes does not know."""
     handle = eccodes.codes_bufr_new_from_samples("BUFR4")
     try:
         eccodes.codes_set(handle, "masterTablesVersionNumber", _TABLES)
@@ -183,7 +185,7 @@ def _elements_of_sequence(descriptor: int) -> int:
 
 
 def _without_remarks(message: Message) -> bytes:
-    """The message without what it says about its own data at its end, where that can be told from the data.
+    """Return the message without what it says about its own data at its end, where that can be told from the data.
 
     Reports that stand one behind the other keep it, since the next one begins after it.
     """
@@ -214,7 +216,9 @@ def quiet() -> Iterator[None]:
 
 
 def _numbers(raw: bytes, subsets: int) -> tuple[NDArray[np.float64], tuple[int, ...], tuple[str, ...]]:
-    """All numbers of a message, its template and its texts. Raises CodesInternalError, BadDataError for too many."""
+    """Return all numbers of a message, its template and its texts. Raises CodesInternalError, BadDataError for too
+    many.
+    """
     handle = eccodes.codes_new_from_message(raw)
     try:
         numbers = subsets * int(eccodes.codes_get_size(handle, "expandedDescriptors"))
@@ -234,7 +238,7 @@ def _numbers(raw: bytes, subsets: int) -> tuple[NDArray[np.float64], tuple[int, 
 
 @lru_cache(maxsize=512)
 def _parse(template: tuple[int, ...]) -> tuple[int | _Loop, ...]:
-    """A template as elements and loops over delayed replications.
+    """Return a template as elements and loops over delayed replications.
 
     ecCodes writes the number of descriptors replicated, which may exceed 99, in the thousands of 1 00 000.
     """

@@ -64,7 +64,7 @@ class Damage:
 
 
 def is_bufr(head: bytes) -> bool:
-    """Whether the first bytes of a file are BUFR's, also after a bulletin header or a Fortran record length."""
+    """Return whether the first bytes of a file are BUFR's, also after a bulletin header or a Fortran record length."""
     start = head.find(_MAGIC)
     if start < 0 or (start > 0 and len(head) < start + 8):
         return False
@@ -73,7 +73,7 @@ def is_bufr(head: bytes) -> bool:
 
 
 def scan_messages(content: bytes, label: str) -> list[Message | Damage]:
-    """The messages of a file and the damage among them, in order.
+    """Return the messages of a file and the damage among them, in order.
 
     content: the whole file. label: its name for errors.
     Raises BadDataError when the file is empty or cut off within its last message.
@@ -108,7 +108,7 @@ def scan_messages(content: bytes, label: str) -> list[Message | Damage]:
 
 
 def _is_filler(gap: bytes) -> bool:
-    """Whether bytes between messages are padding, record lengths or the text of bulletins."""
+    """Return whether bytes between messages are padding, record lengths or the text of bulletins."""
     return len(gap) <= _RECORD_ENDS or not gap.strip(b"\0") or (len(gap) <= _LONGEST_GAP and max(gap) < 0x80)
 
 
@@ -140,7 +140,7 @@ def _message(raw: bytes, number: int, offset: int) -> Message | Damage:
 
 
 def _section(data: bytes) -> tuple[bytes, bytes]:
-    """The first section of `data` and what follows it. Raises IndexError when its length is none."""
+    """Return the first section of `data` and what follows it. Raises IndexError when its length is none."""
     size = int.from_bytes(data[:3], "big")
     if not 4 <= size <= len(data):
         raise IndexError

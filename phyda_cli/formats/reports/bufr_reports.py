@@ -97,7 +97,7 @@ class _Table:
 
 
 def read_reports(messages: list[Message | str], label: str) -> tuple[Reports, Counter[str]]:
-    """The observations of a file of WMO messages, and how often each reason made a message unreadable.
+    """Return the observations of a file of WMO messages, and how often each reason made a message unreadable.
 
     messages: in order; a text stands for a message that cannot be read and says why.
     """
@@ -138,7 +138,7 @@ def _decode(message: Message) -> Elements:
 def _levels(
     pieces: list[Elements], first: list[int], category: NDArray[np.int64]
 ) -> tuple[_Table, NDArray[np.int64], NDArray[np.int64], Texts]:
-    """The table of all levels, the report and category of each, and the stations of the reports."""
+    """Return the table of all levels, the report and category of each, and the stations of the reports."""
     stations = np.full(category.size, "", object)
     columns: list[list[NDArray[Any]]] = [[], [], [], []]
     for piece, start in zip(pieces, first, strict=True):
@@ -199,7 +199,7 @@ def _with_numbers(stations: Texts, head: _Table) -> Texts:
 def _observed(
     t: _Table, report: NDArray[np.int64], category: NDArray[np.int64], station: Texts, lost: dict[int, str]
 ) -> tuple[Levels, list[Quantity]]:
-    """Place, time and quantities [SI] of the levels."""
+    """Return place, time and quantities [SI] of the levels."""
     surface, aircraft = np.isin(category, _SURFACE), category == _AIRCRAFT
     upper = np.isin(category, (_SOUNDING, _AIRCRAFT, _SATELLITE))
     sounding, satellite = category == _SOUNDING, category == _SATELLITE
@@ -241,7 +241,7 @@ def _observed(
 
 
 def _times(t: _Table) -> NDArray[np.datetime64]:
-    """Times of the levels; NaT without a whole date and hour, or for no day of the calendar.
+    """Return times of the levels; NaT without a whole date and hour, or for no day of the calendar.
 
     Minute and second count as 0 where they are missing.
     """

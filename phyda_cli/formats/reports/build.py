@@ -61,7 +61,7 @@ class Reports:
 
 
 def finished(reports: Reports) -> Observations:
-    """The rows, checked against the bounds of what can be and converted to what is assimilated.
+    """Return the rows, checked against the bounds of what can be and converted to what is assimilated.
 
     Bounds are looked at once for each quantity: before a conversion, and of what a conversion makes.
     """
@@ -115,7 +115,7 @@ def reject_unplaced(observations: Observations, mask: Mask, describe: Callable[[
 
 
 def reports_of(observations: Observations) -> Reports:
-    """The rows with unknown variables flagged, and which of them belong to one report."""
+    """Return the rows with unknown variables flagged, and which of them belong to one report."""
     result = observations
     for name in set(observations.variable.tolist()) - QUANTITY_BOUNDS.keys():
         result = result.reject(observations.variable == name, Flag.H_FAILED, f"unknown variable {name}")

@@ -26,31 +26,31 @@ _ANY_FILLS: Final = (
 
 
 def texts_of(column: pd.Series[str]) -> Texts:
-    """A column's cells without the blanks around them."""
+    """Return a column's cells without the blanks around them."""
     return np.asarray(column.str.strip().to_numpy(dtype=object))
 
 
 def numbers(texts: Texts) -> Floats:
-    """Numbers of texts; NaN where there is no number."""
+    """Return numbers of texts; NaN where there is no number."""
     if not np.any(texts != ""):
         return np.full(texts.shape, np.nan)
     return np.asarray(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64))
 
 
 def is_empty(texts: Texts) -> Mask:
-    """Where cells are empty, or say with a word that there is nothing."""
+    """Return where cells are empty, or say with a word that there is nothing."""
     codes, distinct = pd.factorize(texts)
     empty = np.array([str(text).casefold() in _EMPTY for text in distinct], dtype=bool)
     return empty[codes] if distinct.size else np.zeros(texts.shape, dtype=bool)
 
 
 def is_fill(values: Floats) -> Mask:
-    """Where numbers are what files write for a missing one."""
+    """Return where numbers are what files write for a missing one."""
     return np.asarray(np.isin(values, _FILL_VALUES) | (np.abs(values) >= _FILL_SIZE))
 
 
 def is_any_fill(values: Floats) -> Mask:
-    """Where numbers are what some file writes for a missing one, though of some quantity they may be real."""
+    """Return where numbers are what some file writes for a missing one, though of some quantity they may be real."""
     return np.asarray(is_fill(values) | np.isin(np.abs(values), _ANY_FILLS))
 
 

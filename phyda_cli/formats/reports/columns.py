@@ -92,7 +92,7 @@ _BRACKETS: Final = re.compile(r"^(?P<name>.*\S)\s*[\[(]\s*(?P<unit>[^\])]+?)\s*[
 
 
 def normalise(name: str) -> str:
-    """A column's name as the tables have it."""
+    """Return a column's name as the tables have it."""
     return re.sub(r"\s+", "_", name.strip()).casefold()
 
 
@@ -117,17 +117,17 @@ _WITH_UNIT: Final = names_with_unit(QUANTITIES.values())
 
 
 def si_unit(quantity: str) -> str:
-    """The SI unit of a quantity."""
+    """Return the SI unit of a quantity."""
     return QUANTITIES[quantity].units
 
 
 def find_quantity(name: str) -> str | None:
-    """The short name of the quantity that a variable's name means, or None."""
+    """Return the short name of the quantity that a variable's name means, or None."""
     return _NAMES.get(normalise(name))
 
 
 def split_unit(name: str) -> tuple[str, str]:
-    """A column's or variable's name → (its quantity or "", its unit or "")."""
+    """Return a column's or variable's name → (its quantity or "", its unit or "")."""
     quantity = find_quantity(name)
     if quantity is not None:
         return quantity, ""
@@ -145,7 +145,7 @@ def split_unit(name: str) -> tuple[str, str]:
 
 
 def _ends(name: str) -> Iterator[tuple[str, str]]:
-    """The ways to take a name for another name and a unit: `wind direction_degree`, `speed_m/s`."""
+    """Yield the ways to take a name for another name and a unit: `wind direction_degree`, `speed_m/s`."""
     for mark in re.finditer(r"[_ ]", name.strip()):
         stem, unit = name.strip()[: mark.start()], name.strip()[mark.end() :]
         if stem and unit and not unit.isdigit():
@@ -153,7 +153,7 @@ def _ends(name: str) -> Iterator[tuple[str, str]]:
 
 
 def conversion(quantity: str, unit: str) -> Conversion | None:
-    """How values of a quantity in a unit become SI, or None when the unit is not one of the quantity's.
+    """Return how values of a quantity in a unit become SI, or None when the unit is not one of the quantity's.
 
     Geopotential in metres is geopotential height, and the other way round. A humidity may be in per cent.
     """
@@ -230,7 +230,7 @@ LAYOUTS: Final = (
 
 
 def with_known_units(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """The table, the columns of a known layout with their units in brackets; said in the log."""
+    """Return the table, the columns of a known layout with their units in brackets; said in the log."""
     columns = {normalise(str(column)): str(column) for column in table.columns}
     bare = {name.partition("_[")[0] for name in columns}
     for layout in LAYOUTS:

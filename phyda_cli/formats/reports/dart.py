@@ -158,7 +158,7 @@ def _kinds(kind: Floats, header: Header) -> tuple[NDArray[np.object_], NDArray[n
 
 
 def find_kind(name: str) -> tuple[str, str] | None:
-    """The short name and report type of a DART type, or None when it is not one that phyda knows."""
+    """Return the short name and report type of a DART type, or None when it is not one that phyda knows."""
     for quantity, variable in _NAMES.items():
         platform = name.removesuffix(quantity).removesuffix("_")
         if name.endswith(quantity) and platform in PLATFORMS:
@@ -167,7 +167,7 @@ def find_kind(name: str) -> tuple[str, str] | None:
 
 
 def _times(clock: Floats) -> NDArray[np.datetime64]:
-    """Seconds and days of the Gregorian calendar (n, 2) → UTC; NaT outside the years that nanoseconds hold."""
+    """Return seconds and days of the Gregorian calendar (n, 2) → UTC; NaT outside the years that nanoseconds hold."""
     seconds, days = (np.where(np.abs(column) < 1e9, column, 0.0).astype(np.int64) for column in clock.T)
     moments = _EPOCH + (86_400 * days + seconds).astype("timedelta64[s]")
     inside = (moments > np.datetime64("1678-01-01", "s")) & (moments < np.datetime64("2262-01-01", "s"))

@@ -48,7 +48,7 @@ class Records:
     stop: Integers
 
     def numbers(self, at: Integers, what: str, *, columns: int, missing: bool = False) -> Floats:
-        """The lines `at` (n,) as numbers (n, columns), NaN among them only if `missing`.
+        """Return the lines `at` (n,) as numbers (n, columns), NaN among them only if `missing`.
 
         what: for the message of BadDataError, which is raised for the first line that is not so.
         """
@@ -62,7 +62,7 @@ class Records:
         return self._numbers_one_by_one(at, what, columns, missing)
 
     def _numbers_one_by_one(self, at: Integers, what: str, columns: int, missing: bool) -> Floats:
-        """The same for lines with NaN, exponents of Fortran's double precision (1.5D+02) or a fault."""
+        """Return the same for lines with NaN, exponents of Fortran's double precision (1.5D+02) or a fault."""
         values = np.full((at.size, columns), np.nan)
         for i, line in enumerate(self.lines[at]):
             try:
@@ -88,7 +88,7 @@ class Records:
 
 
 def read_sequence(path: Path) -> tuple[Header, Records]:
-    """The header and blocks of a file.
+    """Return the header and blocks of a file.
 
     Raises InputMissingError when it cannot be read, BadDataError when it is binary, damaged or cut off.
     """
@@ -109,7 +109,7 @@ def _lines(path: Path) -> Lines:
 
 
 def _header(lines: Lines, label: str) -> tuple[Header, int]:
-    """The header and the index of the line after it."""
+    """Return the header and the index of the line after it."""
     at = 0
 
     def following(what: str) -> str:
@@ -147,7 +147,7 @@ def _header(lines: Lines, label: str) -> tuple[Header, int]:
 
 
 def _records(lines: Lines, first: int, header: Header, label: str) -> Records:
-    """Where each observation stands; lines that a type adds of its own lie between kind and time."""
+    """Return where each observation stands; lines that a type adds of its own lie between kind and time."""
     start = np.flatnonzero(pd.Series(lines, dtype=str).str.match(r"\s*OBS\s+\d+\s*$").to_numpy(dtype=bool))
     if start.size != header.n:
         raise BadDataError(

@@ -338,7 +338,7 @@ def _run(widths: list[tuple[int | None, int]]) -> list[Run | Loop]:
 
 
 def _merge(program: list[Run | Loop]) -> Program:
-    """The same with neighbouring runs as one."""
+    """Return the same with neighbouring runs as one."""
     merged: list[Run | Loop] = []
     for step in program:
         last = merged[-1] if merged else None

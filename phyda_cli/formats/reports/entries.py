@@ -61,7 +61,7 @@ _LOWEST, _HIGHEST = -430.0, 8_850.0
 def observations_from_table(
     table: pd.DataFrame, label: str, reference_time: np.datetime64 | None, *, units: Mapping[str, str] | None = None
 ) -> Reports:
-    """The rows of a table whose cells are all text.
+    """Return the rows of a table whose cells are all text.
 
     label: the file's name for messages. reference_time: for tables with hours relative to the analysis. units: by the
     names of a long table's variables; they go before those of the table.
@@ -99,7 +99,7 @@ class _Places(NamedTuple):
 def _build(
     table: pd.DataFrame, roles: Roles, cells: Cells, places: _Places, label: str, reference_time: np.datetime64 | None
 ) -> Observations:
-    """The entries with place, time, value and error in SI, and a flag on each that could not be read."""
+    """Return the entries with place, time, value and error in SI, and a flag on each that could not be read."""
     rows, columns = cells.row, roles.columns
     n = rows.size
 
@@ -165,7 +165,7 @@ def _reject_unread(observations: Observations, name: str, texts: Texts, values: 
 
 
 def _to_si(observations: Observations, cells: Cells, label: str) -> Observations:
-    """Name the quantities and convert their units by whole columns; unknown variables and units are flagged."""
+    """Return name the quantities and convert their units by whole columns; unknown variables and units are flagged."""
     key = pd.Series(cells.name).astype(str) + _SEPARATOR + pd.Series(cells.unit).astype(str)
     codes, kinds = pd.factorize(key)
     codes = np.asarray(codes, dtype=np.int64)
@@ -201,7 +201,7 @@ def _to_si(observations: Observations, cells: Cells, label: str) -> Observations
 
 
 def _can_be(observations: Observations) -> Mask:
-    """Where a value is within the bounds of its quantity."""
+    """Return where a value is within the bounds of its quantity."""
     low, high = np.full((2, len(observations)), np.nan)
     for name, limits in (QUANTITY_BOUNDS | {"gh": _HEIGHTS}).items():
         rows = observations.variable == name
@@ -254,7 +254,7 @@ _MOST_NAMED: Final = 5
 
 
 def read_table(table: pd.DataFrame, label: str, given: Given) -> Reports:
-    """The rows of a table whose cells are all text. label: the file's name for messages.
+    """Return the rows of a table whose cells are all text. label: the file's name for messages.
 
     Raises BadDataError as `observations_from_table` does.
     """
@@ -280,7 +280,7 @@ def log_placeless(observations: Observations, label: str) -> None:
 
 
 def _with_units(table: pd.DataFrame, units: Mapping[str, str], label: str) -> pd.DataFrame:
-    """The table with the units in brackets after the names of these columns."""
+    """Return the table with the units in brackets after the names of these columns."""
     named = {normalise(name): unit for name, unit in units.items()}
     columns = {normalise(str(column)): str(column) for column in table.columns}
     variables = {text for role in ROLES["variable"] if role in columns for text in table[columns[role]].str.strip()}

@@ -48,12 +48,13 @@ _DAY: Final = np.timedelta64(24, "h")
 
 
 def is_igra(text: str) -> bool:
-    """Whether a text begins with the heading of a sounding."""
+    """Return whether a text begins with the heading of a sounding."""
     return text.startswith("#") and _HEADING.match(text) is not None
 
 
 def read_igra(text: str, label: str, given: Given) -> Reports:
-    """The observations of the soundings near the analysis, one row for each level; all soundings without its time.
+    """Return the observations of the soundings near the analysis, one row for each level; all soundings without its
+    time.
 
     given.stations: elevations, by the archive's identifier; the heading's place counts before theirs.
     Raises BadDataError when a sounding has fewer levels than its heading says.

@@ -58,7 +58,7 @@ class _Places:
 
 
 def read_ioda(dataset: Any, label: str, given: Given) -> Reports:
-    """The rows of an open file; `row` is the number of the location, from 1.
+    """Return the rows of an open file; `row` is the number of the location, from 1.
 
     Raises BadDataError when it is of another kind, lacks places or times, or has variables of the wrong length.
     """
@@ -160,7 +160,7 @@ def _column(file: IodaFile, name: str, places: _Places) -> Observations:
 def _known(
     file: IodaFile, entry: IodaName, name: str, at: NDArray[np.int64], values: Floats, places: _Places
 ) -> Observations:
-    """The rows of a variable that phyda knows, in SI; flagged where a unit is not known."""
+    """Return the rows of a variable that phyda knows, in SI; flagged where a unit is not known."""
     units, errors = file.units(file.find("ObsValue", name)), file.find("ObsError", name)
     of_error = units if errors is None else file.units(errors) or units
     change, difference = _to_si(entry.quantity, units), _to_si(entry.quantity, of_error)
@@ -197,7 +197,7 @@ def _judged(observations: Observations, marks: NDArray[np.int64]) -> Observation
 
 
 def _unknown(name: str, at: NDArray[np.int64], values: Floats | None, reason: str, places: _Places) -> Observations:
-    """Rows that phyda cannot use, kept by the name that the file has for them."""
+    """Return rows that phyda cannot use, kept by the name that the file has for them."""
     value = np.full(at.size, np.nan) if values is None else np.where(np.isfinite(values[at]), values[at], np.nan)
     result = _rows(places, at, name, value)
     return result.reject(result.used, Flag.H_FAILED, reason or f"unknown variable {name}")
@@ -206,7 +206,7 @@ def _unknown(name: str, at: NDArray[np.int64], values: Floats | None, reason: st
 def _rows(
     places: _Places, at: NDArray[np.int64], variable: str, value: Floats | None = None, **others: Floats | Texts
 ) -> Observations:
-    """Rows (k,) of one variable at the locations `at` (k,). others: further columns (k,) of `Observations`."""
+    """Return rows (k,) of one variable at the locations `at` (k,). others: further columns (k,) of `Observations`."""
     columns: dict[str, Any] = {"variable": np.full(at.size, variable, dtype=object), **others}
     return replace(places.rows.take(at), **columns if value is None else {**columns, "value": value})
 

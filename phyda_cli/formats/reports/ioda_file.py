@@ -38,7 +38,7 @@ _MOST_NAMED: Final = 8
 
 
 def is_ioda(dataset: Any) -> bool:
-    """Whether an open file has one of IODA's groups, of either layout."""
+    """Return whether an open file has one of IODA's groups, of either layout."""
     names = {*dataset.groups, *(name.partition("@")[2] for name in dataset.variables)}
     return bool({group.casefold() for group in _GROUPS} & {name.casefold() for name in names})
 
@@ -80,16 +80,16 @@ class IodaFile:
         return found
 
     def names(self, group: str) -> tuple[str, ...]:
-        """The variables of a group, in the order of the file; none when there is no such group."""
+        """Return the variables of a group, in the order of the file; none when there is no such group."""
         return tuple(self._groups.get(group.casefold(), {}))
 
     def find(self, group: str, *names: str) -> Any | None:
-        """The first of the named variables that the group has."""
+        """Return the first of the named variables that the group has."""
         held = self._groups.get(group.casefold(), {})
         return next((held[name] for name in names if name in held), None)
 
     def units(self, variable: Any) -> str:
-        """The units attribute; "" where there is none."""
+        """Return the units attribute; "" where there is none."""
         return str(getattr(variable, "units", "")).strip()
 
     def numbers(self, variable: Any, name: str) -> tuple[Floats, Mask]:
@@ -121,7 +121,7 @@ class IodaFile:
         return np.array(clean, dtype=object)[codes] if clean else np.full(values.shape, "", dtype=object)
 
     def is_text(self, variable: Any) -> bool:
-        """Whether a variable holds texts or characters."""
+        """Return whether a variable holds texts or characters."""
         return variable.dtype is str or np.dtype(variable.dtype).kind in "SUO"
 
     def _raw(self, variable: Any, name: str) -> NDArray[Any]:

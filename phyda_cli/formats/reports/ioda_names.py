@@ -41,7 +41,7 @@ _VIRTUAL_NAMES: Final = (
 
 
 def ioda_names(rows: Iterable[Variable]) -> tuple[IodaName, ...]:
-    """The names of the variables' rows in IODA, and those of virtual temperature."""
+    """Return the names of the variables' rows in IODA, and those of virtual temperature."""
     found = []
     for row in rows:
         for names, near_surface in ((row.ioda, False), (row.ioda_near_surface, True)):
@@ -55,12 +55,12 @@ _BY_QUANTITY: Final = {entry.quantity: entry for entry in reversed(NAMES)}
 
 
 def find_ioda(name: str) -> IodaName | None:
-    """What a variable of ObsValue is, or None when phyda does not know it."""
+    """Return what a variable of ObsValue is, or None when phyda does not know it."""
     return _BY_NAME.get(name.casefold())
 
 
 def ioda_name(quantity: str) -> tuple[str, str, float]:
-    """A quantity → (its IODA name, the units there, scale); IODA value = scale · SI value.
+    """Return a quantity → (its IODA name, the units there, scale); IODA value = scale · SI value.
 
     Geopotential is written as geopotential height. A name that is no quantity is one that a file brought along and
     stays, without units.
@@ -72,7 +72,9 @@ def ioda_name(quantity: str) -> tuple[str, str, float]:
 
 
 def _file_name(name: str) -> str:
-    """A text as a name that NetCDF allows: no slash or control character, 256 bytes, a letter or digit first, NFC."""
+    """Return a text as a name that NetCDF allows: no slash or control character, 256 bytes, a letter or digit first,
+    NFC.
+    """
     name = re.sub(r"[/\x00-\x1f\x7f]", "_", unicodedata.normalize("NFC", name.strip()))[:60].strip()
     return name if re.match(r"\w", name) else f"unnamed{name}"
 
@@ -90,6 +92,8 @@ _WIND_ALONE: Final = "satwind"
 
 
 def report_type(number: int) -> str:
-    """The report type of an NCEP number, 100 + n for mass and 200 + n for wind; of another one the number itself."""
+    """Return the report type of an NCEP number, 100 + n for mass and 200 + n for wind; of another one the number
+    itself.
+    """
     found = _BY_TYPE.get(number % 100, "") if number // 100 in (1, 2) else ""
     return str(number) if not found or (found == _WIND_ALONE and number < 200) else found

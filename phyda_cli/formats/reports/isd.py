@@ -54,12 +54,12 @@ _LEAST: Final = 105
 
 
 def is_isd(text: str) -> bool:
-    """Whether a text begins with a record of the ISD."""
+    """Return whether a text begins with a record of the ISD."""
     return _RECORD.match(text) is not None
 
 
 def read_isd(text: str, label: str, given: Given) -> Reports:
-    """The observations of a file of the ISD, one row for each report. A line that is no record has no time."""
+    """Return the observations of a file of the ISD, one row for each report. A line that is no record has no time."""
     del given  # a record tells its time and place in full
     held = [line for line in text.splitlines() if line.strip()]
     lines = Lines([line if len(line) >= _LEAST and _RECORD.match(line) else "" for line in held])
@@ -118,7 +118,7 @@ def _pressure(name: str, tenths: Floats, quality: Texts) -> Quantity:
 
 
 def _judged(name: str, value: Floats, quality: Texts) -> Quantity:
-    """A quantity whose values with a rejecting code are flagged."""
+    """Return a quantity whose values with a rejecting code are flagged."""
     bad = np.isin(quality, REJECTING)
     reason = np.where(bad, "ISD quality code " + quality, "").astype(object)
     return Quantity(name, value, np.full(value.size, np.nan), np.where(bad, Flag.PRE_QC, 0).astype(np.int16), reason)
@@ -132,7 +132,7 @@ def _reports(
     quantities: list[Quantity],
     label: str,
 ) -> Reports:
-    """One row for each surface report, none with a pressure level. place: latitude, longitude, elevation."""
+    """Return one row for each surface report, none with a pressure level. place: latitude, longitude, elevation."""
     latitude, longitude, elevation = place
     levels = Levels(latitude, longitude, np.full(time.size, np.nan), elevation, time, station, report)
     return observations_from_levels(levels, quantities, label)
@@ -144,12 +144,12 @@ _MISSING: Final = -9999.0
 
 
 def is_isd_lite(text: str) -> bool:
-    """Whether the first line has the layout."""
+    """Return whether the first line has the layout."""
     return _LINE.fullmatch(text.split("\n", 1)[0].rstrip("\r")) is not None
 
 
 def read_isd_lite(text: str, label: str, given: Given) -> Reports:
-    """The observations of a file of ISD-Lite, one row for each hour; the station is that of the file's name."""
+    """Return the observations of a file of ISD-Lite, one row for each hour; the station is that of the file's name."""
     held = [line for line in text.splitlines() if line.strip()]
     lines = Lines([line if _LINE.fullmatch(line) else "" for line in held])
     found = _STATION.match(PurePath(label).name)
@@ -178,7 +178,7 @@ _OPTIONAL: Final = ("REPORT_TYPE", "MA1")
 
 
 def is_isd_csv(text: str) -> bool:
-    """Whether the first line names the columns of the ISD."""
+    """Return whether the first line names the columns of the ISD."""
     header = text[: text.find("\n")] if "\n" in text else text
     if "STATION" not in header or "WND" not in header:
         return False
@@ -186,7 +186,7 @@ def is_isd_csv(text: str) -> bool:
 
 
 def read_isd_csv(text: str, label: str, given: Given) -> Reports:
-    """The observations of a table of the ISD, one row for each report."""
+    """Return the observations of a table of the ISD, one row for each report."""
     del given  # a report tells its time and place in full
     try:
         table = pd.read_csv(
@@ -222,6 +222,6 @@ def read_isd_csv(text: str, label: str, given: Given) -> Reports:
 
 
 def _parts(column: pd.Series[str], count: int) -> list[Texts]:
-    """The parts of the cells of a column, "" where a cell has fewer."""
+    """Return the parts of the cells of a column, "" where a cell has fewer."""
     split = column.str.split(",", expand=True).reindex(columns=range(count)).fillna("")
     return [texts_of(split[number].astype(str)) for number in range(count)]

@@ -53,7 +53,7 @@ class Levels:
 
 
 def quantity(name: str, value: Floats, error: Floats | None = None) -> Quantity:
-    """A quantity without verdicts."""
+    """Return a quantity without verdicts."""
     n = value.size
     missing = np.full(n, np.nan)
     return Quantity(name, value, missing if error is None else error, np.zeros(n, np.int16), np.full(n, "", object))
@@ -68,7 +68,7 @@ def first_values(row: NDArray[np.int64], column: NDArray[np.int64], value: Float
 
 
 def observations_from_levels(levels: Levels, quantities: list[Quantity], label: str) -> Reports:
-    """The rows of levels, a report each; `row` is the number of the level in the file, from 1."""
+    """Return the rows of levels, a report each; `row` is the number of the level in the file, from 1."""
     held = np.stack([np.isfinite(entry.value) for entry in quantities]) if quantities else np.zeros((0, len(levels)))
     empty = np.flatnonzero(~held.any(axis=0))
     rows = [np.flatnonzero(mask) for mask in held]

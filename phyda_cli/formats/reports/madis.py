@@ -55,12 +55,12 @@ _SURFACE: Final = (
 
 
 def is_madis(dataset: Any) -> bool:
-    """Whether an open file has the records of MADIS, of a kind that is read here."""
+    """Return whether an open file has the records of MADIS, of a kind that is read here."""
     return RECORD in dataset.dimensions and _kind(dataset) is not None
 
 
 def read_madis(dataset: Any, label: str, given: Given) -> Reports:
-    """The observations of an open file; `row` is the number of the record, for soundings of the level.
+    """Return the observations of an open file; `row` is the number of the record, for soundings of the level.
 
     Raises BadDataError for a unit that is not known.
     """
@@ -81,7 +81,7 @@ class _File:
         self.size = len(dataset.dimensions[RECORD])
 
     def first(self, *names: str) -> str | None:
-        """The first of these variables that the file holds."""
+        """Return the first of these variables that the file holds."""
         return next((name for name in names if name in self._variables), None)
 
     def numbers(self, name: str, si: str) -> Floats:
@@ -120,7 +120,7 @@ class _File:
         return np.where(np.isnan(seconds), np.datetime64("NaT", "ms"), moments)
 
     def quantity(self, name: str, value: Floats, judged: str) -> Quantity:
-        """A quantity with the verdicts of the descriptors of one of the file's variables."""
+        """Return a quantity with the verdicts of the descriptors of one of the file's variables."""
         n = value.size
         letters = np.full(n, "", dtype=object)
         if f"{judged}DD" in self._variables:
@@ -188,7 +188,7 @@ def _reports(
 
 
 def _soundings(file: _File) -> Reports:
-    """All families of levels one behind the other, each level one row; levels that hold nothing are left out."""
+    """Return all families of levels one behind the other, each level one row; levels that hold nothing are left out."""
     number = file.numbers("wmoStaNum", "degree") if file.first("wmoStaNum") else np.full(file.size, np.nan)
     name = file.texts("staName")
     known = np.isfinite(number) & (number > 0)

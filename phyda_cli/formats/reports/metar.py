@@ -69,12 +69,12 @@ class _Report(NamedTuple):
 
 
 def is_metar(text: str) -> bool:
-    """Whether a text is METAR: a line begins as a report does, and a report follows."""
+    """Return whether a text is METAR: a line begins as a report does, and a report follows."""
     return _BEGINNING.search(text) is not None and next(_matches(text), None) is not None
 
 
 def read_metar(text: str, label: str, given: Given) -> Reports:
-    """The observations of a text of METAR, one row for each report; replaced reports are flagged PRE_QC.
+    """Return the observations of a text of METAR, one row for each report; replaced reports are flagged PRE_QC.
 
     Raises BadDataError without the time of the analysis where a report has no date line: it has no month.
     """
@@ -112,7 +112,7 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
 
 
 def _reports(text: str) -> Iterator[_Report]:
-    """The reports in order, with the date line and the bulletin's correction that stand above each."""
+    """Yield the reports in order, with the date line and the bulletin's correction that stand above each."""
     above = sorted([*_HEADING.finditer(text), *_DATE_LINE.finditer(text)], key=lambda found: found.start())
     place, near, of_bulletin = 0, None, 0
     for match in _matches(text):

@@ -98,7 +98,7 @@ def _read_netcdf(path: Path, label: str, given: Given, formats: Sequence[ReportF
 
 
 def _what_else(names: set[str]) -> str:
-    """What a file without observations is by the names of its variables, and where it goes."""
+    """Return what a file without observations is by the names of its variables, and where it goes."""
     if {"H_background", "o_minus_b"} <= names:
         return ". It is a feedback file of phyda: give the observations that it was made from"
     if {"latitude", "lat"} & names:

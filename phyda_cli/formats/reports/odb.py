@@ -130,7 +130,7 @@ def _reject_marked(
 
 
 def _decode(path: Path) -> pd.DataFrame:
-    """The columns that phyda reads, named without their tables; frames that lack one have NaN in it."""
+    """Return the columns that phyda reads, named without their tables; frames that lack one have NaN in it."""
     try:
         pyodc = importlib.import_module("pyodc")
     except (ImportError, OSError):
@@ -182,7 +182,7 @@ def _choose(names: list[str]) -> dict[str, str]:
 
 
 def _status(table: pd.DataFrame, name: str, n: int) -> NDArray[np.int64]:
-    """The status bits of the report or the value; 0 where the file has none."""
+    """Return the status bits of the report or the value; 0 where the file has none."""
 
     def whole(column: str) -> NDArray[np.int64]:
         if column not in table:

@@ -64,7 +64,7 @@ def read_parquet(path: Path, label: str, given: Given) -> Reports:
 
 
 def _texts(arrow: Any, column: Any, label: str) -> pd.Series[str]:
-    """A column as text; label: file and column, for messages. Raises BadDataError where it cannot be text."""
+    """Return a column as text; label: file and column, for messages. Raises BadDataError where it cannot be text."""
     types, compute = arrow.types, importlib.import_module("pyarrow.compute")
     try:
         if types.is_dictionary(column.type):
@@ -82,7 +82,7 @@ def _texts(arrow: Any, column: Any, label: str) -> pd.Series[str]:
 
 
 def _is_whole(compute: Any, column: Any) -> bool:
-    """Whether a column of floating type holds whole numbers only: dates, station numbers."""
+    """Return whether a column of floating type holds whole numbers only: dates, station numbers."""
     largest = compute.max(compute.abs(column)).as_py()
     if largest is None or largest >= LARGEST_WHOLE:
         return False

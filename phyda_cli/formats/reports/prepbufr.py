@@ -78,7 +78,7 @@ _BLACKLISTING: Final = (12, 14)
 
 
 def is_prepbufr(tables: DxTables) -> bool:
-    """Whether embedded tables are those of a PREPBUFR file."""
+    """Return whether embedded tables are those of a PREPBUFR file."""
     return {"POB", "PQM", "TYP", "DHR"} <= {element.mnemonic for element in tables.elements.values()}
 
 
@@ -109,7 +109,7 @@ class _Table:
 def read_prepbufr(
     messages: list[Message | str], tables: DxTables, label: str, reference_time: np.datetime64 | None
 ) -> tuple[Reports, Counter[str]]:
-    """The observations of a PREPBUFR file, and how often each reason made a report or message unreadable.
+    """Return the observations of a PREPBUFR file, and how often each reason made a report or message unreadable.
 
     messages: in order; a text stands for a message that cannot be read and says why. reference_time: (UTC) for a
     message that does not tell its time. One level of a report is one row; what cannot be read is one row as well.
@@ -200,7 +200,7 @@ def _text(number: int, width: int) -> str:
 
 
 def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
-    """Place, time and quantities of the levels, SI, each value with its mark's verdict."""
+    """Return place, time and quantities of the levels, SI, each value with its mark's verdict."""
     n = t.subset.size
     surface, ship = np.isin(t.kind, list(_SURFACE)), t.kind == "SFCSHP"
     drift = np.isfinite(t["XDR"]) & np.isfinite(t["YDR"])
@@ -218,7 +218,9 @@ def _observed(t: _Table) -> tuple[Levels, list[Quantity]]:
     unknown = np.full(n, np.nan)
 
     def part(name: str, where: NDArray[np.bool_], value: Floats, error: Floats, like: str = "") -> Quantity:
-        """A quantity, judged by its mark or that of the quantity it is `like`, and on levels by the pressure's too."""
+        """Return a quantity, judged by its mark or that of the quantity it is `like`, and on levels by the pressure's
+        too.
+        """
         marks = [_NAMES[like or name].mark]
         if like or QUANTITIES[name].pressure_level:
             marks = list(dict.fromkeys((_NAMES["sp"].mark, *marks)))

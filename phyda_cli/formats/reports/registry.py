@@ -34,7 +34,7 @@ class Reader(Protocol):
     """
 
     def __call__(self, source: Any, label: str, given: Given) -> Reports:
-        """The rows of a path, open dataset or text. label: the file's name for messages."""
+        """Return the rows of a path, open dataset or text. label: the file's name for messages."""
         ...
 
 
@@ -53,7 +53,7 @@ class ReportFormat:
     evidence: str = ""
 
     def read(self, source: Any, label: str, given: Given) -> Reports:
-        """The rows of what the format has claimed, by its reader."""
+        """Return the rows of what the format has claimed, by its reader."""
         if not isinstance(self.reader, str):
             return self.reader(source, label, given)
         module, _, function = self.reader.partition(":")
@@ -86,5 +86,5 @@ FORMATS: Final[tuple[ReportFormat, ...]] = (
 
 
 def find_format(of: str, content: Any, formats: Sequence[ReportFormat] = FORMATS) -> ReportFormat | None:
-    """The first format that claims some content (`ReportFormat.of`), or None."""
+    """Return the first format that claims some content (`ReportFormat.of`), or None."""
     return next((known for known in formats if known.of == of and known.claims(content)), None)

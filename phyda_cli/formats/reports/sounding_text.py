@@ -40,18 +40,18 @@ _PLACE: Final = {
 
 
 def is_sounding(text: str) -> bool:
-    """Whether a text has such a heading."""
+    """Return whether a text has such a heading."""
     return _HEADING.search(_TAG.sub("", text)) is not None
 
 
 def read_soundings(text: str, label: str, given: Given) -> Reports:
-    """The observations of lists of soundings, one row for each level."""
+    """Return the observations of lists of soundings, one row for each level."""
     table = fill_places(sounding_table(_TAG.sub("", text)), given.stations)
     return observations_from_table(table, label, given.reference_time)
 
 
 def sounding_table(text: str) -> pd.DataFrame:
-    """One row for each level, all cells as text, for `observations_from_table`."""
+    """Return one row for each level, all cells as text, for `observations_from_table`."""
     headings = list(_HEADING.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     parts = [_sounding(heading, text[heading.end() : end]) for heading, end in zip(headings, ends, strict=True)]
@@ -73,7 +73,7 @@ def _sounding(heading: re.Match[str], body: str) -> pd.DataFrame:
 
 
 def _number(found: re.Match[str] | None) -> str:
-    """The number of a place as it is written; nothing where there is none or a fill value."""
+    """Return the number of a place as it is written; nothing where there is none or a fill value."""
     return "" if found is None or float(found[1]) <= _FILL else found[1]
 
 

@@ -49,7 +49,7 @@ Stations = Mapping[str, Place]
 
 
 def stations_of(table: pd.DataFrame, label: str) -> Stations:
-    """The places of a table's stations.
+    """Return the places of a table's stations.
 
     Raises BadDataError when a column is not there, a place is no number, or two places of a station are far apart.
     """
@@ -115,7 +115,7 @@ def fill_places(table: pd.DataFrame, stations: Stations) -> pd.DataFrame:
 
 
 def _degrees(texts: Iterable[str | None]) -> NDArray[np.float64]:
-    """Numbers of a place; NaN where there is none, or a fill value."""
+    """Return numbers of a place; NaN where there is none, or a fill value."""
     values = numbers(np.array([text or "" for text in texts], dtype=object))
     return np.where(is_any_fill(values), np.nan, values)
 
@@ -142,7 +142,7 @@ def read_stations(path: Path) -> Stations:
 
 
 def _archive_list(text: str) -> pd.DataFrame | None:
-    """A table with the columns station, latitude, longitude and elevation; None for any other text."""
+    """Return a table with the columns station, latitude, longitude and elevation; None for any other text."""
     if _IGRA.match(text):
         lines = Lines([line for line in text.splitlines() if line.strip()])
         columns = ((1, 11), (13, 20), (22, 30), (32, 37))
@@ -157,7 +157,7 @@ def _archive_list(text: str) -> pd.DataFrame | None:
 
 
 def _usable(table: pd.DataFrame) -> pd.DataFrame:
-    """The stations with a place; an elevation that is a fill value is empty."""
+    """Return the stations with a place; an elevation that is a fill value is empty."""
     latitude, longitude, elevation = (pd.to_numeric(table[name], errors="coerce") for name in _NAMES[1:])
     unknown = (latitude.abs() > 90) | (longitude.abs() > 360) | latitude.isna() | longitude.isna()
     unknown |= (latitude == 0) & (longitude == 0)

@@ -68,12 +68,12 @@ _logger = logging.getLogger(__name__)
 
 
 def row_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that judge whole rows."""
+    """Return the columns that judge whole rows."""
     return [str(c) for c in table.columns if normalise(str(c)) in _OF_ROWS]
 
 
 def columns_beside(table: pd.DataFrame, column: str, quantity: str) -> list[str]:
-    """The columns that judge the values of a wide table's column, or of a quantity."""
+    """Return the columns that judge the values of a wide table's column, or of a quantity."""
     names = {normalise(f"{stem}{end}") for stem in (column, quantity) for end in _ENDS}
     names |= {name for name, judged in MARK_COLUMNS.items() if quantity in (judged or (quantity,))}
     return [str(c) for c in table.columns if normalise(str(c)) in names and str(c) != column]
@@ -141,7 +141,8 @@ class Cells(NamedTuple):
 
 
 def long_cells(table: pd.DataFrame, roles: Mapping[str, str], units: Mapping[str, str], label: str) -> Cells:
-    """One entry for each row. roles: those of `ROLES`; units: by the variables' names, before those of the table.
+    """Return one entry for each row. roles: those of `ROLES`; units: by the variables' names, before those of the
+    table.
 
     Raises BadDataError for quality marks that are not known.
     """
@@ -163,7 +164,7 @@ def long_cells(table: pd.DataFrame, roles: Mapping[str, str], units: Mapping[str
 
 
 def wide_cells(table: pd.DataFrame, roles: Roles, label: str) -> Cells:
-    """One entry for each cell that is not empty, row by row; a row without any is one entry without a value.
+    """Return one entry for each cell that is not empty, row by row; a row without any is one entry without a value.
 
     Raises BadDataError when no column is a variable's, or two are the same variable's, and for quality
     marks that are not known.
@@ -178,7 +179,7 @@ def wide_cells(table: pd.DataFrame, roles: Roles, label: str) -> Cells:
 
 
 def _variables(table: pd.DataFrame, roles: Roles, label: str) -> dict[str, str]:
-    """The columns without another role that hold a quantity → that quantity."""
+    """Return the columns without another role that hold a quantity → that quantity."""
     free = [column for column in map(str, table.columns) if column not in roles.taken]
     held = {column: quantity for column in free if (quantity := split_unit(column)[0])}
     for column, quantity in held.items():
@@ -195,7 +196,7 @@ def _variables(table: pd.DataFrame, roles: Roles, label: str) -> dict[str, str]:
 
 
 def _column(table: pd.DataFrame, column: str, quantity: str, whole: Texts, label: str) -> Cells:
-    """The cells of one variable that are not empty. whole: (row,) why marks reject a row."""
+    """Return the cells of one variable that are not empty. whole: (row,) why marks reject a row."""
     value = texts_of(table[column])
     rows = np.flatnonzero(~is_empty(value))
     columns = {normalise(str(name)): str(name) for name in table.columns}
@@ -242,7 +243,7 @@ _IN_THE_AIR: Final = frozenset((
 def is_surface(
     table: pd.DataFrame, roles: Roles, cells: Cells, pressure: Floats, elevation: Floats, label: str
 ) -> bool:
-    """Whether the wide table is of surface reports; said in the log. pressure [Pa], elevation [m]: of its rows.
+    """Return whether the wide table is of surface reports; said in the log. pressure [Pa], elevation [m]: of its rows.
 
     Raises BadDataError where the pressures of most rows are below the ground: reduced to sea level, or of no station.
     """
@@ -276,7 +277,7 @@ def is_surface(
 
 
 def is_profile(table: pd.DataFrame, roles: Roles, cells: Cells) -> bool:
-    """Whether a table without pressure has several heights at one station and time, as wind profilers have."""
+    """Return whether a table without pressure has several heights at one station and time, as wind profilers have."""
     heights = np.isin([split_unit(str(name))[0] for name in cells.name.tolist()], ("z", "gh"))
     rows = np.unique(cells.row[heights])
     keys = [roles.columns[role] for role in _KEYS if role in roles.columns]
@@ -297,7 +298,7 @@ def refuse_heights(table: pd.DataFrame, cells: Cells, roles: Roles, label: str) 
 
 
 def with_station_pressure(cells: Cells, table: pd.DataFrame, roles: Roles, pressure: Floats, label: str) -> Cells:
-    """The cells, and one of `sp` in each row with a pressure [Pa], unless the table gives `sp` itself."""
+    """Return the cells, and one of `sp` in each row with a pressure [Pa], unless the table gives `sp` itself."""
     if roles.pressure is None or any(split_unit(str(name))[0] == "sp" for name in set(cells.name.tolist())):
         return cells
     marks = row_columns(table) + columns_beside(table, roles.pressure.column, "sp")

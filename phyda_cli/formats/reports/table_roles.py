@@ -72,7 +72,7 @@ def refuse_repeated(table: pd.DataFrame, label: str) -> None:
 
 
 def roles_of(table: pd.DataFrame, label: str) -> Roles:
-    """The roles of a table's columns.
+    """Return the roles of a table's columns.
 
     Raises BadDataError when a column that is needed is not there, or two are the same.
     """
@@ -131,7 +131,7 @@ def log_unread(table: pd.DataFrame, read: Iterable[str], label: str) -> None:
 
 
 def listed(names: list[str]) -> str:
-    """Names for a message, not too many of them."""
+    """Return names for a message, not too many of them."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(name[:60] for name in names[:_MOST_NAMED]) + more
 
@@ -146,7 +146,7 @@ _DEEPEST_PA: Final = 10_000.0
 def column_unit(
     quantity: str, values: Floats, pressures: Floats, unit: str, *, name: str, label: str
 ) -> Conversion | None:
-    """How the values of a column, or of one name in a long table, become SI; None for a unit that is not known.
+    """Return how the values of a column, or of one name in a long table, become SI; None for a unit that is not known.
 
     quantity: a short name, `wind_speed` or `wind_direction`. values (n,) as written, pressures (n,) [Pa]. unit: as
     written, "" for none. name, label: of the column and the file, for messages.
@@ -177,13 +177,14 @@ def column_unit(
 
 
 def si_conversion(quantity: str) -> UnitConversion:
-    """The SI unit of a quantity as a conversion."""
+    """Return the SI unit of a quantity as a conversion."""
     unit = si_unit(quantity)
     return find_unit(unit, unit) or UnitConversion(unit, unit)
 
 
 def pressure_unit(pressure: Labelled, values: Floats, heights: Floats, *, label: str) -> UnitConversion:
-    """The unit of a column of pressures. values (n,) as written; heights (n,) [m] of the same rows, NaN for none.
+    """Return the unit of a column of pressures. values (n,) as written; heights (n,) [m] of the same rows, NaN for
+    none.
 
     Raises BadDataError for a unit that the numbers contradict.
     """
@@ -250,7 +251,7 @@ def _refuse_contradiction(
 
 
 def _plain(unit: UnitConversion) -> str:
-    """The unit's label in ASCII, as it can be typed."""
+    """Return the unit's label in ASCII, as it can be typed."""
     return unit.label.replace("°", "deg") if unit.si == "K" else unit.label
 
 

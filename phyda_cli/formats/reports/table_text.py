@@ -43,7 +43,7 @@ _MAGIC: Final = {
 
 
 def text_of(source: Path | TextIO, label: str) -> str:
-    """The text of a file, or of an open stream.
+    """Return the text of a file, or of an open stream.
 
     label: its name for messages. Raises InputMissingError when it is not there or cannot be read, BadDataError when it
     is no text, damaged, packed twice or too large once unpacked.
@@ -72,7 +72,7 @@ def text_of(source: Path | TextIO, label: str) -> str:
 
 
 def bytes_of(path: Path, label: str) -> bytes:
-    """The bytes of a file. Raises InputMissingError when it is not there or cannot be read."""
+    """Return the bytes of a file. Raises InputMissingError when it is not there or cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def _gunzip(data: bytes, label: str) -> Iterator[bytes]:
 
 
 def _unzip(data: bytes, label: str) -> Iterator[bytes]:
-    """The one file of a zip archive."""
+    """Yield the one file of a zip archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -147,7 +147,7 @@ _WHOLE_THOUSANDS: Final = r"[+-]?\d{1,3}(?:,\d{3})+"
 
 
 def parse_table(text: str, label: str) -> pd.DataFrame:
-    """The table with every cell as text, its columns by their own names. Raises BadDataError for a bad shape."""
+    """Return the table with every cell as text, its columns by their own names. Raises BadDataError for a bad shape."""
     text = _without_comments(text)
     header = text.lstrip().split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
@@ -174,7 +174,7 @@ def parse_table(text: str, label: str) -> pd.DataFrame:
 
 
 def text_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of typed cells as the text that a CSV file would hold.
+    """Return a table of typed cells as the text that a CSV file would hold.
 
     Missing values are empty cells, whole numbers have no fraction, time stamps with a zone become UTC.
     """

@@ -32,7 +32,7 @@ _ZONE: Final = r"\s*(?P<zone>z|\(?utc\)?|\(?gmt\)?|[+-]\d\d(?::?\d\d)?)?"
 
 
 def _followed(date: str, between: str) -> re.Pattern[str]:
-    """A date, and perhaps a clock with a zone after it."""
+    """Return a date, and perhaps a clock with a zone after it."""
     return re.compile(rf"{date}(?:{between}{_CLOCK}{_ZONE})?\s*")
 
 
@@ -142,7 +142,7 @@ def clocks(texts: Texts) -> Floats:
 def times_of(
     table: pd.DataFrame, roles: Mapping[str, str], label: str, reference_time: np.datetime64 | None, *, unix: bool
 ) -> tuple[Times, Texts]:
-    """Times (UTC, ns; NaT where there is none) of a table's rows, and their texts.
+    """Return times (UTC, ns; NaT where there is none) of a table's rows, and their texts.
 
     roles: what is there → its column, of time, date, year, month, day, hour, minute, second and relative_hours.
     reference_time: what relative_hours count from. unix: whether the time is in seconds since 1970-01-01.
