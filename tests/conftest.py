@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from phyda_cli.formats.gridded.background_error import to_bytes
@@ -14,3 +17,11 @@ def statistics_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("statistics") / "b.safetensors"
     path.write_bytes(to_bytes(small_statistics(), provenance={}))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_its_own() -> Iterator[None]:
+    """Let no run with --quiet, in this test or in a fixture of its module, silence the tests after it."""
+    logging.getLogger("phyda_cli").setLevel(logging.NOTSET)
+    yield
+    logging.getLogger("phyda_cli").setLevel(logging.NOTSET)
