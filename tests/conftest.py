@@ -22,6 +22,11 @@ def statistics_file(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _logging_of_its_own() -> Iterator[None]:
     """Let no run with --quiet, in this test or in a fixture of its module, silence the tests after it."""
-    logging.getLogger("phyda_cli").setLevel(logging.NOTSET)
+    _usual_levels()
     yield
+    _usual_levels()
+
+
+def _usual_levels() -> None:
+    logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("phyda_cli").setLevel(logging.NOTSET)
