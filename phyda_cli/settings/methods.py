@@ -1,4 +1,4 @@
-"""The assimilation methods by their names, each with its own settings; a method is a row of `METHODS` and one file.
+"""The assimilation methods by their names: a settings class and a row of `METHODS` for each, beside its own file.
 
 The command's options, their checks, `--help`, docs/cli.md and the experiments come from here. `maker` names the
 function `make(settings, material) -> Method` of the method's file, which is imported when the method is used.
@@ -66,7 +66,7 @@ class LearnedSettings(StatisticsSettings):
     ] = None
 
     def problem(self) -> str | None:
-        """Return one member makes no spread."""
+        """Say that one member makes no spread."""
         if self.members == 1:
             return "--members 1: one member makes no spread; give at least 2, or 0 for the mean alone"
         return None
@@ -93,7 +93,7 @@ class LetkfSettings(MethodSettings):
     ] = 0.0
 
     def problem(self) -> str | None:
-        """Return an ensemble has two members or more."""
+        """Say that an ensemble needs two members."""
         return None if self.members not in (0, 1) else f"--members {self.members}: letkf needs at least 2 members"
 
 
