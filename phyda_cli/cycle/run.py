@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
+from phyda_cli.assimilation import Analysis
 from phyda_cli.cycle.config import CommandSettings, CycleConfig
 from phyda_cli.cycle.observations import DrawnSource, FileSource
 from phyda_cli.cycle.scores import scores_of
@@ -33,11 +33,10 @@ from phyda_cli.forecast.command import CommandForecast
 from phyda_cli.formats.feedback.netcdf import write_feedback
 from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.layout import Background, orography
-from phyda_cli.formats.settings import read_errors, read_quality
+from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.library.analysis import solve
 from phyda_cli.methods.base import Method
 from phyda_cli.observations.errors import default_error_table
-from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Observations
 from phyda_cli.outputs import atomic_path
 from phyda_cli.settings.assimilate import Run
@@ -136,17 +135,8 @@ def _analyse(centre: Centre, method: Method | None, background: Background, mome
     """Return the analysis of one cycle, or None in a free run."""
     if method is None or centre.observe is None:
         return None
-    common, scale = centre.asked.common, centre.asked.own.background_error_scale
     rows, _ = centre.observe(moment)
-    options = AssimilationOptions(
-        window=np.timedelta64(common.window, "ns"),
-        background_error_scale=None if isinstance(scale, str) else scale,
-        quality=Quality() if common.quality is None else read_quality(common.quality),
-    )
-    table = default_error_table() if common.errors is None else read_errors(common.errors)
-    return assimilate(
-        background.state, rows, method=method, table=table, options=options, orography=orography(background)
-    )
+    return solve(background, rows, centre.asked, method)
 
 
 def _written(here: Path, background: Background, analysis: Analysis | None) -> State:

@@ -48,7 +48,7 @@ class Forecast(Protocol):
     def run(self, step: Step) -> None:
         """Forecast from the analysis of a cycle and put the background into the directory of the next.
 
-        Raises BadDataError or ForecastError with one line where the model fails.
+        Raises BadDataError with one line where the model fails.
         """
         ...
 

@@ -42,7 +42,7 @@ from phyda_cli.library.inputs import (
 )
 from phyda_cli.library.method import background_for, make_method
 from phyda_cli.library.outcome import judge
-from phyda_cli.methods.base import Log
+from phyda_cli.methods.base import Log, Method
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import BackgroundTimes
 from phyda_cli.settings.assimilate import Chosen, chosen_settings
@@ -220,27 +220,14 @@ def analyse(
     the files `errors` and `quality`. usual_scale: of the background errors where the departures are too few.
     Raises BadDataError and ConfigError for inputs that do not fit, DeviceError without the device.
     """
-    settings, held = chosen.common, tables or {}
     background = background_for(chosen, background)
-    scale = chosen.own.background_error_scale
-    with _threads(settings.threads):
+    with _threads(chosen.common.threads):
         method, weights = make_method(chosen, background)
         record.add(weights)  # those that ship
-        result = assimilation.assimilate(
-            background.ensemble_mean().state,
-            withheld(observations, settings.withhold),
-            method=method,
-            table=read_errors(held.get("errors", settings.errors)),
-            options=AssimilationOptions(
-                window=np.timedelta64(settings.window, "ns"),
-                background_error_scale=None if isinstance(scale, str) else scale,
-                usual_scale=usual_scale,
-                update=not settings.dry_run,
-                quality=read_quality(held.get("quality", settings.quality)),
-            ),
-            first_guesses=first_guesses,
-            orography=orography(background),
-        )
+        result = solve(
+            background, observations, chosen, method,
+            first_guesses=first_guesses, tables=tables, usual_scale=usual_scale,
+        )  # fmt: skip
     about = provenance(
         record,
         [path for path in inputs if path not in weights],
@@ -249,6 +236,35 @@ def analyse(
         log=result.log,
     )
     return Analysis(background, result, about)
+
+
+def solve(
+    background: Background,
+    observations: Observations,
+    chosen: Chosen,
+    method: Method,
+    *,
+    first_guesses: BackgroundTimes | None = None,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    usual_scale: float = 1.0,
+) -> assimilation.Analysis:
+    """Return the analysis by a method that is made already, as the settings say; arguments as of `analyse`."""
+    settings, held, scale = chosen.common, tables or {}, chosen.own.background_error_scale
+    return assimilation.assimilate(
+        background.ensemble_mean().state,
+        withheld(observations, settings.withhold),
+        method=method,
+        table=read_errors(held.get("errors", settings.errors)),
+        options=AssimilationOptions(
+            window=np.timedelta64(settings.window, "ns"),
+            background_error_scale=None if isinstance(scale, str) else scale,
+            usual_scale=usual_scale,
+            update=not settings.dry_run,
+            quality=read_quality(held.get("quality", settings.quality)),
+        ),
+        first_guesses=first_guesses,
+        orography=orography(background),
+    )
 
 
 @contextmanager

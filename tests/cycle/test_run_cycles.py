@@ -120,7 +120,7 @@ def test_a_run_that_ends_anywhere_goes_on_to_the_same(prepared, tmp_path, monkey
         return call
 
     target = {
-        "before the analysis": (loop, "assimilate"),
+        "before the analysis": (loop, "solve"),
         "in the forecast": (CommandForecast, "run"),
         "before the line": (loop, "_write_records"),
     }[moment]
