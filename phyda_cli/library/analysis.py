@@ -73,6 +73,7 @@ class Settings(TypedDict, total=False):
     localisation: float
     vertical_localisation: float
     relaxation: float
+    huber: float
 
 
 @dataclass(frozen=True)

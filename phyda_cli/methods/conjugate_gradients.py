@@ -41,14 +41,22 @@ class Solution(NamedTuple):
 
 
 def conjugate_gradients(
-    apply: Callable[[torch.Tensor], torch.Tensor], b: torch.Tensor, *, tolerance: float, max_iterations: int
+    apply: Callable[[torch.Tensor], torch.Tensor],
+    b: torch.Tensor,
+    *,
+    tolerance: float,
+    max_iterations: int,
+    guess: torch.Tensor | None = None,
 ) -> Solution:
-    """Solve A x = b from x = 0 until |r| ≤ tolerance · |b| in every case, or max_iterations are made.
+    """Solve A x = b until |r| ≤ tolerance · |b| in every case, or max_iterations are made.
 
-    apply: x ↦ A x for (size, case) tensors. b: (size, case). A case with b = 0 has the solution 0.
+    apply: x ↦ A x for (size, case) tensors. b: (size, case). guess: where x starts, by default at 0. A case with b = 0
+    has the solution 0.
     """
-    x, r, p = torch.zeros_like(b), b.clone(), b.clone()
-    start = rr = _dot(r, r)
+    start = _dot(b, b)
+    x = torch.zeros_like(b) if guess is None else guess * (start > 0).to(b.dtype)
+    r = b.clone() if guess is None else b - apply(x)
+    p, rr = r.clone(), _dot(r, r)
     smallest = torch.finfo(torch.float64).tiny
     iterations = 0
     while iterations < max_iterations:

@@ -5,7 +5,8 @@
 Each member assimilates its own perturbation of the observations, so that the members' spread is that of the analysis
 and not less (Burgers et al. 1998). B is that of the statistics, the ensemble does not enter it. Perturbations are
 drawn for each member from the seed and the member's number, whatever the order of members and rows, then centred, and
-scaled by √(N/(N − 1)) to keep their variance: the mean of the members is the 3D-Var analysis of their mean.
+scaled by √(N/(N − 1)) to keep their variance: the mean of the members is the 3D-Var analysis of their mean. With the
+Huber cost all members have the weights of that analysis.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
-from phyda_cli.methods.base import Case, Increment, Method
+from phyda_cli.methods.base import Case, Increment, Log, Method
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.operators.operator import Operator
 
@@ -73,18 +74,19 @@ class EnsembleThreeDVar(Method):
     def _increment(self, case: Case) -> Increment:
         if case.departures.equivalents is None:
             raise BadDataError("3D-Var of an ensemble needs the members at the observations")
-        ordered = case.departures.canonical()
+        ordered, method = case.departures.canonical(), self.method
+        log: Log = {}
+        if method.huber is not None:
+            whole = method.minimum([ordered])
+            ordered, log, method = whole.cases[0], whole.log, replace(method, huber=None)
         assert ordered.equivalents is not None
         own = ordered.equivalents.mean(0) - ordered.equivalents
         perturbed = ordered.departure + own + ordered.error * self._perturbations(len(ordered))
-        members, minimisation = self.method.minimise(
-            [replace(ordered, departure=d, equivalents=None) for d in perturbed]
-        )
+        members, minimisation = method.minimise([replace(ordered, departure=d, equivalents=None) for d in perturbed])
         values = members.cpu().double()
         labels = (self.method.statistics.channels, self.method.statistics.grid, case.background.time)
-        return Increment(
-            State(values.mean(0), *labels), None, values, {"ensemble": len(self.numbers), **minimisation.log()}
-        )
+        log = {"ensemble": len(self.numbers), **log, **minimisation.log()}
+        return Increment(State(values.mean(0), *labels), None, values, log)
 
     def _perturbations(self, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """ε/σ_o (member, observation)."""

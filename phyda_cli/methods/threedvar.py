@@ -12,6 +12,9 @@ random draw L ζ of the background error and assimilates observations perturbed 
 The same draws stand above and below, so their sampling noise cancels where observations change little, and without
 observations σ_a is σ_b exactly. Cases and members are solved as one batch. Source: Fisher and Courtier (1995), Burgers
 et al. (1998), the local averaging of sampled variances Raynaud et al. (2009).
+
+With `huber` (`huber.py`) the observations' part of J grows linearly for residuals beyond a few σ_o; the samples are
+then those of the errors that its weights raise.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +36,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.grids.places import local_mean
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
+from phyda_cli.methods.huber import Huber, reweighted
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.weighted_operator import WeightedOperator
 from phyda_cli.operators.operator import Operator
@@ -61,12 +65,43 @@ class Minimisation(NamedTuple):
         return dict(self._asdict())
 
 
+class Minimum(NamedTuple):
+    """What minimises J.
+
+    cases: with the errors of observations that the weights raised. values: (case, channel, lat, lon) increments.
+    log: how it went.
+    """
+
+    cases: list[Departures]
+    values: torch.Tensor
+    minimisation: Minimisation
+    log: Log
+
+
+class Transform(Protocol):
+    """L between packed control vectors v ~ N(0, I) (size, case) and fields (lon, lat, channel, case), L Lᵀ = B."""
+
+    @property
+    def size(self) -> int:
+        """The length of a packed control vector."""
+        ...
+
+    def forward(self, v: torch.Tensor) -> torch.Tensor:
+        """L v."""
+        ...
+
+    def adjoint(self, fields: torch.Tensor) -> torch.Tensor:
+        """Lᵀ of fields."""
+        ...
+
+
 @dataclass(frozen=True)
 class ThreeDVar(Method):
     """3D-Var with given background-error statistics.
 
     members: posterior samples for the spread (0: no spread). seed: of their random numbers.
-    tolerance: of the gradient norm, relative to its start. dtype, device: of the minimisation.
+    tolerance: of the gradient norm, relative to its start. huber: the cost of observations, None for the quadratic one.
+    dtype, device: of the minimisation.
     """
 
     statistics: BackgroundError
@@ -74,6 +109,7 @@ class ThreeDVar(Method):
     seed: int = 0
     tolerance: float = 1e-3
     max_iterations: int = 1000
+    huber: Huber | None = None
     dtype: torch.dtype = torch.float64
     device: torch.device | str = "cpu"
     name: str = "3dvar"
@@ -95,7 +131,8 @@ class ThreeDVar(Method):
         """Return draws L ζ of the background error (member, channel, lat, lon); None without members."""
         if self.members == 0:
             return None
-        return self._transform(self._draw().to(self.device, self.dtype)).cpu().double()
+        draws = self._draws(torch.Generator().manual_seed(self.seed))
+        return _fields(self._transform.forward(draws)).cpu().double()
 
     def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
         """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
@@ -126,36 +163,31 @@ class ThreeDVar(Method):
         ]
 
     def _increment(self, case: Case) -> Increment:
-        ordered = case.departures.canonical()
-        problem = _Problem(self, [ordered])
-        values, solution = problem.solve(tolerance=self.tolerance)
-        cost_before, cost_after = problem.cost(solution.x)
-        log = {**Minimisation.of(solution).log(), "cost_before": cost_before, "cost_after": cost_after}
+        minimum = self.minimum([case.departures.canonical()])
         labels = (self.statistics.channels, self.statistics.grid, case.background.time)
-        mean = State(values[0].cpu().double(), *labels)
+        mean = State(minimum.values[0].cpu().double(), *labels)
         if self.members == 0:
-            return Increment(mean, log=log)
-        prior, posterior = self._sample(ordered)
+            return Increment(mean, log=minimum.log)
+        prior, posterior = self._sample(minimum.cases[0])
         # the exact mean is known, so the samples' second moment about it is an unbiased variance
         ratio = local_mean((posterior - mean.values).square().mean(0)) / local_mean(prior.square().mean(0))
         spread = State(self.background_error().values * ratio.sqrt(), *labels)
-        return Increment(mean, spread, posterior, log)
+        return Increment(mean, spread, posterior, minimum.log)
 
     def _sample(self, departures: Departures) -> tuple[torch.Tensor, torch.Tensor]:
         """Return draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
         generator = torch.Generator().manual_seed(self.seed)
         problem = _Problem(self, [departures] * self.members)
-        zeta = self._draw(generator)
+        prior = self._draws(generator)
         noise = torch.randn(self.members, len(departures), generator=generator, dtype=torch.float64)
         tolerance = max(self.tolerance, _MEMBER_TOLERANCE)
-        prior = self._transform.pack(zeta.to(self.device, self.dtype))
-        posterior, _ = problem.solve(prior, noise.to(self.device, self.dtype).mT, tolerance=tolerance)
+        posterior, _ = problem.sample(prior, noise.to(self.device, self.dtype).mT, tolerance=tolerance)
         return problem.fields(prior).cpu().double(), posterior.cpu().double()
 
-    def _draw(self, generator: torch.Generator | None = None) -> torch.Tensor:
-        """ζ of every member, from a generator or one at the seed."""
-        generator = generator or torch.Generator().manual_seed(self.seed)
-        return torch.randn(self.members, *self._transform.shape, generator=generator, dtype=torch.float64)
+    def _draws(self, generator: torch.Generator) -> torch.Tensor:
+        """ζ (size, member) of every member."""
+        zeta = torch.randn(self.members, *self._static.shape, generator=generator, dtype=torch.float64)
+        return self._static.pack(zeta.to(self.device, self.dtype))
 
     def solve(self, cases: Sequence[Departures], scales: Sequence[ErrorScale]) -> tuple[torch.Tensor, Minimisation]:
         """Return increments (case, channel, lat, lon) for B times s² of each case, and how the slowest minimisation
@@ -186,13 +218,41 @@ class ThreeDVar(Method):
 
         Raises BadDataError when the minimisation does not stay finite.
         """
-        problem = _Problem(self, [case.canonical() for case in cases])
-        values, solution = problem.solve(tolerance=self.tolerance)
-        return values, Minimisation.of(solution)
+        minimum = self.minimum([case.canonical() for case in cases])
+        return minimum.values, minimum.minimisation
+
+    def minimum(self, cases: Sequence[Departures]) -> Minimum:
+        """Return the minimum of J for many cases at once, with the errors of observations that the Huber cost raised.
+
+        Raises BadDataError when the minimisation does not stay finite.
+        """
+        plain = _Problem(self, cases)
+        solution = plain.solve(tolerance=self.tolerance)
+        made, iterations = list(cases), solution.iterations
+        log: Log = {}
+        if self.huber is not None:
+            weights, rounds = torch.ones_like(plain.observe.departure), 0
+            while rounds < self.huber.rounds:
+                before, weights = weights, self.huber.weights(plain.residual(solution.x))
+                if not bool(((weights - before).abs() > self.huber.settled).any()):
+                    break
+                made = reweighted(cases, weights.squeeze(1))
+                solution = _Problem(self, made).solve(tolerance=self.tolerance, guess=solution.x)
+                iterations, rounds = iterations + solution.iterations, rounds + 1
+            raised = [int((own.error > case.error).sum()) for own, case in zip(made, cases, strict=True)]
+            log |= {"downweighted": sum(raised), "reweightings": rounds}
+        cost_before, cost_after = plain.cost(solution.x)
+        log |= {"cost_before": cost_before, "cost_after": cost_after}
+        minimisation = Minimisation.of(solution._replace(iterations=iterations))
+        return Minimum(made, plain.fields(solution.x), minimisation, minimisation.log() | log)
 
     @cached_property
-    def _transform(self) -> ControlTransform:
+    def _static(self) -> ControlTransform:
         return ControlTransform(self.statistics, dtype=self.dtype, device=self.device)
+
+    @cached_property
+    def _transform(self) -> Transform:
+        return self._static
 
 
 class _Problem:
@@ -207,39 +267,54 @@ class _Problem:
         )
 
     @torch.no_grad()
-    def solve(
-        self, zeta: torch.Tensor | None = None, noise: torch.Tensor | None = None, *, tolerance: float
-    ) -> tuple[torch.Tensor, Solution]:
-        """Return increments (case, channel, lat, lon) and the solution in control space.
+    def solve(self, *, tolerance: float, guess: torch.Tensor | None = None) -> Solution:
+        """Return the analysis in control space. guess: where the minimisation starts."""
+        return self._solved(self.observe.departure, tolerance, guess)
 
-        zeta: (size, case) background draws; noise: (observation, case) draws of unit variance, for cases that share
-        their observations; both None for the plain analysis.
+    @torch.no_grad()
+    def sample(self, zeta: torch.Tensor, noise: torch.Tensor, *, tolerance: float) -> tuple[torch.Tensor, Solution]:
+        """Return samples (case, channel, lat, lon) of the posterior, for cases that share their observations.
+
+        zeta: (size, case) background draws. noise: (observation, case) draws of unit variance.
         """
-        target = self.observe.departure
-        if zeta is not None and noise is not None:
-            target = target + noise - self.observe(self.transform.forward(zeta))
-
-        def hessian(v: torch.Tensor) -> torch.Tensor:
-            return self._gradient(self.observe(self.transform.forward(v))).add_(v)
-
-        start = self._gradient(target)
-        solution = conjugate_gradients(hessian, start, tolerance=tolerance, max_iterations=self.method.max_iterations)
-        if not solution.is_finite:
-            raise BadDataError(self._why_not_finite())
-        return self.fields(solution.x if zeta is None else solution.x + zeta), solution
+        target = self.observe.departure + noise - self.observe(self.transform.forward(zeta))
+        solution = self._solved(target, tolerance, None)
+        return self.fields(solution.x + zeta), solution
 
     @torch.no_grad()
     def fields(self, v: torch.Tensor) -> torch.Tensor:
         """L v: (case, channel, lat, lon)."""
-        return self.transform.forward(v).permute(3, 2, 1, 0)
+        return _fields(self.transform.forward(v))
+
+    @torch.no_grad()
+    def residual(self, v: torch.Tensor) -> torch.Tensor:
+        """(d − H L v)/σ_o (observation, column)."""
+        return self.observe.departure - self.observe(self.transform.forward(v))
 
     @torch.no_grad()
     def cost(self, v: torch.Tensor) -> tuple[float, float]:
         """J(0) and J(v), summed over the cases."""
-        departure = self.observe.departure
-        misfit = self.observe(self.transform.forward(v)) - departure
-        before = 0.5 * departure.double().square().sum()
-        return float(before), float(0.5 * v.double().square().sum() + 0.5 * misfit.double().square().sum())
+        before, after = (self._misfit(r.double()) for r in (self.observe.departure, self.residual(v)))
+        return before, float(0.5 * v.double().square().sum()) + after
+
+    def _misfit(self, residual: torch.Tensor) -> float:
+        huber = self.method.huber
+        return float((0.5 * residual.square() if huber is None else huber.cost(residual)).sum())
+
+    def _solved(self, target: torch.Tensor, tolerance: float, guess: torch.Tensor | None) -> Solution:
+        def hessian(v: torch.Tensor) -> torch.Tensor:
+            return self._gradient(self.observe(self.transform.forward(v))).add_(v)
+
+        solution = conjugate_gradients(
+            hessian,
+            self._gradient(target),
+            tolerance=tolerance,
+            max_iterations=self.method.max_iterations,
+            guess=guess,
+        )
+        if not solution.is_finite:
+            raise BadDataError(self._why_not_finite())
+        return solution
 
     def _why_not_finite(self) -> str:
         """Return what a person can change: the extremes that the minimisation had to weigh against each other."""
@@ -258,6 +333,11 @@ class _Problem:
         return self.transform.adjoint(self.observe.adjoint(y))
 
 
+def _fields(x: torch.Tensor) -> torch.Tensor:
+    """(case, channel, lat, lon) of fields as a transform makes them."""
+    return x.permute(3, 2, 1, 0)
+
+
 def make(settings: ThreeDVarSettings, material: Material) -> Method:
     """3D-Var of one background, or of every member of an ensemble; single precision."""
     from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
@@ -266,6 +346,7 @@ def make(settings: ThreeDVarSettings, material: Material) -> Method:
         material.background_error(settings.weights),
         members=MEMBERS if settings.members is None else settings.members,
         seed=material.seed,
+        huber=Huber(settings.huber) if settings.huber else None,
         dtype=torch.float32,
         device=material.device,
     )

@@ -77,6 +77,13 @@ class ThreeDVarSettings(StatisticsSettings):
     """Of 3D-Var."""
 
     members: Annotated[int | None, _MEMBERS.with_default("8")] = None
+    huber: Annotated[
+        float,
+        Option(
+            "Where the cost of an observation begins to grow linearly, in observation errors; 0: never.",
+            "X", default="0", ge=0,
+        ),
+    ] = 0.0  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
