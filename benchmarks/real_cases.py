@@ -53,7 +53,7 @@ class Workshop:
     """A folder in which phyda runs. commands: those run since they were last taken."""
 
     def __init__(self, cases: Path, folder: Path) -> None:
-        self.cases, self.folder, self.commands = cases, folder, list[str]()
+        self.cases, self.folder, self.commands, self.background = cases, folder, list[str](), "january.nc"
 
     def phyda(self, *arguments: str) -> dict[str, Any]:
         """Run a command in the folder; its JSON document."""
@@ -66,8 +66,8 @@ class Workshop:
         return document
 
     def assimilate(self, observations: str, out: str, *more: str) -> dict[str, Any]:
-        """Run `phyda assimilate` on the January mean."""
-        return self.phyda("assimilate", "--background", "january.nc", "--obs", observations, "--out", out, *more)
+        """Run `phyda assimilate` on the background, the January mean unless another is set."""
+        return self.phyda("assimilate", "--background", self.background, "--obs", observations, "--out", out, *more)
 
     def take_commands(self) -> str:
         """The commands since the last call, as a block of Markdown."""
