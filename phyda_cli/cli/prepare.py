@@ -76,6 +76,8 @@ def prepare(
     if output.exists() and not overwrite:
         raise CannotWriteError(f"{output}: exists already; give --overwrite to replace it")
     if simulate:
+        if background_error is not None and not partial:
+            _check_fit(preset)
         material = _simulated(preset, pieces or output.with_name(f"{output.name}.pieces"), seed, partial=partial)
     else:
         from phyda_cli.preparation.from_files import files_material
@@ -101,6 +103,22 @@ def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Materi
     if not partial:
         simulate(named(preset).model_copy(update={"seed": seed}), pieces, progress=_log.info)
     return simulation_material(pieces)
+
+
+def _check_fit(preset: str) -> None:
+    """Raises UsageError before the simulation where it would have no errors to fit or to tune on."""
+    from phyda_cli.errors import UsageError
+    from phyda_cli.preparation.background_error import LEADS, TUNING_LEAD
+    from phyda_cli.preparation.from_simulation import expected_pairs
+    from phyda_cli.simulation.config import preset as named
+
+    config = named(preset)
+    for part, leads in (("train", LEADS), ("validation", (TUNING_LEAD,))):
+        if not expected_pairs(config, part, leads):
+            raise UsageError(
+                f"--background-error: --preset {preset} has no forecast of {' or '.join(map(str, leads))} h within its "
+                f"{part} part; take --preset short or default"
+            )
 
 
 def _fit(store: TrainingStore, path: Path, *, overwrite: bool) -> dict[str, Any]:

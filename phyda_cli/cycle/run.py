@@ -101,7 +101,7 @@ def run_cycles(centre: Centre, progress: Callable[[Record], None]) -> list[Recor
         here, moment = centre.place(number), centre.time(number)
         if number == 0:
             centre.forecast.first(here, moment)
-        background = read_background([here / BACKGROUND], time=moment)
+        background = read_background([here / BACKGROUND], time=moment, own=centre.forecast.own)
         if background.state.values.dim() != 3:
             raise BadDataError(f"{here / BACKGROUND}: holds several members; a cycle takes one")
         if method is None and centre.observe is not None:

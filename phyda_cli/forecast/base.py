@@ -41,6 +41,11 @@ class Step:
 class Forecast(Protocol):
     """A forecast model. What it needs to go on stands in the directories of the cycles, so that a run can restart."""
 
+    @property
+    def own(self) -> bool:
+        """Whether phyda itself writes its backgrounds (SI); those of another program are judged as any file."""
+        ...
+
     def first(self, target: Path, time: np.datetime64) -> None:
         """Put the background of the first cycle, valid at `time`, into its directory."""
         ...

@@ -22,6 +22,7 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class CommandForecast:
     start: Path
     timeout: timedelta
     place: Path = Path()
+    own: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ class JcmForecast:
 
     hours: of every forecast. start_days_before: which of its states the cycle begins with.
     """
+
+    own: ClassVar[bool] = True
 
     def __init__(self, directory: Path, *, hours: int, start_days_before: int) -> None:
         self.directory, self.hours, self.days_before = directory, hours, start_days_before

@@ -6,7 +6,7 @@ store. Splits are shares of the nature run that there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import Forecasts, Material
-from phyda_cli.preparation.split import split_by_fraction
+from phyda_cli.preparation.split import PARTS, Splits, split_by_fraction
 from phyda_cli.preparation.store import channels_of
 from phyda_cli.simulation import chunks
-from phyda_cli.simulation.config import SimulationConfig
+from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, SimulationConfig
+from phyda_cli.simulation.model import hour_of
 
 Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
@@ -42,9 +43,7 @@ def simulation_material(directory: Path) -> Material:
     step = int(np.min(np.diff(hours))) if hours.size > 1 else 0
     if step <= 0 or np.any(np.diff(hours) != step):
         raise BadDataError(f"{directory}: the nature run has gaps; a piece is missing: run phyda prepare again")
-    splits = split_by_fraction(
-        int(hours[0]), int(hours[-1]) + step, fractions=config.split_fractions, gap_hours=24 * config.split_gap_days
-    )
+    splits = splits_of(config, int(hours[0]), int(hours[-1]) + step)
 
     def states() -> Iterator[tuple[Hours, Fields]]:
         for time, fields in chunks.read_nature(directory):
@@ -65,6 +64,22 @@ def simulation_material(directory: Path) -> Material:
         forecasts=forecasts,
         skipped={},
     )
+
+
+def splits_of(config: SimulationConfig, start: int, end: int) -> Splits:
+    """Return the parts of a nature run over [start, end), hours since 1970."""
+    gap = HOURS_PER_DAY * config.split_gap_days
+    return split_by_fraction(start, end, fractions=config.split_fractions, gap_hours=gap)
+
+
+def expected_pairs(config: SimulationConfig, part: str, leads: Sequence[int]) -> int:
+    """Return how many forecasts with these leads [h] start and end inside a part, once a simulation is complete."""
+    start, step = hour_of(config.start), config.start_interval_hours
+    splits = splits_of(config, start + OUTPUT_HOURS, start + config.chunks * config.chunk_hours + OUTPUT_HOURS)
+    first = HOURS_PER_DAY * config.perturbation_window_days // step
+    init = start + step * np.arange(1 + first, 1 + config.chunks * config.chunk_hours // step, dtype=np.int64)
+    held = [lead for lead in config.leads_hours if lead in leads]
+    return sum(int((splits.pair_code(init, init + lead) == PARTS.index(part)).sum()) for lead in held)
 
 
 def simulation_layout(config: SimulationConfig) -> tuple[tuple[Channel, ...], LatLonGrid]:

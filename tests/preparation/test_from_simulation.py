@@ -7,7 +7,7 @@ from synthetic import quiet
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
 from phyda_cli.preparation.build import build_store
-from phyda_cli.preparation.from_simulation import simulation_material
+from phyda_cli.preparation.from_simulation import expected_pairs, simulation_material
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import preset
 
@@ -70,3 +70,19 @@ def test_no_simulation_and_no_piece_yet_are_told(tmp_path):
     chunks.bind(tmp_path, preset("tiny"))
     with pytest.raises(InputMissingError, match="no piece"):
         simulation_material(tmp_path)
+
+
+def test_expected_pairs_are_those_of_the_finished_store(raw, tmp_path):
+    config = preset("tiny").model_copy(update={"perturbation_window_days": 0, "leads_hours": (6, 24)})
+    store = build_store(simulation_material(raw), tmp_path / "s.zarr", overwrite=False, progress=quiet)
+    starts_of_raw = FIRST + 12 * np.arange(8)
+    for part in ("train", "validation", "test"):
+        for lead in (6, 24):
+            code = store.splits.pair_code(starts_of_raw, starts_of_raw + lead)
+            place = ("train", "validation", "test").index(part)
+            assert store.pair_index(part, (lead,)).size == int((code == place).sum())
+            # the simulation itself starts at 12 and 00 UTC, six hours after those of this fixture
+            code = store.splits.pair_code(starts_of_raw + 6, starts_of_raw + 6 + lead)
+            assert expected_pairs(config, part, (lead,)) == int((code == place).sum())
+    assert expected_pairs(preset("tiny"), "validation", (24,)) == 0
+    assert expected_pairs(preset("short"), "validation", (24,)) > 100

@@ -3,7 +3,8 @@
     z = g·gh        q = q(RH, T, p)        q = q(T_d, p)        (`fields.thermodynamics`)
 
 Slightly negative humidity, as spectral models have it, counts as zero, and what is missing below the ground is extended
-from above (`fields.below_ground`): both are counted and said. Other values that are missing or incredible are refused.
+from above (`fields.below_ground`): both are counted and said. Other values that are missing or incredible are refused;
+what a model of phyda wrote itself is SI whatever its weather, and only missing values are refused there.
 
 A label of units that the numbers of a whole field contradict (`judgement.py`) is refused with the remedy. GRIB needs
 none of this: there the parameter fixes the unit.
@@ -49,8 +50,13 @@ _MODEL_TOP: Final = 100.0
 """Above this pressure [Pa] the table's bounds, made for the troposphere and stratosphere, are not checked."""
 
 
-def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[str, ...]) -> Background:
-    """Turn what a reader found into a Background. Raises BadDataError for missing or incredible values."""
+def assemble(
+    contents: Contents, *, time: np.datetime64 | None, sources: tuple[str, ...], own: bool = False
+) -> Background:
+    """Turn what a reader found into a Background. Raises BadDataError for missing or incredible values.
+
+    own: a model of phyda wrote the file.
+    """
     valid = contents.time if contents.time is not None else time
     if valid is None:
         raise BadDataError(f"{contents.source}: tells no valid time; give it with --time")
@@ -59,7 +65,7 @@ def assemble(contents: Contents, *, time: np.datetime64 | None, sources: tuple[s
         np.asarray(contents.dataset[contents.longitude], np.float64),
         contents.source,
     )
-    planes = _Planes(contents, orientation)
+    planes = _Planes(contents, orientation, own=own)
     # Humidity fields come last: their conversion needs the temperature of the same level.
     for field in sorted(contents.fields, key=lambda f: f.variable in ("r", "td")):
         planes.add(field)
@@ -91,9 +97,9 @@ def _unread(contents: Contents, planes: _Planes) -> tuple[str, ...]:
 class _Planes:
     """The planes of a state, gathered field by field; missing values below the ground are NaN in them."""
 
-    def __init__(self, contents: Contents, orientation: Orientation) -> None:
-        self.contents = contents
-        self.verdicts = check_labels(contents)
+    def __init__(self, contents: Contents, orientation: Orientation, *, own: bool) -> None:
+        self.contents, self.own = contents, own
+        self.verdicts = {} if own else check_labels(contents)
         self.orientation = orientation
         self.values: dict[Channel, Array] = {}
         self.layout: dict[Channel, FieldLayout] = {}
@@ -111,15 +117,15 @@ class _Planes:
         credible = verdict is not None and verdict.credible is True
         for index, level in enumerate(field.levels or (None,)):
             plane, holes = values[..., index, :, :], under[index]
-            channel, own = Channel(variable, level), Channel(field.variable, level)
-            problem = _problem(own, plane, holes, field, credible=credible)
+            channel, named = Channel(variable, level), Channel(field.variable, level)
+            problem = _missing(named, plane, holes) or (None if self.own else _problem(named, plane, field, credible))
             if problem and field.variable in PASSIVE:
-                self.notes.append(f"{own} is passed through unread: {problem}")
+                self.notes.append(f"{named} is passed through unread: {problem}")
                 continue
             if problem:
                 raise BadDataError(f"{source}: variable {field.name!r}: {problem}")
             if conversion is Conversion.RELATIVE_HUMIDITY and Channel("t", level) not in self.values:
-                self.notes.append(f"{own} is passed through unread: no temperature at that level to convert it with")
+                self.notes.append(f"{named} is passed through unread: no temperature at that level to convert it with")
                 continue
             on_axis, unit = index if field.level_dim else None, field.unit
             place = FieldLayout(
@@ -187,16 +193,18 @@ def _under_ground(field: FoundField, values: Array) -> list[Mask]:
     return below_ground(missing, field.levels)
 
 
-def _problem(channel: Channel, plane: Array, holes: Mask, field: FoundField, *, credible: bool) -> str | None:
-    """Return what is wrong with a field (SI), or None.
-
-    holes: where it is missing for being below the ground. credible: whether the whole field fits its unit.
-    """
+def _missing(channel: Channel, plane: Array, holes: Mask) -> str | None:
+    """Return what is missing of a field, or None. holes: where it is missing for being below the ground."""
     missing = int(np.count_nonzero(~np.isfinite(plane) & ~holes))
     if missing:
         return f"{channel} has {missing} missing or infinite values of {plane.size}; fill them first"
     if holes.all():
         return f"{channel} is missing everywhere; leave that level out"
+    return None
+
+
+def _problem(channel: Channel, plane: Array, field: FoundField, credible: bool) -> str | None:
+    """Return what is wrong with the values of a field (SI), or None. credible: whether it as a whole fits its unit."""
     variable = VARIABLES[channel.variable]
     low, high = variable.bounds
     low = _LEAST.get(channel.variable, low)

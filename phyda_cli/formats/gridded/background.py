@@ -23,6 +23,7 @@ def read_background(
     member: MemberChoice = None,
     select: Mapping[str, str] | None = None,
     as_members: bool = False,
+    own: bool = False,
 ) -> Background:
     """Read a background from GRIB, NetCDF or Zarr files.
 
@@ -31,7 +32,8 @@ def read_background(
 
     time: valid time (UTC) to read; sets the valid time of files that tell none, and of NetCDF files whose time axis
     `select` indexes. member: one ensemble member, or several; None keeps them all. select: further choices, NetCDF
-    dimension or GRIB key → value. Raises InputMissingError, BadDataError or UsageError with one line.
+    dimension or GRIB key → value. own: a model of phyda wrote the files, so their values are SI and need not be
+    credible. Raises InputMissingError, BadDataError or UsageError with one line.
     """
     if not paths:
         raise UsageError("no background file was given; name one with --background")
@@ -42,7 +44,7 @@ def read_background(
         contents = [choose_members(stack_members(each), member)]
     else:
         contents = _parts(formats, time=time, member=member, select=choice)
-    return _assembled(contents, choice, time, tuple(str(path) for path in paths))
+    return _assembled(contents, choice, time, tuple(str(path) for path in paths), own=own)
 
 
 def background_of(
@@ -65,13 +67,18 @@ def background_of(
 
 
 def _assembled(
-    contents: Sequence[Contents], select: Mapping[str, str], time: np.datetime64 | None, sources: tuple[str, ...]
+    contents: Sequence[Contents],
+    select: Mapping[str, str],
+    time: np.datetime64 | None,
+    sources: tuple[str, ...],
+    *,
+    own: bool = False,
 ) -> Background:
     """Return the parts as one background. Raises UsageError for a choice that none of them knew."""
     unknown = sorted(set(select) - frozenset().union(*(item.selected for item in contents)))
     if unknown:
         raise UsageError(f"--select {unknown[0]}={select[unknown[0]]}: no background file has a {unknown[0]!r}")
-    return assemble(merge_contents(contents), time=time, sources=sources)
+    return assemble(merge_contents(contents), time=time, sources=sources, own=own)
 
 
 def _are_members(
