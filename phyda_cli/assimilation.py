@@ -122,8 +122,10 @@ def assimilate(
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
     rows = screen(assign_errors(check_missing(observations), table), guess)
-    guess = replace(guess, scale=_scale(rows, guess, options, uniform=case.ensemble is not None))
-    method = method.scaled(guess.scale)
+    scale = _scale(rows, guess, options, case, method)
+    method = method.scaled(scale)
+    sigma = method.background_error_at(first.increments, background)
+    guess = replace(guess, scale=scale, scaled_sigma=sigma)
     rows = checked(rows, guess, JUDGEMENT)
     trials, settled = 0, True
     if options.update and guess.scale.dynamics > WORTHWHILE_SCALE:
@@ -179,6 +181,7 @@ def _guess(
     case: _Case, observations: Observations, method: Method, table: ErrorTable, options: AssimilationOptions
 ) -> Guess:
     operator = case.first.increments
+    sigma = method.background_error_at(operator, case.background)
     return Guess(
         channels=case.background.channels,
         time=case.background.time,
@@ -187,20 +190,31 @@ def _guess(
         defined=case.first.operator.defined,
         surface_pressure=operator.surface_pressure,
         difference=operator.difference,
-        sigma=method.background_error_at(operator),
+        sigma=sigma,
+        scaled_sigma=sigma,
         method=method.name,
         table=table,
         quality=options.quality,
     )
 
 
-def _scale(rows: Observations, guess: Guess, options: AssimilationOptions, *, uniform: bool) -> ErrorScale:
+def _scale(rows: Observations, guess: Guess, options: AssimilationOptions, case: _Case, method: Method) -> ErrorScale:
     """How large the background's errors are, as told or as the departures of what may be assimilated say."""
     if options.background_error_scale is not None:
         return ErrorScale.uniform(options.background_error_scale)
-    usable = rows.used & is_active(rows) & (guess.sigma > 0)
-    innovations = Innovations(rows.variable, rows.value - guess.equivalent, guess.sigma, rows.error)
-    return estimated_scale(innovations.take(usable), otherwise=options.usual_scale, uniform=uniform)
+    usable = np.flatnonzero(rows.used & is_active(rows) & (guess.sigma > 0))
+    operator = case.first.increments.take(usable)
+
+    def sigma_of(scale: float) -> NDArray[np.float64]:
+        return method.scaled(ErrorScale.uniform(scale)).background_error_at(operator, case.background)
+
+    departure = (rows.value - guess.equivalent)[usable]
+    return estimated_scale(
+        Innovations(rows.variable[usable], departure, rows.error[usable], sigma_of),
+        otherwise=options.usual_scale,
+        uniform=case.ensemble is not None,
+        largest=method.largest_scale,
+    )
 
 
 def _times(background: State, checked: Observations, guess: FirstGuess) -> Log:
@@ -226,7 +240,7 @@ def _ask_neighbours(
     """The candidates, judged by trial analyses until nothing changes; how many these were, whether all converged."""
     method, judged, trials, settled = method.without_members(), candidates, 0, True
     active = is_active(candidates)
-    reached = method.background_error_at(case.first.increments) > 0
+    reached = method.background_error_at(case.first.increments, case.background) > 0
     sigma = np.where(reached, guess.sigma, _UNJUDGED)
     while trials < ROUNDS and bool((candidates.used & active).any()):
         trial = case.analysed(method, set_aside(judged))

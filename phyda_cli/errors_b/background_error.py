@@ -13,6 +13,7 @@ and needs no vertical integral over a few far-apart levels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -34,6 +35,8 @@ class BackgroundError:
     covariance_psi: (N+1, L, L); covariance_unbalanced: (N+1, U, U) of the scaled fields' real harmonic coefficients, so
     that Σ_n (2n+1) C(n) is their correlation at a point.
     sigma: (channel, n_lat) standard deviation σ_b of every channel that the above implies [SI].
+    relative_humidity: whether the channels of q hold relative humidity (1).
+    climate: that of the climate's anomalies on the same grid, into which the errors grow (`blend.py`); or None.
     """
 
     grid: LatLonGrid
@@ -44,6 +47,8 @@ class BackgroundError:
     covariance_psi: torch.Tensor
     covariance_unbalanced: torch.Tensor
     sigma: torch.Tensor
+    relative_humidity: bool = False
+    climate: BackgroundError | None = None
 
     def __post_init__(self) -> None:
         rows, wind = self.grid.shape[0], self.wind_levels
@@ -68,8 +73,8 @@ class BackgroundError:
 
     @property
     def wind_levels(self) -> int:
-        """L, the number of wind levels."""
-        return sum(channel.variable == "u" for channel in self.channels)
+        """L, the number of wind levels: those of u, and 10 m where u10 is there."""
+        return eastward_winds(self.channels)
 
     @cached_property
     def point_correlation(self) -> torch.Tensor:
@@ -86,8 +91,14 @@ class BackgroundError:
         return result
 
     def scaled(self, scale: ErrorScale | float) -> BackgroundError:
-        """Return the statistics of errors that are larger by these factors, with the same structure."""
+        """Return the statistics of errors that are larger by these factors: grown into the climate's where that is
+        known, with the same structure otherwise.
+        """
         factors = scale if isinstance(scale, ErrorScale) else ErrorScale.uniform(scale)
+        if self.climate is not None and factors != ErrorScale.uniform(1.0):
+            from phyda_cli.errors_b.blend import grown
+
+            return grown(self, self.climate, factors)
         of_channels = torch.from_numpy(factors.of([channel.variable for channel in self.channels])).to(self.sigma)
         return replace(
             self,
@@ -107,6 +118,11 @@ class BackgroundError:
             covariance_psi=_stretch(self.covariance_psi, factor),
             covariance_unbalanced=_stretch(self.covariance_unbalanced, factor),
         )
+
+
+def eastward_winds(channels: Sequence[Channel]) -> int:
+    """Return how many of the channels are an eastward wind, on a pressure level or at 10 m."""
+    return sum(channel.variable in ("u", "u10") for channel in channels)
 
 
 def _stretch(covariance: torch.Tensor, factor: float) -> torch.Tensor:

@@ -47,7 +47,7 @@ class ControlTransform:
         def place(x: torch.Tensor) -> torch.Tensor:
             return x.to(device, dtype).contiguous()
 
-        operators = _row_operators(statistics.grid, truncation)
+        operators = row_operators(statistics.grid, truncation)
         synthesis, of_psi = place(operators.synthesis), place(operators.of_psi)
         self._fourier = place(operators.fourier)
         self._of_psi = of_psi
@@ -143,7 +143,7 @@ def _apply(matrices: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.bmm(matrices, x.flatten(2)).reshape(len(x), -1, *x.shape[2:])
 
 
-class _RowOperators(NamedTuple):
+class RowOperators(NamedTuple):
     """Float64 matrices on the Fourier coefficients of rows, axis 0 over (m, cosine or sine).
 
     synthesis: (order, lat, n) from the orthonormal real harmonics. of_psi: (order, 3 lat, lat) from ψ to Φ_b,
@@ -156,7 +156,7 @@ class _RowOperators(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _row_operators(grid: LatLonGrid, truncation: int) -> _RowOperators:
+def row_operators(grid: LatLonGrid, truncation: int) -> RowOperators:
     """Return the matrices, from the tables of the sphere's transforms."""
     tables = harmonic_tables(grid, truncation)
     order = np.arange(truncation + 1)
@@ -167,7 +167,7 @@ def _row_operators(grid: LatLonGrid, truncation: int) -> _RowOperators:
     of_psi = np.concatenate([balanced, -tables.north, tables.east], axis=1) @ tables.fit
     synthesis = (tables.scalar * np.where(order > 0, 0.5**0.5, 1.0)[:, None, None]).repeat(2, axis=0)
     synthesis[1] = 0.0  # the sine part of m = 0
-    return _RowOperators(*(torch.from_numpy(x) for x in (synthesis, of_psi.repeat(2, axis=0), fourier)))
+    return RowOperators(*(torch.from_numpy(x) for x in (synthesis, of_psi.repeat(2, axis=0), fourier)))
 
 
 def _packing(truncation: int, fields: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -191,16 +191,6 @@ def _times_i(x: torch.Tensor) -> torch.Tensor:
     """i x of Fourier coefficients, axis 0 over (m, real or imaginary part)."""
     real, imaginary = x.reshape(-1, 2, *x.shape[1:]).unbind(1)
     return torch.stack([-imaginary, real], dim=1).flatten(0, 1)
-
-
-def implied_sigma(statistics: BackgroundError, *, samples: int, seed: int) -> torch.Tensor:
-    """σ_b (channel, lat) of B = L Lᵀ, from samples L v averaged along each row, which B does not tell apart."""
-    transform = ControlTransform(statistics)
-    generator = torch.Generator().manual_seed(seed)
-    total = torch.zeros(len(statistics.channels), statistics.grid.shape[0], dtype=torch.float64)
-    for _ in range(samples):
-        total += transform(torch.randn(transform.shape, generator=generator, dtype=torch.float64)).square().mean(-1)
-    return torch.sqrt(total / samples)
 
 
 def _root(covariance: torch.Tensor) -> torch.Tensor:

@@ -47,3 +47,7 @@ class ErrorScale:
 def is_humidity(variables: Sequence[str] | NDArray[np.object_]) -> NDArray[np.bool_]:
     """(n,) which variables have humidity's factor."""
     return np.isin(np.asarray(variables, dtype=str), list(HUMIDITY))
+
+
+LARGEST: Final = ErrorScale(dynamics=9.0, humidity=3.0)
+"""The largest scale of statistics that only grow in size: their variance stays within about twice the weather's own."""

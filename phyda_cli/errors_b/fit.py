@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.errors_b.background_error import BackgroundError
-from phyda_cli.errors_b.control import implied_sigma
+from phyda_cli.errors_b.background_error import BackgroundError, eastward_winds
+from phyda_cli.errors_b.implied import implied_sigma
 from phyda_cli.fields.balance import balanced_geopotential
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.harmonics import SphericalHarmonics
@@ -36,18 +36,16 @@ def fit_background_error(
     grid: LatLonGrid,
     channels: tuple[Channel, ...],
     truncation: int,
-    samples: int = 256,
-    seed: int = 0,
 ) -> BackgroundError:
     """Fit the statistics.
 
     errors: called three times; yields batches (case, channel, lat, lon) of ε [SI] in the order of `channels`, which
-    must begin with u and v on the same levels. samples, seed: of the random estimate of the implied σ_b.
+    must begin with u and v on the same levels.
     Raises BadDataError when there are no errors or the channels are in another order.
     """
-    wind = sum(c.variable == "u" for c in channels)
-    levels = [c.level for c in channels[:wind]]
-    if [(c.variable, c.level) for c in channels[: 2 * wind]] != [(n, p) for n in ("u", "v") for p in levels]:
+    wind = eastward_winds(channels)
+    pairs = zip(channels[:wind], channels[wind : 2 * wind], strict=True)
+    if any((u.variable.replace("u", "v"), u.level) != v for u, v in pairs):
         raise BadDataError("the channels must begin with u and v on the same levels")
     passes = _Passes(errors, SphericalHarmonics(grid, truncation), wind, len(channels) - wind)
     regression, count = passes.regression()
@@ -64,7 +62,7 @@ def fit_background_error(
         covariance_unbalanced=covariance_rest / members,
         sigma=torch.ones(len(channels), grid.shape[0], dtype=torch.float64),
     )
-    return replace(fitted, sigma=implied_sigma(fitted, samples=samples, seed=seed))
+    return replace(fitted, sigma=implied_sigma(fitted))
 
 
 class _Passes(NamedTuple):

@@ -117,6 +117,7 @@ def compare_observations(
             surface_pressure=unknown,
             difference=guess.increments.difference,
             sigma=unknown,
+            scaled_sigma=unknown,
             method="",
             table=default_error_table(),
             quality=_QUALITY,

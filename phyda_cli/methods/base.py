@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import LARGEST, ErrorScale
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
@@ -167,8 +167,13 @@ class Method(Protocol):
         """Return the same method for the mean alone: what a trial analysis needs."""
         ...
 
-    def background_error_at(self, operator: Operator) -> Floats:
-        """σ_b (n,) [SI] of H(x) as used (after any scaling); 0 where the method does not reach."""
+    @property
+    def largest_scale(self) -> ErrorScale:
+        """The largest scale of its background error that departures may ask for."""
+        return LARGEST
+
+    def background_error_at(self, operator: Operator, background: State) -> Floats:
+        """σ_b (n,) [SI] of H(x) as used (after any scaling) for a background; 0 where the method does not reach."""
         ...
 
     def unobserved(self, background: State) -> Increment:

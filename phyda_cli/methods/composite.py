@@ -36,9 +36,15 @@ class Composite(Method):
         """Return every method without members."""
         return replace(self, methods=tuple(method.without_members() for method in self.methods))
 
-    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+    @property
+    def largest_scale(self) -> ErrorScale:
+        """The smallest of the methods' own."""
+        scales = [method.largest_scale for method in self.methods]
+        return ErrorScale(min(s.dynamics for s in scales), min(s.humidity for s in scales))
+
+    def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """That of the first method that reaches a row."""
-        known = np.stack([method.background_error_at(operator) for method in self.methods])
+        known = np.stack([method.background_error_at(operator, background) for method in self.methods])
         return np.asarray(np.take_along_axis(known, (known > 0).argmax(0)[None], axis=0)[0])
 
     def unobserved(self, background: State) -> Increment:
@@ -47,7 +53,7 @@ class Composite(Method):
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
         """Return the sum of the methods' increments, each of its own rows."""
-        owners = [self._owner(case.departures.operator) for case in cases]
+        owners = [self._owner(case) for case in cases]
         made = []
         for number, method in enumerate(self.methods):
             own = [
@@ -57,9 +63,11 @@ class Composite(Method):
             made.append(method.increments(own))
         return [_together(list(parts)) for parts in zip(*made, strict=True)]
 
-    def _owner(self, operator: Operator) -> NDArray[np.int64]:
+    def _owner(self, case: Case) -> NDArray[np.int64]:
         """(n,) the number of the method that assimilates a row."""
-        reached = np.stack([method.background_error_at(operator) > 0 for method in self.methods])
+        reached = np.stack(
+            [method.background_error_at(case.departures.operator, case.background) > 0 for method in self.methods]
+        )
         return np.asarray(reached.argmax(0))
 
 

@@ -53,9 +53,14 @@ class EnsembleThreeDVar(Method):
         """Return the analysis of the mean alone."""
         return self.method.without_members()
 
-    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+    @property
+    def largest_scale(self) -> ErrorScale:
         """That of the statistics."""
-        return self.method.background_error_at(operator)
+        return self.method.largest_scale
+
+    def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
+        """That of the statistics."""
+        return self.method.background_error_at(operator, background)
 
     def unobserved(self, background: State) -> Increment:
         """No member changes."""
@@ -77,12 +82,14 @@ class EnsembleThreeDVar(Method):
         ordered, method = case.departures.canonical(), self.method
         log: Log = {}
         if method.huber is not None:
-            whole = method.minimum([ordered])
+            whole = method.minimum([ordered], [case.background])
             ordered, log, method = whole.cases[0], whole.log, replace(method, huber=None)
         assert ordered.equivalents is not None
         own = ordered.equivalents.mean(0) - ordered.equivalents
         perturbed = ordered.departure + own + ordered.error * self._perturbations(len(ordered))
-        members, minimisation = method.minimise([replace(ordered, departure=d, equivalents=None) for d in perturbed])
+        members, minimisation = method.minimise(
+            [replace(ordered, departure=d, equivalents=None) for d in perturbed], [case.background] * len(perturbed)
+        )
         values = members.cpu().double()
         labels = (self.method.statistics.channels, self.method.statistics.grid, case.background.time)
         log = {"ensemble": len(self.numbers), **log, **minimisation.log()}

@@ -93,7 +93,7 @@ class LETKF(Method):
     def _sigma(self) -> torch.Tensor:
         return self.background_members.values.std(0)
 
-    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+    def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """Return the interpolated standard deviation of the ensemble, and that of its columns, inflated."""
         grid, channels = self.background_members.grid, self.background_members.channels
         rows = operator.increments(grid, channels)

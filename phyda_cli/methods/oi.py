@@ -86,7 +86,7 @@ class OptimalInterpolation(Method):
         """σ_b on the method's grid [SI]."""
         return self.sigma_b
 
-    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+    def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
         return self._seen(operator).sigma
 
@@ -255,4 +255,7 @@ def _gaussian(points: torch.Tensor) -> torch.Tensor:
 def make(settings: StatisticsSettings, material: Material) -> Method:
     """Optimal interpolation with the standard deviations of the statistics."""
     statistics = material.background_error(settings.weights)
-    return OptimalInterpolation(ThreeDVar(statistics).background_error(), device=material.device)
+    mean = material.background
+    if material.numbers:
+        mean = replace(mean, values=mean.values.mean(0))
+    return OptimalInterpolation(ThreeDVar(statistics).background_error(mean), device=material.device)

@@ -118,27 +118,27 @@ class LearnedAnalysis(Method):
         sigma = statistics.sigma(self._factors([self.scale]))[0]
         return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT", "ns"))
 
-    def prior_members(self) -> torch.Tensor | None:
+    def prior_members(self, background: State) -> torch.Tensor | None:
         """Return draws of the first guess's background error, brought to this method's σ_b; None without members."""
         guess = replace(self.first_guess, members=self.members, seed=self.seed)
-        draws = guess.prior_members()
+        draws = guess.prior_members(background)
         if draws is None:
             return None
-        relative = (draws / guess.background_error().values)[:, self._order]
+        relative = (draws / guess.background_error(background).values)[:, self._order]
         return relative * self.background_error().values
 
-    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+    def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """Interpolated s σ_b, and of columns that of 3D-Var."""
         grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
         sigma = operator.increments(grid, channels).of_spread(self.background_error().values).numpy()
         columns = operator.integrates(channels) & (sigma > 0)
         if columns.any():
-            sigma[columns] = self.first_guess.scaled(self.scale).background_error_at(operator.take(columns))
+            sigma[columns] = self.first_guess.scaled(self.scale).background_error_at(operator.take(columns), background)
         return np.asarray(sigma)
 
     def unobserved(self, background: State) -> Increment:
         """σ_b, and draws of the background error."""
-        return zero(self.background_error(), background, self.prior_members())
+        return zero(self.background_error(), background, self.prior_members(background))
 
     def increments(
         self, cases: Sequence[Case], first_guesses: tuple[torch.Tensor, Minimisation] | None = None
@@ -159,7 +159,11 @@ class LearnedAnalysis(Method):
         scales = [self.scale.times(case.scale) for case in cases]
         anomaly = torch.stack([self.anomaly(case.background) for case in cases])
         times = np.array([case.background.time for case in cases])
-        solved = self.first_guess.solve(ordered, scales) if first_guesses is None else first_guesses
+        solved = (
+            self.first_guess.solve(ordered, scales, [case.background for case in cases])
+            if first_guesses is None
+            else first_guesses
+        )
         ensemble = self.analyse(
             anomaly, times, ordered, scales, solved, seeds=[self.seed + case.seed for case in cases]
         )

@@ -11,19 +11,24 @@ while their innovations are few:
 
     ln s_part ← (n ln s_part + n_0 ln s_both) / (n + n_0),      n innovations of the part
 
-The largest scales keep the variance of the background error within about twice that of the weather's own variations,
-which a short forecast's errors are a sixth (wind, mass) or a third (humidity) of, as standard deviations of the
-simulated atmosphere. Source: the innovation consistency test (Dee 1995), with a robust statistic.
+σ_b at scale s need not be s times that at 1: statistics that grow into the climate's (`errors_b/blend.py`) say what it
+is, and bound it themselves. Other statistics have a largest scale, which keeps the variance of the background error
+within about twice that of the weather's own variations: a short forecast's errors are a sixth (wind, mass) or a third
+(humidity) of these, as standard deviations of the simulated atmosphere. Source: the innovation consistency test (Dee
+1995), with a robust statistic.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.errors_b.error_scale import ErrorScale, is_humidity
+from phyda_cli.errors_b.error_scale import LARGEST, ErrorScale, is_humidity
 
 CHI_SQUARE_MEDIAN: Final = 0.454936423119573
 """Median of χ² with one degree of freedom."""
@@ -31,60 +36,67 @@ SMALLEST_SAMPLE: Final = 50
 """Fewer innovations than this say too little: the scale is 1, or that of the cycle before."""
 SCALE_RANGE: Final = (0.1, 20.0)
 """Where the scale is looked for."""
-LARGEST: Final = {"dynamics": 9.0, "humidity": 3.0}
-"""The largest scale of each kind."""
+_ENOUGH: Final = 1e-4
+"""Relative accuracy of the scale."""
 PRIOR: Final = 200
 """n_0: innovations that the scale of both is worth."""
 
 Array = NDArray[np.float64]
+SigmaOf = Callable[[float], Array]
+"""σ_b (n,) at the observations when the background error has a scale."""
 
 
-class Innovations(NamedTuple):
-    """variable, departure, σ_b and σ_o at the observations in the same units: (n,) each."""
+@dataclass(frozen=True)
+class Innovations:
+    """variable, departure and σ_o at the observations: (n,) each. sigma_of: σ_b there of a scale, in the same units."""
 
     variable: NDArray[np.object_]
     departure: Array
-    background_error: Array
     observation_error: Array
+    sigma_of: SigmaOf
 
     def take(self, mask: NDArray[np.bool_]) -> Innovations:
         """Return the rows of a mask."""
         return Innovations(
-            self.variable[mask], self.departure[mask], self.background_error[mask], self.observation_error[mask]
+            self.variable[mask],
+            self.departure[mask],
+            self.observation_error[mask],
+            lambda scale: self.sigma_of(scale)[mask],
         )
 
 
-def estimated_scale(innovations: Innovations, *, otherwise: float = 1.0, uniform: bool = False) -> ErrorScale:
+def estimated_scale(
+    innovations: Innovations, *, otherwise: float = 1.0, uniform: bool = False, largest: ErrorScale = LARGEST
+) -> ErrorScale:
     """Return the background-error scale of innovations, `otherwise` where they are too few for any estimate.
 
-    uniform: one factor for all, as an ensemble's inflation is.
+    uniform: one factor for all, as an ensemble's inflation is. largest: what it may be at most.
     """
-    both = _scale_of(innovations, otherwise)
+    held = replace(innovations, sigma_of=lru_cache(maxsize=128)(innovations.sigma_of))
+    both = consistent_scale(held, otherwise=otherwise)
     if uniform:
         return ErrorScale.uniform(both)
-    if innovations.departure.size < SMALLEST_SAMPLE:
-        return ErrorScale(both, min(both, LARGEST["humidity"]))
-    humid = is_humidity(innovations.variable)
+    if held.departure.size < SMALLEST_SAMPLE:
+        return ErrorScale(both, min(both, largest.humidity))
+    humid = is_humidity(held.variable)
     return ErrorScale(
-        min(_drawn(innovations.take(~humid), both), LARGEST["dynamics"]),
-        min(_drawn(innovations.take(humid), min(both, LARGEST["humidity"])), LARGEST["humidity"]),
+        min(_drawn(held.take(~humid), both), largest.dynamics),
+        min(_drawn(held.take(humid), min(both, largest.humidity)), largest.humidity),
     )
 
 
-def consistent_scale(
-    departure: Array, background_error: Array, observation_error: Array, *, otherwise: float = 1.0
-) -> float:
-    """Return the background-error scale s of innovations (n,), with σ_b and σ_o at the observations (n,) in the same
-    units.
+def consistent_scale(innovations: Innovations, *, otherwise: float = 1.0) -> float:
+    """Return the background-error scale s of innovations.
 
     Returns `otherwise` for fewer than `SMALLEST_SAMPLE` innovations; an end of `SCALE_RANGE` where the solution lies
     beyond it.
     """
+    departure, error = innovations.departure, innovations.observation_error
     if departure.size < SMALLEST_SAMPLE:
         return otherwise
 
     def excess(scale: float) -> float:
-        ratio = departure**2 / (scale**2 * background_error**2 + observation_error**2)
+        ratio = departure**2 / (innovations.sigma_of(scale) ** 2 + error**2)
         return float(np.median(ratio)) - CHI_SQUARE_MEDIAN
 
     low, high = SCALE_RANGE
@@ -92,20 +104,14 @@ def consistent_scale(
         return low
     if excess(high) >= 0:
         return high
-    while high / low > 1 + 1e-6:
+    while high / low > 1 + _ENOUGH:
         middle = float(np.sqrt(low * high))
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
     return float(np.sqrt(low * high))
 
 
-def _scale_of(innovations: Innovations, otherwise: float) -> float:
-    return consistent_scale(
-        innovations.departure, innovations.background_error, innovations.observation_error, otherwise=otherwise
-    )
-
-
 def _drawn(innovations: Innovations, towards: float) -> float:
     """Return the scale of a part, drawn towards that of the whole."""
     count = innovations.departure.size
-    own = _scale_of(innovations, towards)
+    own = consistent_scale(innovations, otherwise=towards)
     return float(np.exp((count * np.log(own) + PRIOR * np.log(towards)) / (count + PRIOR)))

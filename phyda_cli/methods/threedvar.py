@@ -19,6 +19,7 @@ then those of the errors that its weights raise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,7 +32,8 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import ControlTransform
-from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.errors_b.error_scale import LARGEST, ErrorScale
+from phyda_cli.errors_b.humidity import humidity_size
 from phyda_cli.fields.state import State
 from phyda_cli.grids.places import local_mean
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
@@ -44,6 +46,7 @@ from phyda_cli.settings.methods import ThreeDVarSettings
 
 MEMBERS: Final = 8
 """Samples of an analysis."""
+_NO_TIME: Final = np.datetime64("NaT", "ns")
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
 
@@ -79,7 +82,7 @@ class Minimum(NamedTuple):
 
 
 class Transform(Protocol):
-    """L between packed control vectors v ~ N(0, I) (size, case) and fields (lon, lat, channel, case), L Lᵀ = B."""
+    """L between packed control vectors v ~ N(0, I) (size, case) and fields (lat, channel, lon, case), L Lᵀ = B."""
 
     @property
     def size(self) -> int:
@@ -122,22 +125,27 @@ class ThreeDVar(Method):
         """Return the same method without a spread."""
         return replace(self, members=0)
 
-    def background_error(self) -> State:
-        """σ_b on the method's grid [SI]."""
-        sigma = self.statistics.sigma[:, :, None].expand(-1, -1, self.statistics.grid.shape[1])
-        return State(sigma, self.statistics.channels, self.statistics.grid, np.datetime64("NaT", "ns"))
+    @property
+    def largest_scale(self) -> ErrorScale:
+        """Statistics that grow into the climate's bound themselves."""
+        return ErrorScale.uniform(math.inf) if self.statistics.climate is not None else LARGEST
 
-    def prior_members(self) -> torch.Tensor | None:
+    def background_error(self, background: State | None = None) -> State:
+        """σ_b on the method's grid [SI]; that of humidity depends on the background where the statistics say so."""
+        sigma = self.statistics.sigma[:, :, None].expand(-1, -1, self.statistics.grid.shape[1])
+        return State(self._sized(sigma, background), self.statistics.channels, self.statistics.grid, _NO_TIME)
+
+    def prior_members(self, background: State | None = None) -> torch.Tensor | None:
         """Return draws L ζ of the background error (member, channel, lat, lon); None without members."""
         if self.members == 0:
             return None
         draws = self._draws(torch.Generator().manual_seed(self.seed))
-        return _fields(self._transform.forward(draws)).cpu().double()
+        return self._sized(_fields(self._transform.forward(draws)).cpu().double(), background)
 
-    def background_error_at(self, operator: Operator) -> NDArray[np.float64]:
+    def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
         grid, channels = self.statistics.grid, self.statistics.channels
-        rows, sigma = operator.increments(grid, channels), self.background_error().values
+        rows, sigma = operator.increments(grid, channels), self.background_error(background).values
         result = rows.of_spread(sigma).numpy()
         columns = np.flatnonzero(operator.integrates(channels))
         if columns.size:
@@ -147,13 +155,15 @@ class ThreeDVar(Method):
 
     def unobserved(self, background: State) -> Increment:
         """σ_b, and draws of the background error."""
-        return zero(self.background_error(), background, self.prior_members())
+        return zero(self.background_error(background), background, self.prior_members(background))
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
         """Return the 3D-Var increments. The backgrounds give the valid times; B does not depend on them."""
         if self.members or len(cases) == 1:
             return [self.scaled(case.scale)._increment(case) for case in cases]
-        values, minimisation = self.solve([case.departures for case in cases], [case.scale for case in cases])
+        values, minimisation = self.solve(
+            [case.departures for case in cases], [case.scale for case in cases], [case.background for case in cases]
+        )
         return [
             Increment(
                 State(own.cpu().double(), self.statistics.channels, self.statistics.grid, case.background.time),
@@ -163,21 +173,21 @@ class ThreeDVar(Method):
         ]
 
     def _increment(self, case: Case) -> Increment:
-        minimum = self.minimum([case.departures.canonical()])
+        minimum = self.minimum([case.departures.canonical()], [case.background])
         labels = (self.statistics.channels, self.statistics.grid, case.background.time)
         mean = State(minimum.values[0].cpu().double(), *labels)
         if self.members == 0:
             return Increment(mean, log=minimum.log)
-        prior, posterior = self._sample(minimum.cases[0])
+        prior, posterior = self._sample(minimum.cases[0], case.background)
         # the exact mean is known, so the samples' second moment about it is an unbiased variance
         ratio = local_mean((posterior - mean.values).square().mean(0)) / local_mean(prior.square().mean(0))
-        spread = State(self.background_error().values * ratio.sqrt(), *labels)
+        spread = State(self.background_error(case.background).values * ratio.sqrt(), *labels)
         return Increment(mean, spread, posterior, minimum.log)
 
-    def _sample(self, departures: Departures) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sample(self, departures: Departures, background: State) -> tuple[torch.Tensor, torch.Tensor]:
         """Return draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
         generator = torch.Generator().manual_seed(self.seed)
-        problem = _Problem(self, [departures] * self.members)
+        problem = _Problem(self, [departures] * self.members, self._sizes([background] * self.members))
         prior = self._draws(generator)
         noise = torch.randn(self.members, len(departures), generator=generator, dtype=torch.float64)
         tolerance = max(self.tolerance, _MEMBER_TOLERANCE)
@@ -189,44 +199,51 @@ class ThreeDVar(Method):
         zeta = torch.randn(self.members, *self._static.shape, generator=generator, dtype=torch.float64)
         return self._static.pack(zeta.to(self.device, self.dtype))
 
-    def solve(self, cases: Sequence[Departures], scales: Sequence[ErrorScale]) -> tuple[torch.Tensor, Minimisation]:
+    def solve(
+        self, cases: Sequence[Departures], scales: Sequence[ErrorScale], backgrounds: Sequence[State] = ()
+    ) -> tuple[torch.Tensor, Minimisation]:
         """Return increments (case, channel, lat, lon) for B times s² of each case, and how the slowest minimisation
         went.
 
         B scaled by one s² is the same as d and σ_o divided by s, so that cases of different sizes make one batch;
-        factors that differ within a case need a B of their own. Cases without observations get zero.
+        factors that differ within a case, and statistics that grow, need a B of their own. Cases without observations
+        get zero. backgrounds: one each, which statistics of relative humidity need.
         """
         shape = (len(cases), len(self.statistics.channels), *self.statistics.grid.shape)
         result = torch.zeros(shape, dtype=self.dtype, device=self.device)
         slowest = Minimisation(0, 0.0, True)
         observed = [number for number, case in enumerate(cases) if len(case)]
-        alike = [number for number in observed if scales[number].is_uniform]
+        alike = [n for n in observed if scales[n].is_uniform and self.statistics.climate is None]
         groups = [(self, alike, [scales[number].dynamics for number in alike])] if alike else []
-        groups += [(self.scaled(scales[n]), [n], [1.0]) for n in observed if not scales[n].is_uniform]
+        groups += [(self.scaled(scales[n]), [n], [1.0]) for n in observed if n not in alike]
         for method, numbers, sizes in groups:
             scaled = [
                 replace(cases[n], departure=cases[n].departure / size, error=cases[n].error / size)
                 for n, size in zip(numbers, sizes, strict=True)
             ]
-            values, made = method.minimise(scaled)
+            values, made = method.minimise(scaled, [backgrounds[n] for n in numbers] if backgrounds else ())
             result[numbers] = values * torch.tensor(sizes).to(values)[:, None, None, None]
             slowest = max(slowest, made, key=lambda one: one.gradient_reduction)
         return result, slowest
 
-    def minimise(self, cases: Sequence[Departures]) -> tuple[torch.Tensor, Minimisation]:
+    def minimise(
+        self, cases: Sequence[Departures], backgrounds: Sequence[State] = ()
+    ) -> tuple[torch.Tensor, Minimisation]:
         """Return increments (case, channel, lat, lon) of many cases at once, in the method's dtype on its device.
 
-        Raises BadDataError when the minimisation does not stay finite.
+        Raises BadDataError when the minimisation does not stay finite, or statistics of relative humidity have no
+        backgrounds.
         """
-        minimum = self.minimum([case.canonical() for case in cases])
+        minimum = self.minimum([case.canonical() for case in cases], backgrounds)
         return minimum.values, minimum.minimisation
 
-    def minimum(self, cases: Sequence[Departures]) -> Minimum:
+    def minimum(self, cases: Sequence[Departures], backgrounds: Sequence[State] = ()) -> Minimum:
         """Return the minimum of J for many cases at once, with the errors of observations that the Huber cost raised.
 
         Raises BadDataError when the minimisation does not stay finite.
         """
-        plain = _Problem(self, cases)
+        sizes = self._sizes(backgrounds)
+        plain = _Problem(self, cases, sizes)
         solution = plain.solve(tolerance=self.tolerance)
         made, iterations = list(cases), solution.iterations
         log: Log = {}
@@ -237,7 +254,7 @@ class ThreeDVar(Method):
                 if not bool(((weights - before).abs() > self.huber.settled).any()):
                     break
                 made = reweighted(cases, weights.squeeze(1))
-                solution = _Problem(self, made).solve(tolerance=self.tolerance, guess=solution.x)
+                solution = _Problem(self, made, sizes).solve(tolerance=self.tolerance, guess=solution.x)
                 iterations, rounds = iterations + solution.iterations, rounds + 1
             raised = [int((own.error > case.error).sum()) for own, case in zip(made, cases, strict=True)]
             log |= {"downweighted": sum(raised), "reweightings": rounds}
@@ -245,6 +262,21 @@ class ThreeDVar(Method):
         log |= {"cost_before": cost_before, "cost_after": cost_after}
         minimisation = Minimisation.of(solution._replace(iterations=iterations))
         return Minimum(made, plain.fields(solution.x), minimisation, minimisation.log() | log)
+
+    def _sizes(self, backgrounds: Sequence[State | None]) -> list[torch.Tensor] | None:
+        """S (channel, lat, lon) of each case, or None where it is 1."""
+        if not self.statistics.relative_humidity:
+            return None
+        grid, channels = self.statistics.grid, self.statistics.channels
+        made = [humidity_size(background, grid, channels) for background in backgrounds if background is not None]
+        if not made or len(made) < len(backgrounds):
+            raise BadDataError("background-error statistics of relative humidity need the backgrounds of the cases")
+        return made
+
+    def _sized(self, values: torch.Tensor, background: State | None) -> torch.Tensor:
+        """S x of fields (…, channel, lat, lon)."""
+        sizes = self._sizes([background])
+        return values if sizes is None else values * sizes[0]
 
     @cached_property
     def _static(self) -> ControlTransform:
@@ -258,12 +290,20 @@ class ThreeDVar(Method):
 class _Problem:
     """The linear system of a batch of cases, in packed control vectors (size, case)."""
 
-    def __init__(self, method: ThreeDVar, cases: Sequence[Departures]) -> None:
+    def __init__(
+        self, method: ThreeDVar, cases: Sequence[Departures], sizes: Sequence[torch.Tensor] | None
+    ) -> None:
         self.method = method
+        self.sizes = None if sizes is None else torch.stack(list(sizes)).to(method.device, method.dtype)
         self.transform = method._transform
         self.cases = cases
         self.observe = WeightedOperator(
-            method.statistics.grid, method.statistics.channels, cases, dtype=method.dtype, device=method.device
+            method.statistics.grid,
+            method.statistics.channels,
+            cases,
+            sizes,
+            dtype=method.dtype,
+            device=method.device,
         )
 
     @torch.no_grad()
@@ -283,8 +323,9 @@ class _Problem:
 
     @torch.no_grad()
     def fields(self, v: torch.Tensor) -> torch.Tensor:
-        """L v: (case, channel, lat, lon)."""
-        return _fields(self.transform.forward(v))
+        """S L v: (case, channel, lat, lon)."""
+        fields = _fields(self.transform.forward(v))
+        return fields if self.sizes is None else fields * self.sizes
 
     @torch.no_grad()
     def residual(self, v: torch.Tensor) -> torch.Tensor:
@@ -335,7 +376,7 @@ class _Problem:
 
 def _fields(x: torch.Tensor) -> torch.Tensor:
     """(case, channel, lat, lon) of fields as a transform makes them."""
-    return x.permute(3, 2, 1, 0)
+    return x.permute(3, 1, 0, 2)
 
 
 def make(settings: ThreeDVarSettings, material: Material) -> Method:

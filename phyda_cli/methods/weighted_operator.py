@@ -22,8 +22,9 @@ from phyda_cli.operators.rows import stacked
 
 
 class WeightedOperator:
-    """R^{-1/2} H on increments of `channels` on `grid`, for cases that are all one object or each their own.
+    """R^{-1/2} H S on increments of `channels` on `grid`, for cases that are all one object or each their own.
 
+    sizes: S (channel, lat, lon) of each case, what one unit of the fields is (`errors_b/humidity.py`); None for 1.
     departure: (observation, column) R^{-1/2} d.
     """
 
@@ -32,6 +33,7 @@ class WeightedOperator:
         grid: LatLonGrid,
         channels: Sequence[Channel],
         cases: Sequence[Departures],
+        sizes: Sequence[torch.Tensor] | None = None,
         *,
         dtype: torch.dtype,
         device: torch.device | str,
@@ -44,6 +46,11 @@ class WeightedOperator:
         place = torch.arange(longitudes * rows * count).reshape(longitudes, rows, count).permute(2, 1, 0).flatten()
         counts = torch.tensor([len(case) for case in own])
         flat, weights = stacked([case.operator.increments(grid, channels) for case in own])
+        if sizes is not None:
+            local = [
+                size.flatten()[part] for size, part in zip(sizes, torch.split(flat, counts.tolist()), strict=False)
+            ]
+            weights = weights * torch.cat(local)
         case_of = torch.repeat_interleave(torch.arange(len(own)), counts)
         error = torch.from_numpy(np.concatenate([case.error for case in own]))
         self._indices = (place[flat] * len(own) + case_of[:, None]).to(device)

@@ -55,8 +55,9 @@ class Guess:
     channels: what the background holds. time: of the analysis (UTC). window: the largest distance from it.
     equivalent: (n,) H(x_b), SI. defined: (n,) whether H exists. surface_pressure: (n,) of the background [Pa], NaN
     where it has none. difference: (n,) height of a station above the background's ground [m], NaN where not known.
-    sigma: (n,) σ_b of a short forecast, SI, 0 where the method does not reach. method: the method's name.
-    table: observation errors and limits. quality: settings. scale: how much larger the background's errors are.
+    sigma: (n,) σ_b of a short forecast, SI, 0 where the method does not reach. scaled_sigma: (n,) that of this
+    background, whose errors are larger by `scale`. method: the method's name.
+    table: observation errors and limits. quality: settings.
     """
 
     channels: tuple[Channel, ...]
@@ -67,6 +68,7 @@ class Guess:
     surface_pressure: Floats
     difference: Floats
     sigma: Floats
+    scaled_sigma: Floats
     method: str
     table: ErrorTable
     quality: Quality
@@ -74,12 +76,8 @@ class Guess:
 
     def take(self, index: NDArray[np.int64]) -> Guess:
         """Return the guess at the rows of an index."""
-        of_rows = ("equivalent", "defined", "surface_pressure", "difference", "sigma")
+        of_rows = ("equivalent", "defined", "surface_pressure", "difference", "sigma", "scaled_sigma")
         return replace(self, **{name: getattr(self, name)[index] for name in of_rows})
-
-    def scaled_sigma(self, variable: NDArray[np.object_]) -> Floats:
-        """(n,) σ_b of this background, for the variables (n,) of the rows."""
-        return self.scale.of(variable) * self.sigma
 
 
 Check = Callable[[Observations, Guess], Observations]
@@ -95,7 +93,7 @@ def _check_buddies(rows: Observations, guess: Guess) -> Observations:
     """BUDDY, where the background is a short forecast; it looks at active and passive rows together by itself."""
     if guess.scale.dynamics > WORTHWHILE_SCALE:
         return rows
-    sigma = guess.scaled_sigma(rows.variable)
+    sigma = guess.scaled_sigma
     return check_buddies(rows, guess.equivalent, sigma, guess.table, guess.quality.buddy)
 
 
@@ -116,7 +114,7 @@ duplicate, 24 profile."""
 
 JUDGEMENT: Final[tuple[Check, ...]] = (
     _check_reach,
-    lambda rows, guess: check_background(rows, guess.equivalent, guess.scaled_sigma(rows.variable), guess.table),
+    lambda rows, guess: check_background(rows, guess.equivalent, guess.scaled_sigma, guess.table),
     _check_buddies,
     lambda rows, guess: apart(rows, lambda own, _: check_reports(own)),
 )

@@ -23,7 +23,10 @@ from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.resources import phyda_header
 
 FORMAT: Final = "phyda-background-error-1"
-_TENSORS: Final = tuple(f.name for f in fields(BackgroundError) if f.name not in ("grid", "channels"))
+_LABELS: Final = ("grid", "channels", "relative_humidity", "climate")
+_TENSORS: Final = tuple(f.name for f in fields(BackgroundError) if f.name not in _LABELS)
+_CLIMATE: Final = "climate."
+"""Before the names of the climate's tensors."""
 
 
 def to_bytes(statistics: BackgroundError, *, provenance: dict[str, Any]) -> bytes:
@@ -33,9 +36,15 @@ def to_bytes(statistics: BackgroundError, *, provenance: dict[str, Any]) -> byte
         "latitudes": list(statistics.grid.latitudes),
         "longitudes": list(statistics.grid.longitudes),
         "channels": [[channel.variable, channel.level] for channel in statistics.channels],
+        "relative_humidity": statistics.relative_humidity,
         "provenance": provenance,
     }
-    tensors = {name: getattr(statistics, name).to(torch.float32).contiguous() for name in _TENSORS}
+    parts = {"": statistics} if statistics.climate is None else {"": statistics, _CLIMATE: statistics.climate}
+    tensors = {
+        before + name: getattr(part, name).to(torch.float32).contiguous()
+        for before, part in parts.items()
+        for name in _TENSORS
+    }
     return bytes(save(tensors, metadata={"phyda": json.dumps(header, sort_keys=True)}))
 
 
@@ -49,7 +58,7 @@ def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = phyda_header(file.metadata())
-            tensors = {name: file.get_tensor(name).double() for name in _TENSORS}
+            tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, ValueError, OSError) as problem:
         raise BadDataError(f"{path}: not a phyda background-error file, or damaged ({problem})") from problem
     if header.get("format") != FORMAT:
@@ -59,6 +68,18 @@ def read_background_error(path: Path) -> tuple[BackgroundError, dict[str, Any]]:
     try:
         grid = LatLonGrid(tuple(header["latitudes"]), tuple(header["longitudes"]))
         channels = tuple(Channel(name, level) for name, level in header["channels"])
-        return BackgroundError(grid=grid, channels=channels, **tensors), header["provenance"]
+        labels: dict[str, Any] = {
+            "grid": grid,
+            "channels": channels,
+            "relative_humidity": header.get("relative_humidity", False),
+        }
+        own, climate = (
+            {name: tensors.pop(before + name) for name in _TENSORS if before + name in tensors}
+            for before in ("", _CLIMATE)
+        )
+        if tensors:
+            raise ValueError(f"an unknown tensor {min(tensors)}")
+        grown = BackgroundError(**labels, **climate) if climate else None
+        return BackgroundError(**labels, **own, climate=grown), header["provenance"]
     except (BadDataError, KeyError, TypeError, ValueError) as problem:
         raise BadDataError(f"{path}: not a phyda background-error file, or damaged ({problem})") from problem
