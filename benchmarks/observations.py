@@ -58,8 +58,8 @@ def _check(background: State, observations: Observations, defined: np.ndarray, e
     nothing = np.full(len(observations), np.nan)
     guess = Guess(
         channels=background.channels, time=background.time, window=np.timedelta64(3, "h"), equivalent=equivalent,
-        defined=defined, surface_pressure=nothing, difference=nothing, sigma=nothing, method="", table=table,
-        quality=Quality(),
+        defined=defined, surface_pressure=nothing, difference=nothing, sigma=nothing, scaled_sigma=nothing, method="",
+        table=table, quality=Quality(),
     )  # fmt: skip
     screened = screen(observations, guess)
     error = np.full(len(observations), 2.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ from phyda_cli.grids.regrid import regrid
 
 _LEAST: Final = 0.15
 """Of f²."""
+_MADE: Final = WeakKeyDictionary[State, dict[tuple[LatLonGrid, tuple[Channel, ...]], torch.Tensor]]()
+"""What was made of a background that is still there: a scale is found by asking for it again and again."""
 _UNKNOWN: Final = 0.5
 """Relative humidity where the background has none."""
 
@@ -36,6 +39,14 @@ def humidity_size(background: State, grid: LatLonGrid, channels: Sequence[Channe
     background: (channel, lat, lon) [SI] on its own grid. Where it has no temperature that of the standard atmosphere
     stands for it.
     """
+    made = _MADE.setdefault(background, {})
+    key = grid, tuple(channels)
+    if key not in made:
+        made[key] = _size(background, grid, channels)
+    return made[key]
+
+
+def _size(background: State, grid: LatLonGrid, channels: Sequence[Channel]) -> torch.Tensor:
     result = torch.ones(len(channels), *grid.shape, dtype=torch.float64)
     humid = [place for place, channel in enumerate(channels) if channel.variable == "q"]
     if not humid:

@@ -11,10 +11,15 @@ cosine and the sine part, times the mean of (2 cos mλ)² along the row.
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import row_operators
+
+_LEAST: Final = 1e-6
+"""Share of the variance of a total wavenumber below which an eigenvalue is left out."""
 
 
 def implied_sigma(statistics: BackgroundError) -> torch.Tensor:
@@ -23,9 +28,10 @@ def implied_sigma(statistics: BackgroundError) -> torch.Tensor:
     others = len(statistics.channels) - wind
     operators = row_operators(statistics.grid, statistics.truncation)
     total = torch.zeros(wind + others, rows, dtype=torch.float64)
+    roots = _roots(statistics.covariance_psi)
     for order in range(statistics.truncation + 1):
-        synthesis = operators.synthesis[2 * order]  # the cosine part; that of the sine part is the same for m > 0
-        balance, slope, east = torch.split(operators.of_psi[2 * order], rows)
+        synthesis = operators.synthesis[order]
+        balance, slope, east = torch.split(operators.of_psi[order], rows)
         weight = 1.0 if order == 0 else 4.0
         degrees = slice(order, None)
         psi = statistics.sigma_psi[:, :, None] * synthesis[:, degrees]  # (L, lat, n)
@@ -35,18 +41,28 @@ def implied_sigma(statistics: BackgroundError) -> torch.Tensor:
         )
         # balanced parts of (χ, t, q, z, msl): (U, L, lat, n)
         balanced = statistics.regression.permute(1, 2, 0)[..., None] * (balance @ psi)
-        chi = balanced[:wind].permute(2, 3, 0, 1), rest[:wind].permute(1, 2, 0)
+        chi = [torch.einsum("jyn,njk->ynk", balanced[level], roots[degrees]) for level in range(wind)]
         for channels, own, cross in ((slice(0, wind), slope, east), (slice(wind, 2 * wind), east, slope)):
             total[channels] += weight * _variance(_applied(own, psi), covariance_psi.diagonal(dim1=1, dim2=2))
-            of_psi = torch.einsum("yx,xnij->ijyn", cross, chi[0])
-            total[channels] += weight * _full(of_psi, covariance_psi)
+            for level in range(wind):
+                of_psi = cross @ chi[level].flatten(1)
+                total[channels.start + level] += weight * of_psi.square().sum(1)
             total[channels] += weight * _variance(
-                torch.einsum("yx,xni->iyn", cross, chi[1]), covariance_rest.diagonal(dim1=1, dim2=2)[:, :wind]
+                _applied(cross, rest[:wind]), covariance_rest.diagonal(dim1=1, dim2=2)[:, :wind]
             )
         scalars = slice(2 * wind, None)
         total[scalars] += weight * _full(balanced[wind:], covariance_psi)
         total[scalars] += weight * _variance(rest[wind:], covariance_rest.diagonal(dim1=1, dim2=2)[:, wind:])
     return total.sqrt()
+
+
+def _roots(covariance: torch.Tensor) -> torch.Tensor:
+    """(n, field, k) root with root rootᵀ = C(n), without eigenvalues that are `_LEAST` of the variance or less."""
+    values, vectors = torch.linalg.eigh(covariance)
+    share = values.clamp_min(0.0) / values.sum(-1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+    count = int((share > _LEAST).sum(-1).max())
+    result: torch.Tensor = vectors[..., -count:] * values[..., -count:].clamp_min(0.0).sqrt()[:, None, :]
+    return result
 
 
 def _applied(matrix: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -118,7 +118,7 @@ class LearnedAnalysis(Method):
         sigma = statistics.sigma(self._factors([self.scale]))[0]
         return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT", "ns"))
 
-    def prior_members(self, background: State) -> torch.Tensor | None:
+    def prior_members(self, background: State | None = None) -> torch.Tensor | None:
         """Return draws of the first guess's background error, brought to this method's σ_b; None without members."""
         guess = replace(self.first_guess, members=self.members, seed=self.seed)
         draws = guess.prior_members(background)

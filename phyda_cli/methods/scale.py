@@ -36,7 +36,7 @@ SMALLEST_SAMPLE: Final = 50
 """Fewer innovations than this say too little: the scale is 1, or that of the cycle before."""
 SCALE_RANGE: Final = (0.1, 20.0)
 """Where the scale is looked for."""
-_ENOUGH: Final = 1e-4
+_ENOUGH: Final = 1e-6
 """Relative accuracy of the scale."""
 PRIOR: Final = 200
 """n_0: innovations that the scale of both is worth."""

@@ -51,10 +51,12 @@ def test_each_row_goes_to_the_method_that_reaches_it():
 
 def test_the_background_error_is_that_of_the_owner_and_scales():
     operator = make_departures([*ROWS, ("u10", np.nan, 0.0, 0.0, 1.0, 1.0)]).operator
-    sigma = BOTH.background_error_at(operator)
-    assert sigma[0] == pytest.approx(UPPER.background_error_at(operator)[0])
+    sigma = BOTH.background_error_at(operator, background())
+    assert sigma[0] == pytest.approx(UPPER.background_error_at(operator, background())[0])
     assert sigma[1:].tolist() == [2.0, 0.0]
-    np.testing.assert_allclose(BOTH.scaled(ErrorScale.uniform(3.0)).background_error_at(operator), 3.0 * sigma)
+    np.testing.assert_allclose(
+        BOTH.scaled(ErrorScale.uniform(3.0)).background_error_at(operator, background()), 3.0 * sigma
+    )
 
 
 def test_it_goes_through_the_whole_analysis():

@@ -285,7 +285,7 @@ def test_a_column_of_water_beside_a_level_is_the_dense_analysis():
     covariance = np.array([[correlation(a, b) for b in heads] for a in heads]) * np.outer(size, size)
     inverse = np.linalg.inv(seen @ covariance @ seen.T + np.diag(data.error**2))
     np.testing.assert_allclose(
-        OptimalInterpolation(sigma, **SCALES).background_error_at(data.operator),
+        OptimalInterpolation(sigma, **SCALES).background_error_at(data.operator, sigma),
         np.sqrt(np.diag(seen @ covariance @ seen.T)),
         rtol=1e-9,
     )

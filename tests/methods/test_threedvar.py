@@ -247,7 +247,7 @@ def test_the_background_error_of_a_column_is_that_of_its_draws() -> None:
         np.full(96, np.nan),
     )  # fmt: skip
     spread = every.increments(GRID, CHANNELS)(drawn).square().reshape(-1, 3, 32).mean((0, 2)).sqrt().numpy()
-    found = method.background_error_at(operator)
+    found = method.background_error_at(operator, method.background_error())
     np.testing.assert_allclose(found, spread, rtol=0.1)
     terms = rows.by_channel(method.background_error().values)
     assert (terms.sum(1).numpy() > 1.1 * found).all()

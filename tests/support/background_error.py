@@ -54,9 +54,7 @@ def random_errors(count: int, *, seed: int) -> torch.Tensor:
 def small_statistics() -> BackgroundError:
     """Statistics fitted to 200 such errors."""
     errors = random_errors(200, seed=1)
-    return fit_background_error(
-        lambda: errors.split(50), grid=GRID, channels=CHANNELS, truncation=TRUNCATION, samples=400, seed=2
-    )
+    return fit_background_error(lambda: errors.split(50), grid=GRID, channels=CHANNELS, truncation=TRUNCATION)
 
 
 def zero_time() -> np.datetime64:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.methods.base import Departures
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Quality
@@ -88,7 +89,11 @@ def rows_of(grid, channels, variable, latitude, longitude, pressure, *, beyond: 
 def guess_of(rows: Observations, channels, equivalent, **changes) -> Guess:
     """What a check is told about rows: H(x_b) (n,), and what else there is."""
     nothing = np.full(len(rows), np.nan)
-    known = {"defined": np.ones(len(rows), dtype=bool), "surface_pressure": nothing, "difference": nothing}
+    known: dict = {"defined": np.ones(len(rows), dtype=bool), "surface_pressure": nothing, "difference": nothing}
     known |= {"sigma": np.ones(len(rows)), "method": "3dvar", "table": default_error_table(), "quality": Quality()}
     known |= {"time": TIME, "window": np.timedelta64(3, "h")}
-    return Guess(channels=tuple(channels), equivalent=np.asarray(equivalent, dtype=float), **{**known, **changes})
+    known |= changes
+    if "scaled_sigma" not in known:
+        scale = known.get("scale", ErrorScale.uniform(1.0))
+        known["scaled_sigma"] = scale.of(rows.variable) * known["sigma"]
+    return Guess(channels=tuple(channels), equivalent=np.asarray(equivalent, dtype=float), **known)
