@@ -290,9 +290,7 @@ class ThreeDVar(Method):
 class _Problem:
     """The linear system of a batch of cases, in packed control vectors (size, case)."""
 
-    def __init__(
-        self, method: ThreeDVar, cases: Sequence[Departures], sizes: Sequence[torch.Tensor] | None
-    ) -> None:
+    def __init__(self, method: ThreeDVar, cases: Sequence[Departures], sizes: Sequence[torch.Tensor] | None) -> None:
         self.method = method
         self.sizes = None if sizes is None else torch.stack(list(sizes)).to(method.device, method.dtype)
         self.transform = method._transform
