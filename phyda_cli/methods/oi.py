@@ -255,7 +255,8 @@ def _gaussian(points: torch.Tensor) -> torch.Tensor:
 def make(settings: StatisticsSettings, material: Material) -> Method:
     """Optimal interpolation with the standard deviations of the statistics."""
     statistics = material.background_error(settings.weights)
-    mean = material.background
-    if material.numbers:
-        mean = replace(mean, values=mean.values.mean(0))
+    mean = None
+    if statistics.relative_humidity:
+        mean = material.background
+        mean = replace(mean, values=mean.values.mean(0)) if material.numbers else mean
     return OptimalInterpolation(ThreeDVar(statistics).background_error(mean), device=material.device)

@@ -81,7 +81,9 @@ def test_factors_are_those_of_the_density(ground, batch):
 def test_first_guesses_are_solved_once_for_a_batch(batch, monkeypatch):
     solved = []
     plain = ThreeDVar.minimise
-    monkeypatch.setattr(ThreeDVar, "minimise", lambda self, cases: solved.append(len(cases)) or plain(self, cases))
+    monkeypatch.setattr(
+        ThreeDVar, "minimise", lambda self, cases, own=(): solved.append(len(cases)) or plain(self, cases, own)
+    )
     guesses = FirstGuesses(ThreeDVar(small_statistics(), tolerance=1e-5))
     first = guesses(batch)[0]
     assert torch.equal(guesses(batch)[0], first)

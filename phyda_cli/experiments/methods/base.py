@@ -23,8 +23,8 @@ from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Observations
 
-TOLERANCE: Final = 3e-3
-"""Of the gradient norm: the increment then differs from the minimum by less than 1 % of σ_b."""
+TOLERANCE: Final = 3e-4
+"""Of the gradient norm: the increment then differs from the minimum by less than 0.1 % of σ_b."""
 _TOGETHER: Final = 4
 """Cases whose members are drawn together: more of them do not fit the processor's caches."""
 
@@ -158,7 +158,8 @@ class FirstGuesses:
         """Return increments (case, channel, lat, lon) with each case's s, and how their minimisation went."""
         if self._held is None or self._held[0] is not batch:
             cases = batch.cases()
-            solved = self.method.solve([case.departures for case in cases], [case.scale for case in cases])
+            departures, scales = [case.departures for case in cases], [case.scale for case in cases]
+            solved = self.method.solve(departures, scales, [case.background for case in cases])
             self._held = batch, solved
         return self._held[1]
 
