@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from result import commit
 
-from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn
+from phyda_cli.errors_b.localisation import gaspari_cohn
+from phyda_cli.methods.letkf_core import ensemble_transform
 
 POINTS, FORCE, STEP = 40, 8.0, 0.05
 HALF_WIDTH = 1.82

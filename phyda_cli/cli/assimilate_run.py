@@ -42,7 +42,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
 
     from phyda_cli.cli.carry import begin_cycle
     from phyda_cli.library.analysis import analyse
-    from phyda_cli.library.inputs import first_guesses, open_background, read_observations
+    from phyda_cli.library.inputs import first_guesses, lagged_forecasts, open_background, read_observations
     from phyda_cli.library.outcome import judge
     from phyda_cli.observations.summary import format_summary, summarise, summarise_reports
     from phyda_cli.outputs import together
@@ -67,6 +67,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         inputs=input_files(asked),
         document={name: value for name, value in asked.document().items() if name not in _NOT_OF_THE_RESULT},
         first_guesses=first_guesses(settings.fgat, background, member=settings.member, select=settings.select),
+        lagged=lagged_forecasts(getattr(asked.own, "lagged", ()), background, select=settings.select),
         usual_scale=carried.usual_scale,
     )
     summary = summarise(analysis.result.feedback)
@@ -101,7 +102,8 @@ def input_files(asked: Run) -> list[Path]:
     common, own = asked.common, asked.own
     further = (common.stations, common.errors, common.quality, common.carry)
     weights = (getattr(own, name, None) for name in ("weights", "background_error"))
-    named = [*common.background, *common.fgat, *common.observations, *further, *weights]
+    lagged = getattr(own, "lagged", ())
+    named = [*common.background, *common.fgat, *lagged, *common.observations, *further, *weights]
     return [path for path in named if path is not None]
 
 

@@ -35,6 +35,7 @@ from phyda_cli.library.inputs import (
     Gridded,
     Reported,
     first_guesses,
+    lagged_forecasts,
     open_background,
     paths_of,
     read_observations,
@@ -43,6 +44,7 @@ from phyda_cli.library.inputs import (
 from phyda_cli.library.method import background_for, make_method
 from phyda_cli.library.outcome import judge
 from phyda_cli.methods.base import Log, Method
+from phyda_cli.methods.material import Lagged
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import BackgroundTimes
 from phyda_cli.settings.assimilate import Chosen, chosen_settings
@@ -74,6 +76,7 @@ class Settings(TypedDict, total=False):
     vertical_localisation: float
     relaxation: float
     huber: float
+    ensemble_weight: float
 
 
 @dataclass(frozen=True)
@@ -166,22 +169,27 @@ def assimilate(
     *,
     method: str = "phyda",
     fgat: Gridded | Sequence[Gridded] = (),
+    lagged: Gridded | Sequence[Gridded] = (),
     **settings: Unpack[Settings],
 ) -> Analysis:
     """Assimilate observations into a background; nothing is written, and what is given stays as it is.
 
     background, observations: what `open_background` and `read_observations` return, or what they take.
-    method: phyda, 3dvar, oi or letkf. fgat: the background at other times of the window, each as `background`.
+    method: phyda, 3dvar, envar, oi or letkf. fgat: the background at other times of the window, each as `background`.
+    lagged: for envar, other forecasts valid at the background's time, each as `background`.
     settings: those of the command and of the method (docs/cli.md), with the same checks.
     Raises the errors of `phyda_cli.errors`, one line each: UsageError or ConfigError for settings, InputMissingError
     and BadDataError for inputs.
     """
     values: dict[str, Any] = {"method": method, **settings}
     tables = {key: values.pop(key) for key in ("errors", "quality") if isinstance(values.get(key), Mapping)}
-    chosen = chosen_settings(values)
-    others = list(fgat) if isinstance(fgat, Sequence) and not isinstance(fgat, str) else [fgat]
+    others, forecasts = (
+        list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+        for given in (fgat, lagged)
+    )
+    chosen = chosen_settings(values | ({"lagged": tuple(paths_of(forecasts))} if forecasts else {}))
     own = (getattr(chosen.own, name, None) for name in ("weights", "background_error"))
-    files = [*paths_of(background), *paths_of(observations), *paths_of(others)]
+    files = [*paths_of(background), *paths_of(observations), *paths_of(others), *paths_of(forecasts)]
     files += [path for path in (chosen.common.errors, chosen.common.quality, *own) if path is not None]
     record = InputRecord()
     record.add(files)
@@ -194,6 +202,7 @@ def assimilate(
         chosen,
         tables=tables,
         first_guesses={**first_guesses(paths_of(others), opened), **guesses},
+        lagged=lagged_forecasts(forecasts, opened),
         record=record,
         inputs=files,
         document=chosen.document() | tables | {"background": opened.sources},
@@ -212,18 +221,20 @@ def analyse(
     inputs: Sequence[Path],
     document: Mapping[str, Any],
     first_guesses: BackgroundTimes | None = None,
+    lagged: Sequence[Lagged] = (),
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
 ) -> Analysis:
     """Return the analysis of a background, observations and checked settings.
 
-    record, inputs, document: digests, files and settings for the attributes. tables: contents that take the place of
+    record, inputs, document: digests, files and settings for the attributes. lagged: other forecasts valid at the
+    background's time. tables: contents that take the place of
     the files `errors` and `quality`. usual_scale: of the background errors where the departures are too few.
     Raises BadDataError and ConfigError for inputs that do not fit, DeviceError without the device.
     """
     background = background_for(chosen, background)
     with _threads(chosen.common.threads):
-        method, weights = make_method(chosen, background)
+        method, weights = make_method(chosen, background, lagged)
         record.add(weights)  # those that ship
         result = solve(
             background, observations, chosen, method,

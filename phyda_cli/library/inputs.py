@@ -18,13 +18,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phyda_cli.errors import UsageError
+from phyda_cli.errors import BadDataError, UsageError
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background import background_of, background_times, read_background
+from phyda_cli.formats.gridded.contents import format_time
 from phyda_cli.formats.gridded.layout import Background, describe
 from phyda_cli.formats.gridded.members import MemberChoice
 from phyda_cli.formats.reports import observations as reports
 from phyda_cli.formats.reports.stations import read_stations
+from phyda_cli.methods.material import Lagged
 from phyda_cli.observations.rule import matching
 from phyda_cli.observations.table import Observations, Use, concatenate
 from phyda_cli.operators.first_guess import BackgroundTimes
@@ -128,6 +130,37 @@ def first_guesses(
         return lambda: read_background(holding, time=time, member=one, select=select).state
 
     return {time: reader(time, holding) for time, holding in background_times(paths, select).items()}
+
+
+def lagged_forecasts(
+    source: Gridded | Sequence[Gridded], background: Background, *, select: Mapping[str, str] | None = None
+) -> tuple[Lagged, ...]:
+    """Return other forecasts valid at the background's time; files are read when they are needed.
+
+    source: a file, a dataset or what `open_background` returns, or several; each is one forecast, or the members of
+    one. Raises BadDataError for one of another time, and what reading raises.
+    """
+    own = background.state.time
+
+    def opened(one: Gridded) -> Lagged:
+        if isinstance(one, str | os.PathLike):
+            path = Path(one)
+            check(str(path), list(background_times([path], select)))
+            return Lagged(str(path), lambda: read_background([path], time=own, select=select).state)
+        found = open_background(one)
+        check(found.sources[0], [found.state.time])
+        return Lagged(found.sources[0], lambda: found.state)
+
+    def check(name: str, times: Sequence[np.datetime64]) -> None:
+        if times and own not in times:
+            held = ", ".join(map(format_time, times[:3])) + (", …" if len(times) > 3 else "")
+            raise BadDataError(
+                f"{name}: valid at {held}, the background at {format_time(own)}; --lagged takes forecasts "
+                "of the same time"
+            )
+
+    several = source if isinstance(source, Sequence) and not isinstance(source, str) else [source]
+    return tuple(map(opened, several))
 
 
 def paths_of(source: object) -> list[Path]:

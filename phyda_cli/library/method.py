@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.methods.base import Method
+from phyda_cli.methods.material import Lagged
 from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, sha256, shipped_weights
 from phyda_cli.settings.assimilate import Chosen
 from phyda_cli.settings.methods import make
@@ -55,7 +56,7 @@ def background_for(chosen: Chosen, background: Background) -> Background:
     if "ensemble" not in entry.backgrounds:
         raise BadDataError(
             f"{where}: the background holds {count} members, and --method {entry.name} takes one; choose it with "
-            "--member, or take --method letkf or 3dvar"
+            "--member, or take --method letkf, 3dvar or envar"
         )
     if chosen.own.members is not None:
         background = background.first_members(chosen.own.members)
@@ -67,18 +68,21 @@ def background_for(chosen: Chosen, background: Background) -> Background:
     return background
 
 
-def make_method(chosen: Chosen, background: Background) -> tuple[Method, tuple[Path, ...]]:
-    """Return the method, ready, and the files of its weights. background: with the members that it shall use, if it has
-    any.
+def make_method(
+    chosen: Chosen, background: Background, lagged: Sequence[Lagged] = ()
+) -> tuple[Method, tuple[Path, ...]]:
+    """Return the method, ready, and the files of its weights.
 
-    Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files that are not what they
-    should be or do not belong together.
+    background: with the members that it shall use, if it has any. lagged: other forecasts valid at its time, for a
+    method that takes them. Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files
+    that are not what they should be or do not belong together.
     """
     files = Files(
         background.state,
         () if background.member is None else background.member_numbers,
         choose_device(chosen.common.device),
         chosen.common.seed,
+        tuple(lagged),
     )
     method: Method = make(chosen.entry, chosen.own, files)
     return method, tuple(files.read)
@@ -92,6 +96,7 @@ class Files:
     numbers: tuple[int, ...]
     device: str
     seed: int
+    lagged: tuple[Lagged, ...] = ()
     read: list[Path] = field(default_factory=list)
 
     def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.errors_b.localisation import gaspari_cohn
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.places import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method
-from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
+from phyda_cli.methods.letkf_core import ensemble_transform, relaxation
 from phyda_cli.methods.material import Material
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import LetkfSettings

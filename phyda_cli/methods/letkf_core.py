@@ -8,24 +8,12 @@ weights on its diagonal:
 
 Inflation of the background by a factor s on its perturbations is X → sX, Y → sY beforehand. Relaxation to the prior
 spread (RTPS) multiplies the analysis perturbations by 1 + α (σ_b − σ_a)/σ_a afterwards.
-Source: Hunt, Kostelich and Szunyogh (2007); Gaspari and Cohn (1999), eq. 4.10; Whitaker and Hamill (2012), eq. 2.
+Source: Hunt, Kostelich and Szunyogh (2007); Whitaker and Hamill (2012), eq. 2.
 """
 
 from __future__ import annotations
 
 import torch
-
-
-def gaspari_cohn(ratio: torch.Tensor) -> torch.Tensor:
-    """Return the fifth-order taper of distances divided by the half-width c: 1 at 0, 5/24 at 1, zero from 2 on.
-
-    Near the origin it is a Gaussian of the length L = c √(3/10).
-    """
-    r = ratio.abs()
-    near = 1.0 + r * r * (-5.0 / 3.0 + r * (5.0 / 8.0 + r * (1.0 / 2.0 - r / 4.0)))
-    s = r.clamp_min(1.0)
-    far = 4.0 - 2.0 / (3.0 * s) + s * (-5.0 + s * (5.0 / 3.0 + s * (5.0 / 8.0 + s * (-1.0 / 2.0 + s / 12.0))))
-    return torch.where(r <= 1.0, near, torch.where(r < 2.0, far.clamp_min(0.0), torch.zeros_like(r)))
 
 
 def ensemble_transform(

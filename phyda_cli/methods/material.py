@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.state import State
 from phyda_cli.networks.checkpoint import Checkpoint
+
+
+class Lagged(NamedTuple):
+    """Another forecast valid at the time of the background. source: what messages call it. read: returns its state."""
+
+    source: str
+    read: Callable[[], State]
 
 
 class Material(Protocol):
@@ -21,6 +29,11 @@ class Material(Protocol):
     @property
     def numbers(self) -> tuple[int, ...]:
         """The members' numbers; () where the background is one."""
+        ...
+
+    @property
+    def lagged(self) -> tuple[Lagged, ...]:
+        """Other forecasts valid at the time of the background."""
         ...
 
     @property

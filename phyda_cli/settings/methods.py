@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from phyda_cli.settings.option import Field, Option, fields_of
-from phyda_cli.settings.values import MOST_MEMBERS
+from phyda_cli.settings.values import MOST_MEMBERS, several
 
 Scale = float | Literal["auto"]
 
@@ -28,6 +28,11 @@ _SCALE: Final = Option(
     "X|auto",
     names=("--background-error-scale", "--inflation"),
     gt=0,
+)
+_LOCALISATION: Final = Option("Distance from which an observation has no influence.", "KM", gt=0)
+_VERTICAL: Final = Option("The same in ln p.", "X", gt=0)
+_HUBER: Final = Option(
+    "Where the cost of an observation begins to grow linearly, in observation errors; 0: never.", "X", default="0", ge=0
 )
 _WEIGHTS: Final = Option("Learned model (phyda) or background-error statistics.", "FILE", default="those shipped")
 
@@ -77,13 +82,23 @@ class ThreeDVarSettings(StatisticsSettings):
     """Of 3D-Var."""
 
     members: Annotated[int | None, _MEMBERS.with_default("8")] = None
-    huber: Annotated[
+    huber: Annotated[float, _HUBER] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnVarSettings(ThreeDVarSettings):
+    """Of 3D-Var with a hybrid background error."""
+
+    lagged: Annotated[
+        tuple[Path, ...],
+        Option("Another forecast for the background's time, as a member. Repeatable.", "FILE", read=several),
+    ] = ()
+    ensemble_weight: Annotated[
         float,
-        Option(
-            "Where the cost of an observation begins to grow linearly, in observation errors; 0: never.",
-            "X", default="0", ge=0,
-        ),
-    ] = 0.0  # fmt: skip
+        Option("Share of the members in the variance of the background error.", "X", default="0.5", ge=0, le=1),
+    ] = 0.5
+    localisation: Annotated[float, _LOCALISATION.with_default("3000")] = 3000.0
+    vertical_localisation: Annotated[float, _VERTICAL.with_default("2")] = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +106,8 @@ class LetkfSettings(MethodSettings):
     """Of the LETKF, whose background error is the ensemble's."""
 
     background_error_scale: Annotated[Scale, _SCALE.with_default("1")] = 1.0
-    localisation: Annotated[
-        float, Option("Distance from which an observation has no influence.", "KM", default="1000", gt=0)
-    ] = 1000.0
-    vertical_localisation: Annotated[float, Option("The same in ln p.", "X", default="1", gt=0)] = 1.0
+    localisation: Annotated[float, _LOCALISATION.with_default("1000")] = 1000.0
+    vertical_localisation: Annotated[float, _VERTICAL.with_default("1")] = 1.0
     relaxation: Annotated[
         float, Option("Relax the spread to the background's, 0 to 1.", "X", default="0", ge=0, le=1)
     ] = 0.0
@@ -108,8 +121,8 @@ class LetkfSettings(MethodSettings):
 class MethodEntry:
     """A method. maker: `module:function`. backgrounds: what it takes. has_members: whether its analysis has any.
 
-    needs_weights: whether its weights must be named in experiments on a store. hints: said of options that it does not
-    have.
+    needs_weights: whether its weights must be named in experiments on a store. needs_members: whether one background
+    is not enough for it. hints: said of options that it does not have.
     """
 
     name: str
@@ -118,6 +131,7 @@ class MethodEntry:
     backgrounds: frozenset[Literal["one", "ensemble"]] = frozenset({"one"})
     has_members: bool = True
     needs_weights: bool = False
+    needs_members: bool = False
     hints: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -128,6 +142,14 @@ METHODS: Final[tuple[MethodEntry, ...]] = (
         ThreeDVarSettings,
         "phyda_cli.methods.threedvar:make",
         backgrounds=frozenset({"one", "ensemble"}),
+        hints={"background_error": "give the statistics with --weights"},
+    ),
+    MethodEntry(
+        "envar",
+        EnVarSettings,
+        "phyda_cli.methods.envar:make",
+        backgrounds=frozenset({"one", "ensemble"}),
+        needs_members=True,
         hints={"background_error": "give the statistics with --weights"},
     ),
     MethodEntry(

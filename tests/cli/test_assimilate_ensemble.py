@@ -179,7 +179,7 @@ def test_without_a_usable_observation_members_are_the_backgrounds(ensemble, tmp_
         ),
         ([], "oi", ["ensemble.nc"], 65, "holds 5 members, and --method oi takes one; choose it with --member"),
         ([], "phyda", ["m1.nc", "m2.nc"], 65, "holds 2 members, and --method phyda takes one"),
-        (["--localisation", 900], "oi", ["m1.nc"], 2, "--localisation: is of --method letkf, not of oi"),
+        (["--localisation", 900], "oi", ["m1.nc"], 2, "--localisation: is of --method envar or letkf, not of oi"),
         (["--relaxation", 1.5], "letkf", ["ensemble.nc"], 2, "--relaxation: Input should be less than or equal to 1"),
         (["--weights", "obs.csv"], "letkf", ["ensemble.nc"], 2, "letkf has none"),
         (["--member", "1,1"], "letkf", ["ensemble.nc"], 2, "'1,1' names a member twice"),

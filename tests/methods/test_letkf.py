@@ -12,12 +12,12 @@ import torch
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.errors_b.localisation import gaspari_cohn
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf import LETKF
-from phyda_cli.methods.letkf_core import gaspari_cohn
 from phyda_cli.operators.operator import Operator
 from tests.support.background_error import zero_time
 from tests.support.observations import moved_to

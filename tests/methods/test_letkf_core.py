@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from phyda_cli.methods.letkf_core import ensemble_transform, gaspari_cohn, relaxation
+from phyda_cli.errors_b.localisation import gaspari_cohn
+from phyda_cli.methods.letkf_core import ensemble_transform, relaxation
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:

@@ -25,6 +25,7 @@ from phyda_cli.experiments.methods.base import (
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Method
+from phyda_cli.methods.material import Lagged
 from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
@@ -91,6 +92,7 @@ class _StoreMaterial:
     material: Material
     pair: int = 0
     numbers: tuple[int, ...] = ()
+    lagged: tuple[Lagged, ...] = ()
     device: str = "cpu"
 
     @property
@@ -117,10 +119,10 @@ BUILT_IN: Final[dict[str, Callable[[Material], ExperimentMethod]]] = {
     **{
         entry.name: _threedvar if entry.name == "3dvar" else _untuned(entry)
         for entry in METHODS
-        if "one" in entry.backgrounds and not entry.needs_weights
+        if "one" in entry.backgrounds and not entry.needs_weights and not entry.needs_members
     },
 }
-"""Methods that need no weights; 3D-Var is tuned. OI solves for each grid column alone and is the slowest."""
+"""Methods that need neither weights nor members; 3D-Var is tuned. OI, which solves column by column, is slowest."""
 
 
 def make_methods(names: Sequence[str], material: Material, paths: Sequence[str] = PATHS[:1]) -> list[ExperimentMethod]:
