@@ -1,6 +1,6 @@
-"""Write docs/data.md: what a training store holds, and how its statistics compare with ERA5's.
+"""Replace the tables of docs/data.md about a training store: what it holds, and how it compares with ERA5.
 
-    python benchmarks/training_data.py STORE STATISTICS [--out docs/data.md]
+    python -m benchmarks.training_data STORE STATISTICS [--page docs/data.md]
 
 STORE: a store that `phyda prepare` has made. STATISTICS: a directory with ERA5's numbers as .npz files, one entry a
 variable and level such as `temperature_850`: *_std.npz (standard deviation), *_diff_std_6.npz and *_diff_std_24.npz
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from result import commit
 
+from benchmarks.result import commit
 from phyda_cli.constants import EARTH_RADIUS, GRAVITY
 from phyda_cli.experiments.markdown import table
 from phyda_cli.fields.state import Channel
@@ -26,6 +26,7 @@ from phyda_cli.grids.harmonics import largest_truncation, spherical_harmonics
 from phyda_cli.preparation.split import PARTS, moment
 from phyda_cli.preparation.statistics import Moments
 from phyda_cli.preparation.store import TrainingStore, open_store
+from tools.pages import put
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +37,10 @@ ERA5_NAMES = {
     "q": "specific_humidity",
     "z": "geopotential",
     "msl": "mean_sea_level_pressure",
+    "sp": "surface_pressure",
+    "t2m": "2m_temperature",
+    "u10": "10m_u_component_of_wind",
+    "v10": "10m_v_component_of_wind",
 }
 SLOPE_RANGE = (8, 20)
 """Total wavenumbers over which the slope of the kinetic-energy spectrum is fitted."""
@@ -47,6 +52,10 @@ SHOWN = {
     "u": (1, "m/s"),
     "v": (1, "m/s"),
     "t": (1, "K"),
+    "sp": (0.01, "hPa"),
+    "t2m": (1, "K"),
+    "u10": (1, "m/s"),
+    "v10": (1, "m/s"),
 }
 """How the tables show a variable: factor on SI, unit."""
 
@@ -107,7 +116,7 @@ def sections(store: TrainingStore, statistics: Path) -> Iterator[str]:
     """The page, block by block."""
     attributes, counts = store.attributes, store.attributes["counts"]
     yield (
-        "# The training data\n\nMade by `python benchmarks/training_data.py STORE STATISTICS`. "
+        "Made by `python -m benchmarks.training_data STORE STATISTICS`. "
         f"Frozen at commit `{commit()}`: the store is not in the repository."
     )
     yield f"Source: {attributes['source']}; seed {attributes['seed']}; digest `{attributes['digest'][:16]}`."
@@ -187,11 +196,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("statistics", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("data.md"))
+    parser.add_argument("--page", type=Path, default=Path("docs/data.md"))
     arguments = parser.parse_args()
-    page = "\n\n".join(sections(open_store(arguments.store), arguments.statistics)) + "\n"
-    arguments.out.write_text(page, encoding="utf-8")
-    print(arguments.out)
+    put(arguments.page, "store", "\n\n".join(sections(open_store(arguments.store), arguments.statistics)))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def prepare(
         bool, typer.Option("--simulate", help="Simulate the states and forecasts (needs phyda[simulate]).")
     ] = False,
     preset: Annotated[
-        Literal["tiny", "short", "default"], typer.Option(help="Size of the simulation: days, two or three years.")
+        Literal["tiny", "short", "default", "core"],
+        typer.Option(help="The simulation: days, two or three years at 5.6 degrees; core: 13 levels at 2.8 degrees."),
     ] = "default",
     pieces: Annotated[
         Path | None,
@@ -50,6 +51,12 @@ def prepare(
         bool, typer.Option("--partial", help="Take the simulation as far as it is and simulate nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the simulation.")] = 0,
+    cycle: Annotated[
+        bool, typer.Option("--cycle", help="Take the forecasts from cycles of 3D-Var on the simulated weather.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Background-error statistics of these cycles, else as shipped.")
+    ] = None,
     background_error: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also fit and tune background-error statistics, for assimilate --weights."),
@@ -69,7 +76,9 @@ def prepare(
         raise UsageError("name the material: either --simulate, or --analysis and --forecast files")
     if (validation_year is None) != (test_year is None):
         raise UsageError("give --validation-year and --test-year together, or neither")
-    check_inputs(files)
+    if (cycle and not simulate) or (weights is not None and not cycle):
+        raise UsageError("--cycle goes with --simulate" if cycle else "--weights are those of --cycle; give it too")
+    check_inputs([*files, *([] if weights is None else [weights])])
     check_not_inside(files, output, "--out")
     if background_error is not None:
         check_outputs({"--background-error": background_error}, files, overwrite=overwrite)
@@ -77,8 +86,9 @@ def prepare(
         raise CannotWriteError(f"{output}: exists already; give --overwrite to replace it")
     if simulate:
         if background_error is not None and not partial:
-            _check_fit(preset)
-        material = _simulated(preset, pieces or output.with_name(f"{output.name}.pieces"), seed, partial=partial)
+            _check_fit(preset, cycle=cycle)
+        place = pieces or output.with_name(f"{output.name}.pieces")
+        material = (_cycled if cycle else _simulated)(preset, place, seed, weights, partial=partial)
     else:
         from phyda_cli.preparation.from_files import files_material
 
@@ -94,7 +104,7 @@ def prepare(
     console.result(str(output), document)
 
 
-def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Material:
+def _simulated(preset: str, pieces: Path, seed: int, _: Path | None, *, partial: bool) -> Material:
     """Run the simulation, or what is missing of it, and describe the material that it made."""
     from phyda_cli.preparation.from_simulation import simulation_material
     from phyda_cli.simulation.config import preset as named
@@ -105,7 +115,21 @@ def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Materi
     return simulation_material(pieces)
 
 
-def _check_fit(preset: str) -> None:
+def _cycled(preset: str, pieces: Path, seed: int, weights: Path | None, *, partial: bool) -> Material:
+    """Run the nature run and the cycles, or what is missing of them, and describe the material that they made."""
+    from phyda_cli.cycle.campaign import run_campaign
+    from phyda_cli.preparation.from_simulation import simulation_material
+    from phyda_cli.simulation.config import preset as named
+    from phyda_cli.simulation.run import simulate
+
+    cycles = pieces / "cycles"
+    if not partial:
+        simulate(named(preset).model_copy(update={"seed": seed}), pieces, progress=_log.info, part="nature")
+        run_campaign(pieces, cycles, weights=weights, progress=_log.info)
+    return simulation_material(pieces, cycles=cycles)
+
+
+def _check_fit(preset: str, *, cycle: bool) -> None:
     """Raises UsageError before the simulation where it would have no errors to fit or to tune on."""
     from phyda_cli.errors import UsageError
     from phyda_cli.preparation.background_error import LEADS, TUNING_LEAD
@@ -113,8 +137,10 @@ def _check_fit(preset: str) -> None:
     from phyda_cli.simulation.config import preset as named
 
     config = named(preset)
+    if cycle and TUNING_LEAD not in config.cycles.leads_hours:
+        raise UsageError(f"--background-error: the cycles of --preset {preset} keep no forecast of {TUNING_LEAD} h")
     for part, leads in (("train", LEADS), ("validation", (TUNING_LEAD,))):
-        if not expected_pairs(config, part, leads):
+        if not cycle and not expected_pairs(config, part, leads):
             raise UsageError(
                 f"--background-error: --preset {preset} has no forecast of {' or '.join(map(str, leads))} h within its "
                 f"{part} part; take --preset short or default"

@@ -10,13 +10,16 @@ from __future__ import annotations
 import glob
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from phyda_cli.cycle.config import DrawnSettings, ObservationSettings
 from phyda_cli.cycle.truth import Truth, filled
 from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.fields.state import State
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.stations import read_stations
 from phyda_cli.observations.errors import ErrorTable
@@ -60,20 +63,41 @@ class DrawnSource:
         station, latitude, longitude = (
             np.repeat(self.places[name].to_numpy(), len(heads)) for name in ("station", "latitude", "longitude")
         )
-        state = self.truth(time)
-        operator = Operator.at(variable, latitude, longitude, pressure).states(state.grid, state.channels)
-        kept = np.flatnonzero(operator.defined)
-        hours = int((time - np.datetime64("1970-01-01T00")) / np.timedelta64(1, "h"))
-        noise = np.random.default_rng([self.settings.seed, hours]).standard_normal(variable.size)
+        report = np.full(variable.size, "", dtype=object)
+        seen = Seen(variable, latitude, longitude, pressure, station.astype(object), report)
+        random = np.random.default_rng([self.settings.seed, hours_of(time)])
         error = self.settings.errors * self.table.sigma(variable, pressure)
-        value = operator(state.values) + error * noise
-        value = np.where(variable == "q", np.maximum(value, 0.0), value)
-        rows = Observations.build(
-            "drawn from the truth", variable=variable, latitude=latitude, longitude=longitude, pressure=pressure,
-            value=value, error=error, time=np.full(variable.size, time, dtype="datetime64[ns]"),
-            station=station.astype(object),
-        )  # fmt: skip
-        return rows.take(kept), ()
+        return drawn(self.truth(time), time, seen, error, random), ()
+
+
+class Seen(NamedTuple):
+    """What a network sees: variable, place [degree] and pressure [Pa] of n values, their station and kind of report."""
+
+    variable: NDArray[np.object_]
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+    pressure: NDArray[np.float64]
+    station: NDArray[np.object_]
+    report: NDArray[np.object_]
+
+
+def drawn(
+    truth: State, time: np.datetime64, seen: Seen, error: NDArray[np.float64], random: np.random.Generator
+) -> Observations:
+    """Return y = H(x_t) + σ_o ε of what the truth has of a network. error: σ_o (n,)."""
+    operator = Operator.at(seen.variable, seen.latitude, seen.longitude, seen.pressure).states(
+        truth.grid, truth.channels
+    )
+    value = operator(truth.values) + error * random.standard_normal(error.size)
+    value = np.where(seen.variable == "q", np.maximum(value, 0.0), value)
+    moment = np.full(error.size, time, dtype="datetime64[ns]")
+    rows = Observations.build("drawn from the truth", value=value, error=error, time=moment, **seen._asdict())
+    return rows.take(np.flatnonzero(operator.defined))
+
+
+def hours_of(time: np.datetime64) -> int:
+    """Return hours since 1970-01-01 00 UTC."""
+    return int((time - np.datetime64("1970-01-01T00")) / np.timedelta64(1, "h"))
 
 
 def _heads(settings: DrawnSettings) -> Sequence[tuple[str, float]]:

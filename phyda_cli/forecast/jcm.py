@@ -11,6 +11,7 @@ the carry of the physics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -24,6 +25,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.forecast.base import BACKGROUND, Step, write_state
 from phyda_cli.preparation.from_simulation import simulation_layout, stack
 from phyda_cli.simulation import chunks
+from phyda_cli.simulation.config import OUTPUT_HOURS
 from phyda_cli.simulation.model import REFERENCE_PRESSURE, forecast_model
 from phyda_cli.simulation.regrid import PARTS, Output, to_state, truncate
 
@@ -60,22 +62,44 @@ class JcmForecast:
 
         Raises InputMissingError where the nature run has no such state.
         """
-        begin = _hours(time) - self.hours
-        wanted = begin - 24 * self.days_before
-        state = to_state(self.model, self._start(wanted))
-        self._forecast(state, self.model.first_carry, 0, begin, target)
+        self.begin(self._start(_hours(time) - self.hours - 24 * self.days_before), target, time)
+
+    def begin(self, parts: dict[str, FloatArray], target: Path, time: np.datetime64) -> None:
+        """Forecast over one cycle's length, to `time`, from a modal state [level, mode, n]."""
+        self._forecast(to_state(self.model, parts), self.model.first_carry, 0, _hours(time) - self.hours, target)
 
     def run(self, step: Step) -> None:
         """A forecast from the state beside the analysis, with the increment in it."""
+        self.advance(step)
+
+    def advance(self, step: Step) -> dict[str, FloatArray]:
+        """Do what `run` does and return the fields (1, (level,) lat, lon) of the new background."""
+        state, carry, count, pressure = self._load(step.source)
+        moved = self._moved(state, step.increment, pressure)
+        return self._forecast(moved, carry, count, _hours(step.begin), step.target)
+
+    def further(self, target: Path, time: np.datetime64, hours: Sequence[int]) -> dict[str, FloatArray]:
+        """Return the fields (row, (level,) lat, lon) that a directory's background, valid at `time`, becomes.
+
+        hours: how much later, multiples of 6, increasing. Nothing in the directory changes. Raises BadDataError where
+        the model becomes unstable.
+        """
+        state, carry, count, _ = self._load(target)
+        _, _, _, saved = self.model.stepper(hours[-1], OUTPUT_HOURS)(state, carry, _hours(time), count)
+        fields = self._output.fields(saved.at([hour // OUTPUT_HOURS - 1 for hour in hours]))
+        chunks.require_finite(fields, "forecast")
+        return fields
+
+    def _load(self, place: Path) -> tuple[Any, Any, int, FloatArray]:
+        """Return state, carry, step and surface pressure (lon, lat) [Pa] of a cycle's directory."""
         import jax
 
-        arrays = chunks.load(step.source / STATE)
+        arrays = chunks.load(place / STATE)
         template = (self.model.empty_state, self.model.first_carry)
         structure = jax.tree_util.tree_structure(template)
         leaves = [arrays[name] for name in sorted(arrays) if name.startswith("leaf_")]
         state, carry = jax.tree_util.tree_unflatten(structure, leaves)
-        moved = self._moved(state, step.increment, arrays["surface_pressure"])
-        self._forecast(moved, carry, int(arrays["step"]), _hours(step.begin), step.target)
+        return state, carry, int(arrays["step"]), arrays["surface_pressure"]
 
     def _start(self, hour: int) -> dict[str, FloatArray]:
         """Return the start state of the simulation nearest before an hour since 1970."""
@@ -87,8 +111,8 @@ class JcmForecast:
                 return {name: arrays[name][at[-1]] for name in PARTS}
         raise InputMissingError(f"{self.directory}: no state {self.days_before} days before the start of the cycle")
 
-    def _forecast(self, state: Any, carry: Any, step: int, begin: int, target: Path) -> None:
-        """Run the model and write background and state into the directory of the next cycle."""
+    def _forecast(self, state: Any, carry: Any, step: int, begin: int, target: Path) -> dict[str, FloatArray]:
+        """Run the model, write background and state into the directory of the next cycle; the background's fields."""
         import jax
 
         advance = self.model.stepper(self.hours, self.hours)
@@ -101,8 +125,9 @@ class JcmForecast:
         pressure = REFERENCE_PRESSURE * np.asarray(saved.dynamics.normalized_surface_pressure)[-1]
         chunks.save(target / STATE, {"step": np.int64(step), "surface_pressure": pressure, **arrays})
         valid = (_EPOCH + np.timedelta64(begin + self.hours, "h")).astype("datetime64[ns]")
-        values = torch.from_numpy(stack({name: fields[name][-1:] for name in self.config.fields})[0])
-        write_state(State(values, self.channels, self.grid, valid), target / BACKGROUND)
+        last = {name: fields[name][-1:] for name in self.config.fields}
+        write_state(State(torch.from_numpy(stack(last)[0]), self.channels, self.grid, valid), target / BACKGROUND)
+        return last
 
     def _moved(self, state: Any, increment: State, pressure: FloatArray) -> Any:
         """Return the model's spectral state plus an increment. pressure: its surface pressure (lon, lat) [Pa]."""

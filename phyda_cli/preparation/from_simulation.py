@@ -27,34 +27,27 @@ Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
 
 
-def simulation_material(directory: Path) -> Material:
+def simulation_material(directory: Path, *, cycles: Path | None = None) -> Material:
     """Return what a store of the simulation in a directory is made of.
 
+    cycles: take the forecasts of the cycles in this directory in place of the simulation's own.
     Raises InputMissingError when there is no simulation or no piece of it yet, BadDataError when a piece is damaged.
     """
     config = chunks.read_config(directory)
     channels, grid = simulation_layout(config)
-    times = [hours for hours, _ in chunks.read_nature(directory)]
-    if not times:
-        raise InputMissingError(
-            f"{directory}: the simulation has no piece of its nature run yet; run phyda prepare again"
-        )
-    hours = np.concatenate(times)
-    step = int(np.min(np.diff(hours))) if hours.size > 1 else 0
-    if step <= 0 or np.any(np.diff(hours) != step):
-        raise BadDataError(f"{directory}: the nature run has gaps; a piece is missing: run phyda prepare again")
-    splits = splits_of(config, int(hours[0]), int(hours[-1]) + step)
+    splits = simulation_splits(directory)
+    made = "forecasts" if cycles is None else "forecasts of its own cycles"
 
     def states() -> Iterator[tuple[Hours, Fields]]:
         for time, fields in chunks.read_nature(directory):
             yield time, stack(fields)
 
     def forecasts() -> Iterator[Forecasts]:
-        for piece in chunks.read_forecasts(directory):
+        for piece in chunks.read_forecasts(cycles or directory):
             yield Forecasts(piece.init_time, piece.valid_time, stack(piece.fields))
 
     return Material(
-        source=f"simulation with jcm, T{config.nature_truncation} nature and T{config.forecast_truncation} forecasts",
+        source=f"simulation with jcm, T{config.nature_truncation} nature and T{config.forecast_truncation} {made}",
         seed=config.seed,
         config=config.model_dump(mode="json"),
         channels=channels,
@@ -64,6 +57,20 @@ def simulation_material(directory: Path) -> Material:
         forecasts=forecasts,
         skipped={},
     )
+
+
+def simulation_splits(directory: Path) -> Splits:
+    """Return the parts of the nature run that there is. Raises as `simulation_material` does."""
+    times = chunks.nature_times(directory)
+    if not times:
+        raise InputMissingError(
+            f"{directory}: the simulation has no piece of its nature run yet; run phyda prepare again"
+        )
+    hours = np.concatenate(times)
+    step = int(np.min(np.diff(hours))) if hours.size > 1 else 0
+    if step <= 0 or np.any(np.diff(hours) != step):
+        raise BadDataError(f"{directory}: the nature run has gaps; a piece is missing: run phyda prepare again")
+    return splits_of(chunks.read_config(directory), int(hours[0]), int(hours[-1]) + step)
 
 
 def splits_of(config: SimulationConfig, start: int, end: int) -> Splits:

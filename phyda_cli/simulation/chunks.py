@@ -84,15 +84,19 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         raise InputMissingError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
-        raise BadDataError(f"{path}: not a file of a simulation ({error}); delete it and simulate again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BadDataError:
+    return BadDataError(f"{path}: not a file of a simulation ({error}); delete it and simulate again")
 
 
 def bind(directory: Path, config: SimulationConfig) -> None:
     """Tie the directory to the configuration: write it where there is none, refuse another one.
 
-    `days`, `passes` and the splits may change from run to run: they decide only how much is computed.
+    `days`, `passes`, the splits and the cycles may change from run to run: they decide only how much is computed.
     """
-    free = {"days", "passes", "split_fractions", "split_gap_days"}
+    free = {"days", "passes", "split_fractions", "split_gap_days", "cycles"}
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / CONFIG_FILE
     if path.exists():
@@ -120,6 +124,18 @@ def read_nature(directory: Path) -> Iterator[tuple[IntArray, dict[str, FloatArra
     for path in sorted(directory.glob("nature-*.npz")):
         arrays = load(path)
         yield arrays["time"], {name: arrays[name] for name in names}
+
+
+def nature_times(directory: Path) -> list[IntArray]:
+    """Return the times of every piece of the nature run, without reading the fields."""
+    found = []
+    for path in sorted(directory.glob("nature-*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found.append(np.asarray(stored["time"], dtype=np.int64))
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(path, error) from error
+    return found
 
 
 def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:

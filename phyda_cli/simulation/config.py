@@ -24,6 +24,87 @@ OUTPUT_HOURS: Final = 6
 """Interval of the nature run's output, and of a forecast's possible leads [h]."""
 
 
+Range = tuple[float, float]
+
+
+class NetworkRanges(BaseModel):
+    """From what the networks of a cycle are drawn, one for each segment; numbers lie evenly between two ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sondes: Range = (0.3, 1.0)
+    """Share of the places of real sonde stations that report at 00 and 12 UTC [1]."""
+
+    sondes_between: Range = (0.0, 0.3)
+    """Share of these that report at 06 and 18 UTC too [1]."""
+
+    surface: Range = (100, 1500)
+    """Pressure at sea level: half near sonde stations, half anywhere."""
+
+    routes: Range = (0, 80)
+    """Routes of aircraft between sonde stations."""
+
+    winds: Range = (0, 800)
+    """Winds in the sight of one to four satellites over the equator, elsewhere in every cycle."""
+
+    swaths: Range = (0, 2)
+    """Satellites on polar orbits that sound the temperature along their tracks."""
+
+    columns: Range = (0, 150)
+    """Whole columns at places anywhere, the same for the whole segment."""
+
+    presence: float = Field(default=0.7, gt=0, le=1)
+    """Probability that a segment has a kind at all; sondes or columns it always has [1]."""
+
+    errors: Range = (0.8, 1.3)
+    """Factor on the errors of the table, with which the analyses are told them [1]."""
+
+    @model_validator(mode="after")
+    def _increasing(self) -> NetworkRanges:
+        for name, value in self:
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+                raise ValueError(f"{name} must be a non-negative increasing pair")
+        return self
+
+
+class CyclesConfig(BaseModel):
+    """The settings of the cycles that make a store of cycled errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    streams: tuple[int, int, int] = (6, 2, 2)
+    """Cycles that run apart in training, validation and test; each has its share of the part's time."""
+
+    hours: Literal[6] = 6
+    """From one analysis to the next [h]."""
+
+    leads_hours: tuple[int, ...] = (6, 12, 24, 48)
+    """Lead times kept of the forecasts from the analyses, increasing multiples of 6 h [h]."""
+
+    every_hours: int = Field(default=24, ge=6, multiple_of=6)
+    """A forecast is kept where it is valid at a multiple of this from midnight: there are then all leads [h]."""
+
+    segment_days: int = Field(default=8, ge=1)
+    """How long a network persists [d]."""
+
+    spin_up_days: int = Field(default=8, ge=0)
+    """Days at the start of each cycle of which nothing is kept [d]."""
+
+    networks: NetworkRanges = NetworkRanges()
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the networks and of the observations' errors."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CyclesConfig:
+        leads = self.leads_hours
+        if not leads or any(lead <= 0 or lead % OUTPUT_HOURS for lead in leads) or list(leads) != sorted(set(leads)):
+            raise ValueError("leads_hours must be increasing multiples of 6")
+        if min(self.streams) < 1:
+            raise ValueError("streams: every part needs a cycle")
+        return self
+
+
 class SimulationConfig(BaseModel):
     """The settings of a nature run and of the forecasts that start from it."""
 
@@ -90,6 +171,9 @@ class SimulationConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
     """Seed of the noise at the start and of the forecasts' perturbations."""
 
+    cycles: CyclesConfig = CyclesConfig()
+    """The cycles on the nature run, where there are any."""
+
     @model_validator(mode="after")
     def _consistent(self) -> SimulationConfig:
         if self.forecast_truncation > self.nature_truncation:
@@ -139,8 +223,12 @@ class SimulationConfig(BaseModel):
 
 PRESETS: Final[dict[Preset, SimulationConfig]] = {
     "tiny": SimulationConfig(
-        nature_truncation=31, nature_step_minutes=30, spin_up_days=2, settling_days=2, days=4, chunk_days=2,
+        nature_truncation=31, nature_step_minutes=30, spin_up_days=2, settling_days=2, days=6, chunk_days=2,
         leads_hours=(6, 24, 48), passes=1, perturbation_window_days=1,
+        cycles=CyclesConfig(
+            streams=(1, 1, 1), leads_hours=(6, 12), every_hours=6, segment_days=1, spin_up_days=0,
+            networks=NetworkRanges(sondes=(0.2, 0.3), surface=(20, 40), routes=(0, 3), winds=(0, 20), swaths=(0, 1)),
+        ),
     ),
     "short": SimulationConfig(days=728, leads_hours=(6, 12, 24, 36, 48, 72)),
     "default": SimulationConfig(),

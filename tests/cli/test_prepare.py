@@ -71,5 +71,5 @@ def test_refusals(words, tmp_path, capsys):
 def test_a_simulation_too_short_for_a_background_error_is_refused_before_it_begins(tmp_path, capsys):
     words = ["prepare", "--simulate", "--preset", "tiny", "--out", str(tmp_path / "s.zarr")]
     assert main([*words, "--background-error", str(tmp_path / "b.safetensors")]) == 2
-    assert "has no forecast of 12 or 24 or 36 or 48 h within its train part" in capsys.readouterr().err
+    assert "has no forecast of 24 h within its validation part" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

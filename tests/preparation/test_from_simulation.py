@@ -73,7 +73,7 @@ def test_no_simulation_and_no_piece_yet_are_told(tmp_path):
 
 
 def test_expected_pairs_are_those_of_the_finished_store(raw, tmp_path):
-    config = preset("tiny").model_copy(update={"perturbation_window_days": 0, "leads_hours": (6, 24)})
+    config = preset("tiny").model_copy(update={"perturbation_window_days": 0, "leads_hours": (6, 24), "days": 4})
     store = build_store(simulation_material(raw), tmp_path / "s.zarr", overwrite=False, progress=quiet)
     starts_of_raw = FIRST + 12 * np.arange(8)
     for part in ("train", "validation", "test"):
