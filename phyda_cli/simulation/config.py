@@ -35,7 +35,7 @@ class NetworkRanges(BaseModel):
     sondes: Range = (0.3, 1.0)
     """Share of the places of real sonde stations that report at 00 and 12 UTC [1]."""
 
-    sondes_between: Range = (0.0, 0.3)
+    sondes_between: Range = (0.0, 0.5)
     """Share of these that report at 06 and 18 UTC too [1]."""
 
     surface: Range = (100, 1500)
@@ -44,16 +44,16 @@ class NetworkRanges(BaseModel):
     routes: Range = (0, 80)
     """Routes of aircraft between sonde stations."""
 
-    winds: Range = (0, 800)
+    winds: Range = (0, 1200)
     """Winds in the sight of one to four satellites over the equator, elsewhere in every cycle."""
 
-    swaths: Range = (0, 2)
+    swaths: Range = (0, 3)
     """Satellites on polar orbits that sound the temperature along their tracks."""
 
     columns: Range = (0, 150)
     """Whole columns at places anywhere, the same for the whole segment."""
 
-    presence: float = Field(default=0.7, gt=0, le=1)
+    presence: float = Field(default=0.8, gt=0, le=1)
     """Probability that a segment has a kind at all; sondes or columns it always has [1]."""
 
     errors: Range = (0.8, 1.3)
