@@ -124,7 +124,9 @@ def test_threads_and_the_order_of_the_methods_do_not_matter(ground, finished, tm
     own = {tuple(row[:4]): row[4] for row in table(finished / "scores.csv")[1:]}
     for key, value in other.items():
         if value:
-            assert float(value) == pytest.approx(float(own[key]), rel=1e-3, abs=1e-5), key
+            # a bias is what is left of errors of this size, which the minimisation knows to a part in a thousand
+            size = float(own[*key[:3], "rmse"]) if key[3] == "bias" else 0.0
+            assert float(value) == pytest.approx(float(own[key]), rel=1e-3, abs=1e-5 + 1e-4 * size), key
 
 
 def test_another_method_uses_what_is_there(ground, finished, monkeypatch, capsys):
