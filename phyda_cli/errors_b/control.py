@@ -6,8 +6,8 @@
     u, v = winds(ψ, χ)
 
 Nothing here mixes zonal wavenumbers m, so all of it but the last step runs on the Fourier coefficients of the rows:
-each operator is one real matrix for each m on complex rows (m, lat, field, case), and a Fourier transform makes the
-grid at the end. Lᵀ is the same matrices, transposed, in reverse order.
+each operator is one real matrix for each m on complex rows (m, lat, field, case), and a Fourier matrix makes the grid
+at the end. Lᵀ is the same matrices, transposed, in reverse order.
 Source: the GEN_BE pattern (Barker et al. 2012, The Weather Research and Forecasting model's community
 variational/ensemble data assimilation system), here on the sphere.
 """
@@ -35,7 +35,7 @@ class ControlTransform:
 
     A minimisation works on packed vectors (`size`, case), in the order (n, field, m, 2) of ψ and then of the unbalanced
     fields, with zeros in the free entries; `forward` and `adjoint` are L and Lᵀ between them and fields
-    (lat, channel, lon, case).
+    (lon, lat, channel, case).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ControlTransform:
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
         """δx = L v: (…, fields, n, m, 2) → (…, channel, lat, lon); differentiable."""
-        fields = self.forward(self.pack(v)).permute(3, 1, 0, 2)
+        fields = self.forward(self.pack(v)).permute(3, 2, 1, 0)
         return fields.reshape(*v.shape[:-4], *fields.shape[1:])
 
     def pack(self, v: torch.Tensor) -> torch.Tensor:
@@ -84,7 +84,7 @@ class ControlTransform:
         return torch.cat(parts, dim=1).mT.contiguous()
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
-        """L of packed control vectors (size, case): fields (lat, channel, lon, case)."""
+        """L of packed control vectors (size, case): fields (lon, lat, channel, case)."""
         rows, wind = self.statistics.grid.shape[0], self.statistics.wind_levels
         first = self._psi.size
         psi = self._psi.rows(v[:first])
@@ -95,7 +95,7 @@ class ControlTransform:
         return self._fourier.to_grid(x)
 
     def adjoint(self, fields: torch.Tensor) -> torch.Tensor:
-        """Lᵀ of fields (lat, channel, lon, case): packed control vectors (size, case)."""
+        """Lᵀ of fields (lon, lat, channel, case): packed control vectors (size, case)."""
         wind = self.statistics.wind_levels
         x = self._fourier.adjoint(fields)
         u, v = x[:, :, :wind], x[:, :, wind : 2 * wind]
@@ -135,30 +135,29 @@ class _Family:
 
 
 class _Fourier:
-    """From the Fourier coefficients of rows, (m, lat, field, case), to the grid, (lat, field, lon, case).
+    """From the Fourier coefficients of rows, (m, lat, field, case), to the grid, (lon, lat, field, case).
 
     f(λ) = Re c_0 + 2 Σ_{m ≥ 1} (Re c_m cos mλ − Im c_m sin mλ)
+
+    A matrix product, not a fast transform: the library's one rounds as it likes with another number of threads.
     """
 
     def __init__(self, grid: LatLonGrid, truncation: int, *, dtype: torch.dtype, device: torch.device | str) -> None:
-        self._longitudes = grid.shape[1]
         order = np.arange(truncation + 1)
-        phase = np.exp(1j * order * np.radians(grid.longitudes[0]))
-        self._phase = torch.from_numpy(phase).to(device, dtype.to_complex())
-        self._twice = torch.from_numpy(np.where(order > 0, 2.0, 1.0)).to(device, dtype)
+        angle = np.radians(grid.longitudes)[:, None] * order
+        twice = np.where(order > 0, 2.0, 1.0)
+        parts = np.stack([twice * np.cos(angle), -twice * np.sin(angle) * (order > 0)], axis=-1)
+        self._matrix = torch.from_numpy(parts.reshape(len(angle), -1)).to(device, dtype)
 
     def to_grid(self, c: torch.Tensor) -> torch.Tensor:
         """Return the fields of coefficients."""
-        turned = c.permute(1, 2, 3, 0) * self._phase
-        fields: torch.Tensor = torch.fft.irfft(turned, n=self._longitudes, norm="forward")
-        return fields.transpose(2, 3)
+        rows = torch.view_as_real(c).movedim(-1, 1).flatten(0, 1)
+        return torch.mm(self._matrix, rows.flatten(1)).reshape(-1, *c.shape[1:])
 
     def adjoint(self, fields: torch.Tensor) -> torch.Tensor:
         """Return the transpose's coefficients of fields."""
-        c = torch.fft.rfft(fields.transpose(2, 3).contiguous())[..., : len(self._twice)]
-        x: torch.Tensor = (c * (self._phase.conj() * self._twice)).permute(3, 0, 1, 2).contiguous()
-        x[0].imag.zero_()  # a real field has no sine part of m = 0
-        return x
+        rows = torch.mm(self._matrix.mT, fields.flatten(1)).reshape(-1, 2, *fields.shape[1:])
+        return torch.view_as_complex(rows.movedim(1, -1).contiguous())
 
 
 def _apply(matrices: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

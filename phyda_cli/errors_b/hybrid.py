@@ -57,7 +57,7 @@ class HybridTransform:
         return self.static.size + self.ensemble.size
 
     def forward(self, v: torch.Tensor) -> torch.Tensor:
-        """L of packed control vectors (size, case): fields (lat, channel, lon, case)."""
+        """L of packed control vectors (size, case): fields (lon, lat, channel, case)."""
         own, alpha = torch.split(v, [self.static.size, self.ensemble.size])
         return self.static.forward(self.share * own) + self.ensemble.forward(alpha)
 
@@ -67,7 +67,7 @@ class HybridTransform:
 
 
 class AlphaTransform:
-    """Σ_i x'_i ∘ C_loc^{1/2} w_i, on packed vectors (size, case) and fields (lat, channel, lon, case).
+    """Σ_i x'_i ∘ C_loc^{1/2} w_i, on packed vectors (size, case) and fields (lon, lat, channel, case).
 
     perturbations: x' (member, channel, lat, lon), with β_e in them. A packed vector is (level, m, part, n, member);
     entries that stand for no harmonic count for nothing.
@@ -105,15 +105,15 @@ class AlphaTransform:
         return int(np.prod(self._shape))
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
-        """Fields (lat, channel, lon, case) of packed vectors (size, case)."""
+        """Fields (lon, lat, channel, case) of packed vectors (size, case)."""
         changes = self._perturbations @ self._alpha(w)
-        return changes.flatten(2, 3).index_select(2, self._where).permute(1, 2, 0, 3)
+        return changes.flatten(2, 3).index_select(2, self._where)
 
     def adjoint(self, fields: torch.Tensor) -> torch.Tensor:
-        """Packed vectors (size, case) of fields (lat, channel, lon, case)."""
+        """Packed vectors (size, case) of fields (lon, lat, channel, case)."""
         levels, orders, degrees, _ = self._shape
         shape, cases = self._perturbations.shape, fields.shape[-1]
-        changes = fields.permute(2, 0, 1, 3).index_select(2, self._slots).reshape(*shape[:4], cases)
+        changes = fields.index_select(2, self._slots).reshape(*shape[:4], cases)
         alpha = self._perturbations.mT @ changes
         rows = torch.mm(self._fourier.mT, alpha.flatten(1)).reshape(orders, shape[1], -1)
         spectral = torch.bmm(self._synthesis.mT, rows).reshape(orders, degrees, levels, -1)

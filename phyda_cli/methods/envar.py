@@ -25,7 +25,7 @@ from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
 from phyda_cli.methods.huber import Huber
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.perturbations import perturbations
-from phyda_cli.methods.threedvar import MEMBERS, ThreeDVar
+from phyda_cli.methods.threedvar import MEMBERS, ThreeDVar, statistics_for
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import EnVarSettings
 
@@ -115,7 +115,7 @@ def make(settings: EnVarSettings, material: Material) -> Method:
             "--method envar needs members: a background that is an ensemble, or other forecasts valid at its time "
             "with --lagged FILE"
         )
-    statistics = material.background_error(settings.weights)
+    statistics = statistics_for(settings, material)
     mean = material.background
     if material.numbers:
         mean = replace(mean, values=mean.values.mean(0))

@@ -34,6 +34,7 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.errors_b.control import ControlTransform
 from phyda_cli.errors_b.error_scale import LARGEST, ErrorScale
 from phyda_cli.errors_b.humidity import humidity_size
+from phyda_cli.errors_b.resolution import at_truncation, fitting_truncation
 from phyda_cli.fields.state import State
 from phyda_cli.grids.places import local_mean
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
@@ -82,7 +83,7 @@ class Minimum(NamedTuple):
 
 
 class Transform(Protocol):
-    """L between packed control vectors v ~ N(0, I) (size, case) and fields (lat, channel, lon, case), L Lᵀ = B."""
+    """L between packed control vectors v ~ N(0, I) (size, case) and fields (lon, lat, channel, case), L Lᵀ = B."""
 
     @property
     def size(self) -> int:
@@ -374,7 +375,15 @@ class _Problem:
 
 def _fields(x: torch.Tensor) -> torch.Tensor:
     """(case, channel, lat, lon) of fields as a transform makes them."""
-    return x.permute(3, 1, 0, 2)
+    return x.permute(3, 2, 1, 0)
+
+
+def statistics_for(settings: ThreeDVarSettings, material: Material) -> BackgroundError:
+    """Return the statistics at the truncation that is asked for, or the largest that the background has a use for."""
+    statistics = material.background_error(settings.weights)
+    if settings.truncation == "auto":
+        return at_truncation(statistics, fitting_truncation(statistics, material.background.grid))
+    return at_truncation(statistics, settings.truncation)
 
 
 def make(settings: ThreeDVarSettings, material: Material) -> Method:
@@ -382,7 +391,7 @@ def make(settings: ThreeDVarSettings, material: Material) -> Method:
     from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
 
     method = ThreeDVar(
-        material.background_error(settings.weights),
+        statistics_for(settings, material),
         members=MEMBERS if settings.members is None else settings.members,
         seed=material.seed,
         huber=Huber(settings.huber) if settings.huber else None,

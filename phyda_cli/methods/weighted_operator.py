@@ -1,6 +1,6 @@
 """The observation operator of a batch of cases in units of the observation errors, R^{-1/2} H, and its transpose.
 
-Fields are (lat, channel, lon, case), as the control transform makes them. Cases that share their observations, such as
+Fields are (lon, lat, channel, case), as the control transform makes them. Cases that share their observations, such as
 members, share the operator, and its columns are the cases; otherwise the observations of all cases are one column.
 """
 
@@ -41,9 +41,9 @@ class WeightedOperator:
         self.columns = len(cases) if all(case is cases[0] for case in cases) else 1
         own = cases[:1] if self.columns == len(cases) else cases
         (rows, longitudes), count = grid.shape, len(channels)
-        self._shape = (rows, count, longitudes, len(cases))
-        # where each point of (channel, lat, lon) stands in (lat, channel, lon)
-        place = torch.arange(longitudes * rows * count).reshape(rows, count, longitudes).transpose(0, 1).flatten()
+        self._shape = (longitudes, rows, count, len(cases))
+        # where each point of (channel, lat, lon) stands in (lon, lat, channel)
+        place = torch.arange(longitudes * rows * count).reshape(longitudes, rows, count).permute(2, 1, 0).flatten()
         counts = torch.tensor([len(case) for case in own])
         flat, weights = stacked([case.operator.increments(grid, channels) for case in own])
         if sizes is not None:
@@ -59,7 +59,7 @@ class WeightedOperator:
         self.departure = torch.as_tensor(scaled).to(device, dtype)[:, None].expand(-1, self.columns)
 
     def __call__(self, fields: torch.Tensor) -> torch.Tensor:
-        """R^{-1/2} H x: (lat, channel, lon, case) → (observation, column)."""
+        """R^{-1/2} H x: (lon, lat, channel, case) → (observation, column)."""
         if self.columns == 1:  # faster than bags of single numbers
             near = fields.reshape(-1).index_select(0, self._indices.flatten()).view_as(self._weights)
             return (near * self._weights).sum(1, keepdim=True)
@@ -67,7 +67,7 @@ class WeightedOperator:
         return embedding_bag(self._indices, points, mode="sum", per_sample_weights=self._weights)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Hᵀ R^{-1/2} y: (observation, column) → (lat, channel, lon, case)."""
+        """Hᵀ R^{-1/2} y: (observation, column) → (lon, lat, channel, case)."""
         if self.columns == 1:
             flat = y.new_zeros(math.prod(self._shape)).index_add_(
                 0, self._indices.flatten(), (y * self._weights).flatten()

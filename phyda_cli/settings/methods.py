@@ -16,6 +16,7 @@ from phyda_cli.settings.option import Field, Option, fields_of
 from phyda_cli.settings.values import MOST_MEMBERS, several
 
 Scale = float | Literal["auto"]
+Truncation = int | Literal["auto"]
 
 _MEMBERS: Final = Option(
     "Samples for the analysis's uncertainty, 0: none; of a background ensemble the first N.",
@@ -82,6 +83,13 @@ class ThreeDVarSettings(StatisticsSettings):
     """Of 3D-Var."""
 
     members: Annotated[int | None, _MEMBERS.with_default("8")] = None
+    truncation: Annotated[
+        Truncation,
+        Option(
+            "Largest total wavenumber of the increments; auto: what the background's grid and the statistics hold.",
+            "N|auto", default="auto", ge=1,
+        ),
+    ] = "auto"  # fmt: skip
     huber: Annotated[float, _HUBER] = 0.0
 
 

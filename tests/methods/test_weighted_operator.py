@@ -30,7 +30,7 @@ def test_equals_the_operator_of_each_case(cases: list[Departures]) -> None:
     expected = [
         d.operator.increments(GRID, CHANNELS)(each) / torch.as_tensor(d.error) for d, each in zip(cases, x, strict=True)
     ]
-    found = operator(x.permute(2, 1, 3, 0)).mT.flatten()
+    found = operator(x.permute(3, 2, 1, 0)).mT.flatten()
     assert torch.allclose(found, torch.cat(expected), rtol=1e-12, atol=1e-12 * float(found.abs().max()))
     departures = torch.cat([torch.as_tensor(d.departure / d.error) for d in cases])
     assert torch.equal(operator.departure.mT.flatten(), departures)
@@ -38,7 +38,7 @@ def test_equals_the_operator_of_each_case(cases: list[Departures]) -> None:
 
 def test_transpose_by_the_dot_product(cases: list[Departures]) -> None:
     operator = WeightedOperator(GRID, CHANNELS, cases, dtype=torch.float64, device="cpu")
-    x = fields(len(cases)).permute(2, 1, 3, 0)
+    x = fields(len(cases)).permute(3, 2, 1, 0)
     image = operator(x)
     y = torch.randn(image.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     back = operator.adjoint(y)
