@@ -49,9 +49,9 @@ def test_products_of_alpha_have_the_localisation_of_their_places_and_levels() ->
     ones = torch.ones(1, len(CHANNELS), *GRID.shape, dtype=torch.float64)
     transform = AlphaTransform(GRID, CHANNELS, ones, Localisation(radius, 1.5))
     row, column = 11, 7
-    place = torch.zeros(16, len(CHANNELS), 32, 1, dtype=torch.float64)
+    place = torch.zeros(32, 16, len(CHANNELS), 1, dtype=torch.float64)
     t500 = CHANNELS.index(Channel("t", 50_000.0))
-    place[row, t500, column] = 1.0
+    place[column, row, t500] = 1.0
     found = transform.forward(transform.adjoint(place))[..., 0]
     here = unit_vectors(np.array([GRID.latitudes[row]]), np.array([GRID.longitudes[column]]))
     distance = chord_distance(unit_vectors(*GRID.coordinates), here).reshape(GRID.shape)
@@ -59,8 +59,8 @@ def test_products_of_alpha_have_the_localisation_of_their_places_and_levels() ->
     for index, channel in enumerate(CHANNELS):
         level = channel.level or 85_000.0
         vertical = float(gaspari_cohn(torch.tensor(abs(np.log(level / 50_000.0)) * 2 / 1.5)))
-        torch.testing.assert_close(found[:, index], vertical * horizontal, rtol=0, atol=0.01)
-    assert float(found[row, t500, column]) == pytest.approx(1.0, abs=1e-12)
+        torch.testing.assert_close(found[..., index].T, vertical * horizontal, rtol=0, atol=0.01)
+    assert float(found[column, row, t500]) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_adjoint_is_the_transpose() -> None:

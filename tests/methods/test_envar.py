@@ -61,7 +61,7 @@ def root_of_members() -> torch.Tensor:
     ones = torch.ones(1, len(CHANNELS), *GRID.shape, dtype=torch.float64)
     alpha = AlphaTransform(GRID, CHANNELS, ones, LOCALISATION)
     columns = [alpha.forward(part.mT) for part in torch.eye(alpha.size, dtype=torch.float64).split(256)]
-    root = torch.cat(columns, dim=-1).permute(3, 1, 0, 2)
+    root = torch.cat(columns, dim=-1).permute(3, 2, 1, 0)
     root = root[root.flatten(1).any(1)]
     return torch.cat([root * member for member in perturbations(MEMBERS, (), SIGMA)])
 
