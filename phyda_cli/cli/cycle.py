@@ -30,7 +30,7 @@ def cycle(
     from importlib.util import find_spec
 
     from phyda_cli.cycle.config import read_cycle_config
-    from phyda_cli.cycle.run import Centre, check_settings, run_cycles
+    from phyda_cli.cycle.run import Centre, run_cycles
     from phyda_cli.cycle.scores import line, summary, write_summary
     from phyda_cli.outputs import output_lock
     from phyda_cli.settings.assimilate import merge_config
@@ -42,7 +42,6 @@ def cycle(
     own = {name: _absolute(name, value, base) for name, value in settings.assimilate.items()}
     here = {"background": [settings.directory], "observations": [settings.directory], "output": settings.directory}
     asked = merge_config(None, {**own, **here})
-    check_settings(asked)
     settings.directory.mkdir(parents=True, exist_ok=True)
     with output_lock(settings.directory / "cycles.jsonl"):
         records = run_cycles(Centre.of(settings, asked, _make), lambda record: console.table(line(record)))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from phyda_cli.observations.errors import known_variables
 from phyda_cli.settings.toml import read_settings
 from phyda_cli.settings.values import duration, moment
 
@@ -23,7 +24,9 @@ class CommandSettings(_Settings):
     command: str
     """Its words, with {analysis}, {background}, {hours} and others in braces."""
     start: Path
-    """The first background."""
+    """The first background; with several members its name holds {member}."""
+    members: int = Field(default=1, ge=1, le=1000)
+    """How many the program runs for, once for each: {member} in the command. An ensemble in one file counts as 1."""
     timeout: Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta(0))] = timedelta(hours=1)
     place: Path = Path()
     """Where it runs."""
@@ -37,6 +40,12 @@ class JcmSettings(_Settings):
     """Directory of the simulation, whose forecast model it is and whose states the cycle starts from."""
     start_days_before: int = Field(default=30, ge=1)
     """The first state is that of the simulation so many days before: weather of the season, nothing more [d]."""
+    members: int = Field(default=1, ge=1, le=1000)
+    """Of an ensemble."""
+    member_days: float = Field(default=1.0, gt=0)
+    """Their first states are those of so many days before one another [d]."""
+    start_error: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 they begin near the truth: at its state plus so much of their difference from one more."""
 
 
 class DrawnSettings(_Settings):
@@ -51,6 +60,10 @@ class DrawnSettings(_Settings):
     """Humidity is observed from the ground up to here [hPa]."""
     errors: float = Field(default=1.0, gt=0)
     """Factor on the errors of the table."""
+    sigma: Annotated[
+        dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(known_variables)
+    ] = Field(default_factory=dict)
+    """Errors of variables at all levels, in place of the table's [SI]."""
     seed: int = Field(default=0, ge=0)
 
 

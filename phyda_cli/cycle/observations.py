@@ -67,6 +67,8 @@ class DrawnSource:
         seen = Seen(variable, latitude, longitude, pressure, station.astype(object), report)
         random = np.random.default_rng([self.settings.seed, hours_of(time)])
         error = self.settings.errors * self.table.sigma(variable, pressure)
+        for name, sigma in self.settings.sigma.items():
+            error[variable == name] = sigma
         return drawn(self.truth(time), time, seen, error, random), ()
 
 

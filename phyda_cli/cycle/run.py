@@ -2,7 +2,10 @@
 
     DIRECTORY/00007/background.nc    the forecast that is the background of cycle 7; beside it what the model needs
               00007/analysis.nc, increment.nc, feedback.nc
+              00007/member-003/…     of an ensemble that is forecast member by member (`forecast/members.py`)
               cycles.jsonl           one line a cycle, written when its forecast is there
+
+Of an ensemble analysis.nc holds mean and spread, and every member moves on by its own increment.
 
 A cycle depends on its directory, its number and its time alone, and its line comes last. So a run that ends anywhere
 goes on with the cycle that has no line yet, and its results are those of a run that was never stopped.
@@ -14,7 +17,7 @@ import json
 import shutil
 import time as clock
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +31,15 @@ from phyda_cli.cycle.scores import scores_of
 from phyda_cli.cycle.truth import Truth, truth_of
 from phyda_cli.errors import BadDataError, ConfigError, UsageError
 from phyda_cli.fields.state import State
-from phyda_cli.forecast.base import ANALYSIS, BACKGROUND, INCREMENT, Forecast, Step
+from phyda_cli.forecast.base import ANALYSIS, INCREMENT, MEMBERS, Forecast, Step
 from phyda_cli.forecast.command import CommandForecast
+from phyda_cli.forecast.members import MemberForecasts, backgrounds, member_place
 from phyda_cli.formats.feedback.netcdf import write_feedback
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.library.analysis import solve
+from phyda_cli.library.method import background_for
 from phyda_cli.methods.base import Method
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Observations
@@ -76,6 +81,18 @@ class Centre:
             observe = DrawnSource(settings.drawn, truth, default_error_table())
         return cls(config, asked, make, _forecast_model(config), observe, truth)
 
+    def method(self, background: Background, cycle: int) -> Method:
+        """Return the method of a background. Of an ensemble it holds the members, and has a seed for every cycle.
+
+        Raises BadDataError where the method does not take the background, UsageError for a number of members.
+        """
+        asked = self.asked
+        if background.member is not None:
+            if asked.own.members is not None:
+                raise UsageError("assimilate.members: a cycle takes all members of its background; leave it out")
+            asked = replace(asked, common=replace(asked.common, seed=asked.common.seed + cycle))
+        return self.make(asked, background_for(asked, background))
+
     def time(self, cycle: int) -> np.datetime64:
         """Valid time of a cycle (UTC)."""
         return np.datetime64(self.config.start, "ns") + np.timedelta64(cycle * self.config.hours, "h")
@@ -101,15 +118,13 @@ def run_cycles(centre: Centre, progress: Callable[[Record], None]) -> list[Recor
         here, moment = centre.place(number), centre.time(number)
         if number == 0:
             centre.forecast.first(here, moment)
-        background = read_background([here / BACKGROUND], time=moment, own=centre.forecast.own)
-        if background.state.values.dim() != 3:
-            raise BadDataError(f"{here / BACKGROUND}: holds several members; a cycle takes one")
-        if method is None and centre.observe is not None:
-            method = centre.make(centre.asked, background)
+        background = _background(centre, here, moment)
+        if centre.observe is not None and (method is None or background.member is not None):
+            method = centre.method(background, number)
         analysis = _analyse(centre, method, background, moment)
         record = {"cycle": number, "time": f"{np.datetime_as_string(moment, unit='m')}Z"}
-        record |= scores_of(analysis, background.state, None if centre.truth is None else centre.truth(moment))
-        increment = _written(here, background, analysis)
+        record |= scores_of(analysis, background, None if centre.truth is None else centre.truth(moment))
+        increment = _written(here, background, analysis, own=centre.forecast.own)
         centre.forecast.run(Step(moment, config.hours, here, centre.place(number + 1), increment))
         record["seconds"] = round(clock.monotonic() - begun, 2)
         records.append(record)
@@ -139,27 +154,69 @@ def _analyse(centre: Centre, method: Method | None, background: Background, mome
     return solve(background, rows, centre.asked, method)
 
 
-def _written(here: Path, background: Background, analysis: Analysis | None) -> State:
-    """Write what a cycle has made; the increment. A free run's analysis is its background."""
-    state = background.state if analysis is None else analysis.state
+def _background(centre: Centre, here: Path, moment: np.datetime64) -> Background:
+    """Return the background of one cycle. Raises BadDataError where members are missing."""
+    paths = backgrounds(here)
+    background = read_background(paths, time=moment, own=centre.forecast.own, as_members=True)
+    if len(paths) > 1 and background.member is None:
+        raise BadDataError(f"{paths[0]}: holds other fields than {paths[1]}; members hold all the same")
+    return background
+
+
+def _written(here: Path, background: Background, analysis: Analysis | None, *, own: bool) -> State:
+    """Write what a cycle has made; the increment, of all members. A free run's analysis is its background.
+
+    own: the model goes on from increments, so that no file holds the members of the analysis.
+    """
+    mean = background.ensemble_mean()
+    state = mean.state if analysis is None else analysis.state
     spread = None if analysis is None else analysis.spread
     about: dict[str, str] = {}
     if analysis is not None:
         write_feedback(here / "feedback.nc", analysis.feedback, attributes=about, overwrite=True)
-    write_increment(here / INCREMENT, background, state, attributes=about, overwrite=True)
-    write_analysis(here / ANALYSIS, background, state, spread=spread, attributes=about, overwrite=True)
-    if analysis is None:
-        return State(torch.zeros_like(state.values), state.channels, state.grid, state.time)
-    return analysis.increment
+    write_increment(here / INCREMENT, mean, state, attributes=about, overwrite=True)
+    write_analysis(here / ANALYSIS, mean, state, spread=spread, attributes=about, overwrite=True)
+    before = background.state
+    if background.member is None:
+        return replace(before, values=torch.zeros_like(before.values)) if analysis is None else analysis.increment
+    members = [replace(before, values=values) for values in before.values]
+    if analysis is not None:
+        members = [analysis.member(number) for number in range(len(members))]
+    if not own:
+        _write_each(here, background, members)
+    return replace(before, values=torch.stack([member.values for member in members]) - before.values)
+
+
+def _write_each(here: Path, background: Background, members: list[State]) -> None:
+    """Write the members of an analysis as they came: each in its directory, or all in one file."""
+    about: dict[str, str] = {}
+    if not member_place(here, 0).is_dir():
+        write_members(here / MEMBERS, background, members, count=len(members), attributes=about, overwrite=True)
+        return
+    for number, member in enumerate(members):
+        place, one = member_place(here, number), background.one_member(number)
+        write_increment(place / INCREMENT, one, member, attributes=about, overwrite=True)
+        write_analysis(place / ANALYSIS, one, member, spread=None, attributes=about, overwrite=True)
 
 
 def _forecast_model(config: CycleConfig) -> Forecast:
     settings = config.forecast
     if isinstance(settings, CommandSettings):
-        return CommandForecast(settings.command, settings.start, settings.timeout, settings.place)
+        program = CommandForecast(settings.command, settings.start, settings.timeout, settings.place, settings.members)
+        return program if settings.members == 1 else MemberForecasts(program, settings.members)
     from phyda_cli.forecast.jcm import JcmForecast
+    from phyda_cli.forecast.jcm_ensemble import JcmEnsemble
 
-    return JcmForecast(settings.simulation, hours=config.hours, start_days_before=settings.start_days_before)
+    times = {"hours": config.hours, "start_days_before": settings.start_days_before}
+    if settings.members == 1:
+        return JcmForecast(settings.simulation, **times)
+    return JcmEnsemble(
+        settings.simulation,
+        members=settings.members,
+        member_days=settings.member_days,
+        start_error=settings.start_error,
+        **times,
+    )
 
 
 def _bind(config: CycleConfig) -> None:
@@ -175,9 +232,3 @@ def _bind(config: CycleConfig) -> None:
 def _write_records(directory: Path, records: list[Record]) -> None:
     with atomic_path(directory / LINES, overwrite=True) as partial:
         partial.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
-
-
-def check_settings(asked: Run) -> None:
-    """Raises UsageError for settings of the analysis that a cycle does not have."""
-    if "one" not in asked.entry.backgrounds:
-        raise UsageError(f"assimilate.method {asked.entry.name}: a cycle has one background, and it needs an ensemble")

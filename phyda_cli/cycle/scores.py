@@ -1,12 +1,16 @@
 """What a cycle's record says: departures by variable, and errors against a truth by channel and region.
 
 rms of y − H(x_b) and y − H(x_a) over the rows in use;     RMSE = √⟨(x − x_t)²⟩ over the area of a region
+
+Of an ensemble of N the first guess is its mean, and s its spread (N − 1); spread/skill is √((N + 1)/N · ⟨s²⟩) over the
+mean's RMSE, 1 where truth and members are drawn from the same.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,18 +20,20 @@ import torch
 from phyda_cli.assimilation import Analysis
 from phyda_cli.evaluation.compare import on_grid
 from phyda_cli.fields.state import State
+from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.outputs import atomic_path
 
 REGIONS: Final = {"globe": (-90.0, 90.0), "north": (20.0, 90.0), "tropics": (-20.0, 20.0), "south": (-90.0, -20.0)}
 """Latitudes from and to [degree]."""
-SHOWN: Final = ("z500", "t850", "u850", "u250", "v500", "q850", "msl")
+SHOWN: Final = ("z500", "t500", "t850", "u850", "u250", "v500", "q850", "msl")
 """Channels in the text of a cycle, where they are there."""
 _DIGITS: Final = 5
 
 Record = dict[str, Any]
+_Table = dict[str, dict[str, float]]
 
 
-def scores_of(analysis: Analysis | None, background: State, truth: State | None) -> Record:
+def scores_of(analysis: Analysis | None, background: Background, truth: State | None) -> Record:
     """Return the scores of one cycle. analysis: None in a free run. truth: None where it is not known."""
     record: Record = {}
     if analysis is not None:
@@ -39,7 +45,13 @@ def scores_of(analysis: Analysis | None, background: State, truth: State | None)
             "departures": _departures(analysis),
         }
     if truth is not None:
-        record["first_guess"] = errors(background, truth)
+        record["first_guess"] = errors(background.ensemble_mean().state, truth)
+        if background.member is not None:
+            members = background.state.values
+            spread = replace(background.state, values=members.std(0))
+            record["first_guess_spread"] = sizes(spread, truth)
+            factor = float(np.sqrt(1.0 + 1.0 / members.shape[0]))
+            record["spread_skill"] = _ratios(record["first_guess_spread"], record["first_guess"], factor)
         if analysis is not None:
             record["analysis"] = errors(analysis.state, truth)
             if analysis.spread is not None:
@@ -57,6 +69,15 @@ def errors(state: State, truth: State) -> dict[str, dict[str, float]]:
 def sizes(spread: State, truth: State) -> dict[str, dict[str, float]]:
     """Return the root mean square of a spread by channel and region, of the channels that the truth holds [SI]."""
     return _by_region(spread.select(tuple(channel for channel in spread.channels if channel in truth.channels)))
+
+
+def _ratios(spread: _Table, error: _Table, factor: float) -> _Table:
+    """Return spread over error, by region and channel; 0 where there is no error."""
+    return {
+        region: {name: _short(factor * size / error[region][name]) if error[region][name] else 0.0 for name, size in
+                 row.items()}
+        for region, row in spread.items()
+    }  # fmt: skip
 
 
 def _by_region(difference: State) -> dict[str, dict[str, float]]:
@@ -89,12 +110,12 @@ def _departures(analysis: Analysis) -> dict[str, dict[str, float]]:
 
 
 def summary(records: Sequence[Record], spin_up: int) -> Record:
-    """Return root mean squares over the cycles after the spin-up: of first guess, analysis and spread, and the mean
-    scale.
+    """Return root mean squares over the cycles after the spin-up: of first guess, analysis and spreads, and the mean
+    scale. spread_skill: the mean ratio of the cycles.
     """
     kept = records[spin_up:]
     result: Record = {"cycles": len(kept), "spin_up": min(spin_up, len(records))}
-    for part in ("first_guess", "analysis", "spread"):
+    for part in ("first_guess", "first_guess_spread", "analysis", "spread"):
         held = [record[part] for record in kept if part in record]
         if held:
             result[part] = {
@@ -104,6 +125,12 @@ def summary(records: Sequence[Record], spin_up: int) -> Record:
                 }
                 for region in held[0]
             }
+    ratios = [record["spread_skill"] for record in kept if "spread_skill" in record]
+    if ratios:
+        result["spread_skill"] = {
+            region: {name: _short(float(np.mean([one[region][name] for one in ratios]))) for name in ratios[0][region]}
+            for region in ratios[0]
+        }
     scales = [record["scale"] for record in kept if "scale" in record]
     if scales:
         result["scale"] = _short(float(np.mean(scales)))

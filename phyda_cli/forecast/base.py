@@ -16,6 +16,8 @@ from phyda_cli.outputs import atomic_path
 BACKGROUND: Final = "background.nc"
 ANALYSIS: Final = "analysis.nc"
 INCREMENT: Final = "increment.nc"
+MEMBERS: Final = "members.nc"
+"""The analysed members of a background that came as one file."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Step:
     """A forecast from one cycle to the next.
 
     begin: valid time of the analysis (UTC). hours: length. source: directory of the cycle whose analysis is there.
-    target: directory of the next cycle. increment: x_a − x_b on the background's grid [SI].
+    target: directory of the next cycle. increment: x_a − x_b on the background's grid [SI], of an ensemble (member,
+    channel, lat, lon). member: which one of an ensemble it is.
     """
 
     begin: np.datetime64
@@ -31,6 +34,7 @@ class Step:
     source: Path
     target: Path
     increment: State
+    member: int = 0
 
     @property
     def end(self) -> np.datetime64:
@@ -59,7 +63,9 @@ class Forecast(Protocol):
 
 
 def write_state(state: State, target: Path) -> None:
-    """A state (channel, lat, lon) on a global grid as NetCDF, each variable on its own levels; whole or not at all."""
+    """A state ((member,) channel, lat, lon) on a global grid as NetCDF, each variable on its own levels; whole or not
+    at all.
+    """
     latitude, longitude = (np.unique(x) for x in state.grid.coordinates)
     dataset = xr.Dataset(
         coords={
@@ -68,6 +74,9 @@ def write_state(state: State, target: Path) -> None:
             "longitude": ("longitude", longitude, {"units": "degrees_east", "standard_name": "longitude"}),
         }
     )
+    several = ("number",) if state.values.dim() == 4 else ()
+    if several:
+        dataset["number"] = ("number", np.arange(state.values.shape[0], dtype=np.int32))
     for name in state.variables:
         row, levels = VARIABLES[name], state.levels(name)
         values = state.select(tuple(c for c in state.channels if c.variable == name)).values.numpy().astype(np.float32)
@@ -75,8 +84,8 @@ def write_state(state: State, target: Path) -> None:
         if levels:
             axis = f"level_{name}"
             dataset[axis] = (axis, list(levels), {"units": "Pa", "standard_name": "air_pressure"})
-            dataset[name] = ((axis, "latitude", "longitude"), values, attributes)
+            dataset[name] = ((*several, axis, "latitude", "longitude"), values, attributes)
         else:
-            dataset[name] = (("latitude", "longitude"), values[0], attributes)
+            dataset[name] = ((*several, "latitude", "longitude"), values[..., 0, :, :], attributes)
     with atomic_path(target, overwrite=True) as partial:
         dataset.to_netcdf(partial, engine="netcdf4")

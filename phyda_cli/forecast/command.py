@@ -7,7 +7,10 @@ Words in braces stand for what the program gets:
     {background}  where it must write its forecast (NetCDF or GRIB, any layout that phyda reads)
     {hours}       length of the forecast; {time} valid time of the analysis, {valid} of the forecast
     {previous}    the directory of the cycle, {next} that of the next, for what the model needs to go on
+    {member}      the member of an ensemble that runs once a member, from 0
     {python}      the Python that runs phyda
+
+Of an ensemble that comes as one file {analysis} holds all its members, and the forecast must too.
 
 Times are ISO 8601, UTC. The command is split into words as a shell would, without running one, and
 runs in the directory of the configuration file.
@@ -27,7 +30,7 @@ from typing import ClassVar
 import numpy as np
 
 from phyda_cli.errors import BadDataError, ConfigError, InputMissingError
-from phyda_cli.forecast.base import ANALYSIS, BACKGROUND, INCREMENT, Step
+from phyda_cli.forecast.base import ANALYSIS, BACKGROUND, INCREMENT, MEMBERS, Step
 
 _SHOWN = 200
 """Characters of a program's last line in a message."""
@@ -38,15 +41,17 @@ class CommandForecast:
     """A program.
 
     command: its words with names in braces. start: the first background. timeout: of one forecast. place: the
-    directory it runs in.
+    directory it runs in. members: how many it runs for, with {member} in command and start.
 
-    Raises ConfigError for a name in braces that is none, or a command without {background}.
+    Raises ConfigError for a name in braces that is none, a command without {background}, or {member} in one of command
+    and start alone.
     """
 
     command: str
     start: Path
     timeout: timedelta
     place: Path = Path()
+    members: int = 1
     own: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -59,21 +64,32 @@ class CommandForecast:
             ) from None
         if "BACKGROUND" not in " ".join(filled):
             raise ConfigError(f"command {self.command!r}: lacks {{background}}, where the forecast must be written")
+        for text in (self.command, str(self.start)):
+            if (self.members > 1) != ("{member}" in text):
+                says = f"lacks {{member}} for {self.members} members" if self.members > 1 else "names {member}"
+                raise ConfigError(f"{text!r}: {says}; give members and name {{member}} in command and start")
 
     def first(self, target: Path, time: np.datetime64) -> None:
         """Copy the first background. Raises InputMissingError where there is none."""
-        if not self.start.is_file():
-            raise InputMissingError(f"{self.start}: no such file; it is the first background of the cycle")
+        self.first_member(0, target, time)
+
+    def first_member(self, number: int, target: Path, time: np.datetime64) -> None:
+        """Copy the first background of a member. Raises InputMissingError where there is none."""
+        start = Path(str(self.start).replace("{member}", str(number)))
+        if not start.is_file():
+            raise InputMissingError(f"{start}: no such file; it is the first background of the cycle")
         target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.start, target / BACKGROUND)
+        shutil.copyfile(start, target / BACKGROUND)
 
     def run(self, step: Step) -> None:
         """Run the program. Raises BadDataError where it fails, takes too long or writes nothing."""
         step.target.mkdir(parents=True, exist_ok=True)
         output = step.target / BACKGROUND
         partial = step.target / f"partial-{BACKGROUND}"
+        together = step.increment.values.dim() == 4
         words = self._words({
-            "analysis": str(step.source / ANALYSIS), "increment": str(step.source / INCREMENT),
+            "analysis": str(step.source / (MEMBERS if together else ANALYSIS)), "member": str(step.member),
+            "increment": str(step.source / INCREMENT),
             "background": str(partial), "previous": str(step.source), "next": str(step.target),
             "hours": str(step.hours), "python": sys.executable, "time": _text(step.begin), "valid": _text(step.end),
         })  # fmt: skip
@@ -98,7 +114,7 @@ class CommandForecast:
         return [word.format(**names) for word in shlex.split(self.command)]
 
 
-_NAMES = ("analysis", "increment", "background", "previous", "next", "hours", "time", "valid", "python")
+_NAMES = ("analysis", "increment", "background", "previous", "next", "hours", "time", "valid", "member", "python")
 
 
 def _text(time: np.datetime64) -> str:

@@ -127,21 +127,21 @@ class LETKF(Method):
         change, reached = torch.zeros(values.shape, dtype=values.dtype, device=values.device), 0
         if len(data):
             heights = _heights(self.background_members.channels)
-            levels, level_of = np.unique(heights, return_inverse=True)
-            vertical = self._vertical_weights(torch.from_numpy(levels).to(self.device), data)
             flat, target = values.flatten(2), change.flatten(2)
-            for columns, index, weights in self._neighbours(data, len(levels)):
-                reached += columns.numel()
-                precision = weights[:, None, :] * vertical[:, index].movedim(0, 1) * data.precision[index][:, None, :]
-                observed = self.inflation * data.observed[:, index].movedim(0, 1)
-                mean, root = ensemble_transform(observed, data.departure[index], precision)
-                touched = (precision > 0).any(-1)
-                for level in range(len(levels)):
-                    rows = torch.from_numpy(np.flatnonzero(level_of == level)).to(self.device)
+            met = torch.zeros(flat.shape[-1], dtype=torch.bool)
+            for height in np.unique(heights):
+                rows = torch.from_numpy(np.flatnonzero(heights == height)).to(self.device)
+                vertical = self.taper((data.height - float(height)) * (2.0 / self.vertical_radius))
+                near = data.take(vertical > 0)
+                precision = near.precision * vertical[vertical > 0]
+                for columns, index, weights in self._neighbours(near):
+                    met[columns.cpu()] = True
+                    observed = self.inflation * near.observed[:, index].movedim(0, 1)
+                    weighted = (weights * precision[index])[:, None, :]
+                    mean, root = ensemble_transform(observed, near.departure[index], weighted)
                     own = flat[:, rows[:, None], columns].permute(2, 1, 0).contiguous()
-                    moved = self._update(own, mean[:, level], root[:, level])
-                    moved = torch.where(touched[:, level, None, None], moved, torch.zeros_like(moved))
-                    target[:, rows[:, None], columns] = moved.permute(2, 1, 0)
+                    target[:, rows[:, None], columns] = self._update(own, mean[:, 0], root[:, 0]).permute(2, 1, 0)
+            reached = int(met.sum())
         members = change.cpu()
         labels = (self.background_members.channels, self.background_members.grid, background.time)
         log: dict[str, float | int | str] = {
@@ -158,11 +158,7 @@ class LETKF(Method):
         factor = relaxation(prior.std(-1), posterior.std(-1), self.relaxation)
         return middle + prior @ mean[..., None] + factor[..., None] * posterior - own
 
-    def _vertical_weights(self, levels: torch.Tensor, data: _Data) -> torch.Tensor:
-        """ρ_v (level, n)."""
-        return self.taper((levels[:, None] - data.height) * (2.0 / self.vertical_radius))
-
-    def _neighbours(self, data: _Data, levels: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def _neighbours(self, data: _Data) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Columns (c,), their observations (c, n) and ρ_h (c, n), in the order of the grid's parts.
 
         How many places a column's list has depends on that column only, and with it every sum: the size of the blocks
@@ -179,7 +175,7 @@ class LETKF(Method):
                 padded = _padding(counts)
                 for size in torch.unique(padded[counts > 0]).tolist():
                     group = torch.nonzero((padded == size) & (counts > 0)).squeeze(-1)
-                    share = max(1, self.block // (size * levels * members))
+                    share = max(1, self.block // (size * members))
                     for part in torch.split(group, share):
                         order, kept = _compact(weights[part], size)
                         yield columns[part], near[order], kept
@@ -225,6 +221,14 @@ class _Data:
 
     def __len__(self) -> int:
         return int(self.latitude.shape[0])
+
+    def take(self, mask: torch.Tensor) -> _Data:
+        """Return some of them, in their order."""
+        at = mask.cpu().numpy()
+        return _Data(
+            self.latitude[at], self.longitude[at], self.places[mask], self.height[mask], self.departure[mask],
+            self.precision[mask], self.observed[:, mask],
+        )  # fmt: skip
 
     @classmethod
     def of(cls, departures: Departures, method: LETKF) -> _Data:

@@ -40,8 +40,8 @@ def _one_or_several(value: Any) -> Any:
     return [value] if isinstance(value, int | float) else value
 
 
-def _known(names: Any) -> Any:
-    """Raises ValueError for a key that is no variable."""
+def known_variables(names: Any) -> Any:
+    """Return what is given. Raises ValueError for a key that is no variable."""
     unknown = [name for name in names if name not in VARIABLES] if isinstance(names, dict) else []
     if unknown:
         raise ValueError(f"{unknown[0]!r} is not a variable (one of {', '.join(VARIABLES)})")
@@ -50,7 +50,7 @@ def _known(names: Any) -> Any:
 
 def _known_or_default(names: Any) -> Any:
     if isinstance(names, dict):
-        _known({name: limit for name, limit in names.items() if name != "default"})
+        known_variables({name: limit for name, limit in names.items() if name != "default"})
     return names
 
 
@@ -98,9 +98,11 @@ class ErrorDocument(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sigma: Annotated[dict[str, VariableEntry], BeforeValidator(_known)] = Field(default_factory=dict)
-    inflation: Annotated[dict[str, Positive], BeforeValidator(_known)] = Field(default_factory=dict)
-    representativeness: Annotated[dict[str, NotNegative], BeforeValidator(_known)] = Field(default_factory=dict)
+    sigma: Annotated[dict[str, VariableEntry], BeforeValidator(known_variables)] = Field(default_factory=dict)
+    inflation: Annotated[dict[str, Positive], BeforeValidator(known_variables)] = Field(default_factory=dict)
+    representativeness: Annotated[dict[str, NotNegative], BeforeValidator(known_variables)] = Field(
+        default_factory=dict
+    )
     background_check: Annotated[dict[str, Positive], BeforeValidator(_known_or_default)] = Field(default_factory=dict)
 
     @model_validator(mode="after")

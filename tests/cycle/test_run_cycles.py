@@ -35,6 +35,7 @@ spin_up = 1
 kind = "command"
 command = "{{python}} {MODEL} --init {{analysis}} --out {{background}} --hours {{hours}}"
 start = "{ROOT / "examples" / "background.nc"}"
+timeout = "1h"
 [observations.drawn]
 stations = "stations.csv"
 levels_hpa = [850, 500]
@@ -171,7 +172,9 @@ def test_without_observations_it_is_a_free_run(prepared, tmp_path):
         ("spin_up", "spinup", 78, "unknown key 'spinup'; did you mean 'spin_up'"),
         ('truth = "truth', 'truth = "nowhere', 66, "2003101712.nc"),
         ('"stations.csv"', '"none.csv"', 66, "none.csv: no such file"),
-        ('method = "3dvar"\nmembers = 0', 'method = "letkf"', 2, "a cycle has one background"),
+        ('method = "3dvar"\nmembers = 0', 'method = "letkf"', 65, "one member, and --method letkf needs several"),
+        ("--hours {hours}", "--hours {member}", 78, "names {member}; give members and name {member} in command and"),
+        ('timeout = "1h"', 'members = 3', 78, "lacks {member} for 3 members; give members and name {member}"),
         ("members = 0", "evaluations = 3", 2, "--evaluations: is of --method phyda, not of 3dvar"),
     ],
 )  # fmt: skip
