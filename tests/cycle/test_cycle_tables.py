@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,50 @@ def test_the_spin_up_does_not_count(skip):
         line["first_guess"]["globe"]["t500"] = 50.0
     text = tables({"a": run}, against="a", skip=skip, channels=("t500",))
     assert (cells(text, "a", "first guess") == ["2.24"]) == (skip == 10)
+
+
+def test_the_yardstick_of_speedy_is_a_configuration_and_compares_the_second_half(tmp_path):
+    from benchmarks.speedy import NATURE, NETWORKS, configuration, summary
+    from phyda_cli.cycle.config import read_cycle_config
+
+    (tmp_path / "reg2.toml").write_text(configuration("reg2", tmp_path / "places.csv", members=7, cycles=4))
+    config = read_cycle_config(tmp_path / "reg2.toml")
+    assert config.observations.drawn.sigma == {"u": 1.0, "v": 1.0, "t": 1.0, "q": 1e-3, "sp": 100.0}
+    assert config.forecast.members == 7
+    assert config.forecast.simulation == tmp_path / "nature"
+    assert NATURE.nature_truncation == NATURE.forecast_truncation == 31
+    # the published Gaussian lengths, 800 and 500 km, as cut-off radii: 2 √(10/3) times as long
+    for name, length in (("raob", 800.0), ("reg2", 500.0)):
+        assert NETWORKS[name].radius == pytest.approx(length * 2 * np.sqrt(10 / 3), rel=1e-3)
+    run = lines(0.1, spread=0.9)
+    for line in run[:20]:
+        line["first_guess"]["globe"]["t500"] = 9.0
+    row = [cell.strip() for cell in summary({"reg2": run}).splitlines()[-1].strip("|").split("|")]
+    assert row == ["reg2", "40", "20", "0.224", "0.145", "1.54", "0.90"]
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "method"), [("free", 1, None), ("3dvar", 1, "3dvar"), ("letkf12", 12, "letkf")]
+)
+def test_the_runs_with_model_error_are_configurations_of_a_cycle(tmp_path, name, members, method):
+    from benchmarks.model_error import configuration
+    from phyda_cli.cycle.config import read_cycle_config
+    from phyda_cli.settings.assimilate import merge_config
+
+    lines = ["background_error_scale = 1.1"]
+    text = configuration(name, tmp_path, tmp_path / "s.csv", start="2001-04-01T00", cycles=9, settings=lines)
+    (tmp_path / "one.toml").write_text(text)
+    config = read_cycle_config(tmp_path / "one.toml")
+    assert config.forecast.members == members
+    assert (config.observations.drawn is None) == (method is None)
+    assert config.assimilate.get("method") == method
+    if method is not None:
+        here = {"background": [tmp_path], "observations": [tmp_path], "output": tmp_path}
+        assert merge_config(None, {**config.assimilate, **here}).own.background_error_scale == 1.1
+
+
+def test_a_method_that_is_none_is_refused():
+    from benchmarks.model_error import configuration
+
+    with pytest.raises(ValueError, match="letkf: no method"):
+        configuration("letkf", Path(), Path(), start="2001-04-01T00", cycles=9)
