@@ -4,9 +4,9 @@
         [--settings letkf20 "localisation = 1500"] [--page docs/cycle.md --name even]
 
 SIMULATION is that of `phyda prepare --simulate --preset core` (nature T63, forecasts T42, 13 levels). Whole columns
-at ten levels from 1000 to 100 hPa with the table's errors. `letkfN` has N members whose first states arenature
-of N days of the season, one after another; `free` has no observations. Each method has a directory and goes on where it
-was stopped; then their tables are printed (`benchmarks/cycles.py`), with ratios to 3D-Var where it is among them.
+at ten levels from 1000 to 100 hPa with the table's errors. `letkfN` has N members, which begin with the states of N
+days one after another; `free` has no observations. Each method has a directory and goes on where it was stopped; then
+their tables are printed (`benchmarks/cycles.py`), with ratios to 3D-Var where it is among them.
 """
 
 from __future__ import annotations

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from phyda_cli.cycle.scores import SHOWN, Record
 from phyda_cli.outputs import atomic_path
+
+_COLOURS: Final = {
+    "first_guess": "tab:blue", "first_guess_spread": "lightblue", "analysis": "tab:orange", "spread": "tab:gray",
+}  # fmt: skip
 
 
 def plot(records: Sequence[Record], path: Path) -> None:
@@ -25,7 +29,7 @@ def plot(records: Sequence[Record], path: Path) -> None:
     flat: list[Any] = list(panels.ravel())
     cycles = [record["cycle"] for record in records]
     for axes, name in zip(flat, held, strict=False):
-        for part, colour in (("first_guess", "tab:blue"), ("analysis", "tab:orange"), ("spread", "tab:gray")):
+        for part, colour in _COLOURS.items():
             values = [record.get(part, {}).get("globe", {}).get(name, np.nan) for record in records]
             if np.isfinite(values).any():
                 axes.plot(cycles, values, color=colour, label=part.replace("_", " "), linewidth=1.0)

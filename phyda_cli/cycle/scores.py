@@ -148,7 +148,7 @@ def line(record: Record) -> str:
     parts = [f"cycle {record['cycle']}", record["time"]]
     if "used" in record:
         parts.append(f"{record['used']} of {record['observations']} observations, scale {record['scale']:g}")
-    for part in ("first_guess", "analysis"):
+    for part in ("first_guess", "analysis", "spread_skill"):
         if part in record:
             globe = record[part]["globe"]
             shown = ", ".join(f"{name} {globe[name]:.3g}" for name in SHOWN if name in globe)

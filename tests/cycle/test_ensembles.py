@@ -14,6 +14,7 @@ import xarray as xr
 
 from phyda_cli.cli.app import main
 from phyda_cli.cycle import run as loop
+from phyda_cli.cycle.scores import line as line_of
 from phyda_cli.cycle.scores import scores_of, summary
 from phyda_cli.fields.state import State
 from phyda_cli.forecast.command import CommandForecast
@@ -250,4 +251,5 @@ def test_spread_over_skill_by_hand(prepared):
     assert line["first_guess"]["globe"]["t500"] == pytest.approx(2.0)
     assert line["first_guess_spread"]["south"]["t500"] == pytest.approx(1.0)
     assert line["spread_skill"]["tropics"]["t500"] == pytest.approx(np.sqrt(4.0 / 3.0) / 2.0, rel=1e-4)
+    assert "spread skill z500 0.577, t500 0.577" in line_of({"cycle": 0, "time": "now", **line}).replace("z500 nan", "")
     assert summary([line, line], 0)["spread_skill"]["globe"]["t500"] == line["spread_skill"]["globe"]["t500"]
