@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phyda_cli.fields.state import Channel
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import preset
 from phyda_cli.simulation.run import simulate
@@ -71,3 +72,27 @@ def test_resumed_simulation_has_the_same_bytes(whole: Path, tmp_path: Path):
     lines: list[str] = []
     run_nature(CONFIG, tmp_path, lines.append)
     assert lines == ["nature run complete"]
+
+
+def test_cycles_that_were_stopped_go_on_to_the_same_forecasts(whole: Path, tmp_path: Path):
+    from phyda_cli.cycle.campaign import run_campaign
+    from phyda_cli.preparation.build import build_store
+    from phyda_cli.preparation.from_simulation import simulation_material
+
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    run_campaign(whole, tmp_path / "once", weights=None, progress=print)
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(whole, tmp_path / "twice", weights=None, progress=stop)
+    run_campaign(whole, tmp_path / "twice", weights=None, progress=print)
+    made = sorted(path.name for path in (tmp_path / "once").glob("forecasts-*.npz"))
+    assert made == sorted(path.name for path in (tmp_path / "twice").glob("forecasts-*.npz"))
+    assert len(made) == 11
+    for name in made:
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes(), name
+    material = simulation_material(whole, cycles=tmp_path / "once")
+    store = build_store(material, tmp_path / "store", overwrite=False, progress=lambda *_: None)
+    assert store.leads == (6, 12)
+    # the errors of a day, not those of a climate
+    assert 0.05 < np.sqrt(np.mean(store.sigma_b(6)[store.channels.index(Channel("t", 50_000.0))] ** 2)) < 3.0
