@@ -38,7 +38,7 @@ class Network(NamedTuple):
 
 NETWORKS: Final = {"raob": Network(2921, 0.25, 0.4762), "reg2": Network(1826, 0.1, 0.1450)}
 LEVELS: Final = (925, 850, 700, 500, 300, 250, 200, 100)
-START: Final = "2000-12-31T00"
+START: Final = "2000-12-31T06"
 NATURE: Final = SimulationConfig(
     nature_truncation=31, forecast_truncation=31, nature_step_minutes=30, forecast_step_minutes=30,
     start=datetime(2000, 11, 1, tzinfo=UTC), spin_up_days=80, settling_days=8, rows=32, levels_hpa=LEVELS,

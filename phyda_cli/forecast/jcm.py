@@ -103,11 +103,20 @@ class JcmForecast:
         state, carry = jax.tree_util.tree_unflatten(structure, leaves)
         return state, carry, int(arrays["step"]), arrays["surface_pressure"]
 
-    def _start(self, hour: int) -> dict[str, FloatArray]:
-        """Return the start state of the simulation nearest before an hour since 1970."""
+    def _start(self, hour: int, *, exact: bool = False) -> dict[str, FloatArray]:
+        """Return the start state of the simulation nearest before an hour since 1970, or of just that hour.
+
+        Raises InputMissingError where there is none.
+        """
         for path in sorted(self.directory.glob("starts-*.npz"), reverse=True):
-            at = np.flatnonzero(self._starts(path)["time"] <= hour)
+            times = self._starts(path)["time"]
+            at = np.flatnonzero(times <= hour)
             if at.size:
+                if exact and times[at[-1]] != hour:
+                    raise InputMissingError(
+                        f"{self.directory}: no state of the time itself, {self.hours} h before the start of the cycle; "
+                        f"there is one every {self.config.start_interval_hours} h: begin 6 h later"
+                    )
                 return {name: self._starts(path)[name][at[-1]] for name in PARTS}
         raise InputMissingError(f"{self.directory}: no state {self.days_before} days before the start of the cycle")
 

@@ -48,7 +48,7 @@ class JcmEnsemble(JcmForecast):
         hours = [begin - 24 * self.days_before - round(24 * self.member_days * i) for i in range(self.members + 1)]
         parts = [self._start(hour) for hour in hours]
         if self.start_error < 1.0:
-            right, factor = self._start(begin), np.float32(self.start_error)
+            right, factor = self._start(begin, exact=True), np.float32(self.start_error)
             parts = [{n: right[n] + factor * (one[n] - parts[0][n]) for n in PARTS} for one in parts[1:]]
         states = [to_state(self.model, one) for one in parts[: self.members]]
         state, carry = _stacked(states), _stacked([self.model.first_carry] * self.members)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray as xr
 
+from phyda_cli.errors import InputMissingError
 from phyda_cli.fields.state import State
 from phyda_cli.forecast.base import Step
 from phyda_cli.simulation import chunks
@@ -106,6 +107,11 @@ def test_first_members_near_the_truth_are_it_plus_a_part_of_their_difference_fro
     ensemble(start_error=0.5).first(tmp_path / "0", TIME)
     expected = [4.0 + 0.5 * (day - 3.0) + 1.0 for day in (2.5, 2.0, 1.5)]
     assert numbers(tmp_path / "0") == expected
+
+
+def test_a_start_near_the_truth_needs_its_state_of_that_very_time(ensemble, tmp_path):
+    with pytest.raises(InputMissingError, match="there is one every 12 h: begin 6 h later"):
+        ensemble(start_error=0.5).first(tmp_path / "0", TIME + np.timedelta64(6, "h"))
 
 
 def test_each_member_goes_on_from_its_own_state_with_its_own_increment(ensemble, tmp_path):
