@@ -30,7 +30,7 @@ from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.operators.operator import Operator
-from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, weights_path
+from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, LEARNED_MODEL, weights_path
 
 COLUMNS: Final = 600
 COLUMN_ERROR: Final = 2.0
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4, metavar="N", help="background errors to average over (4)")
     parser.add_argument("--learned", type=Path, metavar="FILE", help="weights of the learned analysis (those shipped)")
     options = parser.parse_args()
-    statistics, _ = read_background_error(weights_path(BACKGROUND_ERROR))
+    statistics, _ = read_background_error(weights_path(LEARNED_BACKGROUND_ERROR))
     checkpoint = read_checkpoint(options.learned or weights_path(LEARNED_MODEL))
     made, own = methods(statistics, checkpoint), checkpoint.statistics
     background = State(own.mean[:, :, None].expand(-1, *own.grid.shape).double(), own.channels, own.grid, TIME)

@@ -23,7 +23,7 @@ from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base, PhyDA
 from phyda_cli.networks.statistics import MAPPED, Statistics
 from phyda_cli.operators.operator import Operator
-from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, weights_path
+from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, LEARNED_MODEL, weights_path
 from phyda_cli.training.batches import Batch, to_device
 from phyda_cli.training.config import Preset, StageName, TrainConfig, read_config
 from phyda_cli.training.stages import STAGES, Stage
@@ -38,7 +38,9 @@ STATES: Final = 8
 def measure(repeats: int, report: Report) -> list[Measurement]:
     """The rows, with the weights that ship."""
     checkpoint = read_checkpoint(weights_path(LEARNED_MODEL))
-    guess = ThreeDVar(read_background_error(weights_path(BACKGROUND_ERROR))[0], tolerance=3e-3, dtype=torch.float32)
+    guess = ThreeDVar(
+        read_background_error(weights_path(LEARNED_BACKGROUND_ERROR))[0], tolerance=3e-3, dtype=torch.float32
+    )
     rows = _analyses(checkpoint, guess, repeats, report)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:

@@ -81,7 +81,7 @@ def experiment(
     from phyda_cli.experiments.experiment import Inputs
     from phyda_cli.experiments.experiment import experiment as run
     from phyda_cli.outputs import output_lock
-    from phyda_cli.resources import weights_path
+    from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, weights_path
 
     if (store is None) == (named_store is None):
         raise UsageError("name one store, phyda experiment STORE --out DIRECTORY")
@@ -89,7 +89,7 @@ def experiment(
     assert directory is not None
     if output is None:
         raise UsageError("give --out DIRECTORY for the scores and the report")
-    statistics = background_error or weights_path("background-error.safetensors")
+    statistics = background_error or weights_path(LEARNED_BACKGROUND_ERROR)
     named = named_weights(weights or [])
     check_inputs([directory, statistics, *named.values()])
     settings = _settings(

@@ -76,6 +76,7 @@ class Settings(TypedDict, total=False):
     vertical_localisation: float
     relaxation: float
     huber: float
+    truncation: int | Literal["auto"]
     ensemble_weight: float
 
 

@@ -99,9 +99,11 @@ class Files:
     lagged: tuple[Lagged, ...] = ()
     read: list[Path] = field(default_factory=list)
 
-    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
+    def background_error(
+        self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"
+    ) -> BackgroundError:
         """Return the statistics of a file, or those shipped."""
-        chosen = path or shipped_weights(BACKGROUND_ERROR, remedy=f"give {option} FILE")
+        chosen = path or shipped_weights(shipped, remedy=f"give {option} FILE")
         statistics, _ = read_background_error(chosen)
         self.read.append(chosen)
         return statistics

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.state import State
 from phyda_cli.networks.checkpoint import Checkpoint
+from phyda_cli.resources import BACKGROUND_ERROR
 
 
 class Lagged(NamedTuple):
@@ -46,8 +47,10 @@ class Material(Protocol):
         """Of every random number."""
         ...
 
-    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
-        """Return the statistics of a file, or those shipped. option: how a user names the file.
+    def background_error(
+        self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"
+    ) -> BackgroundError:
+        """Return the statistics of a file, or those shipped under a name. option: how a user names the file.
 
         Raises BadDataError for a file that is none, ConfigError for shipped statistics that are missing or damaged.
         """

@@ -41,6 +41,7 @@ from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
+from phyda_cli.resources import LEARNED_BACKGROUND_ERROR
 from phyda_cli.settings.methods import LearnedSettings
 
 MEMBERS: Final = 16
@@ -301,7 +302,9 @@ class LearnedAnalysis(Method):
 
 def make(settings: LearnedSettings, material: Material) -> Method:
     """Return the learned analysis with the statistics that its weights were trained with."""
-    statistics = material.background_error(settings.background_error, option="--background-error")
+    statistics = material.background_error(
+        settings.background_error, shipped=LEARNED_BACKGROUND_ERROR, option="--background-error"
+    )
     return LearnedAnalysis(
         material.checkpoint(settings.weights),
         ThreeDVar(statistics, dtype=torch.float32, device=material.device),

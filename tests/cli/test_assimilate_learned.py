@@ -29,7 +29,7 @@ ROWS = (
     f"{TIME},-35,20,850,u,9,2\n",
     f"{TIME},-35,20,850,v,-1,2\n",
 )
-FILES = ("background-error.safetensors", "phyda-5.6deg/phyda.safetensors")
+FILES = ("phyda-5.6deg/background-error.safetensors", "phyda-5.6deg/phyda.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,8 @@ def shipped(tmp_path_factory) -> Path:
     (directory / FILES[0]).write_bytes(to_bytes(small_statistics(), provenance={}))
     digest = sha256(directory / FILES[0])
     (directory / FILES[1]).write_bytes(weights(scrambled(), background_error=digest))
-    lines = [f"{sha256(directory / name)}  {name}\n" for name in FILES]
+    shutil.copyfile(directory / FILES[0], directory / "background-error.safetensors")  # that of 3D-Var
+    lines = [f"{sha256(directory / name)}  {name}\n" for name in (*FILES, "background-error.safetensors")]
     (directory / "SHA256SUMS").write_text("".join(lines))
     return directory
 
@@ -226,7 +227,7 @@ def test_shipped_weights_that_were_changed_are_refused(words, installed, capsys,
 
 def test_shipped_weights_that_are_not_in_the_list_are_refused(words, installed, capsys):
     sums = installed / "SHA256SUMS"
-    sums.write_text(sums.read_text().splitlines()[0] + "\n")
+    sums.write_text(sums.read_text().splitlines()[0] + "\n")  # without the learned model
     assert "not listed in SHA256SUMS" in error_of(words, capsys, 78)
 
 

@@ -30,6 +30,7 @@ from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint
 from phyda_cli.preparation.store import TrainingStore
+from phyda_cli.resources import BACKGROUND_ERROR
 from phyda_cli.settings.methods import METHODS, MethodEntry, entry_of, make
 
 REGRESSION: Final = "encoder"
@@ -105,7 +106,9 @@ class _StoreMaterial:
         """Each case has its own. Raises BadDataError."""
         raise BadDataError("an experiment on a store has no background of its own")
 
-    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
+    def background_error(
+        self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"
+    ) -> BackgroundError:
         """Return the statistics of the experiment."""
         return self.material.statistics
 
