@@ -142,7 +142,7 @@ def assimilate(
         **_times(background, rows, first),
     }
     result = case.analysed(method, rows) if options.update else method.unobserved(background)
-    analysis = _ending(case, rows, result, log | result.log)
+    analysis = _ending(case, _weighed(rows, result), result, log | result.log)
     return analysis if options.update else replace(analysis, feedback=_without_analysis(analysis.feedback))
 
 
@@ -287,6 +287,17 @@ def _ending(case: _Case, rows: Observations, result: Increment, log: Log) -> Ana
         result=result,
         ensemble=case.ensemble,
     )
+
+
+def _weighed(rows: Observations, result: Increment) -> Observations:
+    """The rows, those in use with the weight that the method's cost left them, where that is less than 1."""
+    if result.weights is None:
+        return rows
+    reasons = rows.reason.copy()
+    for row, weight in zip(np.flatnonzero(rows.used), result.weights, strict=True):
+        if weight < 1.0:
+            reasons[row] = "; ".join(filter(None, [reasons[row], f"{weight:.2g} of its weight, far from the analysis"]))
+    return replace(rows, reason=reasons)
 
 
 def _without_analysis(feedback: Feedback) -> Feedback:

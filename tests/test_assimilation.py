@@ -12,6 +12,7 @@ from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.methods.huber import Huber
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
@@ -231,3 +232,22 @@ def test_a_wind_by_height_is_rejected_for_its_missing_pressure() -> None:
     assert judged.flag[0] == Flag.MISSING
     assert judged.reason[0] == "no pressure for a variable on pressure levels"
     assert judged.error[1] == default_error_table().sigma(np.array(["u"], object), np.array([5e4]))[0]
+
+
+def test_the_feedback_says_how_far_an_observation_counts_that_the_huber_cost_holds_down() -> None:
+    truth, background = truth_and_background()
+    observations = observe(truth, 200, seed=4, noise=1.5)
+    result = assimilate(
+        background,
+        observations,
+        method=ThreeDVar(small_statistics(), tolerance=1e-6, huber=Huber(1.0)),
+        table=default_error_table(),
+        options=OPTIONS,
+    )
+    rows, residual = result.feedback.observations, result.feedback.analysis_departure / observations.error
+    far = int(np.argmax(np.where(rows.used, np.abs(residual), 0.0)))
+    assert float(rows.reason[far].split()[0]) == pytest.approx(1.0 / abs(residual[far]), abs=0.01)
+    assert rows.reason[far].endswith(" of its weight, far from the analysis")
+    told = rows.used & (rows.reason != "")
+    assert int(told.sum()) == result.log["downweighted"] > 20
+    assert (np.abs(residual[told]) > 0.97).all()

@@ -65,6 +65,10 @@ class Departures:
 
     def canonical(self) -> Departures:
         """Return the same, sorted by all columns, so that sums do not depend on the order of the input rows."""
+        return self.take(self.order())
+
+    def order(self) -> NDArray[np.int64]:
+        """(n,) the rows in canonical order."""
         keys = (
             self.error,
             self.departure,
@@ -73,7 +77,7 @@ class Departures:
             np.nan_to_num(self.operator.pressure, nan=-1.0),
             self.variable.astype(str),
         )
-        return self.take(np.lexsort(keys))
+        return np.asarray(np.lexsort(keys))
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class Increment:
     member of it; or None.
     log: what a reader of the log should know (scale used, iterations, cost before and after).
     parts: further increments on grids of their own, which add to this one.
+    weights: (n,) of the departures in the cost, where that is not quadratic (`huber.py`); else None.
     """
 
     mean: State
@@ -108,6 +113,7 @@ class Increment:
     members: torch.Tensor | None = None
     log: Log = field(default_factory=dict)
     parts: tuple[Increment, ...] = ()
+    weights: Floats | None = None
 
     def onto(self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None) -> State:
         """Return the mean on another grid and other channels, zero where nothing is known of them.

@@ -74,4 +74,4 @@ class Composite(Method):
 def _together(parts: Sequence[Increment]) -> Increment:
     first, *others = parts
     log = {key: value for part in reversed(parts) for key, value in part.log.items()}
-    return replace(first, log=log, parts=(*first.parts, *others))
+    return replace(first, log=log, parts=(*first.parts, *others), weights=None)

@@ -22,6 +22,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Case, Increment, Log, Method
+from phyda_cli.methods.huber import weights_of
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.operators.operator import Operator
 
@@ -81,9 +82,11 @@ class EnsembleThreeDVar(Method):
             raise BadDataError("3D-Var of an ensemble needs the members at the observations")
         ordered, method = case.departures.canonical(), self.method
         log: Log = {}
+        weights = None
         if method.huber is not None:
             whole = method.minimum([ordered], [case.background])
             ordered, log, method = whole.cases[0], whole.log, replace(method, huber=None)
+            weights = weights_of(case.departures, ordered)
         assert ordered.equivalents is not None
         own = ordered.equivalents.mean(0) - ordered.equivalents
         perturbed = ordered.departure + own + ordered.error * self._perturbations(len(ordered))
@@ -93,7 +96,7 @@ class EnsembleThreeDVar(Method):
         values = members.cpu().double()
         labels = (self.method.statistics.channels, self.method.statistics.grid, case.background.time)
         log = {"ensemble": len(self.numbers), **log, **minimisation.log()}
-        return Increment(State(values.mean(0), *labels), None, values, log)
+        return Increment(State(values.mean(0), *labels), None, values, log, weights=weights)
 
     def _perturbations(self, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """ε/σ_o (member, observation)."""

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from phyda_cli.methods.base import Departures
 
@@ -40,6 +42,14 @@ class Huber:
         return torch.where(
             size <= self.transition, 0.5 * size.square(), self.transition * size - 0.5 * self.transition**2
         )
+
+
+def weights_of(given: Departures, raised: Departures) -> NDArray[np.float64]:
+    """(n,) w of departures, from the same in canonical order with the errors that they were given."""
+    order = given.order()
+    result = np.ones(len(order))
+    result[order] = (given.error[order] / raised.error) ** 2
+    return result
 
 
 def reweighted(cases: Sequence[Departures], weights: torch.Tensor) -> list[Departures]:

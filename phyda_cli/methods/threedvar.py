@@ -39,7 +39,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.grids.places import local_mean
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
 from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
-from phyda_cli.methods.huber import Huber, reweighted
+from phyda_cli.methods.huber import Huber, reweighted, weights_of
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.weighted_operator import WeightedOperator
 from phyda_cli.operators.operator import Operator
@@ -50,6 +50,10 @@ MEMBERS: Final = 8
 _NO_TIME: Final = np.datetime64("NaT", "ns")
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
+
+
+_LOOSE: Final = 10.0
+"""Times the tolerance: enough for an analysis that only weighs the observations of the next."""
 
 
 class Minimisation(NamedTuple):
@@ -177,13 +181,14 @@ class ThreeDVar(Method):
         minimum = self.minimum([case.departures.canonical()], [case.background])
         labels = (self.statistics.channels, self.statistics.grid, case.background.time)
         mean = State(minimum.values[0].cpu().double(), *labels)
+        weights = None if self.huber is None else weights_of(case.departures, minimum.cases[0])
         if self.members == 0:
-            return Increment(mean, log=minimum.log)
+            return Increment(mean, log=minimum.log, weights=weights)
         prior, posterior = self._sample(minimum.cases[0], case.background)
         # the exact mean is known, so the samples' second moment about it is an unbiased variance
         ratio = local_mean((posterior - mean.values).square().mean(0)) / local_mean(prior.square().mean(0))
         spread = State(self.background_error(case.background).values * ratio.sqrt(), *labels)
-        return Increment(mean, spread, posterior, minimum.log)
+        return Increment(mean, spread, posterior, minimum.log, weights=weights)
 
     def _sample(self, departures: Departures, background: State) -> tuple[torch.Tensor, torch.Tensor]:
         """Return draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
@@ -244,24 +249,26 @@ class ThreeDVar(Method):
         Raises BadDataError when the minimisation does not stay finite.
         """
         sizes = self._sizes(backgrounds)
-        plain = _Problem(self, cases, sizes)
-        solution = plain.solve(tolerance=self.tolerance)
-        made, iterations = list(cases), solution.iterations
+        plain = problem = _Problem(self, cases, sizes)
+        made, spent, guess = list(cases), 0, None
         log: Log = {}
         if self.huber is not None:
             weights, rounds = torch.ones_like(plain.observe.departure), 0
-            while rounds < self.huber.rounds:
-                before, weights = weights, self.huber.weights(plain.residual(solution.x))
-                if not bool(((weights - before).abs() > self.huber.settled).any()):
+            while True:
+                rough = problem.solve(tolerance=_LOOSE * self.tolerance, guess=guess)
+                spent, guess = spent + rough.iterations, rough.x
+                before, weights = weights, self.huber.weights(plain.residual(guess))
+                settled = not bool(((weights - before).abs() > self.huber.settled).any())
+                if settled or rounds == self.huber.rounds:
                     break
-                made = reweighted(cases, weights.squeeze(1))
-                solution = _Problem(self, made, sizes).solve(tolerance=self.tolerance, guess=solution.x)
-                iterations, rounds = iterations + solution.iterations, rounds + 1
+                made, rounds = reweighted(cases, weights.squeeze(1)), rounds + 1
+                problem = _Problem(self, made, sizes)
             raised = [int((own.error > case.error).sum()) for own, case in zip(made, cases, strict=True)]
             log |= {"downweighted": sum(raised), "reweightings": rounds}
+        solution = problem.solve(tolerance=self.tolerance, guess=guess)
         cost_before, cost_after = plain.cost(solution.x)
         log |= {"cost_before": cost_before, "cost_after": cost_after}
-        minimisation = Minimisation.of(solution._replace(iterations=iterations))
+        minimisation = Minimisation.of(solution._replace(iterations=spent + solution.iterations))
         return Minimum(made, plain.fields(solution.x), minimisation, minimisation.log() | log)
 
     def _sizes(self, backgrounds: Sequence[State | None]) -> list[torch.Tensor] | None:

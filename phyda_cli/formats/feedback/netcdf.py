@@ -51,7 +51,7 @@ _TEXTS: Final = {
     "use": "what the observation is for: assimilate, monitor or withhold",
     "variable": "observed variable",
     "units": "units of value, error, equivalents and departures",
-    "reason": "why the observation was not used, or what a superob stands for; empty when used as it is",
+    "reason": "why the observation was not used, what a superob stands for, or how far it counts; else empty",
 }
 
 
