@@ -146,7 +146,7 @@ def climate(run: NatureRun, statistics: Path) -> str:
     rows = []
     for i, channel in enumerate(run.channels):
         factor, unit = SHOWN[channel.variable]
-        cells = [str(channel), unit, f"{mean[i] * factor:.5g}", _number(their_mean[i] * factor, ".5g")]
+        cells = [str(channel), unit, _number(mean[i] * factor, ".4g"), _number(their_mean[i] * factor, ".4g")]
         for mine, other in zip(ours, theirs, strict=True):
             cells += [f"{mine[i] * factor:.3g}", _number(other[i] * factor, ".3g"), _number(mine[i] / other[i], ".2f")]
         rows.append(cells)
@@ -186,7 +186,7 @@ def errors(run: NatureRun, found: dict[str, Errors]) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    return format(value, form) if np.isfinite(value) else "–"
+    return f"{float(format(value, form)):g}" if np.isfinite(value) else "–"
 
 
 def main() -> None:
