@@ -41,19 +41,25 @@ def test_sizes_are_the_table_s() -> None:
         wanted = [row[table["latitude"].index(latitude)] for latitude in (-45, 0, 45)]
         length = 1e3 * np.array(table["fields"][field]["length_km"][table["pressure_hpa"].index(level)])
         area = np.cos(np.radians(table["latitude"]))
-        held = degeneracy @ made.spectrum(np.array([length @ area / area.sum()]), 23)[:, 0]
+        mean = np.array([length @ area / area.sum()])
+        held = sum(w * degeneracy @ made.gaussian(h * mean, 23)[:, 0] for h, w in made.SHAPES)
         np.testing.assert_allclose(found, made.SHORT * np.sqrt(held) * np.array(wanted), rtol=0.03)
 
 
-def test_the_spectrum_is_three_gaussians_of_distance() -> None:
-    """Σ (2n+1) D(n) P_n(cos γ) = Σ_j w_j exp(−r²/2 l_j²): far from the antipode a sphere is a plane."""
-    length = 400e3
+def test_the_spectrum_is_a_gaussian_of_distance() -> None:
+    """Σ (2n+1) D(n) P_n(cos γ) = exp(−r²/2 l²): far from the antipode a sphere is a plane."""
     degree = np.arange(1024)
-    spectrum = made.spectrum(np.array([length]), 1023)[:, 0] * (2 * degree + 1)
-    for distance in (0.0, 200e3, 600e3, 1200e3):
-        legendre = np.polynomial.legendre.legval(np.cos(distance / EARTH_RADIUS), spectrum)
-        gaussians = sum(w * np.exp(-0.5 * (distance / (h * length)) ** 2) for h, w in made.SHAPES)
-        assert legendre == pytest.approx(gaussians, abs=2e-3)
+    for length in (150e3, 400e3, 700e3):
+        spectrum = made.gaussian(np.array([length]), 1023)[:, 0] * (2 * degree + 1)
+        for distance in (0.0, 200e3, 600e3, 1200e3):
+            legendre = np.polynomial.legendre.legval(np.cos(distance / EARTH_RADIUS), spectrum)
+            assert legendre == pytest.approx(np.exp(-0.5 * (distance / length) ** 2), abs=3e-3)
+
+
+def test_the_wind_has_the_size_of_one_gaussian_s() -> None:
+    """Σ_j w_j = 1 and Σ_j w_j / h_j² = 1: the curvature of the correlation at zero distance."""
+    assert sum(w for _, w in made.SHAPES) == pytest.approx(1.0)
+    assert sum(w / h**2 for h, w in made.SHAPES) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_the_weights_below_a_level_integrate() -> None:
