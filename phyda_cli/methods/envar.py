@@ -25,7 +25,7 @@ from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
 from phyda_cli.methods.huber import Huber
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.perturbations import perturbations
-from phyda_cli.methods.threedvar import MEMBERS, ThreeDVar, statistics_for
+from phyda_cli.methods.threedvar import BETWEEN, MEMBERS, ThreeDVar, statistics_for
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import EnVarSettings
 
@@ -130,6 +130,7 @@ def make(settings: EnVarSettings, material: Material) -> Method:
         localisation=Localisation(1000.0 * settings.localisation, settings.vertical_localisation),
         members=MEMBERS if settings.members is None else settings.members,
         seed=material.seed,
+        between=BETWEEN,
         huber=Huber(settings.huber) if settings.huber else None,
         dtype=torch.float32,
         device=material.device,

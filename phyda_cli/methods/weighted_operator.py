@@ -24,6 +24,8 @@ from phyda_cli.operators.rows import stacked
 class WeightedOperator:
     """R^{-1/2} H S on increments of `channels` on `grid`, for cases that are all one object or each their own.
 
+    between: further error variance of an observation half way between two levels, relative to its own: σ_o² (1 + 4 b w
+    (1 − w)) with w the larger weight of a level. Fields of few levels do not hold what lies between them.
     sizes: S (channel, lat, lon) of each case, what one unit of the fields is (`errors_b/humidity.py`); None for 1.
     departure: (observation, column) R^{-1/2} d.
     """
@@ -35,6 +37,7 @@ class WeightedOperator:
         cases: Sequence[Departures],
         sizes: Sequence[torch.Tensor] | None = None,
         *,
+        between: float = 0.0,
         dtype: torch.dtype,
         device: torch.device | str,
     ) -> None:
@@ -53,9 +56,14 @@ class WeightedOperator:
             weights = weights * torch.cat(local)
         case_of = torch.repeat_interleave(torch.arange(len(own)), counts)
         error = torch.from_numpy(np.concatenate([case.error for case in own]))
+        if between:
+            everywhere = torch.ones(count, rows, longitudes, dtype=torch.float64)
+            parts = [case.operator.increments(grid, channels).by_channel(everywhere) for case in own]
+            share = torch.cat([part.amax(1) for part in parts]).clamp(0.0, 1.0)
+            error = error * (1.0 + between * 4.0 * share * (1.0 - share)).sqrt()
         self._indices = (place[flat] * len(own) + case_of[:, None]).to(device)
         self._weights = (weights / error[:, None]).to(device, dtype)
-        scaled: NDArray[np.float64] = np.concatenate([case.departure / case.error for case in own])
+        scaled: NDArray[np.float64] = np.concatenate([case.departure for case in own]) / error.numpy()
         self.departure = torch.as_tensor(scaled).to(device, dtype)[:, None].expand(-1, self.columns)
 
     def __call__(self, fields: torch.Tensor) -> torch.Tensor:

@@ -252,3 +252,15 @@ def test_the_background_error_of_a_column_is_that_of_its_draws() -> None:
     terms = rows.by_channel(method.background_error().values)
     assert (terms.sum(1).numpy() > 1.1 * found).all()
     assert (terms.square().sum(1).sqrt().numpy() < 0.95 * found).all()
+
+
+def test_between_levels_an_observation_counts_less(background: State) -> None:
+    """δ = d σ²/(σ² + σ_o² (1 + 4 b w (1 − w))): with b = 3 σ_o doubles half way between levels, on one nothing changes."""
+    middle = float(np.sqrt(50_000.0 * 85_000.0))
+    for pressure, factor in ((middle, 4.0), (50_000.0, 1.0)):
+        d = make_departures([("t", pressure, 45.0, 100.0, 1.0, 1.2)])
+        plain = ThreeDVar(small_statistics(), tolerance=1e-10)
+        found = replace(plain, between=3.0).increment(background, d).at(d.operator)[0]
+        free = plain.increment(background, d).at(d.operator)[0]  # = σ²/(σ² + σ_o²)
+        variance = 1.44 * free / (1 - free)
+        assert found == pytest.approx(variance / (variance + factor * 1.44), rel=1e-6)
