@@ -48,7 +48,7 @@ from phyda_cli.settings.methods import ThreeDVarSettings
 MEMBERS: Final = 8
 """Samples of an analysis."""
 BETWEEN: Final = 3.0
-"""Of `ThreeDVar.between`: at withheld sondes 3 and 10 leave errors of z and t that differ by 2 %, 0 leaves 3 to 5 % more."""
+"""Of `ThreeDVar.between`: at withheld sondes 3 and 10 leave errors within 2 % of each other, 0 leaves more."""
 _NO_TIME: Final = np.datetime64("NaT", "ns")
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""

@@ -255,7 +255,7 @@ def test_the_background_error_of_a_column_is_that_of_its_draws() -> None:
 
 
 def test_between_levels_an_observation_counts_less(background: State) -> None:
-    """δ = d σ²/(σ² + σ_o² (1 + 4 b w (1 − w))): with b = 3 σ_o doubles half way between levels, on one nothing changes."""
+    """δ = d σ²/(σ² + σ_o² (1 + 4 b w (1 − w))): with b = 3 σ_o doubles half way between levels, on one it stays."""
     middle = float(np.sqrt(50_000.0 * 85_000.0))
     for pressure, factor in ((middle, 4.0), (50_000.0, 1.0)):
         d = make_departures([("t", pressure, 45.0, 100.0, 1.0, 1.2)])
