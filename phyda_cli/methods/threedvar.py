@@ -54,10 +54,6 @@ _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
 
 
-_LOOSE: Final = 10.0
-"""Times the tolerance: enough for an analysis that only weighs the observations of the next."""
-
-
 class Minimisation(NamedTuple):
     """How a minimisation went: iterations, |∇J| relative to its start, and whether that is as small as was asked."""
 
@@ -253,26 +249,24 @@ class ThreeDVar(Method):
         Raises BadDataError when the minimisation does not stay finite.
         """
         sizes = self._sizes(backgrounds)
-        plain = problem = _Problem(self, cases, sizes)
-        made, spent, guess = list(cases), 0, None
+        plain = _Problem(self, cases, sizes)
+        solution = plain.solve(tolerance=self.tolerance)
+        made, spent = list(cases), solution.iterations
         log: Log = {}
         if self.huber is not None:
             weights, rounds = torch.ones_like(plain.observe.departure), 0
-            while True:
-                rough = problem.solve(tolerance=_LOOSE * self.tolerance, guess=guess)
-                spent, guess = spent + rough.iterations, rough.x
-                before, weights = weights, self.huber.weights(plain.residual(guess))
-                settled = not bool(((weights - before).abs() > self.huber.settled).any())
-                if settled or rounds == self.huber.rounds:
+            while rounds < self.huber.rounds:
+                before, weights = weights, self.huber.weights(plain.residual(solution.x))
+                if not bool(((weights - before).abs() > self.huber.settled).any()):
                     break
-                made, rounds = reweighted(cases, weights.squeeze(1)), rounds + 1
-                problem = _Problem(self, made, sizes)
+                made = reweighted(cases, weights.squeeze(1))
+                solution = _Problem(self, made, sizes).solve(tolerance=self.tolerance, guess=solution.x)
+                spent, rounds = spent + solution.iterations, rounds + 1
             raised = [int((own.error > case.error).sum()) for own, case in zip(made, cases, strict=True)]
             log |= {"downweighted": sum(raised), "reweightings": rounds}
-        solution = problem.solve(tolerance=self.tolerance, guess=guess)
         cost_before, cost_after = plain.cost(solution.x)
         log |= {"cost_before": cost_before, "cost_after": cost_after}
-        minimisation = Minimisation.of(solution._replace(iterations=spent + solution.iterations))
+        minimisation = Minimisation.of(solution._replace(iterations=spent))
         return Minimum(made, plain.fields(solution.x), minimisation, minimisation.log() | log)
 
     def _sizes(self, backgrounds: Sequence[State | None]) -> list[torch.Tensor] | None:
