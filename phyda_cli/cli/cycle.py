@@ -10,8 +10,11 @@ import typer
 from phyda_cli.console import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from phyda_cli.formats.gridded.layout import Background
     from phyda_cli.methods.base import Method
+    from phyda_cli.methods.material import Lagged
     from phyda_cli.settings.assimilate import Run
 
 
@@ -54,13 +57,13 @@ def cycle(
     console.result(str(settings.directory), {"status": "ok", "output": settings.directory, **document})
 
 
-def _make(asked: Run, background: Background) -> Method:
+def _make(asked: Run, background: Background, lagged: Sequence[Lagged] = ()) -> Method:
     import torch
 
     from phyda_cli.library.method import make_method
 
     torch.set_num_threads(asked.common.threads)
-    return make_method(asked, background)[0]
+    return make_method(asked, background, lagged)[0]
 
 
 def _absolute(name: str, value: Any, base: Path) -> Any:

@@ -94,6 +94,8 @@ class CycleConfig(_Settings):
     """To judge by: a pattern of files as above, or the directory of a simulation."""
     assimilate: dict[str, Any] = Field(default_factory=dict)
     """Settings of phyda assimilate: method, window, members, errors, quality, …"""
+    lagged: int = Field(default=0, ge=0, le=100)
+    """How many cycles forecasts go on beyond the next, as members of the background error of method envar."""
     spin_up: int = Field(default=0, ge=0)
     """Cycles that the summary leaves out."""
     keep: int = Field(default=2, ge=1)

@@ -2,6 +2,7 @@
 
     DIRECTORY/00007/background.nc    the forecast that is the background of cycle 7; beside it what the model needs
               00007/analysis.nc, increment.nc, feedback.nc
+              00007/lag-2/…            of a forecast that went on for two cycles more (`lagged.py`)
               00007/member-003/…     of an ensemble that is forecast member by member (`forecast/members.py`)
               cycles.jsonl           one line a cycle, written when its forecast is there
 
@@ -26,6 +27,7 @@ import torch
 
 from phyda_cli.assimilation import Analysis
 from phyda_cli.cycle.config import CommandSettings, CycleConfig
+from phyda_cli.cycle.lagged import checked_settings, lagged_forecasts, run_on, without_members
 from phyda_cli.cycle.observations import DrawnSource, FileSource
 from phyda_cli.cycle.scores import scores_of
 from phyda_cli.cycle.truth import Truth, truth_of
@@ -52,13 +54,16 @@ _FREE: Final = ("cycles", "keep", "spin_up", "directory")
 """Settings that may change when a run goes on."""
 
 Record = dict[str, Any]
-Maker = Callable[[Run, Background], Method]
+Maker = Callable[..., Method]
 Source = Callable[[np.datetime64], tuple[Observations, tuple[Path, ...]]]
 
 
 @dataclass(frozen=True)
 class Centre:
-    """All that a run needs. asked: settings of the analyses. make: the method of a background."""
+    """All that a run needs.
+
+    asked: settings of the analyses. make: the method of settings, a background and, if there are any, lagged forecasts.
+    """
 
     config: CycleConfig
     asked: Run
@@ -71,6 +76,7 @@ class Centre:
     def of(cls, config: CycleConfig, asked: Run, make: Maker) -> Centre:
         """Raises ConfigError where settings do not go together."""
         settings = config.observations
+        checked_settings(asked, config.lagged)
         if settings.files and settings.drawn is not None:
             raise ConfigError("observations: name files, or what to draw from the truth, not both")
         if settings.drawn is not None and config.truth is None:
@@ -91,7 +97,13 @@ class Centre:
             if asked.own.members is not None:
                 raise UsageError("assimilate.members: a cycle takes all members of its background; leave it out")
             asked = replace(asked, common=replace(asked.common, seed=asked.common.seed + cycle))
-        return self.make(asked, background_for(asked, background))
+        background = background_for(asked, background)
+        if not self.config.lagged:
+            return self.make(asked, background)
+        if background.member is not None:
+            raise ConfigError("lagged: is for one background; an ensemble has members of its own")
+        lagged = lagged_forecasts(self.place(cycle), self.time(cycle), own=self.forecast.own)
+        return self.make(asked, background, lagged) if lagged else self.make(without_members(asked), background)
 
     def time(self, cycle: int) -> np.datetime64:
         """Valid time of a cycle (UTC)."""
@@ -119,13 +131,15 @@ def run_cycles(centre: Centre, progress: Callable[[Record], None]) -> list[Recor
         if number == 0:
             centre.forecast.first(here, moment)
         background = _background(centre, here, moment)
-        if centre.observe is not None and (method is None or background.member is not None):
+        if centre.observe is not None and (method is None or background.member is not None or config.lagged):
             method = centre.method(background, number)
         analysis = _analyse(centre, method, background, moment)
         record = {"cycle": number, "time": f"{np.datetime_as_string(moment, unit='m')}Z"}
         record |= scores_of(analysis, background, None if centre.truth is None else centre.truth(moment))
         increment = _written(here, background, analysis, own=centre.forecast.own)
-        centre.forecast.run(Step(moment, config.hours, here, centre.place(number + 1), increment))
+        step = Step(moment, config.hours, here, centre.place(number + 1), increment)
+        centre.forecast.run(step)
+        run_on(centre.forecast, step, background, config.lagged)
         record["seconds"] = round(clock.monotonic() - begun, 2)
         records.append(record)
         _write_records(config.directory, records)
@@ -222,7 +236,7 @@ def _forecast_model(config: CycleConfig) -> Forecast:
 def _bind(config: CycleConfig) -> None:
     """Tie the directory to the settings. Raises ConfigError where it holds cycles of others."""
     path = config.directory / _CONFIG
-    own = config.model_dump(mode="json", exclude=set(_FREE))
+    own = config.model_dump(mode="json", exclude={*_FREE, *(() if config.lagged else ("lagged",))})
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != own:
         raise ConfigError(f"{path}: the directory holds cycles of other settings; choose another directory")
     with atomic_path(path, overwrite=True) as partial:

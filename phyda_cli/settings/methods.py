@@ -33,7 +33,10 @@ _SCALE: Final = Option(
 _LOCALISATION: Final = Option("Distance from which an observation has no influence.", "KM", gt=0)
 _VERTICAL: Final = Option("The same in ln p.", "X", gt=0)
 _HUBER: Final = Option(
-    "Where the cost of an observation begins to grow linearly, in observation errors; 0: never.", "X", default="0", ge=0
+    "Where the cost of an observation begins to grow linearly, in observation errors; 0: never.",
+    "X",
+    default="1.5",
+    ge=0,
 )
 _WEIGHTS: Final = Option("Learned model (phyda) or background-error statistics.", "FILE", default="those shipped")
 
@@ -90,7 +93,7 @@ class ThreeDVarSettings(StatisticsSettings):
             "N|auto", default="auto", ge=1,
         ),
     ] = "auto"  # fmt: skip
-    huber: Annotated[float, _HUBER] = 0.0
+    huber: Annotated[float, _HUBER] = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
