@@ -77,7 +77,7 @@ class Settings(TypedDict, total=False):
     relaxation: float
     huber: float
     truncation: int | Literal["auto"]
-    ensemble_weight: float
+    ensemble_weight: float | None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
@@ -28,6 +29,11 @@ from phyda_cli.methods.perturbations import perturbations
 from phyda_cli.methods.threedvar import BETWEEN, MEMBERS, ThreeDVar, statistics_for
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import EnVarSettings
+
+WEIGHT: Final = 0.5
+"""w of an ensemble."""
+LAGGED_WEIGHT: Final = 0.25
+"""w of lagged forecasts alone: with more a few of them cost more than they gain (docs/hybrid.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +121,9 @@ def make(settings: EnVarSettings, material: Material) -> Method:
             "--method envar needs members: a background that is an ensemble, or other forecasts valid at its time "
             "with --lagged FILE"
         )
+    weight = settings.ensemble_weight
+    if weight is None:
+        weight = WEIGHT if material.numbers else LAGGED_WEIGHT
     statistics = statistics_for(settings, material)
     mean = material.background
     if material.numbers:
@@ -126,7 +135,7 @@ def make(settings: EnVarSettings, material: Material) -> Method:
     method = EnVar(
         statistics=statistics,
         perturbations=Members(drawn),
-        weight=settings.ensemble_weight,
+        weight=weight,
         localisation=Localisation(1000.0 * settings.localisation, settings.vertical_localisation),
         members=MEMBERS if settings.members is None else settings.members,
         seed=material.seed,

@@ -105,9 +105,12 @@ class EnVarSettings(ThreeDVarSettings):
         Option("Another forecast for the background's time, as a member. Repeatable.", "FILE", read=several),
     ] = ()
     ensemble_weight: Annotated[
-        float,
-        Option("Share of the members in the variance of the background error.", "X", default="0.5", ge=0, le=1),
-    ] = 0.5
+        float | None,
+        Option(
+            "Share of the members in the variance of the background error.", "X",
+            default="0.5, of lagged forecasts alone 0.25", ge=0, le=1,
+        ),
+    ] = None  # fmt: skip
     localisation: Annotated[float, _LOCALISATION.with_default("3000")] = 3000.0
     vertical_localisation: Annotated[float, _VERTICAL.with_default("2")] = 2.0
 

@@ -48,7 +48,7 @@ def run(arguments, capsys):
 def test_lagged_forecasts_make_one_analysis_with_a_spread_whatever_their_order(words, place, capsys):
     found = run(words("f1.nc", "f2.nc", "f3.nc", more=["--members-out", str(place / "m.nc")]), capsys)
     assert (found["used"], found["log"]["method"]) == (2, "envar")
-    assert found["settings"]["ensemble_weight"] == 0.5
+    assert len(found["settings"]["lagged"]) == 3
     with xr.open_dataset(place / "a.nc") as analysis, xr.open_dataset(place / "m.nc") as members:
         assert float(np.abs(analysis.t - xr.open_dataset(place / "b.nc").t).max()) > 0.1
         assert float(analysis.t_spread.min()) > 0
