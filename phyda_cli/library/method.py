@@ -15,6 +15,7 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Method
 from phyda_cli.methods.material import Lagged
 from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, sha256, shipped_weights
@@ -98,6 +99,11 @@ class Files:
     seed: int
     lagged: tuple[Lagged, ...] = ()
     read: list[Path] = field(default_factory=list)
+
+    @property
+    def grid(self) -> Grid:
+        """That of the background."""
+        return self.background.grid
 
     def background_error(
         self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.state import State
+from phyda_cli.grids.base import Grid
 from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.resources import BACKGROUND_ERROR
 
@@ -25,6 +26,11 @@ class Material(Protocol):
     @property
     def background(self) -> State:
         """The background (channel, lat, lon), or its members (member, channel, lat, lon)."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """That of the background, or of all backgrounds that there will be."""
         ...
 
     @property

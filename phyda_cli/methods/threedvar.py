@@ -388,7 +388,7 @@ def statistics_for(settings: ThreeDVarSettings, material: Material) -> Backgroun
     """Return the statistics at the truncation that is asked for, or the largest that the background has a use for."""
     statistics = material.background_error(settings.weights)
     if settings.truncation == "auto":
-        return at_truncation(statistics, fitting_truncation(statistics, material.background.grid))
+        return at_truncation(statistics, fitting_truncation(statistics, material.grid))
     return at_truncation(statistics, settings.truncation)
 
 

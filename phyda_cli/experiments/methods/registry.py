@@ -24,6 +24,7 @@ from phyda_cli.experiments.methods.base import (
 )
 from phyda_cli.experiments.methods.guided_prior import GuidedPriorMethod
 from phyda_cli.fields.state import State
+from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Method
 from phyda_cli.methods.material import Lagged
 from phyda_cli.methods.phyda import TOLERANCE, LearnedAnalysis
@@ -105,6 +106,11 @@ class _StoreMaterial:
     def background(self) -> State:
         """Each case has its own. Raises BadDataError."""
         raise BadDataError("an experiment on a store has no background of its own")
+
+    @property
+    def grid(self) -> Grid:
+        """That of the store's backgrounds, on which its statistics are."""
+        return self.material.statistics.grid
 
     def background_error(
         self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"
