@@ -224,6 +224,10 @@ class Shelf:
         self.background = State(values[:, None, None].repeat(1, *GRID.shape), CHANNELS, GRID, zero_time())
         self.lagged = lagged(self.background.values + random_errors(1, seed=5)[0])
 
+    @property
+    def grid(self) -> LatLonGrid:
+        return GRID
+
     def background_error(self, path: object, *, option: str = "--weights") -> BackgroundError:
         """Statistics whose humidity is relative."""
         humid = torch.tensor([100.0 if channel.variable == "q" else 1.0 for channel in CHANNELS])
