@@ -82,6 +82,14 @@ def _shown(channel: str) -> tuple[float, str]:
     return found.factor, found.unit
 
 
+def show(made: str, page: Path | None, name: str) -> None:
+    """Put tables between the markers of a name on a page, or print them."""
+    if page is None:
+        print(made)
+    else:
+        put(page, name, made)
+
+
 def main() -> None:
     """Read the runs and print their tables, or put them on a page."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,10 +105,7 @@ def main() -> None:
     if short:
         arguments.error(f"{short[0]}: has {len(runs[short[0]])} cycles, and --skip leaves out {given.skip}")
     made = tables(runs, against=given.against or next(iter(runs)), skip=given.skip, channels=given.channels)
-    if given.page is None:
-        print(made)
-    else:
-        put(given.page, given.name, made)
+    show(made, given.page, given.name)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.cycles import CHANNELS, tables
+from benchmarks.cycles import CHANNELS, show, tables
 from phyda_cli.cli.app import main as phyda
 from phyda_cli.cycle.run import read_records
-from tools.pages import put
 
 SPIN_UP: Final = 40
 METHODS: Final = {
@@ -95,10 +94,7 @@ def main() -> None:
         runs[name] = read_records(given.directory / name)
     against = "3dvar" if "3dvar" in runs else next(iter(runs))
     made = tables(runs, against=against, skip=min(SPIN_UP, given.cycles // 2), channels=CHANNELS)
-    if given.page is None:
-        print(made)
-    else:
-        put(given.page, given.name, made)
+    show(made, given.page, given.name)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ spread, with the hybrid's own draws and σ_b² = (1 − w) σ_s² + w Σ x'_i².
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Final
 
@@ -22,11 +22,9 @@ from phyda_cli.errors_b.humidity import humidity_size
 from phyda_cli.errors_b.hybrid import AlphaTransform, HybridTransform, Localisation
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Method
-from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
-from phyda_cli.methods.huber import Huber
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.perturbations import perturbations
-from phyda_cli.methods.threedvar import BETWEEN, MEMBERS, ThreeDVar, statistics_for
+from phyda_cli.methods.threedvar import ThreeDVar, for_background, plain
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import EnVarSettings
 
@@ -124,28 +122,19 @@ def make(settings: EnVarSettings, material: Material) -> Method:
     weight = settings.ensemble_weight
     if weight is None:
         weight = WEIGHT if material.numbers else LAGGED_WEIGHT
-    statistics = statistics_for(settings, material)
+    static = plain(settings, material)
+    statistics = static.statistics
     mean = material.background
     if material.numbers:
         mean = replace(mean, values=mean.values.mean(0))
-    sigma = ThreeDVar(statistics).background_error(mean)
-    drawn = perturbations(material.background, material.lagged, sigma)
+    drawn = perturbations(material.background, material.lagged, static.background_error(mean))
     if statistics.relative_humidity:
         drawn = drawn / humidity_size(mean, statistics.grid, statistics.channels)
+    of_static = {one.name: getattr(static, one.name) for one in fields(static) if one.name != "name"}
     method = EnVar(
-        statistics=statistics,
+        **of_static,
         perturbations=Members(drawn),
         weight=weight,
         localisation=Localisation(1000.0 * settings.localisation, settings.vertical_localisation),
-        members=MEMBERS if settings.members is None else settings.members,
-        seed=material.seed,
-        between=BETWEEN,
-        huber=Huber(settings.huber) if settings.huber else None,
-        dtype=torch.float32,
-        device=material.device,
     )
-    if material.numbers:
-        return EnsembleThreeDVar(
-            method.without_members(), material.background, material.numbers, material.seed, method.name
-        )
-    return method
+    return for_background(method, material)

@@ -392,11 +392,9 @@ def statistics_for(settings: ThreeDVarSettings, material: Material) -> Backgroun
     return at_truncation(statistics, settings.truncation)
 
 
-def make(settings: ThreeDVarSettings, material: Material) -> Method:
-    """3D-Var of one background, or of every member of an ensemble; single precision."""
-    from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
-
-    method = ThreeDVar(
+def plain(settings: ThreeDVarSettings, material: Material) -> ThreeDVar:
+    """3D-Var of one background, in single precision."""
+    return ThreeDVar(
         statistics_for(settings, material),
         members=MEMBERS if settings.members is None else settings.members,
         seed=material.seed,
@@ -405,6 +403,18 @@ def make(settings: ThreeDVarSettings, material: Material) -> Method:
         dtype=torch.float32,
         device=material.device,
     )
-    if material.numbers:
-        return EnsembleThreeDVar(method.without_members(), material.background, material.numbers, material.seed)
-    return method
+
+
+def for_background(method: ThreeDVar, material: Material) -> Method:
+    """Return the method itself for one background, or for every member of one that is an ensemble."""
+    from phyda_cli.methods.ensemble_threedvar import EnsembleThreeDVar
+
+    if not material.numbers:
+        return method
+    alone = method.without_members()
+    return EnsembleThreeDVar(alone, material.background, material.numbers, material.seed, method.name)
+
+
+def make(settings: ThreeDVarSettings, material: Material) -> Method:
+    """3D-Var of one background, or of every member of an ensemble; single precision."""
+    return for_background(plain(settings, material), material)
