@@ -156,8 +156,9 @@ class _Prepared:
             "store": self.store.attributes["digest"],
             "background_error": self.digests["background_error"],
             "seed": counts.seed,
+            "operational": counts.operational,
         }
-        source = CaseSource(self.store.path, self.error, "train", counts.seed)
+        source = CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational)
         ensure_cases(directory, source, counts, identity, workers=workers, progress=display.show)
 
     def run(

@@ -1,10 +1,10 @@
 """Cycles on a nature run whose forecasts are the errors of a training store: errors of the day, not drawn ones.
 
 Each part of the nature run (training, validation, test) is cut into streams, each a cycle of its own (`cycle/run.py`:
-3D-Var every 6 h, the increment into the model's state), with networks that persist for a segment (`networks.py`). Its
-first state is the nature run's own, perturbed as the simulation perturbs its forecasts. Forecasts go on from the 6 h
-backgrounds and are kept where they are valid at a multiple of `every_hours`, so that several leads are there for one
-time:
+3D-Var every 6 h, the increment into the model's state), with networks that persist for a segment
+(`simulation/networks.py`). Its first state is the nature run's own, perturbed as the simulation perturbs its forecasts.
+Every 6 h background is kept. Forecasts go on from it where they are valid at a multiple of `every_hours`, so that
+several leads are there for one time:
 
     DIRECTORY/simulation.json              as the simulation's, so that `chunks.read_forecasts` reads what is here
               cycles.json                  what this directory is bound to
@@ -28,7 +28,6 @@ from typing import ClassVar, Final
 import numpy as np
 
 from phyda_cli.cycle.config import CycleConfig, JcmSettings
-from phyda_cli.cycle.networks import Network
 from phyda_cli.cycle.observations import drawn, hours_of
 from phyda_cli.cycle.run import Centre, Record, run_cycles
 from phyda_cli.cycle.truth import SimulationTruth
@@ -49,6 +48,7 @@ from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, CyclesConfig, SimulationConfig
 from phyda_cli.simulation.forecasts import Starts
 from phyda_cli.simulation.model import EPOCH, hour_of
+from phyda_cli.simulation.networks import Network
 
 _BOUND: Final = "cycles.json"
 Progress = Callable[[str], None]
@@ -115,7 +115,8 @@ class CycledForecast:
         """A forecast to the next cycle, and from there to the leads that are kept."""
         fields, begin, config = self.model.advance(step), hours_of(step.begin), self.model.config
         settings = config.cycles
-        leads = [lead for lead in settings.leads_hours if (begin + lead) % settings.every_hours == 0]
+        shortest, every = settings.hours, settings.every_hours
+        leads = [lead for lead in settings.leads_hours if lead == shortest or (begin + lead) % every == 0]
         number = (begin - self.stream.first) // settings.hours
         if not leads or number < self.stream.spin_up:
             return
@@ -146,7 +147,7 @@ class NetworkSource:
         hours = hours_of(time)
         segment = (hours - self.stream.first) // (HOURS_PER_DAY * self.settings.segment_days)
         network = self._network(segment)
-        seen = network(time)
+        seen = network(hours)
         error = network.errors * default_error_table().sigma(seen.variable, seen.pressure, seen.report)
         random = np.random.default_rng([self.settings.seed, self.stream.number, segment, 2, hours])
         return drawn(self.truth(time), time, seen, error, random), ()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from phyda_cli.formats.reports.stations import read_stations
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.table import Observations, concatenate
 from phyda_cli.operators.operator import Operator
+from phyda_cli.simulation.networks import Seen
 
 
 class FileSource:
@@ -70,17 +70,6 @@ class DrawnSource:
         for name, sigma in self.settings.sigma.items():
             error[variable == name] = sigma
         return drawn(self.truth(time), time, seen, error, random), ()
-
-
-class Seen(NamedTuple):
-    """What a network sees: variable, place [degree] and pressure [Pa] of n values, their station and kind of report."""
-
-    variable: NDArray[np.object_]
-    latitude: NDArray[np.float64]
-    longitude: NDArray[np.float64]
-    pressure: NDArray[np.float64]
-    station: NDArray[np.object_]
-    report: NDArray[np.object_]
 
 
 def drawn(

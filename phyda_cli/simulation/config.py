@@ -82,7 +82,7 @@ class CyclesConfig(BaseModel):
     """Lead times kept of the forecasts from the analyses, increasing multiples of 6 h [h]."""
 
     every_hours: int = Field(default=24, ge=6, multiple_of=6)
-    """A forecast is kept where it is valid at a multiple of this from midnight: there are then all leads [h]."""
+    """A forecast longer than a cycle is kept where it is valid at a multiple of this from midnight [h]."""
 
     segment_days: int = Field(default=8, ge=1)
     """How long a network persists [d]."""

@@ -38,13 +38,13 @@ from phyda_cli.errors import BadDataError, CannotWriteError, InputMissingError, 
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.networks.gridded import GriddedObservations
-from phyda_cli.observations.errors import default_error_table
+from phyda_cli.observations.errors import ErrorTable, default_error_table
 from phyda_cli.outputs import atomic_path, output_lock
 from phyda_cli.preparation.build import Progress
 from phyda_cli.preparation.store import TrainingStore, open_store
 from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of, monthly, statistics_of
 from phyda_cli.training.config import CasesConfig
-from phyda_cli.training.networks import draw_network
+from phyda_cli.training.networks import Network, draw_network, operational_network
 
 SHARD: Final = 128
 _BATCH: Final = 32
@@ -132,12 +132,16 @@ AnyCases = Cases | CaseShards
 
 @dataclass(frozen=True)
 class CaseSource:
-    """Where cases come from; small enough to send to another process. part: of the store."""
+    """Where cases come from; small enough to send to another process. part: of the store.
+
+    operational: share of the cases whose network is one as a forecast centre has it.
+    """
 
     store: Path
     background_error: Path
     part: str
     seed: int
+    operational: float
 
 
 def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int = 1) -> Iterator[Path]:
@@ -182,7 +186,10 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     pairs = store.read_pairs(_block(store.pair_index(source.part), number, source.seed))
     size = pairs.lead_hours.size
     generators = [np.random.default_rng([source.seed, number * SHARD + k]) for k in range(size)]
-    networks = [draw_network(g, grid=store.grid, channels=store.channels, table=table) for g in generators]
+    networks = [
+        _network(generator, int(hours), source.operational, store, table)
+        for generator, hours in zip(generators, pairs.valid_time, strict=True)
+    ]
     chosen = [growth.draw(g, int(lead)) for g, lead in zip(generators, pairs.lead_hours, strict=True)]
     background = background_of(pairs, chosen, monthly(store, "monthly_mean"))
     errors = torch.from_numpy(pairs.truth) - background
@@ -217,6 +224,15 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
         save_file({field.name: getattr(cases, field.name).contiguous() for field in fields(Cases)}, temporary)
         temporary.chmod(S_IMODE(mode))  # save_file makes a file of its own, for the owner only
     return path
+
+
+def _network(
+    generator: np.random.Generator, hours: int, operational: float, store: TrainingStore, table: ErrorTable
+) -> Network:
+    """Return a network of either kind for a case at a time [h since 1970-01-01 00 UTC]."""
+    if generator.random() < operational:
+        return operational_network(generator, hours, grid=store.grid, channels=store.channels, table=table)
+    return draw_network(generator, grid=store.grid, channels=store.channels, table=table)
 
 
 def open_cases(directory: Path, *, count: int | None = None) -> CaseShards:

@@ -12,6 +12,9 @@ Each network is a table of places; the values come from the truth by H, plus noi
     noise     σ_o = table · f with ln f even between ln 0.15 and ln 1.5, one factor f for each variable: from a good
               instrument's error, where the truth is known on the grid, to more than that of an ordinary report
 
+A share of the cases has networks as a forecast centre has them (`operational_network`): sondes at their places,
+surface, aircraft, satellites at the case's time, as the cycles of `phyda prepare --cycle` have them for days.
+
 Source: the random networks of the design's section 3; densities as in the paper's experiments (0.5 to 10 %) and beyond.
 """
 
@@ -26,6 +29,8 @@ from numpy.typing import NDArray
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.errors import ErrorTable
+from phyda_cli.simulation.config import NetworkRanges
+from phyda_cli.simulation.networks import Network as Centre
 
 Floats = NDArray[np.float64]
 Places = Literal["scattered", "clustered", "mixed"]
@@ -83,6 +88,23 @@ def draw_network(
     index = np.tile(allowed, count)
     columns = (np.repeat(latitude, allowed.size), np.repeat(longitude, allowed.size))
     return _network(generator, index, *columns, channels, table, density)
+
+
+def operational_network(
+    generator: np.random.Generator, hours: int, *, grid: LatLonGrid, channels: tuple[Channel, ...], table: ErrorTable
+) -> Network:
+    """Return what a network as a forecast centre has it sees of the channels at a time [h since 1970-01-01 00 UTC]."""
+    drawn = Centre.draw(NetworkRanges(), generator.integers(2**32, size=4).tolist())
+    seen = drawn(hours)
+    held = [
+        Channel(name, None if np.isnan(pressure) else float(pressure)) in channels
+        for name, pressure in zip(seen.variable, seen.pressure, strict=True)
+    ]
+    rows = np.flatnonzero(held)
+    variable, pressure = seen.variable[rows], seen.pressure[rows]
+    error = drawn.errors * table.sigma(variable, pressure, seen.report[rows]) if rows.size else np.zeros(0)
+    density = rows.size / (len(channels) * grid.shape[0] * grid.shape[1])
+    return Network(variable, pressure, seen.latitude[rows], seen.longitude[rows], error, density)
 
 
 def uniform_network(

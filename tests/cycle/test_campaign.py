@@ -89,7 +89,7 @@ def test_a_nature_run_too_short_for_the_cycles_is_told(tmp_path):
         list(streams(nature(tmp_path, config)))
 
 
-def test_forecasts_are_kept_where_all_leads_are_valid_together(tmp_path):
+def test_every_background_is_kept_and_longer_forecasts_where_they_are_valid_together(tmp_path):
     cycles = CyclesConfig(leads_hours=(6, 12, 24, 48), every_hours=24, spin_up_days=1)
     config = TINY.model_copy(update={"cycles": cycles, "days": 60})
     stream = next(streams(nature(tmp_path, config)))
@@ -103,8 +103,9 @@ def test_forecasts_are_kept_where_all_leads_are_valid_together(tmp_path):
         np.testing.assert_array_equal(piece.fields["u"][:, 0, 0, 0], piece.lead_hours)
         for lead, time in zip(piece.lead_hours.tolist(), piece.valid_time.tolist(), strict=True):
             valid.setdefault(time, []).append(lead)
-    assert all(time % 24 == 0 for time in valid)
+    assert all(lead == 6 or time % 24 == 0 for time, leads in valid.items() for lead in leads)
     assert [48, 24, 12, 6] in valid.values()
+    assert sum(6 in leads for leads in valid.values()) == 20 - stream.spin_up
     assert set(model.asked) == {(6,), (18, 42)}
 
 

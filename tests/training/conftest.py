@@ -16,6 +16,7 @@ def place(tmp_path_factory) -> Place:
         "store": made.opened().attributes["digest"],
         "background_error": sha256(made.background_error),
         "seed": 7,
+        "operational": 0.5,
     }
     counts = CasesConfig(train=128, validation=128)
     ensure_cases(made.cases, made.source(), counts, identity, workers=1, progress=lambda stage, done, total: None)

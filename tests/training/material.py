@@ -35,9 +35,9 @@ class Place:
     background_error: Path
     cases: Path
 
-    def source(self, part: str = "train", seed: int = 7) -> CaseSource:
+    def source(self, part: str = "train", seed: int = 7, operational: float = 0.5) -> CaseSource:
         """A source of cases."""
-        return CaseSource(self.store, self.background_error, part, seed)
+        return CaseSource(self.store, self.background_error, part, seed, operational)
 
     def opened(self) -> TrainingStore:
         """The store, open."""

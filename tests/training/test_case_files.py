@@ -18,7 +18,7 @@ from phyda_cli.training import case_files
 from phyda_cli.training.batches import training_batch
 from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, open_cases, shard_path
 from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth, monthly, statistics_of
-from phyda_cli.training.networks import Network, draw_network
+from phyda_cli.training.networks import Network, draw_network, operational_network
 from tests.support.background_error import CHANNELS, GRID, small_statistics
 
 
@@ -119,7 +119,10 @@ def test_increment_scale_and_background_of_every_case_by_hand(place, cases):
     replaced = 0
     for k in range(len(cases)):
         generator = np.random.default_rng([7, k])
-        network = draw_network(generator, grid=GRID, channels=CHANNELS, table=table)
+        layout = {"grid": GRID, "channels": CHANNELS, "table": table}
+        operational = generator.random() < 0.5
+        hours = int(pairs.valid_time[k])
+        network = operational_network(generator, hours, **layout) if operational else draw_network(generator, **layout)
         instead = generator.random() < CLIMATOLOGY
         factor = np.exp(SCALE_SPREAD * generator.standard_normal())
         month = int(pairs.valid_time[k].astype("datetime64[h]").astype("datetime64[M]").astype(int)) % 12

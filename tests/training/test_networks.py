@@ -6,8 +6,9 @@ import pytest
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.observations.errors import default_error_table
+from phyda_cli.simulation.networks import sonde_places
 from phyda_cli.training import networks
-from phyda_cli.training.networks import Network, draw_network, draw_places, uniform_network
+from phyda_cli.training.networks import Network, draw_network, draw_places, operational_network, uniform_network
 
 GRID = LatLonGrid.equiangular(16, 32)
 CHANNELS = (
@@ -126,3 +127,30 @@ def test_a_uniform_network_may_observe_one_channel_alone() -> None:
     assert len(made) == 10
     assert set(made.variable) == {"t"}
     assert set(made.pressure) == {50_000.0}
+
+
+def test_an_operational_network_sees_the_channels_that_there_are_with_errors_of_the_table() -> None:
+    table = default_error_table()
+    stations = set(zip(*sonde_places(), strict=True))
+    for seed in range(8):
+        midnight, again, morning = (
+            operational_network(np.random.default_rng(seed), hours, grid=GRID, channels=CHANNELS, table=table)
+            for hours in (273_912, 273_912, 273_918)
+        )
+        held = {
+            Channel(name, None if np.isnan(p) else p)
+            for name, p in zip(midnight.variable, midnight.pressure, strict=True)
+        }
+        assert held <= set(CHANNELS)
+        assert midnight.density == pytest.approx(len(midnight) / SIZE)
+        np.testing.assert_array_equal(midnight.latitude, again.latitude)
+        sondes = [
+            {(a, b) for a, b, name in zip(n.latitude, n.longitude, n.variable, strict=True) if name == "z"} & stations
+            for n in (midnight, morning)
+        ]
+        assert sondes[1] <= sondes[0]
+        heights = midnight.variable == "z"
+        if heights.any():
+            factor = midnight.error[heights] / table.sigma(midnight.variable[heights], midnight.pressure[heights])
+            assert factor.min() == pytest.approx(factor.max())
+            assert 0.8 <= factor.min() <= 1.3

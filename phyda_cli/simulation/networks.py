@@ -1,4 +1,4 @@
-"""Networks of observations as a cycle has them for days: sondes, surface, aircraft, satellites, columns anywhere.
+"""Networks of observations as a forecast centre has them: sondes, surface, aircraft, satellites, columns anywhere.
 
 A network is drawn once for a segment of a cycle (`Network.draw`); what moves (aircraft on their routes, winds, swaths)
 is drawn anew at every time from the network's own generator of that time, so that it depends on nothing else.
@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
-from phyda_cli.cycle.observations import Seen, hours_of
 from phyda_cli.grids.places import chord_distance, unit_vectors
 from phyda_cli.simulation.config import NetworkRanges, Range
 
@@ -62,10 +61,21 @@ NEAR: Final = 3.0
 """How far from a sonde station the dense half of the surface stations lies [degree]."""
 
 
+class Seen(NamedTuple):
+    """What a network sees: variable, place [degree] and pressure [Pa] of n values, their station and kind of report."""
+
+    variable: NDArray[np.object_]
+    latitude: NDArray[np.float64]
+    longitude: NDArray[np.float64]
+    pressure: NDArray[np.float64]
+    station: NDArray[np.object_]
+    report: NDArray[np.object_]
+
+
 @cache
 def sonde_places() -> tuple[Floats, Floats]:
     """Return latitude and longitude [degree] of the real sonde stations."""
-    with files("phyda_cli.cycle").joinpath("sondes.csv").open("rb") as stream:
+    with files("phyda_cli.simulation").joinpath("sondes.csv").open("rb") as stream:
         table = pd.read_csv(stream)
     return table.latitude.to_numpy(np.float64), table.longitude.to_numpy(np.float64)
 
@@ -130,9 +140,8 @@ class Network:
             seed=tuple(seed),
         )
 
-    def __call__(self, time: np.datetime64) -> Seen:
-        """Return what the network sees at a time."""
-        hours = hours_of(time)
+    def __call__(self, hours: int) -> Seen:
+        """Return what the network sees at a time [h since 1970-01-01 00 UTC]."""
         random = np.random.default_rng([*self.seed, 1, hours])
         parts = [
             _at(self.sondes if hours % 12 == 0 else self.between, COLUMN, "sonde"),

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from phyda_cli.constants import EARTH_RADIUS
-from phyda_cli.cycle import networks
-from phyda_cli.cycle.networks import Network, sonde_places
 from phyda_cli.grids.places import chord_distance, unit_vectors
+from phyda_cli.simulation import networks
 from phyda_cli.simulation.config import NetworkRanges
+from phyda_cli.simulation.networks import Network, sonde_places
 
 EVERY = NetworkRanges(
     sondes=(0.5, 0.5), sondes_between=(0.2, 0.2), surface=(60, 60), routes=(40, 40), winds=(80, 80), swaths=(1, 1),
     columns=(20, 20), presence=1.0,
 )  # fmt: skip
-MIDNIGHT, MORNING = np.datetime64("2001-04-01T00"), np.datetime64("2001-04-01T06")
+MIDNIGHT, MORNING = 273_912, 273_918
+"""2001-04-01 00 and 06 UTC."""
 
 
 @pytest.fixture
