@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from result import Measurement, Report, seconds
 
-from phyda_cli.fields.state import Channel
+from phyda_cli.fields.state import Channel, State
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures
@@ -57,9 +57,10 @@ def _analyses(checkpoint: Checkpoint, guess: ThreeDVar, repeats: int, report: Re
     def run(count: int, members: int, evaluations: int, device: str) -> float:
         method = LearnedAnalysis(checkpoint, guess, members=members, evaluations=evaluations, device=device)
         case = _departures(checkpoint.statistics.channels, count)
-        anomaly = torch.zeros(1, len(checkpoint.statistics.channels), *checkpoint.statistics.grid.shape)
-        times = np.array(["2001-01-01T00"], dtype="datetime64[h]")
-        return seconds(lambda: method.analyse(anomaly, times, [case], torch.ones(1), seeds=[0]))
+        own = checkpoint.statistics
+        mean = own.mean.double()[:, :, None].expand(-1, -1, own.grid.shape[1])
+        background = State(mean, own.channels, own.grid, np.datetime64("2001-01-01T00", "ns"))
+        return seconds(lambda: method.increment(background, case))
 
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
         run(100, 2, 2, device)

@@ -1,17 +1,20 @@
 """The learned analysis of PhyDA as a method: samples of p(x | x_b, y), their mean and spread.
 
-    x_g = 3D-Var(d/s, σ_o/s)/σ_b       first guess; with σ_b of the model's training, s the background-error scale
-    δ_i = a-calibrated members of PhyDA(Hᵀd, Hᵀσ_o, x_g, anomaly of x_b, static)            in units of s σ_b
-    mean = x_g + τ (μ − x_g)           τ in [0, 1] by channel: how far the correction is to be trusted (`trust`)
-    δ_i ← mean + δ_i − δ̄,              spread² = Σ_i (δ_i − δ̄)²/(M − 1)
+    x_g = 3D-Var(d, σ_o; s B)          first guess, on the grid and at the truncation of B; σ_b of B, s its scale
+    g = P x_g / (s σ_b)                on the model's grid, up to the wavenumbers N that both grids carry (`BandLimit`)
+    δ_i = a-calibrated members of PhyDA(Hᵀd, Hᵀσ_o, g, anomaly of x_b, static)              in units of s σ_b
+    mean = x_g + P s σ_b τ (μ − g)     τ in [0, 1] by channel: how far the correction is to be trusted (`trust`)
+    member_i = mean + P s σ_b (δ_i − δ̄) + (1 − P) L ζ_i,      spread² = Σ_i (member_i − mean)²/(M − 1)
 
-What is added to x_g is cut to the harmonics that the grid carries (`model.band_limit`). The members are centred on the
-reconstruction, which is the regression's conditional mean: what the sampler adds to it is its own bias, small where it
-was trained and large against a climatology. Observations of a whole column reach the analysis through x_g: Hᵀd of the
-encoder is of places.
+The model corrects what its own grid carries, N, of a first guess of any truncation; what is beyond stays as 3D-Var has
+it, and there the members have draws L ζ of the background error, for observations change little of it. The members are
+centred on the reconstruction μ, which is the regression's conditional mean: what the sampler adds to it is its own
+bias, small where it was trained and large against a climatology. Observations of a whole column reach the analysis
+through x_g: Hᵀd of the encoder is of places.
 
-Channels and grid are the model's own. Channels that the background lacks are shown to the model as climatology.
-Without members the mean is the virtual reconstruction μ s σ_b itself: no diffusion, no spread.
+σ_b is that of the statistics at hand, so the model works in the units of the errors that there are, and its analysis
+has the grid and the channels of the first guess. Channels that the background lacks are shown to the model as
+climatology. Without members the mean is the virtual reconstruction itself: no diffusion, no spread.
 Source: paper, section 3; design, section 3.
 """
 
@@ -20,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +34,7 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.regrid import regrid
-from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
+from phyda_cli.methods.base import Case, Departures, Increment, Log, Method
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
 from phyda_cli.methods.trust import halves, nearest_channels, trust
@@ -52,34 +55,29 @@ EVALUATIONS: Final = 12
 """Evaluations of the score network for a sample."""
 TOLERANCE: Final = 3e-3
 """Of the gradient norm of the first guess: it then differs from the minimum by less than 1 % of σ_b."""
-_GRID_TOLERANCE: Final = 1e-4
-"""How far [degree] the same place may be in the two files."""
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """mean: (case, C, H, W) of δ. members: (case, M, C, H, W). first_guess: of 3D-Var. All SI, on the model's grid.
+class Correction(NamedTuple):
+    """What the model makes of cases, SI, on its grid.
 
-    trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var. minimisation: of the
-    first guesses.
+    mean: (case, C, H, W) to be added to the first guesses. deviations: (case, M, C, H, W) of the members from it.
+    trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var.
     """
 
     mean: torch.Tensor
-    members: torch.Tensor
-    first_guess: torch.Tensor
+    deviations: torch.Tensor
     trust: torch.Tensor
-    minimisation: Minimisation
 
 
 @dataclass(frozen=True)
 class LearnedAnalysis(Method):
     """The learned analysis with given weights.
 
-    first_guess: 3D-Var with the background error that the weights were trained with, on the same grid.
+    first_guess: 3D-Var on any grid, whose background error holds all channels of the weights.
     members: samples M, 2 or more, or 0 for the reconstruction alone. evaluations: of the score network for each
     sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none. scale: s.
     judged: whether the correction is judged by observations withheld from it; False trusts it wholly.
-    Raises ConfigError for one member, BadDataError when the first guess is on another grid or lacks a channel.
+    Raises ConfigError for one member, BadDataError when the first guess lacks a channel.
     """
 
     checkpoint: Checkpoint
@@ -96,12 +94,8 @@ class LearnedAnalysis(Method):
     def __post_init__(self) -> None:
         if self.members < 0 or self.members == 1:
             raise ConfigError(f"phyda: {self.members} members make no spread; take at least 2, or 0 for none")
-        own, other = self.checkpoint.statistics, self.first_guess.statistics
-        for name in ("latitudes", "longitudes"):
-            first, second = np.asarray(getattr(own.grid, name)), np.asarray(getattr(other.grid, name))
-            if first.shape != second.shape or not np.allclose(first, second, atol=_GRID_TOLERANCE):
-                raise BadDataError("the weights and the background-error statistics are for different grids")
-        missing = [channel for channel in own.channels if channel not in other.channels]
+        held = self.first_guess.statistics.channels
+        missing = [channel for channel in self.checkpoint.statistics.channels if channel not in held]
         if missing:
             raise BadDataError(f"the background-error statistics lack {missing[0]}, which the weights have")
 
@@ -111,35 +105,24 @@ class LearnedAnalysis(Method):
 
     def without_members(self) -> ThreeDVar:
         """Return the first guess's method: what a trial analysis needs."""
-        return self.first_guess.without_members().scaled(self.scale)
+        return self._guess.without_members()
 
-    def background_error(self) -> State:
-        """s σ_b [SI] on the model's grid."""
-        statistics = self.checkpoint.statistics
-        sigma = statistics.sigma(self._factors([self.scale]))[0]
-        return State(sigma, statistics.channels, statistics.grid, np.datetime64("NaT", "ns"))
+    @property
+    def largest_scale(self) -> ErrorScale:
+        """That of the first guess."""
+        return self.first_guess.largest_scale
 
-    def prior_members(self, background: State | None = None) -> torch.Tensor | None:
-        """Return draws of the first guess's background error, brought to this method's σ_b; None without members."""
-        guess = replace(self.first_guess, members=self.members, seed=self.seed)
-        draws = guess.prior_members(background)
-        if draws is None:
-            return None
-        relative = (draws / guess.background_error(background).values)[:, self._order]
-        return relative * self.background_error().values
+    def background_error(self, background: State | None = None) -> State:
+        """σ_b [SI] of the first guess."""
+        return self._guess.background_error(background)
 
     def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
-        """Interpolated s σ_b, and of columns that of 3D-Var."""
-        grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
-        sigma = operator.increments(grid, channels).of_spread(self.background_error().values).numpy()
-        columns = operator.integrates(channels) & (sigma > 0)
-        if columns.any():
-            sigma[columns] = self.first_guess.scaled(self.scale).background_error_at(operator.take(columns), background)
-        return np.asarray(sigma)
+        """σ_b of the first guess at observations."""
+        return self._guess.background_error_at(operator, background)
 
     def unobserved(self, background: State) -> Increment:
         """σ_b, and draws of the background error."""
-        return zero(self.background_error(), background, self.prior_members(background))
+        return self._guess.unobserved(background)
 
     def increments(
         self, cases: Sequence[Case], first_guesses: tuple[torch.Tensor, Minimisation] | None = None
@@ -156,102 +139,84 @@ class LearnedAnalysis(Method):
             ]
         if not cases:
             return []
-        ordered = [case.departures.canonical() for case in cases]
-        scales = [self.scale.times(case.scale) for case in cases]
+        own_scales = [
+            replace(case, departures=case.departures.canonical(), scale=self.scale.times(case.scale)) for case in cases
+        ]
+        solved = self._solved(own_scales) if first_guesses is None else first_guesses
+        guesses = solved[0].cpu().float()
+        correction = self.correct(own_scales, guesses)
+        means = guesses + self._returned(correction.mean)
+        return [
+            self._summary(case, means[number], correction.deviations[number], correction.trust[number], solved[1])
+            for number, case in enumerate(own_scales)
+        ]
+
+    def _summary(
+        self, case: Case, mean: torch.Tensor, deviations: torch.Tensor, trusted: torch.Tensor, solved: Minimisation
+    ) -> Increment:
+        """Return the increment of one case, from its mean on the first guess's grid and the model's deviations."""
+        statistics = self.first_guess.statistics
+        labels = (statistics.channels, statistics.grid, case.background.time)
+        log: Log = {"members": self.members, "trust": round(float(trusted.mean()), 3), **solved.log()}
+        centre = State(mean.double(), *labels)
+        if self.members == 0:
+            return Increment(centre, log=log)
+        members = mean + self._returned(deviations) + self._beyond(case)
+        spread = State(members.double().std(0), *labels)
+        return Increment(centre, spread, members.double(), log | {"evaluations": self.evaluations})
+
+    def correct(self, cases: Sequence[Case], guesses: torch.Tensor) -> Correction:
+        """Return what the model adds to first guesses (case, channel, lat, lon) of 3D-Var, SI.
+
+        cases: with departures in canonical order, and s in full.
+        """
+        statistics, model, here = self.checkpoint.statistics, self.checkpoint.model.to(self.device), self.device
+        sigma = torch.stack([self._sigma(case) for case in cases])
+        guess = self._own(guesses) / sigma
+        observations = self._gridded([case.departures for case in cases], sigma).to(here)
         anomaly = torch.stack([self.anomaly(case.background) for case in cases])
         times = np.array([case.background.time for case in cases])
-        solved = (
-            self.first_guess.solve(ordered, scales, [case.background for case in cases])
-            if first_guesses is None
-            else first_guesses
-        )
-        ensemble = self.analyse(
-            anomaly, times, ordered, scales, solved, seeds=[self.seed + case.seed for case in cases]
-        )
-        return [self._summary(ensemble, number, case.background.time) for number, case in enumerate(cases)]
-
-    def _summary(self, ensemble: Ensemble, number: int, time: np.datetime64) -> Increment:
-        """Return mean and spread of the ensemble of one case."""
-        labels = (self.checkpoint.statistics.channels, self.checkpoint.statistics.grid, time)
-        mean = State(ensemble.mean[number].double(), *labels)
-        log: dict[str, float | int | str] = {
-            "members": self.members,
-            "trust": round(float(ensemble.trust[number].mean()), 3),
-            **ensemble.minimisation.log(),
-        }
-        if self.members == 0:
-            return Increment(mean, log=log)
-        members = ensemble.members[number].double()
-        return Increment(mean, State(members.std(0), *labels), members, log | {"evaluations": self.evaluations})
-
-    def analyse(
-        self,
-        anomaly: torch.Tensor,
-        times: NDArray[np.datetime64],
-        cases: Sequence[Departures],
-        scale: Sequence[ErrorScale],
-        solved: tuple[torch.Tensor, Minimisation],
-        *,
-        seeds: Sequence[int],
-    ) -> Ensemble:
-        """Analyse many cases at once.
-
-        anomaly (case, C, H, W): of the backgrounds, 0 where unknown. scale: s of each case. solved: first guesses.
-        """
-        statistics, model = self.checkpoint.statistics, self.checkpoint.model.to(self.device)
-        sigma = statistics.sigma(self._factors(scale).float())
-        guess = self._own(solved[0]) / sigma
-        observations = self._gridded(cases, sigma)
-        here = self.device
-        moved = GriddedObservations(
-            *(x.to(here) for x in (observations.signal, observations.noise, observations.density))
-        )
         with torch.no_grad():
             static = statistics.static(times, dtype=torch.float32, device=here)
-            seen = anomaly.float().clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
-            base = Base(anomaly.float().to(here), (statistics.std.float()[:, :, None] / sigma[..., :1]).to(here))
-            reconstruction, latent_mean, log_sigma = model.reconstruct(moved, guess.to(here), seen, static, base)
-            tau = self._trust(cases, scale, sigma, seen, static) if self.judged else torch.ones(sigma.shape[:2])
-            correction = reconstruction.mean.cpu() - guess
-            mean = guess + tau.float()[:, :, None, None] * correction
-            smooth = guess * sigma + self._band_limit((mean - guess) * sigma)
+            seen = anomaly.clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
+            base = Base(anomaly.to(here), (statistics.std.float()[:, :, None] / sigma).to(here))
+            reconstruction, latent_mean, log_sigma = model.reconstruct(observations, guess.to(here), seen, static, base)
+            tau = self._trust(cases, sigma, seen, static) if self.judged else torch.ones(sigma.shape[:2])
+            mean = self._band_limit(tau.float()[:, :, None, None] * (reconstruction.mean.cpu() - guess) * sigma)
             if self.members == 0:
-                return Ensemble(smooth, smooth[:, None][:, :0], guess * sigma, tau, solved[1])
+                return Correction(mean, mean[:, None][:, :0], tau)
             members = model.members(
                 reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
-                seeds=seeds, churn=self.churn,
+                seeds=[self.seed + case.seed for case in cases], churn=self.churn,
             ).cpu()  # fmt: skip
         size = sigma[0].numel()
-        density = torch.tensor([len(case) / size for case in cases])
+        density = torch.tensor([len(case.departures) / size for case in cases])
         members = self.checkpoint.calibration.apply(members, density)
-        members = smooth[:, None] + self._band_limit((members - members.mean(1)[:, None]) * sigma[:, None])
-        return Ensemble(smooth, members, guess * sigma, tau, solved[1])
+        return Correction(mean, self._band_limit((members - members.mean(1)[:, None]) * sigma[:, None]), tau)
 
     def _trust(
-        self,
-        cases: Sequence[Departures],
-        scale: Sequence[ErrorScale],
-        sigma: torch.Tensor,
-        seen: torch.Tensor,
-        static: torch.Tensor,
+        self, cases: Sequence[Case], sigma: torch.Tensor, seen: torch.Tensor, static: torch.Tensor
     ) -> torch.Tensor:
         """τ (case, C), from an analysis of half of each case's observations. sigma: s σ_b; seen: of the background."""
-        model, channels = self.checkpoint.model, self.checkpoint.statistics.channels
-        first = [halves(case) for case in cases]
-        used = [case.take(chosen) for case, chosen in zip(cases, first, strict=True)]
-        guess = self._own(self.first_guess.solve(used, scale)[0]) / sigma
-        gridded = self._gridded(used, sigma)
-        moved = GriddedObservations(*(x.to(seen) for x in (gridded.signal, gridded.noise, gridded.density)))
-        mean = model.encoder(moved, guess.to(seen), seen, static).mean.cpu()
+        statistics = self.checkpoint.statistics
+        first = [halves(case.departures) for case in cases]
+        used = [
+            replace(case, departures=case.departures.take(chosen)) for case, chosen in zip(cases, first, strict=True)
+        ]
+        guesses = self._solved(used)[0].cpu().float()
+        guess = self._own(guesses) / sigma
+        gridded = self._gridded([case.departures for case in used], sigma).to(self.device)
+        mean = self.checkpoint.model.encoder(gridded, guess.to(self.device), seen, static).mean.cpu()
         factors = []
         for number, (case, chosen) in enumerate(zip(cases, first, strict=True)):
-            other = case.take(~chosen)
-            operator = other.operator.increments(self.checkpoint.statistics.grid, channels)
-            at = [operator(x * sigma[number]) for x in (guess[number], mean[number] - guess[number])]
-            width = operator.of_spread(sigma[number])
-            variance = torch.from_numpy(other.error).float().square() + width.square()
-            residual = torch.from_numpy(other.departure).float() - at[0]
-            factors.append(trust(residual, at[1], variance, nearest_channels(other, channels), channels))
+            other = case.departures.take(~chosen)
+            rows = other.operator.increments(statistics.grid, statistics.channels)
+            guessed = other.operator.increments(self.first_guess.statistics.grid, self.first_guess.statistics.channels)
+            residual = torch.from_numpy(other.departure).float() - guessed(guesses[number])
+            correction = rows((mean[number] - guess[number]) * sigma[number])
+            variance = torch.from_numpy(other.error).float().square() + rows.of_spread(sigma[number]).square()
+            nearest = nearest_channels(other, statistics.channels)
+            factors.append(trust(residual, correction, variance, nearest, statistics.channels))
         return torch.stack(factors)
 
     def anomaly(self, background: State) -> torch.Tensor:
@@ -268,23 +233,68 @@ class LearnedAnalysis(Method):
         known = torch.tensor([channel in held for channel in statistics.channels])[:, None, None]
         return torch.where(known, statistics.anomaly(result[None])[0], 0.0)
 
+    @property
+    def _guess(self) -> ThreeDVar:
+        """The first guess with this method's scale, members and seed."""
+        return replace(self.first_guess, members=self.members, seed=self.seed).scaled(self.scale)
+
+    def _solved(self, cases: Sequence[Case]) -> tuple[torch.Tensor, Minimisation]:
+        """Return the first guesses of cases."""
+        return self.first_guess.solve(
+            [case.departures for case in cases], [case.scale for case in cases], [case.background for case in cases]
+        )
+
+    def _sigma(self, case: Case) -> torch.Tensor:
+        """S σ_b (C, H, W) of the statistics on the model's grid and channels."""
+        sigma = self.first_guess.scaled(case.scale).background_error(case.background)
+        return regrid(sigma.values[self._order], sigma.grid, self.checkpoint.statistics.grid).float()
+
+    def _beyond(self, case: Case) -> torch.Tensor:
+        """(1 − P) L ζ (member, channel, lat, lon), less their mean; zero where the model has the grid of B."""
+        if self._same_grid:
+            return torch.zeros(())
+        guess = replace(self.first_guess, members=self.members, seed=self.seed + case.seed).scaled(case.scale)
+        draws = guess.prior_members(case.background)
+        assert draws is not None
+        own = draws[:, self._order].float()
+        draws = draws.float()
+        draws[:, self._order] = own - self._from_model(self._to_model(own))
+        return draws - draws.mean(0)
+
+    @property
+    def _same_grid(self) -> bool:
+        return self.first_guess.statistics.grid == self.checkpoint.statistics.grid
+
+    def _own(self, guesses: torch.Tensor) -> torch.Tensor:
+        """Return fields on the first guess's grid and channels on the model's."""
+        own = guesses[..., self._order, :, :]
+        return own if self._same_grid else self._to_model(own)
+
+    def _returned(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return the model's fields on the first guess's grid and channels, zero where it has none."""
+        grid, channels = self.first_guess.statistics.grid, self.first_guess.statistics.channels
+        result = fields.new_zeros(*fields.shape[:-3], len(channels), *grid.shape)
+        result[..., self._order, :, :] = fields if self._same_grid else self._from_model(fields)
+        return result
+
     @cached_property
     def _band_limit(self) -> BandLimit:
         return BandLimit(self.checkpoint.statistics.channels, self.checkpoint.statistics.grid)
 
     @cached_property
+    def _to_model(self) -> BandLimit:
+        own = self.checkpoint.statistics
+        return BandLimit(own.channels, self.first_guess.statistics.grid, own.grid)
+
+    @cached_property
+    def _from_model(self) -> BandLimit:
+        own = self.checkpoint.statistics
+        return BandLimit(own.channels, own.grid, self.first_guess.statistics.grid)
+
+    @cached_property
     def _order(self) -> list[int]:
         """Where the model's channels stand among the first guess's."""
         return [self.first_guess.statistics.channels.index(channel) for channel in self.checkpoint.statistics.channels]
-
-    def _factors(self, scale: Sequence[ErrorScale]) -> torch.Tensor:
-        """(case, C, 1) factors on the model's channels, double precision."""
-        names = [channel.variable for channel in self.checkpoint.statistics.channels]
-        return torch.from_numpy(np.stack([one.of(names) for one in scale]))[:, :, None]
-
-    def _own(self, guess: torch.Tensor) -> torch.Tensor:
-        """Return first guesses on the model's channels, single precision."""
-        return guess.cpu().float()[:, self._order]
 
     def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
         grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels

@@ -23,6 +23,10 @@ class GriddedObservations:
     noise: torch.Tensor
     density: torch.Tensor
 
+    def to(self, device: torch.device | str) -> GriddedObservations:
+        """Return the same on a device."""
+        return GriddedObservations(self.signal.to(device), self.noise.to(device), self.density.to(device))
+
     def count(self) -> torch.Tensor:
         """n at every point, from the density."""
         return -torch.log1p(-self.density.clamp_max(1.0 - 1e-6))

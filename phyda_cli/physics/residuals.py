@@ -21,6 +21,7 @@ autocast: in half precision a pressure gradient is lost in the size of Φ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -31,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from phyda_cli.constants import R_DRY
 from phyda_cli.errors import ConfigError
 from phyda_cli.fields.state import Channel
+from phyda_cli.grids.harmonics import largest_truncation
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.horizontal_proxy import HorizontalProxy
 from phyda_cli.physics.level_fields import VARIABLES, LevelChannels, LevelFields
@@ -120,7 +122,8 @@ class PhysicsOperator:
         counts = [c.variable in config.equations and c.level in chosen for c in channels]
         self.mask += torch.tensor(counts, device=device).to(dtype)[:, None, None]
         self.mask *= torch.as_tensor(inside, device=device).to(dtype)[:, None]
-        self._spectral = SpectralFilter(grid, config.filter_fraction, dtype=dtype, device=device)
+        truncation = math.floor(config.filter_fraction * largest_truncation(grid))
+        self._spectral = SpectralFilter(grid, truncation, dtype=dtype, device=device)
         self._equations: HorizontalProxy | PrimitiveEquations
         if config.physics == "proxy":
             self._equations = HorizontalProxy(grid, dtype=dtype, device=device)

@@ -12,8 +12,6 @@ potentials are ψ and iχ, with which the parts never mix:
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,14 +25,14 @@ Array = NDArray[np.float64]
 
 
 class SpectralFilter:
-    """The transforms of a grid, cut at n ≤ M = fraction × (largest truncation of the grid), rounded down.
+    """The transforms of a grid, cut at n ≤ M = `truncation`, which is at most the largest of the grid.
 
     Fields are (…, lat, lon), coefficients (m, part, …, n) with m and n from 0 to M and zeros where m > n.
     """
 
-    def __init__(self, grid: LatLonGrid, fraction: float, *, dtype: torch.dtype, device: torch.device | str) -> None:
+    def __init__(self, grid: LatLonGrid, truncation: int, *, dtype: torch.dtype, device: torch.device | str) -> None:
         largest = largest_truncation(grid)
-        self.truncation = math.floor(fraction * largest)
+        self.truncation = truncation
         self._largest, self._grid, self._dtype, self._device = largest, grid, dtype, device
         orders = np.arange(self.truncation + 1)
         angle = orders[:, None] * np.radians(np.asarray(grid.longitudes))
@@ -67,7 +65,7 @@ class SpectralFilter:
         """The same without the cut: all harmonics of the grid."""
         if self.truncation == self._largest:
             return self
-        return SpectralFilter(self._grid, 1.0, dtype=self._dtype, device=self._device)
+        return SpectralFilter(self._grid, self._largest, dtype=self._dtype, device=self._device)
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Coefficients of fields."""

@@ -158,8 +158,11 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its fields on a device."""
     if device.type == "cpu":
         return batch
-    o = batch.observations
-    moved = GriddedObservations(o.signal.to(device), o.noise.to(device), o.density.to(device))
     names = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
     base = Base(*(x.to(device) for x in batch.base))
-    return replace(batch, observations=moved, base=base, **{name: getattr(batch, name).to(device) for name in names})
+    return replace(
+        batch,
+        observations=batch.observations.to(device),
+        base=base,
+        **{name: getattr(batch, name).to(device) for name in names},
+    )

@@ -11,11 +11,14 @@ import torch
 from phyda_cli.assimilation import Analysis, AssimilationOptions, assimilate
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.errors_b.resolution import on_grid
 from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.harmonics import SphericalHarmonics
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.methods.base import Departures
+from phyda_cli.methods.base import Case, Departures
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.calibration import EDGES, Calibration
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Flag, Observations
@@ -25,6 +28,7 @@ from tests.support.observations import make_departures, make_observations
 
 UNIT = {"u": 2.0, "v": 2.0, "t": 1.0, "q": 3e-4, "z": 100.0, "msl": 100.0}
 TURNED = tuple(reversed(CHANNELS))
+FINE = LatLonGrid.equiangular(32, 64)
 
 
 def network(count: int, *, seed: int) -> list[tuple[str, float, float, float, float, float]]:
@@ -85,6 +89,68 @@ def test_before_training_the_analysis_is_3dvar_with_the_scaled_background_error(
     assert relative(expected.mean.values, torch.zeros(1)) > 1.0
     assert relative(found.mean.values, expected.mean.values) < 1e-3
     assert (found.spread is None) == (members == 0)
+
+
+def finer() -> ThreeDVar:
+    """3D-Var on twice as many rows, with wavenumbers up to 20, which the model's grid does not carry, and a channel
+    that the model has not.
+    """
+    own = on_grid(small_statistics(), FINE)
+    longer = {
+        name: torch.cat([getattr(own, name), getattr(own, name)[-1:].expand(8, -1, -1)])
+        for name in ("covariance_psi", "covariance_unbalanced")
+    }
+    return ThreeDVar(replace(own, **longer), tolerance=1e-6)
+
+
+def bands(fields: torch.Tensor) -> tuple[float, float]:
+    """The mean square of the temperature (…, lat, lon) at the highest level in n ≤ 15 and beyond."""
+    transform = SphericalHarmonics(FINE, 31)
+    power = transform.power(transform.analysis(fields[..., CHANNELS.index(Channel("t", 25_000.0)), :, :].double()))
+    power = power.reshape(-1, power.shape[-1]).mean(0)
+    return float(power[:16].sum()), float(power[16:].sum())
+
+
+def test_a_first_guess_of_another_grid_is_corrected_in_what_the_model_s_carries():
+    departures = make_departures(network(80, seed=1))
+    plain = finer().increment(climate(), departures)
+    kept = LearnedAnalysis(checkpoint(untrained()), finer(), members=0).increment(climate(), departures)
+    assert kept.mean.grid == FINE
+    assert bands(plain.mean.values)[1] > 1e-4
+    assert torch.allclose(kept.mean.values.float(), plain.mean.values.float(), rtol=1e-4, atol=1e-5)
+    moved = LearnedAnalysis(checkpoint(scrambled()), finer(), members=0, judged=False)
+    inside, beyond = bands(moved.increment(climate(), departures).mean.values - plain.mean.values)
+    assert inside > 1e-3
+    assert beyond < 1e-6 * inside
+
+
+def test_a_correction_is_the_same_on_every_grid_of_the_first_guess():
+    """With what the coarse grid's own minimisation gives, handed over on both grids."""
+    departures = make_departures(network(80, seed=1))
+    case = Case(climate(), departures.canonical())
+    coarse = LearnedAnalysis(checkpoint(scrambled()), threedvar(), members=2)
+    fine = LearnedAnalysis(
+        checkpoint(scrambled()), replace(finer(), statistics=on_grid(small_statistics(), FINE)), members=2
+    )
+    guess = threedvar().increment(climate(), departures).mean.values[None].float()
+    there = BandLimit(CHANNELS, GRID, FINE)(guess)
+    first, second = coarse.correct([case], guess), fine.correct([case], there)
+    for one, other in zip(first[:2], second[:2], strict=True):
+        assert float(one.norm()) > 0
+        assert float((one - other).norm()) < 0.02 * float(one.norm())
+
+
+def test_beyond_the_model_s_grid_members_have_the_background_error():
+    departures = make_departures(network(40, seed=3))
+    method = LearnedAnalysis(checkpoint(untrained()), finer(), members=48, evaluations=2)
+    made = method.increment(climate(), departures)
+    rounding = 1e-5 * method.background_error().values
+    assert ((made.mean.values - made.members.mean(0)).abs() < rounding).all()
+    draws = replace(finer(), members=200, seed=9).prior_members()
+    _, expected = bands(draws)
+    _, beyond = bands(made.members - made.mean.values)
+    assert expected > 1e-3
+    assert beyond == pytest.approx(expected * 47 / 48, rel=0.15)
 
 
 def test_scales_compose():
@@ -188,9 +254,7 @@ def test_no_observation_no_increment_but_members_of_the_background_error():
     assert not result.mean.values.any()
     ratio = result.members.square().mean((0, 2, 3)).sqrt() / result.spread.values.square().mean((1, 2)).sqrt()
     assert torch.allclose(ratio, torch.ones(1).double(), atol=0.15)
-    assert learned(members=0).prior_members() is None
-    turned = learned(untrained(), TURNED, members=64).prior_members()
-    assert torch.allclose(turned.flip(1), result.members)
+    assert learned(members=0).increment(climate(), departures).members is None
     nothing = run(learned(members=2), climate(), make_observations([], time=zero_time()))
     assert torch.equal(nothing.state.values, climate().values)
     assert nothing.result.members.shape == (2, len(CHANNELS), *GRID.shape)
@@ -214,9 +278,6 @@ def test_members_on_the_background_s_grid_have_their_mean_and_no_negative_humidi
 def test_one_member_and_statistics_of_another_kind_are_refused():
     with pytest.raises(ConfigError, match="at least 2"):
         learned(members=1)
-    other = replace(small_statistics(), grid=LatLonGrid.equiangular(16, 16))
-    with pytest.raises(BadDataError, match="different grids"):
-        LearnedAnalysis(checkpoint(untrained()), ThreeDVar(other))
     made = checkpoint(untrained())
     wider = replace(made, statistics=replace(made.statistics, channels=(*CHANNELS[:-1], Channel("t2m"))))
     with pytest.raises(BadDataError, match="lack t2m"):

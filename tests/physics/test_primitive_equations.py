@@ -9,7 +9,7 @@ import torch
 
 from phyda_cli.constants import CP_DRY, EARTH_RADIUS, EPSILON, LATENT_HEAT, OMEGA, R_DRY
 from phyda_cli.fields.thermodynamics import saturation_specific_humidity
-from phyda_cli.grids.harmonics import SphericalHarmonics
+from phyda_cli.grids.harmonics import SphericalHarmonics, largest_truncation
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.horizontal_proxy import HorizontalProxy
 from phyda_cli.physics.level_fields import LevelFields
@@ -24,7 +24,7 @@ LEVELS = (10_000.0, 20_000.0, 25_000.0, 30_000.0, 50_000.0, 70_000.0, 85_000.0, 
 MIDDLE = LEVELS.index(50_000.0)
 GRID = LatLonGrid.equiangular(32, 64)
 HERE = {"dtype": torch.float64, "device": "cpu"}
-SPECTRAL = SpectralFilter(GRID, 2 / 3, **HERE)
+SPECTRAL = SpectralFilter(GRID, 2 * largest_truncation(GRID) // 3, **HERE)
 COLUMN = PressureColumn(LEVELS, **HERE)
 FULL = PrimitiveEquations(SPECTRAL, COLUMN, condensation=False)
 PROXY = HorizontalProxy(GRID, **HERE)
