@@ -238,7 +238,7 @@ def _ask_neighbours(
     method: Method, case: _Case, candidates: Observations, guess: Guess
 ) -> tuple[Observations, int, bool]:
     """The candidates, judged by trial analyses until nothing changes; how many these were, whether all converged."""
-    method, judged, trials, settled = method.without_members(), candidates, 0, True
+    method, judged, trials, settled = method.trial(), candidates, 0, True
     active = is_active(candidates)
     reached = method.background_error_at(case.first.increments, case.background) > 0
     sigma = np.where(reached, guess.sigma, _UNJUDGED)

@@ -169,8 +169,8 @@ class Method(Protocol):
         """Return the same method for background errors that are larger by these factors."""
         ...
 
-    def without_members(self) -> Method:
-        """Return the same method for the mean alone: what a trial analysis needs."""
+    def trial(self) -> Method:
+        """Return a method for the mean alone, as exact as a trial analysis by which observations are judged needs."""
         ...
 
     @property

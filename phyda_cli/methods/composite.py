@@ -32,9 +32,9 @@ class Composite(Method):
         """Return every method scaled."""
         return replace(self, methods=tuple(method.scaled(scale) for method in self.methods))
 
-    def without_members(self) -> Composite:
-        """Return every method without members."""
-        return replace(self, methods=tuple(method.without_members() for method in self.methods))
+    def trial(self) -> Composite:
+        """Return every method's own."""
+        return replace(self, methods=tuple(method.trial() for method in self.methods))
 
     @property
     def largest_scale(self) -> ErrorScale:

@@ -50,9 +50,9 @@ class EnsembleThreeDVar(Method):
         """Return the same method for background errors that are larger by these factors."""
         return replace(self, method=self.method.scaled(scale))
 
-    def without_members(self) -> ThreeDVar:
+    def trial(self) -> ThreeDVar:
         """Return the analysis of the mean alone."""
-        return self.method.without_members()
+        return self.method.trial()
 
     @property
     def largest_scale(self) -> ErrorScale:
@@ -65,7 +65,7 @@ class EnsembleThreeDVar(Method):
 
     def unobserved(self, background: State) -> Increment:
         """No member changes."""
-        own = self.method.without_members().unobserved(background)
+        own = replace(self.method, members=0).unobserved(background)
         members = torch.zeros(len(self.numbers), *own.mean.values.shape, dtype=torch.float64)
         return replace(own, members=members)
 

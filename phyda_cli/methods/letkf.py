@@ -82,7 +82,7 @@ class LETKF(Method):
         """
         return replace(self, inflation=self.inflation * scale.dynamics)
 
-    def without_members(self) -> LETKF:
+    def trial(self) -> LETKF:
         """Return the filter itself: its members are its background error."""
         return self
 

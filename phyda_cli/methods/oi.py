@@ -78,7 +78,7 @@ class OptimalInterpolation(Method):
         values = self.sigma_b.values * factors.to(self.sigma_b.values)[:, None, None]
         return replace(self, sigma_b=replace(self.sigma_b, values=values))
 
-    def without_members(self) -> OptimalInterpolation:
+    def trial(self) -> OptimalInterpolation:
         """OI has a spread in closed form and no members."""
         return self
 

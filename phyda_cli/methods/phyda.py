@@ -103,9 +103,9 @@ class LearnedAnalysis(Method):
         """Return the same method for background errors that are larger by these factors."""
         return replace(self, scale=self.scale.times(scale))
 
-    def without_members(self) -> ThreeDVar:
-        """Return the first guess's method: what a trial analysis needs."""
-        return self._guess.without_members()
+    def trial(self) -> ThreeDVar:
+        """Return the first guess's."""
+        return self._guess.trial()
 
     @property
     def largest_scale(self) -> ErrorScale:

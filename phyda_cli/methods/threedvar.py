@@ -50,6 +50,8 @@ MEMBERS: Final = 8
 BETWEEN: Final = 3.0
 """Of `ThreeDVar.between`: at withheld sondes 3 and 10 leave errors within 2 % of each other, 0 leaves more."""
 _NO_TIME: Final = np.datetime64("NaT", "ns")
+_TRIAL_TOLERANCE: Final = 1e-2
+"""Reduction of the gradient that is enough for a trial analysis: observations are compared with it in several σ_o."""
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""
 
@@ -126,9 +128,10 @@ class ThreeDVar(Method):
         """Return the same method for background errors that are larger by these factors."""
         return replace(self, statistics=self.statistics.scaled(scale))
 
-    def without_members(self) -> ThreeDVar:
-        """Return the same method without a spread."""
-        return replace(self, members=0)
+    def trial(self) -> ThreeDVar:
+        """Return the same method without a spread, less exact, with one reweighting of the observations."""
+        huber = None if self.huber is None else replace(self.huber, rounds=1)
+        return replace(self, members=0, tolerance=max(self.tolerance, _TRIAL_TOLERANCE), huber=huber)
 
     @property
     def largest_scale(self) -> ErrorScale:
@@ -411,7 +414,7 @@ def for_background(method: ThreeDVar, material: Material) -> Method:
 
     if not material.numbers:
         return method
-    alone = method.without_members()
+    alone = replace(method, members=0)
     return EnsembleThreeDVar(alone, material.background, material.numbers, material.seed, method.name)
 
 

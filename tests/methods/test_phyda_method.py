@@ -166,8 +166,8 @@ def test_scales_compose():
     assert torch.allclose(learned().background_error().values[:, :, 0], small_statistics().sigma, rtol=1e-6)
 
 
-def test_without_members_it_is_the_first_guess_with_the_same_scale():
-    method = learned().scaled(ErrorScale.uniform(2.0)).without_members()
+def test_a_trial_is_the_first_guess_s_with_the_same_scale():
+    method = learned().scaled(ErrorScale.uniform(2.0)).trial()
     assert (method.name, method.members) == ("3dvar", 0)
     assert torch.allclose(method.background_error().values, 2.0 * threedvar().background_error().values)
 
