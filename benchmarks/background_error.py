@@ -1,4 +1,4 @@
-"""Replace the tables and the picture of docs/background-error.md: what the shipped background error is and does.
+"""Replace the tables of docs/background-error.md: what the shipped background error is and does.
 
     python -m benchmarks.background_error docs/background-error.md [sizes] [single] [bands] [humidity] [hole]
 
