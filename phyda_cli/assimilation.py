@@ -14,6 +14,12 @@ reports the checks that need none.
 A background that is an ensemble comes as its mean, with the members in the method: H(x_b) is the mean of H(x_i), every
 member moves from its own background, and the analysis is the mean of the members as they are written.
 
+On a background that is not global H exists within it, and by choice around it. An increment may fade towards its rim,
+
+    x_a = x_b + w δ,    w = ½ (1 − cos π r) with r the distance from the rim over `taper`, 1 from there on
+
+so that the analysis meets the values at the rim; the spread says nothing of that.
+
 The background is never replaced by a reconstruction: fields that the method does not know keep their values.
 """
 
@@ -57,6 +63,8 @@ class AssimilationOptions:
     update: False stops after H(x_b) and the quality control that needs no analysis (a dry run): the analysis is the
         background, and the feedback has no H(x_a).
     quality: settings of quality control, thinning and superobs.
+    margin: how far outside of the background's grid observations are used [m]. taper: width of the strip along its rim
+        in which increments fade [m].
     """
 
     window: np.timedelta64
@@ -64,6 +72,8 @@ class AssimilationOptions:
     usual_scale: float = 1.0
     update: bool = True
     quality: Quality = field(default_factory=Quality)
+    margin: float = 0.0
+    taper: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Analysis:
     state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
     not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
     result: what the method returned, on its own grid. ensemble: the members of a background that is an ensemble, from
-    which those of the result move; else None.
+    which those of the result move; else None. fade: w (lat, lon), None for 1.
     """
 
     state: State
@@ -84,6 +94,7 @@ class Analysis:
     log: Log
     result: Increment
     ensemble: State | None = None
+    fade: torch.Tensor | None = None
 
     @property
     def member_count(self) -> int:
@@ -93,8 +104,8 @@ class Analysis:
     def member(self, number: int) -> State:
         """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members."""
         start = self.background if self.ensemble is None else _one_of(self.ensemble, number)
-        moved = self.result.member_onto(number, *_onto(start))
-        return replace(start, values=limit_humidity(start, start.values + moved.values).values)
+        moved = _faded(self.result.member_onto(number, *_onto(start)).values, self.fade)
+        return replace(start, values=limit_humidity(start, start.values + moved).values)
 
 
 def assimilate(
@@ -117,8 +128,8 @@ def assimilate(
         raise BadDataError("the background holds several members: choose one with --member")
     if not bool(torch.isfinite(background.values).all()):
         raise BadDataError("the background holds values that are not finite")
-    first = first_guess(background, observations, first_guesses or {}, orography)
-    case = _Case.of(background, first, method)
+    first = first_guess(background, observations, first_guesses or {}, orography, options.margin)
+    case = _Case.of(background, first, method, fading(background.grid, options.taper))
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
     rows = screen(assign_errors(check_missing(observations), table), guess)
@@ -139,6 +150,7 @@ def assimilate(
         **({} if settled else {"trials_converged": False}),
         "used": int(rows.used.sum()),
         **({"errors_raised": raised} if (raised := count_raised(observations)) else {}),
+        **({"used_outside": int((rows.used & (guess.beyond > 0)).sum())} if options.margin else {}),
         **_times(background, rows, first),
     }
     result = case.analysed(method, rows) if options.update else method.unobserved(background)
@@ -151,6 +163,7 @@ class _Case:
     """One background with what it says of the observations.
 
     first: G. equivalent: (n,) G(x_b), equivalents: (member, n) G(x_i) of an ensemble, whose members ensemble holds.
+    fade: of increments (lat, lon), None for 1.
     """
 
     background: State
@@ -158,14 +171,15 @@ class _Case:
     equivalent: NDArray[np.float64]
     equivalents: NDArray[np.float64] | None
     ensemble: State | None
+    fade: torch.Tensor | None
 
     @classmethod
-    def of(cls, background: State, first: FirstGuess, method: Method) -> _Case:
+    def of(cls, background: State, first: FirstGuess, method: Method, fade: torch.Tensor | None) -> _Case:
         if not isinstance(method, EnsembleMethod):
-            return cls(background, first, first(background.values), None, None)
+            return cls(background, first, first(background.values), None, None, fade)
         members = method.background_members
         equivalents = np.stack([first(values) for values in members.values])
-        return cls(background, first, equivalents.mean(0), equivalents, members)
+        return cls(background, first, equivalents.mean(0), equivalents, members, fade)
 
     def analysed(self, method: Method, rows: Observations) -> Increment:
         """The increment of the rows in use."""
@@ -188,6 +202,8 @@ def _guess(
         window=options.window,
         equivalent=case.equivalent,
         defined=case.first.operator.defined,
+        beyond=operator.beyond(case.background.grid),
+        margin=options.margin,
         surface_pressure=operator.surface_pressure,
         difference=operator.difference,
         sigma=sigma,
@@ -264,7 +280,7 @@ def _ending(case: _Case, rows: Observations, result: Increment, log: Log) -> Ana
     for number in range(1 if case.ensemble is None else case.ensemble.values.shape[0]):
         start = background if case.ensemble is None else _one_of(case.ensemble, number)
         moved = result.member_onto(number, *_onto(start)) if several else result.onto(*_onto(start))
-        limited: Limited = limit_humidity(start, start.values + moved.values)
+        limited: Limited = limit_humidity(start, start.values + _faded(moved.values, case.fade))
         clipped, capped = clipped + limited.negative, capped + limited.supersaturated
         increments.add(limited.values - start.values)
         states.add(limited.values)
@@ -286,7 +302,20 @@ def _ending(case: _Case, rows: Observations, result: Increment, log: Log) -> Ana
         log=log | {"humidity_clipped": clipped, "humidity_capped": capped},
         result=result,
         ensemble=case.ensemble,
+        fade=case.fade,
     )
+
+
+def fading(grid: Grid, width: float) -> torch.Tensor | None:
+    """Return w (lat, lon) of a strip of `width` [m] along a grid's rim; None without one."""
+    rim = grid.rim if width > 0 else None
+    if rim is None:
+        return None
+    return torch.from_numpy(0.5 * (1.0 - np.cos(np.pi * np.clip(rim / width, 0.0, 1.0))))
+
+
+def _faded(values: torch.Tensor, fade: torch.Tensor | None) -> torch.Tensor:
+    return values if fade is None else values * fade.to(values)
 
 
 def _weighed(rows: Observations, result: Increment) -> Observations:

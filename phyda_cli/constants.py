@@ -14,6 +14,12 @@ GRAVITY: Final = 9.80665
 EARTH_RADIUS: Final = 6_371_229.0
 """Radius of the spherical earth a [m] (WMO GRIB2 code table 3.2, value 6)."""
 
+WRF_RADIUS: Final = 6_370_000.0
+"""Radius of the spherical earth of the WRF model [m] (WRF users' guide)."""
+
+IAU_AXES: Final = (6_378_160.0, 6_356_775.0)
+"""Equatorial and polar radius of the ellipsoid of GRIB 1 [m] (WMO GRIB1 code table 7: IAU 1965)."""
+
 OMEGA: Final = 7.292115e-5
 """Rotation rate of the earth [s-1] (IERS)."""
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.harmonics import largest_truncation
@@ -20,9 +21,12 @@ from phyda_cli.grids.latlon import LatLonGrid
 
 def fitting_truncation(statistics: BackgroundError, grid: Grid) -> int:
     """Return the largest truncation of the statistics that fields on a background's grid have a use for."""
-    if not isinstance(grid, LatLonGrid):
-        return statistics.truncation
-    return min(statistics.truncation, largest_truncation(grid))
+    if isinstance(grid, LatLonGrid):
+        held = largest_truncation(grid)
+    else:
+        # what a global grid of these steps carries: 180°/Δ − 1
+        held = int(np.pi * EARTH_RADIUS / max(grid.spacing, 1.0) * (1.0 + 1e-6)) - 1
+    return max(1, min(statistics.truncation, held))
 
 
 def at_truncation(statistics: BackgroundError, truncation: int) -> BackgroundError:

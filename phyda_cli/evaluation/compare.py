@@ -114,6 +114,7 @@ def compare_observations(
             window=window,
             equivalent=equivalents[name],
             defined=guess.operator.defined,
+            beyond=guess.increments.beyond(state.grid),
             surface_pressure=unknown,
             difference=guess.increments.difference,
             sigma=unknown,

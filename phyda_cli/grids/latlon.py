@@ -1,9 +1,7 @@
-"""The one grid module: global latitude-longitude grids, in one canonical orientation.
+"""Global latitude-longitude grids, in one canonical orientation: northward and, from 0°, eastward.
 
-Inside phyda every grid runs from south to north and from the smallest longitude in [0, 360) eastward, without the
-duplicate meridian that some files carry. `orient` gives the index arrays that bring a file's axes there; the writers
-use their inverse, so files keep their own orientation. Regular (equiangular) and regular Gaussian grids are both of
-this kind; the poles may be grid rows or not.
+Regular (equiangular) and regular Gaussian grids are both of this kind; the poles may be grid rows or not. How the axes
+of a file come here and back is `orientation.py`.
 
 Between the points fields are bilinear in latitude and longitude, periodic. Poleward of the last row a field goes on
 across the pole to the same row on the opposite meridian, φ → 180° − φ, λ → λ + 180°; wind components change sign there.
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.base import Corners, Vicinity
+from phyda_cli.grids.places import vicinities
 
 Array = NDArray[np.float64]
 
@@ -105,14 +104,25 @@ class LatLonGrid:
         """(n_lat, n_lon) area that a point stands for, scaled to Σ = 1."""
         return np.broadcast_to(self.area_weights[:, None] / self.shape[1], self.shape)
 
+    @property
+    def spacing(self) -> float:
+        """Distance [m] between rows, or between columns at the equator where that is larger."""
+        step = max(float(np.median(np.diff(self.latitudes))), 360.0 / self.shape[1])
+        return float(np.radians(step)) * EARTH_RADIUS
+
+    @property
+    def rim(self) -> None:
+        """The grid goes round the globe."""
+        return
+
+    @property
+    def turn(self) -> None:
+        """Rows run east."""
+        return
+
     def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
-        """Row by row, with the places in the band of latitudes within `radius` [m]."""
-        reach = float(np.degrees(radius / EARTH_RADIUS)) + 1e-9
-        columns = np.arange(self.shape[1])
-        for row, own in enumerate(self.latitudes):
-            near = np.flatnonzero(np.abs(latitude - own) <= reach)
-            if near.size:
-                yield Vicinity(row * columns.size + columns, near)
+        """Cell by cell (`places.vicinities`)."""
+        return vicinities(self, latitude, longitude, radius)
 
     def corners(self, latitude: Array, longitude: Array) -> Corners:
         """Return the four points around each place [degree, any longitude convention], with their bilinear weights."""
@@ -136,8 +146,8 @@ class LatLonGrid:
         weight = [rest * (1.0 - near[2]), rest * near[2], share * (1.0 - far[2]), share * far[2]]
         turned = np.where(across, -1.0, 1.0)
         sign = [np.ones_like(turned), np.ones_like(turned), turned, turned]
-        covered = np.ones(across.shape, dtype=bool)
-        return Corners(np.stack(index, axis=1), np.stack(weight, axis=1), np.stack(sign, axis=1), covered)
+        beyond = np.zeros(across.shape)
+        return Corners(np.stack(index, axis=1), np.stack(weight, axis=1), np.stack(sign, axis=1), beyond)
 
     def _bracket(self, longitude: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
         """Return the columns west and east of each longitude, and the weight of the eastern one."""
@@ -152,33 +162,3 @@ class LatLonGrid:
     def __str__(self) -> str:
         rows, columns = self.shape
         return f"{rows}×{columns} (latitude {self.latitudes[0]:g}…{self.latitudes[-1]:g})"
-
-
-@dataclass(frozen=True)
-class Orientation:
-    """How a file's axes map to the canonical grid.
-
-    grid: the canonical grid.
-    rows: (n_lat,) index into the file's latitude axis for each canonical row.
-    columns: (n_lon,) index into the file's longitude axis for each canonical column (a duplicate meridian is left out).
-    """
-
-    grid: LatLonGrid
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-
-
-def orient(latitudes: Array, longitudes: Array) -> Orientation:
-    """Find the canonical grid of a file's axes, in any order and longitude convention.
-
-    latitudes, longitudes: 1-D [degree]. Raises BadDataError when they do not make a global grid.
-    """
-    lat = np.asarray(latitudes, dtype=np.float64).ravel()
-    lon = np.mod(np.asarray(longitudes, dtype=np.float64).ravel(), 360.0)
-    lon = np.where(360.0 - lon < _TOLERANCE / 10, 0.0, lon)
-    rows = np.argsort(lat, kind="stable")
-    columns = np.argsort(lon, kind="stable")
-    distinct = np.concatenate([[True], np.diff(lon[columns]) > _TOLERANCE])
-    columns = columns[distinct]
-    clipped = np.clip(lat[rows], -90.0, 90.0) if lat.size and np.max(np.abs(lat)) < 90 + _TOLERANCE else lat[rows]
-    return Orientation(LatLonGrid(tuple(clipped.tolist()), tuple(lon[columns].tolist())), rows, columns)

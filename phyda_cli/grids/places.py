@@ -8,7 +8,8 @@ Cells: the latitudes are cut into N = round(π a / h) bands, each band at φ_c i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d, pad
 
 from phyda_cli.constants import EARTH_RADIUS
-from phyda_cli.grids.base import Grid
+from phyda_cli.grids.base import Grid, Vicinity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+_LARGEST_CELL: Final = 1e6
+"""Of the parts of a grid that look for places together [m]."""
 
 
 class Cells(NamedTuple):
@@ -57,6 +61,20 @@ def cells(latitude: Floats, longitude: Floats, size: float) -> Cells:
     around = columns[band]
     column = np.floor(np.mod(longitude, 360.0) / 360.0 * around).astype(np.int64) % around
     return Cells(first[band] + column, middle[band], (column + 0.5) * 360.0 / around)
+
+
+def vicinities(grid: Grid, latitude: Floats, longitude: Floats, radius: float) -> Iterator[Vicinity]:
+    """Yield the points of a grid by cells, each with those places (n,) [degree] that may lie within `radius` [m]."""
+    points, places = unit_vectors(*grid.coordinates), unit_vectors(latitude, longitude)
+    number = cells(*grid.coordinates, min(0.5 * radius, _LARGEST_CELL)).number
+    order = np.argsort(number, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
+        middle = points[own].sum(0)
+        middle /= np.linalg.norm(middle)
+        reach = (float(chord_distance(points[own], middle).max()) + radius) / EARTH_RADIUS + 1e-9
+        near = np.flatnonzero(places @ middle >= np.cos(min(reach, np.pi)) - 1e-15)
+        if near.size:
+            yield Vicinity(own, near)
 
 
 def grid_unit_vectors(grid: Grid, device: torch.device | str) -> torch.Tensor:

@@ -1,22 +1,26 @@
 """Fields from one grid to another: linear where the target is no coarser, area-weighted where it is coarser.
 
-Between grids of any kind it is the interpolation of `Grid.corners` at the target's points, zero outside the source.
-Between global latitude-longitude grids the two axes are independent, y = R_lat x R_lonᵀ, and each has its own rule, by
-the number of points alone:
+Between grids of any kind it is the interpolation of `Grid.corners` at the target's points. Between latitude-longitude
+grids, global ones and cut-outs, the two axes are independent, y = R_lat x R_lonᵀ, and each has its own rule, by the
+steps alone:
 
-- as many points or more: linear interpolation in degrees, periodic in longitude. Beyond the last row the field is taken
-  linearly to its value at the pole (below).
-- fewer points: each target cell is the mean of the source cells that it overlaps, weighted with the exact area of the
+- as small steps or smaller: linear interpolation in degrees, periodic in longitude. Beyond the last row of a global
+  source the field is taken linearly to its value at the pole (below).
+- larger steps: each target cell is the mean of the source cells that it overlaps, weighted with the exact area of the
   overlap (sin φ in latitude, λ in longitude). With both axes coarser the mean over the sphere is conserved.
+
+Where the source does not cover a point, or a cell of larger steps wholly, the result is zero. So a cut-out gives the
+same as its global field, point for point.
 
 At the pole a scalar has one value: the mean of the row (zonal wavenumber 0). The components of a vector turn with the
 meridian that they are seen from, A cos λ + B sin λ, and so change sign across the pole: they keep the wavenumber 1 of
-the row. The pole rows of a source are used as they are; those of the target always hold such values.
+the row. The pole rows of a source are used as they are; those of a global target always hold such values.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +29,23 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.plane import Geographic, PlaneGrid
 
 Array = NDArray[np.float64]
+
+_ALIKE: Final = 0.02
+"""Steps that differ by less are the same: rows with and without poles."""
+_SLACK: Final = 1e-3
+"""How far, in steps, a point may lie beyond the rim by the rounding of coordinates."""
+
+
+class _Axes(NamedTuple):
+    """The axes of a latitude-longitude grid, and whether it goes round the globe and from pole to pole."""
+
+    latitudes: tuple[float, ...]
+    longitudes: tuple[float, ...]
+    around: bool
+    polar: bool
 
 
 def regrid(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool = False) -> torch.Tensor:
@@ -39,93 +58,146 @@ def regrid(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool = False)
         raise BadDataError(f"fields of shape {tuple(x.shape[-2:])} are not on the grid {source}")
     if source == target:
         return x
-    if not (isinstance(source, LatLonGrid) and isinstance(target, LatLonGrid)):
+    own, wanted = _axes(source), _axes(target)
+    if own is None or wanted is None:
         return _gathered(x, source, target, vector=vector)
-    if source.longitudes != target.longitudes:
-        x = x @ _tensor(_longitude_matrix(source.longitudes, target.longitudes), x).mT
-    if source.latitudes != target.latitudes:
-        if len(target.latitudes) < len(source.latitudes):
-            matrix = _latitude_overlap(source.latitudes, target.latitudes)
+    if own.latitudes != wanted.latitudes:
+        if _coarser(own.latitudes, wanted.latitudes, counted=own.polar and wanted.polar):
+            matrix = _latitude_overlap(own, wanted)
         else:
-            south, north = (_polar_row(x[..., row, :], target, vector=vector)[..., None, :] for row in (0, -1))
-            x = torch.cat([south, x, north], dim=-2)
-            matrix = _latitude_interpolation(source.latitudes, target.latitudes)
+            if own.polar:
+                ends = [_polar_row(x[..., row, :], own.longitudes, vector=vector)[..., None, :] for row in (0, -1)]
+                x = torch.cat([ends[0], x, ends[1]], dim=-2)
+            matrix = _latitude_interpolation(own, wanted)
         x = _tensor(matrix, x) @ x
-    for row, latitude in ((0, -90.0), (-1, 90.0)):
-        if target.latitudes[row] == latitude:
-            x = x.clone()
-            x[..., row, :] = _polar_row(x[..., row, :], target, vector=vector)
+    rows = x
+    if own.longitudes != wanted.longitudes:
+        x = x @ _tensor(_longitude_matrix(own, wanted), x).mT
+    if own.polar:
+        for row in (0, -1):
+            if abs(wanted.latitudes[row]) == 90.0:
+                x = x.clone()
+                x[..., row, :] = _polar_row(rows[..., row, :], own.longitudes, wanted.longitudes, vector=vector)
     return x
+
+
+def _axes(grid: Grid) -> _Axes | None:
+    """Return the axes of a latitude-longitude grid, None for others and where an axis has one point."""
+    if isinstance(grid, LatLonGrid):
+        return _Axes(grid.latitudes, grid.longitudes, True, True)
+    if isinstance(grid, PlaneGrid) and isinstance(grid.projection, Geographic) and min(grid.shape) > 1:
+        return _Axes(grid.y, grid.x, grid.periodic, False)
+    return None
 
 
 def _gathered(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool) -> torch.Tensor:
     """Return fields at the points of a target of any kind."""
     corners = source.corners(*target.coordinates)
-    weight = torch.from_numpy(corners.weight * corners.sign if vector else corners.weight).to(x)
+    held = corners.weight * corners.inside[:, None]
+    weight = torch.from_numpy(held * corners.sign if vector else held).to(x)
     index = torch.from_numpy(corners.index).to(x.device)
     near = x.flatten(-2).index_select(-1, index.flatten()).unflatten(-1, index.shape)  # type: ignore[no-untyped-call]
     result: torch.Tensor = (near * weight).sum(-1).reshape(*x.shape[:-2], *target.shape)
     return result
 
 
-def _polar_row(row: torch.Tensor, grid: LatLonGrid, *, vector: bool) -> torch.Tensor:
-    """Return what remains at the pole of a row (…, lon): zonal wavenumber 0 of a scalar, 1 of a vector component."""
+def _polar_row(
+    row: torch.Tensor, source: tuple[float, ...], target: tuple[float, ...] | None = None, *, vector: bool
+) -> torch.Tensor:
+    """Return what remains at the pole of a row (…, lon) round the globe, on other meridians where they are given.
+
+    That is zonal wavenumber 0 of a scalar, 1 of a vector component.
+    """
+    wanted = source if target is None else target
     if not vector:
-        return row.mean(-1, keepdim=True).expand_as(row)
-    longitude = 2 * np.pi * np.arange(row.shape[-1]) / row.shape[-1]
-    wave = _tensor(np.stack([np.cos(longitude), np.sin(longitude)]), row)
-    return (2 / row.shape[-1]) * (row @ wave.mT) @ wave
+        return row.mean(-1, keepdim=True).expand(*row.shape[:-1], len(wanted))
+    waves = [
+        _tensor(np.stack([np.cos(angle), np.sin(angle)]), row) for angle in (np.radians(source), np.radians(wanted))
+    ]
+    return (2 / row.shape[-1]) * (row @ waves[0].mT) @ waves[1]
 
 
 def _tensor(matrix: Array, like: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(matrix, device=like.device).to(like.dtype)
 
 
-@lru_cache(maxsize=16)
-def _longitude_matrix(source: tuple[float, ...], target: tuple[float, ...]) -> Array:
-    """(target, source) weights around the circle, linear or by overlap."""
-    n, m = len(source), len(target)
-    # Both axes are even, so positions count in source steps from the first source point.
-    position = ((target[0] - source[0]) / 360.0 + np.arange(m) / m) * n
-    matrix = np.zeros((m, n))
-    if m >= n:
-        left = np.floor(position).astype(np.int64)
-        weight = position - left
-        np.add.at(matrix, (np.arange(m), left % n), 1.0 - weight)
-        np.add.at(matrix, (np.arange(m), (left + 1) % n), weight)
-        return matrix
-    # A cell of either axis reaches half a step to both sides; unwrapped source cells cover a turn on either side.
-    cells = np.arange(-n, 2 * n)
-    half = 0.5 * n / m
-    overlap = np.minimum(position[:, None] + half, cells + 0.5) - np.maximum(position[:, None] - half, cells - 0.5)
-    matrix = np.maximum(overlap, 0.0).reshape(m, 3, n).sum(1)
-    return np.asarray(matrix / matrix.sum(1, keepdims=True))
+def _coarser(source: tuple[float, ...], target: tuple[float, ...], *, counted: bool) -> bool:
+    """Return whether the steps of an axis are larger than another's; of whole axes the number of points decides."""
+    if counted:
+        return len(target) < len(source)
+    return float(np.median(np.diff(target)) / np.median(np.diff(source))) > 1.0 + _ALIKE
 
 
 @lru_cache(maxsize=16)
-def _latitude_interpolation(source: tuple[float, ...], target: tuple[float, ...]) -> Array:
-    """(target, source + 2) weights, linear in degrees, on the source rows with a pole row added at either end."""
-    rows = np.array([-90.0, *np.clip(source, -90.0, 90.0), 90.0])
-    upper = np.clip(np.searchsorted(rows, target), 1, rows.size - 1)
+def _longitude_matrix(source: _Axes, target: _Axes) -> Array:
+    """(target, source) weights around the circle, linear or by overlap; zero for what the source does not cover."""
+    held, wanted = np.asarray(source.longitudes), np.asarray(target.longitudes)
+    if _coarser(source.longitudes, target.longitudes, counted=source.around and target.around):
+        own, cells = (_meridians(axes) for axes in (source, target))
+        turns = 360.0 * np.arange(-2, 3)[:, None, None]
+        west = np.maximum(cells[:-1, None], own[None, :-1] + turns)
+        east = np.minimum(cells[1:, None], own[None, 1:] + turns)
+        return _shares(np.maximum(east - west, 0.0).sum(0), np.diff(cells))
+    nodes = np.append(held, held[0] + 360.0) if source.around else held
+    slack = _SLACK * float(np.median(np.diff(held)))
+    place = np.mod(wanted - held[0] + slack, 360.0) - slack + held[0]
+    matrix = np.zeros((wanted.size, held.size))
+    inside = np.flatnonzero(place <= nodes[-1] + slack)
+    west = np.clip(np.searchsorted(nodes, place[inside], side="right") - 1, 0, nodes.size - 2)
+    share = (place[inside] - nodes[west]) / (nodes[west + 1] - nodes[west])
+    matrix[inside, west] = 1.0 - share
+    matrix[inside, (west + 1) % held.size] += share
+    return matrix
+
+
+def _meridians(axes: _Axes) -> Array:
+    """Edges of the cells around meridians: half-way between them, half a step beyond the ends of a cut-out."""
+    lon = np.asarray(axes.longitudes)
+    middles = 0.5 * (lon[1:] + lon[:-1])
+    if axes.around:
+        first = 0.5 * (lon[0] + lon[-1] - 360.0)
+        return np.concatenate([[first], middles, [first + 360.0]])
+    return np.concatenate([[lon[0] - 0.5 * (lon[1] - lon[0])], middles, [lon[-1] + 0.5 * (lon[-1] - lon[-2])]])
+
+
+@lru_cache(maxsize=16)
+def _latitude_interpolation(source: _Axes, target: _Axes) -> Array:
+    """(target, source) weights, linear in degrees; a global source has a pole row added at either end."""
+    held = np.clip(source.latitudes, -90.0, 90.0)
+    rows = np.concatenate([[-90.0], held, [90.0]]) if source.polar else held
+    wanted = np.asarray(target.latitudes)
+    slack = _SLACK * float(np.median(np.diff(held)))
+    inside = np.flatnonzero((wanted >= rows[0] - slack) & (wanted <= rows[-1] + slack))
+    upper = np.clip(np.searchsorted(rows, wanted[inside]), 1, rows.size - 1)
     # A source that has its own pole row makes an empty first or last interval: stay within the real ones.
     upper = np.where(rows[upper] > rows[upper - 1], upper, np.where(upper == 1, 2, upper - 1))
-    weight = (np.asarray(target) - rows[upper - 1]) / (rows[upper] - rows[upper - 1])
-    matrix = np.zeros((len(target), rows.size))
-    matrix[np.arange(len(target)), upper - 1] = 1.0 - weight
-    matrix[np.arange(len(target)), upper] = weight
+    weight = (wanted[inside] - rows[upper - 1]) / (rows[upper] - rows[upper - 1])
+    matrix = np.zeros((wanted.size, rows.size))
+    matrix[inside, upper - 1] = 1.0 - weight
+    matrix[inside, upper] = weight
     return matrix
 
 
 @lru_cache(maxsize=16)
-def _latitude_overlap(source: tuple[float, ...], target: tuple[float, ...]) -> Array:
-    """(target, source) share of each target row's area that each source row covers."""
+def _latitude_overlap(source: _Axes, target: _Axes) -> Array:
+    """(target, source) share of each target row's area that each source row covers; zero where it does not wholly."""
     fine, coarse = _edges(source), _edges(target)
     overlap = np.minimum(coarse[1:, None], fine[None, 1:]) - np.maximum(coarse[:-1, None], fine[None, :-1])
-    matrix = np.maximum(overlap, 0.0)
-    return np.asarray(matrix / matrix.sum(1, keepdims=True))
+    return _shares(np.maximum(overlap, 0.0), np.diff(coarse))
 
 
-def _edges(latitudes: tuple[float, ...]) -> Array:
-    """Sines of the cell edges: half-way between rows, and the poles."""
-    lat = np.asarray(latitudes)
-    return np.asarray(np.sin(np.radians(np.concatenate([[-90.0], 0.5 * (lat[1:] + lat[:-1]), [90.0]]))))
+def _shares(overlap: Array, whole: Array) -> Array:
+    """Return overlaps (target, source) as shares that add up to 1, zero where they leave some of the whole out."""
+    covered = overlap.sum(1)
+    return np.where(
+        (covered > (1.0 - _SLACK) * whole)[:, None], overlap / np.where(covered > 0, covered, 1.0)[:, None], 0.0
+    )
+
+
+def _edges(axes: _Axes) -> Array:
+    """Sines of the cell edges: half-way between rows, and the poles or half a step beyond the ends of a cut-out."""
+    lat = np.asarray(axes.latitudes)
+    ends = (-90.0, 90.0)
+    if not axes.polar:
+        ends = max(-90.0, 1.5 * lat[0] - 0.5 * lat[1]), min(90.0, 1.5 * lat[-1] - 0.5 * lat[-2])
+    return np.asarray(np.sin(np.radians(np.concatenate([ends[:1], 0.5 * (lat[1:] + lat[:-1]), ends[1:]]))))

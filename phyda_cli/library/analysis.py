@@ -57,6 +57,8 @@ class Settings(TypedDict, total=False):
     """
 
     window: str | timedelta
+    margin: float
+    taper: float
     withhold: str | None
     errors: FilePath | Mapping[str, Any] | None
     quality: FilePath | Mapping[str, Any] | None
@@ -274,6 +276,8 @@ def solve(
             usual_scale=usual_scale,
             update=not settings.dry_run,
             quality=read_quality(held.get("quality", settings.quality)),
+            margin=1000.0 * settings.margin,
+            taper=1000.0 * settings.taper,
         ),
         first_guesses=first_guesses,
         orography=orography(background),

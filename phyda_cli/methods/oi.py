@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.fields.increment import interpolate_spread
 from phyda_cli.fields.state import State
 from phyda_cli.grids.places import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
@@ -253,10 +254,13 @@ def _gaussian(points: torch.Tensor) -> torch.Tensor:
 
 
 def make(settings: StatisticsSettings, material: Material) -> Method:
-    """Optimal interpolation with the standard deviations of the statistics."""
+    """Optimal interpolation with the standard deviations of the statistics; of a domain on its own points."""
     statistics = material.background_error(settings.weights)
     mean = None
     if statistics.relative_humidity:
         mean = material.background
         mean = replace(mean, values=mean.values.mean(0)) if material.numbers else mean
-    return OptimalInterpolation(ThreeDVar(statistics).background_error(mean), device=material.device)
+    sigma = ThreeDVar(statistics).background_error(mean)
+    if material.grid.rim is not None:
+        sigma = interpolate_spread(sigma, sigma.channels, material.grid)
+    return OptimalInterpolation(sigma, device=material.device)

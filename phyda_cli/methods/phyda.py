@@ -55,6 +55,8 @@ EVALUATIONS: Final = 12
 """Evaluations of the score network for a sample."""
 TOLERANCE: Final = 3e-3
 """Of the gradient norm of the first guess: it then differs from the minimum by less than 1 % of σ_b."""
+_COVERED: Final = 0.999
+"""Share of a point's weights that must lie on the background's grid."""
 
 
 class Correction(NamedTuple):
@@ -220,7 +222,7 @@ class LearnedAnalysis(Method):
         return torch.stack(factors)
 
     def anomaly(self, background: State) -> torch.Tensor:
-        """(C, H, W) of a background on any grid; 0 for channels that it lacks."""
+        """(C, H, W) of a background on any grid; 0 for channels that it lacks and where it is not."""
         statistics = self.checkpoint.statistics
         held = {channel: number for number, channel in enumerate(background.channels)}
         result = torch.zeros(len(statistics.channels), *statistics.grid.shape)
@@ -231,6 +233,8 @@ class LearnedAnalysis(Method):
             field = background.values[held[channel]].double()
             result[place] = regrid(field, background.grid, statistics.grid, vector=vector).float()
         known = torch.tensor([channel in held for channel in statistics.channels])[:, None, None]
+        everywhere = torch.ones(background.grid.shape, dtype=torch.float64)
+        known = known & (regrid(everywhere, background.grid, statistics.grid) > _COVERED)
         return torch.where(known, statistics.anomaly(result[None])[0], 0.0)
 
     @property

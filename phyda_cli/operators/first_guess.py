@@ -11,7 +11,7 @@ Source: Fisher and Andersson (2001), ECMWF Tech. Memo. 347: 3D-Var-FGAT.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,13 +56,14 @@ def first_guess(
     observations: Observations,
     others: BackgroundTimes,
     orography: torch.Tensor | None = None,
+    margin: float = 0.0,
 ) -> FirstGuess:
     """G for a background (channel, lat, lon) and the same at other times, which are read one after the other.
 
-    orography: (lat, lon) [m] of the background's ground, where it is known.
+    orography: (lat, lon) [m] of the background's ground, where it is known. margin: as of `Operator`.
     Raises BadDataError where another time has another grid or lacks a channel.
     """
-    operator = operator_of(background, observations, orography).states(background.grid, background.channels)
+    operator = operator_of(background, observations, orography, margin).states(background.grid, background.channels)
     own = background.time.astype("datetime64[ns]")
     times = sorted({own, *(time.astype("datetime64[ns]") for time in others)})
     at = np.where(np.isnat(observations.time), own, observations.time)
@@ -82,25 +83,25 @@ def first_guess(
     return FirstGuess(operator, operator.linearised(background.values), tendency, tuple(times), outside)
 
 
-def operator_of(state: State, observations: Observations, orography: torch.Tensor | None = None) -> Operator:
+def operator_of(
+    state: State, observations: Observations, orography: torch.Tensor | None = None, margin: float = 0.0
+) -> Operator:
     """H of observations, with what a background (channel, lat, lon) says of its ground at them.
 
     orography: (lat, lon) [m] of the ground; else it is found from surface pressure and geopotential, if there are any.
+    margin: as of `Operator`.
     """
     o = observations
-    places = Operator.at(o.variable, o.latitude, o.longitude, o.pressure)
+    places = Operator.at(o.variable, o.latitude, o.longitude, o.pressure, margin=margin)
     surface = Channel("sp")
     pressure = _at(state.values[state.index(surface)], state, places) if surface in state.channels else None
     height = surface_height(state) if orography is None else orography
     if height is None:
-        return Operator.at(o.variable, o.latitude, o.longitude, o.pressure, surface_pressure=pressure)
+        return replace(places, surface_pressure=places.surface_pressure if pressure is None else pressure)
     ground = _at(height, state, places)
-    return Operator.at(
-        o.variable,
-        o.latitude,
-        o.longitude,
-        o.pressure,
-        surface_pressure=pressure,
+    return replace(
+        places,
+        surface_pressure=places.surface_pressure if pressure is None else pressure,
         difference=np.where(np.isin(o.variable, STATION_VARIABLES), o.elevation - ground, np.nan),
         ground_temperature=standard_temperature(ground),
     )
@@ -109,7 +110,7 @@ def operator_of(state: State, observations: Observations, orography: torch.Tenso
 def _at(field: torch.Tensor, state: State, places: Operator) -> Floats:
     """Return a field (lat, lon) on the state's grid at places (n,); NaN where they have none."""
     names = np.full(len(places), "msl", dtype=object)
-    anywhere = Operator.at(names, places.latitude, places.longitude, places.pressure)
+    anywhere = replace(places, variable=names)
     operator = anywhere.states(state.grid, (Channel("msl"),))  # any scalar on one level
     return np.where(operator.defined, operator(field[None].double().cpu()), np.nan)
 

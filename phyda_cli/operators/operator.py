@@ -4,8 +4,9 @@
     H δ = Σ_j ∂f/∂g_j H_j δ              for increments (`increments`), linearised at the background
 
 The vertical weights are those of the observed variable's kind (`kinds.py`), the horizontal ones those of the grid
-(`Grid.corners`), where wind components change their sign across a pole. Rows are made once for each grid and stack of
-channels and kept; taking rows of the operator takes those of them.
+(`Grid.corners`), where wind components change their sign across a pole. Around a grid that is not global H exists as
+far as `margin` says, with the fields as they are at the rim. Rows are made once for each grid and stack of channels and
+kept; taking rows of the operator takes those of them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Operator:
     looked at for single-level variables.
     surface_pressure: (n,) of the background [Pa]. difference: (n,) height of a station above the background's ground
     [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. NaN in these where nothing is known.
-    slopes: (m, n) ∂f/∂g at the background, or None for ones.
+    slopes: (m, n) ∂f/∂g at the background, or None for ones. margin: how far beyond the rim of a grid H exists [m].
     """
 
     variable: NDArray[np.object_]
@@ -47,6 +48,7 @@ class Operator:
     difference: Floats
     ground_temperature: Floats
     slopes: Floats | None = None
+    margin: float = 0.0
     _made: dict[_Key, tuple[Rows, ...]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -60,6 +62,7 @@ class Operator:
         surface_pressure: Floats | None = None,
         difference: Floats | None = None,
         ground_temperature: Floats | None = None,
+        margin: float = 0.0,
     ) -> Operator:
         """Return the operator of observations at these places; what is not given is not known."""
         unknown = np.full(len(variable), np.nan)
@@ -71,6 +74,7 @@ class Operator:
             unknown if surface_pressure is None else surface_pressure,
             unknown if difference is None else difference,
             unknown if ground_temperature is None else ground_temperature,
+            margin=margin,
         )
 
     def __len__(self) -> int:
@@ -89,6 +93,13 @@ class Operator:
         result = np.zeros(len(self), dtype=bool)
         for kind, rows in self.kinds():
             result[rows] = kind.integrates(channels)
+        return result
+
+    def beyond(self, grid: Grid) -> Floats:
+        """(n,) how far [m] each place is outside of a grid, 0 within; NaN for what is no place."""
+        placed = np.isfinite(self.latitude) & np.isfinite(self.longitude) & (np.abs(self.latitude) <= 90.0)
+        result = np.full(len(self), np.nan)
+        result[placed] = grid.corners(self.latitude[placed], self.longitude[placed]).beyond
         return result
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Operator:
@@ -141,7 +152,7 @@ class Operator:
             column = _joined(own, n)
             wind = np.array([name in VARIABLES and VARIABLES[name].is_wind_component for name in self.variable], bool)
             sign = np.where(wind[:, None], corners.sign, 1.0)
-            defined = placed & corners.inside & np.any(column.channel >= 0, axis=1)
+            defined = placed & (corners.beyond <= self.margin) & np.any(column.channel >= 0, axis=1)
             points = math.prod(grid.shape)
             indices = np.maximum(column.channel, 0)[:, :, None] * points + corners.index[:, None, :]
             weights = column.weight[:, :, None] * (corners.weight * sign)[:, None, :]

@@ -126,6 +126,20 @@ def _pressure_suspicion(pressure: float) -> str:
     return "; looks like Pa given as hPa: name the column pressure" if looks_like_pascal else ""
 
 
+def check_area(observations: Observations, beyond: Floats, margin: float) -> Observations:
+    """DOMAIN: outside of the background's grid, farther than the margin around it.
+
+    beyond (n,), margin: [m], 0 within the grid.
+    """
+    kilometres = beyond / 1000.0
+
+    def outside(i: int) -> str:
+        hint = "" if margin else "; --margin takes those nearby"
+        return f"{kilometres[i]:.0f} km outside of the background's grid{hint}"
+
+    return observations.reject(beyond > margin, Flag.DOMAIN, outside)
+
+
 def check_operator(
     observations: Observations, defined: Mask, background_equivalent: Floats, channels: Sequence[Channel]
 ) -> Observations:

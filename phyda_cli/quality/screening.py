@@ -30,6 +30,7 @@ from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import (
+    check_area,
     check_background,
     check_below_ground,
     check_missing,
@@ -53,11 +54,12 @@ class Guess:
     """The first guess at n observations, and by what it is judged.
 
     channels: what the background holds. time: of the analysis (UTC). window: the largest distance from it.
-    equivalent: (n,) H(x_b), SI. defined: (n,) whether H exists. surface_pressure: (n,) of the background [Pa], NaN
+    equivalent: (n,) H(x_b), SI. defined: (n,) whether H exists. beyond: (n,) distance [m] outside of the background's
+    grid, 0 within. surface_pressure: (n,) of the background [Pa], NaN
     where it has none. difference: (n,) height of a station above the background's ground [m], NaN where not known.
     sigma: (n,) σ_b of a short forecast, SI, 0 where the method does not reach. scaled_sigma: (n,) that of this
     background, whose errors are larger by `scale`. method: the method's name.
-    table: observation errors and limits. quality: settings.
+    table: observation errors and limits. quality: settings. margin: how far outside H exists [m].
     """
 
     channels: tuple[Channel, ...]
@@ -65,6 +67,7 @@ class Guess:
     window: np.timedelta64
     equivalent: Floats
     defined: NDArray[np.bool_]
+    beyond: Floats
     surface_pressure: Floats
     difference: Floats
     sigma: Floats
@@ -72,11 +75,12 @@ class Guess:
     method: str
     table: ErrorTable
     quality: Quality
+    margin: float = 0.0
     scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
 
     def take(self, index: NDArray[np.int64]) -> Guess:
         """Return the guess at the rows of an index."""
-        of_rows = ("equivalent", "defined", "surface_pressure", "difference", "sigma", "scaled_sigma")
+        of_rows = ("equivalent", "defined", "beyond", "surface_pressure", "difference", "sigma", "scaled_sigma")
         return replace(self, **{name: getattr(self, name)[index] for name in of_rows})
 
 
@@ -99,6 +103,7 @@ def _check_buddies(rows: Observations, guess: Guess) -> Observations:
 
 SCREENING: Final[tuple[Check, ...]] = (
     lambda rows, guess: check_missing(rows),
+    lambda rows, guess: check_area(rows, guess.beyond, guess.margin),
     lambda rows, guess: check_operator(rows, guess.defined, guess.equivalent, guess.channels),
     lambda rows, guess: check_below_ground(rows, guess.surface_pressure, guess.quality.domain),
     lambda rows, guess: check_surface(rows, guess.difference, guess.quality.surface),
@@ -109,7 +114,7 @@ SCREENING: Final[tuple[Check, ...]] = (
     lambda rows, guess: check_duplicates(rows, guess.time, guess.quality.duplicates),
     lambda rows, guess: check_profile(rows, guess.quality.profile),
 )
-"""Flags 10 missing, 15 and 13 variable, levels, ground and time, 14 blacklist, 21 track and stuck, 16
+"""Flags 10 missing, 15 and 13 area, variable, levels, ground and time, 14 blacklist, 21 track and stuck, 16
 duplicate, 24 profile."""
 
 JUDGEMENT: Final[tuple[Check, ...]] = (

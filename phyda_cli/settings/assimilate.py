@@ -103,6 +103,19 @@ class AnalysisSettings:
             read=duration, gt=timedelta(0),
         ),
     ] = timedelta(hours=3)  # fmt: skip
+    margin: Annotated[
+        float,
+        Option(
+            "Use observations so far outside of a regional background too, with its fields as at its rim.", "KM",
+            default="0", ge=0,
+        ),
+    ] = 0.0  # fmt: skip
+    taper: Annotated[
+        float,
+        Option(
+            "Let increments fade in a strip so wide along the rim of a regional background.", "KM", default="0", ge=0
+        ),
+    ] = 0.0
     withhold: Annotated[str | None, Option('Withhold these observations, to judge by: "station % 5 == 0".', "RULE")] = (
         None
     )

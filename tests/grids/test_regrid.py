@@ -8,6 +8,7 @@ import torch
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.orientation import along_axes
 from phyda_cli.grids.regrid import regrid
 
 COARSE = LatLonGrid.equiangular(16, 32)
@@ -186,3 +187,38 @@ def test_single_precision_stays_single_and_gradients_flow():
 def test_a_field_on_another_grid_is_refused():
     with pytest.raises(BadDataError, match=r"shape \(16, 32\) are not on the grid 48×96"):
         regrid(noise(COARSE), FINE, COARSE)
+
+
+CUT_OUTS = {
+    "over Greenwich": (np.arange(20, 34), np.r_[60:72, 0:9]),
+    "to the pole": (np.arange(25, 37), np.arange(10, 30)),
+    "a band": (np.arange(5, 30), np.arange(72)),
+}
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), CUT_OUTS.values(), ids=CUT_OUTS.keys())
+@pytest.mark.parametrize("source", [COARSE, LatLonGrid.equiangular(64, 128)], ids=["finer", "coarser"])
+def test_onto_a_cut_out_a_field_comes_as_onto_the_whole_grid(source, rows, columns, vector):
+    x = noise(source)
+    cut = along_axes(np.asarray(POLES.latitudes)[rows], np.asarray(POLES.longitudes)[columns])
+    whole = regrid(x, source, POLES, vector=vector)[rows][:, columns[cut.columns]]
+    expected = whole[1:-1, 1:-1] if source is not COARSE else whole  # averages need whole cells, the rim's are halves
+    found = regrid(x, source, cut.grid, vector=vector)
+    found = found[1:-1, 1:-1] if source is not COARSE else found
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("target", [COARSE, LatLonGrid.equiangular(72, 144)], ids=["coarser", "finer"])
+def test_a_cut_out_gives_what_its_global_field_gives_where_it_covers_and_zero_elsewhere(target):
+    x = noise(POLES) + 10.0
+    rows, columns = CUT_OUTS["over Greenwich"]
+    cut = along_axes(np.asarray(POLES.latitudes)[rows], np.asarray(POLES.longitudes)[columns])
+    part = regrid(x[rows][:, columns[cut.columns]], cut.grid, target)
+    whole = regrid(x, POLES, target)
+    covered = part != 0
+    assert 0.01 < float(covered.double().mean()) < 0.15
+    torch.testing.assert_close(part[covered], whole[covered], rtol=0, atol=1e-12)
+    latitude, longitude = (axis.reshape(target.shape) for axis in target.coordinates)
+    middle = (latitude > 30) & (latitude < 60) & ((longitude < 25) | (longitude > 315))
+    assert covered[torch.from_numpy(middle)].all()

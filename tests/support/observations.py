@@ -89,7 +89,12 @@ def rows_of(grid, channels, variable, latitude, longitude, pressure, *, beyond: 
 def guess_of(rows: Observations, channels, equivalent, **changes) -> Guess:
     """What a check is told about rows: H(x_b) (n,), and what else there is."""
     nothing = np.full(len(rows), np.nan)
-    known: dict = {"defined": np.ones(len(rows), dtype=bool), "surface_pressure": nothing, "difference": nothing}
+    known: dict = {
+        "defined": np.ones(len(rows), dtype=bool),
+        "beyond": np.zeros(len(rows)),
+        "surface_pressure": nothing,
+        "difference": nothing,
+    }
     known |= {"sigma": np.ones(len(rows)), "method": "3dvar", "table": default_error_table(), "quality": Quality()}
     known |= {"time": TIME, "window": np.timedelta64(3, "h")}
     known |= changes

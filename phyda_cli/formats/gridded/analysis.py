@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import netCDF4
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -24,12 +25,15 @@ from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS
 from phyda_cli.formats.gridded.layout import (
+    WINDS,
     Background,
     Conversion,
     FieldLayout,
     file_index,
+    has_axes,
     horizontal_view,
     missing,
+    other_component,
     restore,
 )
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, times_beside
@@ -216,8 +220,7 @@ def _describe(dataset: xr.Dataset, background: Background) -> xr.Dataset:
     for name, (variable, place) in _places(background).items():
         units, old = _units(variable, place), dataset[name].attrs
         dataset[name].attrs = {
-            "standard_name": variable.standard_name,
-            "long_name": variable.long_name,
+            **_named(variable, place, old),
             **{key: old[key] for key in _KEPT if key in old},
             "units": units,
             "coverage_content_type": "modelResult",
@@ -227,9 +230,24 @@ def _describe(dataset: xr.Dataset, background: Background) -> xr.Dataset:
     return dataset
 
 
+def _named(variable: Variable, place: FieldLayout, old: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of a field; a wind in the grid's own directions keeps those that it has."""
+    if place.conversion not in WINDS:
+        return {"standard_name": variable.standard_name, "long_name": variable.long_name}
+    axis = "x" if place.conversion is Conversion.ALONG_X else "y"
+    own = str(old.get("standard_name", ""))
+    return {
+        "standard_name": own if own.startswith("grid_") else f"{axis}_wind",
+        "long_name": f"wind along the {axis} axis of the grid",
+    }
+
+
 def _spread_fields(background: Background, spread: State) -> dict[str, xr.Variable]:
-    """`NAME_spread` for every field that is a linear function of a channel; zero at levels without one."""
-    linear = (Conversion.IDENTITY, Conversion.HEIGHT)
+    """`NAME_spread` for every field that is a linear function of a channel; zero at levels without one.
+
+    The errors of u and v count as independent where winds are in the grid's own directions.
+    """
+    linear = (Conversion.IDENTITY, Conversion.HEIGHT, *WINDS)
     known, rows_columns = _places(background), file_index(background)
     rows, columns = rows_columns[0][:, None], rows_columns[1]
     fields: dict[str, xr.Variable] = {}
@@ -237,14 +255,19 @@ def _spread_fields(background: Background, spread: State) -> dict[str, xr.Variab
         if channel not in spread.channels or place.conversion not in linear:
             continue
         plane = spread.values[..., spread.index(channel), :, :].detach().cpu().double()
+        if place.conversion in WINDS and spread.grid.turn is not None:
+            angle = torch.from_numpy(spread.grid.turn)
+            across = spread.values[..., spread.index(other_component(channel)), :, :].detach().cpu().double()
+            plane = ((plane * angle.cos()).square() + (across * angle.sin()).square()).sqrt()
         if not bool((plane > 0).any()):  # the method does not reach this channel
             continue
         variable, name = known[place.name][0], f"{place.name}_spread"
         original, units = background.dataset[place.name], _units(variable, place)
         if name not in fields:
+            named = _named(variable, place, original.attrs)
             about = {
-                "standard_name": f"{variable.standard_name} standard_error",
-                "long_name": f"analysis standard deviation of {variable.long_name}",
+                "standard_name": f"{named['standard_name']} standard_error",
+                "long_name": f"analysis standard deviation of {named['long_name']}",
                 "units": units,
                 "coverage_content_type": "qualityInformation",
                 **_temperature(units, "difference"),
@@ -281,6 +304,8 @@ def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset
         background.latitude: ("latitude", "degrees_north", "Y"),
         background.longitude: ("longitude", "degrees_east", "X"),
     }
+    if not has_axes(background):
+        names = {}
     for name, (standard, units, axis) in names.items():
         dataset[name].attrs = {"standard_name": standard, "long_name": standard, "units": units, "axis": axis}
     for channel, place in background.layout.items():
@@ -326,7 +351,9 @@ def _global_attributes(
 ) -> dict[str, Any]:
     old, latitudes = background.dataset.attrs, background.state.grid.coordinates[0]
     time = np.datetime_as_string(background.state.time, unit="s") + "Z"
-    longitudes = np.asarray(dataset[background.longitude], np.float64)
+    longitudes = background.state.grid.coordinates[1]
+    if has_axes(background):
+        longitudes = np.asarray(dataset[background.longitude], np.float64)
     files = ", ".join(Path(source).name for source in background.sources)
     variables = [variable.standard_name for variable, _ in _places(background).values()]
     history = [attributes.get("history", ""), str(old.get("history", ""))]

@@ -1,6 +1,10 @@
-"""What a reader found, as a Background: every field in SI on the canonical grid, three of them as what is analysed
+"""What a reader found, as a Background: every field in SI on the canonical grid, some of them as what is analysed
 
     z = g·gh        q = q(RH, T, p)        q = q(T_d, p)        (`fields.thermodynamics`)
+
+and winds in the grid's own directions, whose rows run at an angle α from east, as u and v:
+
+    u = u_x cos α − u_y sin α        v = u_x sin α + u_y cos α
 
 Slightly negative humidity, as spectral models have it, counts as zero, and what is missing below the ground is extended
 from above (`fields.below_ground`): both are counted and said. Other values that are missing or incredible are refused;
@@ -25,11 +29,11 @@ from phyda_cli.fields.below_ground import below_ground, extend_downwards
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.thermodynamics import specific_humidity_from_dewpoint, specific_humidity_from_relative_humidity
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.gridded.contents import PASSIVE, Contents, FoundField, global_orientation
-from phyda_cli.formats.gridded.layout import Background, Conversion, FieldLayout
+from phyda_cli.formats.gridded.contents import PASSIVE, Contents, FoundField
+from phyda_cli.formats.gridded.layout import WINDS, Background, Conversion, FieldLayout, other_component
 from phyda_cli.formats.judgement import FEWEST, Verdict, judge
 from phyda_cli.formats.units import UnitConversion, find_unit, udunits
-from phyda_cli.grids.latlon import Orientation
+from phyda_cli.grids.orientation import Orientation
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -60,15 +64,12 @@ def assemble(
     valid = contents.time if contents.time is not None else time
     if valid is None:
         raise BadDataError(f"{contents.source}: tells no valid time; give it with --time")
-    orientation = global_orientation(
-        np.asarray(contents.dataset[contents.latitude], np.float64),
-        np.asarray(contents.dataset[contents.longitude], np.float64),
-        contents.source,
-    )
+    orientation = contents.orientation
     planes = _Planes(contents, orientation, own=own)
     # Humidity fields come last: their conversion needs the temperature of the same level.
     for field in sorted(contents.fields, key=lambda f: f.variable in ("r", "td")):
         planes.add(field)
+    planes.turn_winds()
     if not planes.layout:
         raise BadDataError(f"{contents.source}: holds no field that phyda knows; see docs/formats.md")
     planes.counts[MISSING_BELOW_GROUND] = sum(int(np.isnan(plane).sum()) for plane in planes.values.values())
@@ -111,6 +112,8 @@ class _Planes:
         """Take every level of a field. Raises BadDataError for values that are missing or incredible."""
         source = self.contents.source
         variable, conversion = _CONVERSIONS.get(field.variable, (field.variable, Conversion.IDENTITY))
+        if field.along_grid and self.orientation.grid.turn is not None:
+            conversion = next(own for own, components in WINDS.items() if variable in components)
         values = _canonical(self.contents, field, self.orientation)
         under = _under_ground(field, values)
         verdict = self.verdicts.get(field.name)
@@ -140,6 +143,30 @@ class _Planes:
                 continue
             self.values[channel] = self._to_channel(variable, conversion, plane, level)
             self.layout[channel] = place
+
+    def turn_winds(self) -> None:
+        """Turn winds in the grid's own directions to east and north; a component without the other is not read."""
+        along = [channel for channel, place in self.layout.items() if place.conversion in WINDS]
+        for channel in along:
+            if self.layout.get(other_component(channel), self.layout[channel]).conversion not in WINDS:
+                raise BadDataError(
+                    f"{self.contents.source}: {channel} is along the grid's own directions, "
+                    f"{other_component(channel)} is not; give both in the same directions"
+                )
+            if other_component(channel) not in self.layout:
+                self.notes.append(f"{channel} is passed through unread: its other component, to turn it, is missing")
+                del self.values[channel], self.layout[channel]
+        angle = self.orientation.grid.turn
+        if angle is None or not along:
+            return
+        self.notes.append("winds were turned from the grid's own directions, and are turned back in the outputs")
+        for channel in along:
+            if self.layout.get(channel, None) is None or channel.variable not in WINDS[Conversion.ALONG_X]:
+                continue
+            other = other_component(channel)
+            u, v = self.values[channel], self.values[other]
+            self.values[channel] = u * np.cos(angle) - v * np.sin(angle)
+            self.values[other] = u * np.sin(angle) + v * np.cos(angle)
 
     def _to_channel(self, variable: str, conversion: Conversion, plane: Array, level: float | None) -> Array:
         if conversion is Conversion.HEIGHT:

@@ -6,8 +6,9 @@ into a state. The dataset holds everything else of the file too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -16,15 +17,13 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.folding import Folding
 from phyda_cli.formats.units import UnitConversion
-from phyda_cli.grids.latlon import Orientation, orient
+from phyda_cli.grids.orientation import Orientation
 
 Array = NDArray[np.float64]
+Made = TypeVar("Made")
 
 PASSIVE = frozenset({"w", "vo", "d"})
 """Variables that no method analyses: what would refuse another variable lets these pass through unread."""
-
-_FEWEST = (5, 6)
-"""Fewer rows and columns hold nothing of the weather."""
 
 MEMBER_NAMES = ("number", "member", "members", "ensemble", "realization", "ens", "sample")
 OF_MEMBERS = {"standard_name": "realization", "long_name": "member", "units": "1"}
@@ -40,6 +39,7 @@ class FoundField:
     unit: the file's unit. level_dim: its level dimension, None for single-level fields and scalar levels.
     levels: [Pa] along `level_dim`, one entry for a scalar level, empty for a single-level field.
     correctable: whether the unit is an attribute that may be wrong; in GRIB the parameter fixes it.
+    along_grid: a wind component in the grid's own directions, not along latitude and longitude.
     """
 
     name: str
@@ -48,13 +48,15 @@ class FoundField:
     level_dim: str | None
     levels: tuple[float, ...]
     correctable: bool = True
+    along_grid: bool = False
 
 
 @dataclass(frozen=True)
 class Contents:
     """One file at one valid time.
 
-    dataset: every variable, in the file's own axes and units, decoded, in memory.
+    dataset: every variable, in the file's own axes and units, decoded, in memory. latitude, longitude: names of the
+    dimensions of rows and columns. orientation: of these. member: name of the dimension of members.
     time: valid time, None when the file does not tell. selected: the keys of `select` that the file knew.
     notes: what was inferred or left out, one sentence each, for the log. folding: how the file folds its fields.
     """
@@ -62,6 +64,7 @@ class Contents:
     dataset: xr.Dataset
     latitude: str
     longitude: str
+    orientation: Orientation
     member: str | None
     time: np.datetime64 | None
     fields: tuple[FoundField, ...]
@@ -88,32 +91,9 @@ def choose_time(times: Sequence[np.datetime64], wanted: np.datetime64 | None, so
     raise BadDataError(f"{source}: holds {len(there)} valid times; choose one with --time: {listed}")
 
 
-def global_orientation(latitudes: Array, longitudes: Array, source: str) -> Orientation:
-    """`orient` for a file: says which part of the globe a regional file covers. Raises BadDataError naming the file."""
-    if latitudes.size < 2 or longitudes.size < 4:
-        where = f"{latitudes.size} × {longitudes.size} points at {_span(latitudes, longitudes)}"
-        raise BadDataError(f"{source}: not global: {where}; a background must cover the whole globe")
-    rows = np.sort(latitudes)
-    columns = np.unique(np.round(np.mod(longitudes, 360.0), 4))
-    gaps = np.diff(np.append(columns, columns[0] + 360.0))
-    step = float(np.max(np.diff(rows)))
-    if rows[0] + 90 > 1.5 * step or 90 - rows[-1] > 1.5 * step or np.max(gaps) > 1.5 * np.median(gaps):
-        raise BadDataError(
-            f"{source}: not global: {_span(latitudes, longitudes)}; a background must cover the whole globe"
-        )
-    if latitudes.size < _FEWEST[0] or longitudes.size < _FEWEST[1]:
-        raise BadDataError(
-            f"{source}: a grid of {latitudes.size} × {longitudes.size} points is too coarse to be a background: it "
-            f"needs {_FEWEST[0]} × {_FEWEST[1]} at least"
-        )
+def on_grid(source: str, of: Callable[..., Made], *described: object) -> Made:
+    """Return `of(*described)`, something of the grid of a file. Raises BadDataError naming the file."""
     try:
-        return orient(latitudes, longitudes)
+        return of(*described)
     except BadDataError as error:
         raise BadDataError(f"{source}: {error}") from None
-
-
-def _span(latitudes: Array, longitudes: Array) -> str:
-    return (
-        f"latitude {np.min(latitudes):g} to {np.max(latitudes):g}, "
-        f"longitude {np.min(longitudes):g} to {np.max(longitudes):g}"
-    )

@@ -3,8 +3,8 @@
     t_500(time, values), latitudes(values), longitudes(values)     anemoi: the points of a regular grid, in any order
     fields(time, variable, lat, lon), variable = t500, u850, …     Earth2Studio: names along an axis
 
-Reading unfolds both: every name becomes a variable, and the points a grid. Writing folds them again, so that an output
-has the layout of its background. Points that make no regular grid are refused.
+Reading unfolds both: every name becomes a variable, and the points a grid; those that make no regular grid become one
+row. Writing folds them again, so that an output has the layout of its background.
 
 A name means a variable, and a pressure level where it tells one. A variable is known by its name (`Variable` rows), by
 its GRIB short name, on pressure levels by its CF standard name, then by its long name. NCL and THREDDS name the kind of
@@ -25,13 +25,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import VARIABLES, Variable, find_grib_variable, find_gridded_variable
 
 _NCL_LEVELS: Final = re.compile(r"(_p\d+_l100_g\w+|(_gds\d+|_\d+)_isbl(_\w+)?)$")
 _NCL_SINGLE: Final = re.compile(r"(_p\d+_l(1|101|103)_g\w+)$")
 _WITH_LEVEL: Final = re.compile(r"(?P<base>[a-z][a-z_]*?)[_-]?(?P<level>\d{1,4})(?P<unit>_?(mb|hpa))?")
 _TOP_AND_BOTTOM: Final = (1.0, 1100.0)
+ALONG_GRID: Final = {
+    "x_wind": "eastward_wind", "grid_eastward_wind": "eastward_wind",
+    "y_wind": "northward_wind", "grid_northward_wind": "northward_wind",
+}  # fmt: skip
+"""Standard names of winds in a grid's own directions, and what they are on a latitude-longitude grid."""
 
 
 def look_up(name: str, attributes: Mapping[Any, Any], *, on_levels: bool) -> tuple[Variable | None, int]:
@@ -50,6 +54,7 @@ def look_up(name: str, attributes: Mapping[Any, Any], *, on_levels: bool) -> tup
     if known is not None:
         return known, 1
     standard = attributes.get("standard_name")
+    standard = ALONG_GRID.get(str(standard), standard)
     long_name = re.sub(r"\W+", "_", str(attributes.get("long_name", "")).split("(")[0].strip().casefold())
     for entry in VARIABLES.values():
         alike = entry.pressure_level == on_levels and (on_levels or entry.name in ("msl", "sp"))
@@ -124,6 +129,17 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Points along one axis that are no regular grid: one row of them, along an axis that the file has not."""
+
+    row: str = "row"
+
+    def fold(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Return fields with the axis of rows as fields without."""
+        return dataset.isel({self.row: 0}, drop=True)
+
+
+@dataclass(frozen=True)
 class Names:
     """An array with one field for each name. dim: the axis of names, with its attributes; about: those of the array."""
 
@@ -153,7 +169,7 @@ class Names:
 class Folding:
     """How a file folds plain fields."""
 
-    points: Points | None
+    points: Points | Line | None
     names: Names | None
 
     def fold(self, dataset: xr.Dataset) -> xr.Dataset:
@@ -162,14 +178,14 @@ class Folding:
         return dataset if self.names is None else self.names.fold(dataset)
 
 
-def unfold(dataset: xr.Dataset, source: str) -> tuple[xr.Dataset, Folding | None]:
-    """Return the dataset as plain fields on a grid, and how to fold them; None when they are. Raises BadDataError."""
-    dataset, points = _gridded(dataset, source)
+def unfold(dataset: xr.Dataset) -> tuple[xr.Dataset, Folding | None]:
+    """Return the dataset as plain fields on a grid, and how to fold them; None when they are."""
+    dataset, points = _gridded(dataset)
     dataset, names = _named(dataset)
     return dataset, None if points is None and names is None else Folding(points, names)
 
 
-def _gridded(dataset: xr.Dataset, source: str) -> tuple[xr.Dataset, Points | None]:
+def _gridded(dataset: xr.Dataset) -> tuple[xr.Dataset, Points | Line | None]:
     latitude = next((name for name in _LATITUDES if name in dataset.variables), None)
     longitude = next((name for name in _LONGITUDES if name in dataset.variables), None)
     if latitude is None or longitude is None:
@@ -184,10 +200,13 @@ def _gridded(dataset: xr.Dataset, source: str) -> tuple[xr.Dataset, Points | Non
         np.round(np.mod(lon, 360.0), _DIGITS) % 360.0, return_index=True, return_inverse=True
     )
     if firsts.size * starts.size != size or np.unique(rows * starts.size + columns).size != size:
-        raise BadDataError(
-            f"{source}: its {size} points along {dim!r} make no regular latitude-longitude grid ({firsts.size} "
-            f"latitudes by {starts.size} longitudes); interpolate them to one first, for example with cdo remapbil"
-        )
+        line = Line()
+        on_points = {
+            name: dataset[name].expand_dims(line.row).variable
+            for name, variable in dataset.variables.items()
+            if dim in variable.dims and name != dim
+        }
+        return dataset.drop_vars(dim, errors="ignore").assign(on_points), line
     index = np.empty((firsts.size, starts.size), np.int64)
     index[rows, columns] = np.arange(size)
     coordinates = {name: dataset[name].variable for name in (latitude, longitude)}

@@ -17,9 +17,11 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.gridded.contents import Contents, choose_time, global_orientation
-from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube, axes, refuse_grid
-from phyda_cli.formats.gridded.grib_header import KEYS, Header, grib_headers, grib_moment
+from phyda_cli.formats.gridded.contents import Contents, choose_time
+from phyda_cli.formats.gridded.folding import Folding, Line
+from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
+from phyda_cli.formats.gridded.grib_grid import grid_of, refuse_grid
+from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_headers, grib_moment
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
 
 
@@ -37,18 +39,20 @@ def read_grib(
         wanted = ", ".join(f"{key}={value}" for key, value in select.items())
         raise BadDataError(f"{source}: no message has {wanted}; see the file's keys with grib_ls")
     for header in headers:
-        refuse_grid(f"{header.path}: message {header.index + 1} ({header.keys['shortName']})", header.keys)
+        refuse_grid(header)
     known = [header for header in headers if header.variable is not None]
     if not known:
         raise BadDataError(f"{source}: {_nothing_known(headers)}")
-    global_orientation(*axes(known[0].keys), source)
     valid = choose_time([header.valid for header in known], time, source)
     chosen = _choose_member([header for header in headers if header.valid == valid], member, source)
-    grid = _one_grid(chosen, source)
-    dataset, fields = Cube(chosen, source).build(*axes(grid))
+    grid = grid_of(_one_grid(chosen, source), source)
+    dataset, fields = Cube(chosen, source).build(grid)
     dataset = dataset.assign_coords(_time_coordinates(chosen, valid))
     axis = MEMBER if MEMBER in dataset.dims else None
-    return Contents(dataset, "latitude", "longitude", axis, valid, fields, source, frozenset(select))
+    folding = Folding(Line(), None) if grid.dims[0] == Line.row else None
+    return Contents(
+        dataset, *grid.dims, grid.orientation, axis, valid, fields, source, frozenset(select), folding=folding
+    )
 
 
 def _nothing_known(headers: Sequence[Header]) -> str:
@@ -84,11 +88,12 @@ def _choose_member(headers: Sequence[Header], member: MemberChoice, source: str)
     return [header for header in headers if header.member in chosen]
 
 
-def _one_grid(headers: Sequence[Header], source: str) -> Mapping[str, Any]:
-    corner = (*(key for key in KEYS if key.endswith("InDegrees")), "gridType", "Ni", "Nj", "jScansPositively")
+def _one_grid(headers: Sequence[Header], source: str) -> Header:
+    of_points = ("gridType", "Ni", "Nj", "numberOfDataPoints", "iScansNegatively", "jScansPositively")
+    corner = (*(key for key in KEYS if key.endswith("InDegrees")), *of_points, *PROJECTED)
     grids: dict[tuple[Any, ...], Header] = {}
     for header in headers:
-        grids.setdefault(tuple(header.keys[key] for key in corner), header)
+        grids.setdefault(tuple(header.keys.get(key) for key in corner), header)
     if len(grids) > 1:
         several = [f"{h.keys['Nj']}×{h.keys['Ni']} ({h.keys['shortName']})" for h in grids.values()]
         listed = ", ".join(several[:4]) + (" …" if len(several) > 4 else "")
@@ -96,7 +101,7 @@ def _one_grid(headers: Sequence[Header], source: str) -> Mapping[str, Any]:
         raise BadDataError(
             f"{source}: holds {len(grids)} grids: {listed}; choose one, for example --select Ni={choice}"
         )
-    return next(iter(grids.values())).keys
+    return next(iter(grids.values()))
 
 
 def _time_coordinates(headers: Sequence[Header], valid: np.datetime64) -> dict[str, xr.Variable]:

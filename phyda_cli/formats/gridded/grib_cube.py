@@ -1,11 +1,7 @@
-"""The cube of a GRIB background: chosen headers in, one dataset of (member, level, latitude, longitude) fields out.
+"""The cube of a GRIB background: chosen headers in, one dataset of (member, level, row, column) fields out.
 
 A parameter on one kind of level with one kind of time step is one variable; names and attributes are cfgrib's (`t2m`,
 `isobaricInhPa`, `GRIB_shortName`). Variables on different levels get level axes of their own, so nothing is dropped.
-
-The horizontal axes come from the corners and the number of points, since increments are often rounded, missing or
-wrong: λ_i = λ_first + i·360/Ni when that meets the stated corner, else evenly between the corners; regular Gaussian
-latitudes are the Gauss–Legendre nodes.
 """
 
 from __future__ import annotations
@@ -24,12 +20,12 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import Variable, find_variable
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, FoundField, format_time
+from phyda_cli.formats.gridded.grib_grid import MAPPING, GribGrid, field
 from phyda_cli.formats.gridded.grib_header import Header, grib_messages
 from phyda_cli.formats.units import UnitConversion, find_unit
-from phyda_cli.grids.latlon import LatLonGrid
 
 MEMBER: Final = MEMBER_NAMES[0]
-_SCANNING: Final = ("Ni", "Nj", "jPointsAreConsecutive", "alternativeRowScanning")
+_SCANNING: Final = ("gridType", "Ni", "Nj", "jPointsAreConsecutive", "alternativeRowScanning")
 _DISTINGUISHING: Final = (
     "dataType", "stream", "stepRange", "dataDate", "dataTime", "stepType", "expver", "centre", "edition",
 )  # fmt: skip
@@ -47,30 +43,26 @@ class Cube:
             self._place(header)
         self.level_dims: dict[tuple[str, tuple[float, ...]], str] = {}
         self.coordinates: dict[str, xr.Variable] = {}
-        self.names: set[str] = {"latitude", "longitude", "time", MEMBER, "forecast_reference_time"}
+        self.names: set[str] = {"latitude", "longitude", "time", MEMBER, "forecast_reference_time", MAPPING}
 
-    def build(
-        self, latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]
-    ) -> tuple[xr.Dataset, tuple[FoundField, ...]]:
+    def build(self, grid: GribGrid) -> tuple[xr.Dataset, tuple[FoundField, ...]]:
         """Return the dataset and the fields in it that phyda knows."""
+        self.names |= set(grid.dims)
         # Known and isobaric groups first: they get the plain names.
         order = sorted(self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa"))
         variables: dict[str, xr.Variable] = {}
         fields: list[FoundField] = []
         targets: dict[tuple[Path, int], NDArray[np.float32]] = {}
         for group, cells in order:
-            name, variable, found = self._variable(group, cells, (latitudes.size, longitudes.size), targets)
+            name, variable, found = self._variable(group, cells, grid, targets)
             variables[name] = variable
             # Two parameters of one quantity (prmsl and mslet): the first in the table is the one analysed.
             if found is not None and (found.levels or all(f.levels or f.variable != found.variable for f in fields)):
                 fields.append(found)
         _decode(targets, {header.path for cells in self.groups.values() for header in cells.values()})
-        axes = {
-            "latitude": xr.Variable(("latitude",), latitudes, {"units": "degrees_north", "standard_name": "latitude"}),
-            "longitude": xr.Variable(
-                ("longitude",), longitudes, {"units": "degrees_east", "standard_name": "longitude"}
-            ),
-        }
+        axes = dict(grid.coordinates)
+        if grid.mapping is not None:
+            variables[MAPPING] = xr.Variable((), np.int32(0), dict(grid.mapping))
         if len(self.members) > 1:
             realization = {"standard_name": "realization", "long_name": "ensemble member numerical id", "units": "1"}
             axes[MEMBER] = xr.Variable((MEMBER,), np.asarray(self.members, np.int32), realization)
@@ -80,12 +72,12 @@ class Cube:
         self,
         group: tuple[str, ...],
         cells: Mapping[tuple[int, tuple[float, ...]], Header],
-        shape: tuple[int, int],
+        grid: GribGrid,
         targets: dict[tuple[Path, int], NDArray[np.float32]],
     ) -> tuple[str, xr.Variable, FoundField | None]:
         """Return name, array and meaning of a group; `targets` gets the part of the array that each message fills."""
         first = next(iter(cells.values()))
-        known, several = first.variable, len(self.members) > 1
+        shape, known, several = grid.shape, first.variable, len(self.members) > 1
         levels = sorted({level for _, level in cells}, reverse=first.pressure is not None)
         members = self.members if several else [number for number, _ in cells][:1]
         if known is not None:
@@ -97,15 +89,18 @@ class Cube:
         name = self._name(first, group)
         lead = {**({MEMBER: len(members)} if several else {}), **({level_dim: len(levels)} if level_dim else {})}
         variable = xr.Variable(
-            (*lead, "latitude", "longitude"),
+            (*lead, *grid.dims),
             data.reshape((*lead.values(), *shape)),
-            _attributes(first, levels if level_dim is None else ()),
+            _attributes(first, levels if level_dim is None else ())
+            | ({} if grid.mapping is None else {"grid_mapping": MAPPING}),
         )
         if known is None:
             return name, variable, None
         pressures = tuple(level[0] for level in levels) if known.pressure_level else ()
         unit = find_unit(str(first.keys["units"]), known.units) or UnitConversion(known.units, known.units)
-        return name, variable, FoundField(name, known.name, unit, level_dim, pressures, correctable=False)
+        along = known.is_wind_component and first.along_grid
+        found = FoundField(name, known.name, unit, level_dim, pressures, correctable=False, along_grid=along)
+        return name, variable, found
 
     def _place(self, header: Header) -> None:
         group = header.group
@@ -215,84 +210,9 @@ def _decode(targets: Mapping[tuple[Path, int], NDArray[np.float32]], paths: set[
                 continue
             try:
                 values = np.asarray(message.message_get("values"), np.float64)
-            except (eccodes.CodesInternalError, KeyError, ValueError) as error:
+                values = np.where(values == messages.MISSING_VAUE_INDICATOR, np.nan, values)
+                target[...] = field(values, {key: message.message_get(key, default=0) for key in _SCANNING})
+            except (eccodes.CodesInternalError, KeyError, ValueError, BadDataError) as error:
                 raise BadDataError(
                     f"{path}: field {index + 1} cannot be decoded ({error}); fetch the file again"
                 ) from None
-            values = np.where(values == messages.MISSING_VAUE_INDICATOR, np.nan, values)
-            target[...] = field(values, {key: message.message_get(key, default=0) for key in _SCANNING})
-
-
-Array = NDArray[np.float64]
-
-_CORNER_TOLERANCE: Final = 2e-3
-"""GRIB 1 writes corners in thousandths of a degree [degree]."""
-
-_MOST: Final = 65_535
-"""No row or column has as many points, which is how GRIB 1 writes that their number is missing."""
-
-_REMEDIES: Final = {
-    "reduced_gg": "a reduced Gaussian grid: make it regular first, for example with cdo -setgridtype,regular",
-    "reduced_ll": "a reduced latitude-longitude grid: make it regular first, for example with cdo -setgridtype,regular",
-    "sh": "spectral (spherical harmonics): transform it to a grid first, for example with cdo sp2gpl",
-    "lambert": "on a Lambert projection, not a global latitude-longitude grid",
-    "polar_stereographic": "on a polar stereographic projection, not a global latitude-longitude grid",
-    "mercator": "on a Mercator projection, not a global latitude-longitude grid",
-}
-
-
-def refuse_grid(where: str, header: Mapping[str, Any]) -> None:
-    """Raise BadDataError when the grid is not a regular latitude-longitude or regular Gaussian one."""
-    kind = str(header["gridType"])
-    if kind not in ("regular_ll", "regular_gg"):
-        says = _REMEDIES.get(kind, f"on a grid of type {kind}: interpolate it first, for example with cdo remapbil")
-        raise BadDataError(f"{where} is {says}")
-    corners = [header[key] for key in header if key.endswith("GridPointInDegrees")]
-    sizes = [int(header[key] or 0) for key in ("Nj", "Ni")]
-    if not all(0 < size < _MOST for size in sizes) or None in (header["numberOfDataPoints"], *corners):
-        raise BadDataError(
-            f"{where} has a grid of {sizes[0]} × {sizes[1]} points, or none at known places: its grid "
-            "description is damaged; fetch the file again, or repair it, for example with grib_set"
-        )
-    points, rows, columns = (int(header[key]) for key in ("numberOfDataPoints", "Nj", "Ni"))
-    if rows * columns != points:
-        raise BadDataError(
-            f"{where} contradicts itself: {rows} rows of {columns} points, but {points} values; "
-            "repair its grid description, for example with grib_set"
-        )
-
-
-def axes(header: Mapping[str, Any]) -> tuple[Array, Array]:
-    """Return latitudes (Nj,) and longitudes (Ni,) [degree] in the order in which `field` gives the values."""
-    rows, columns = int(header["Nj"]), int(header["Ni"])
-    south, north = sorted(
-        (float(header["latitudeOfFirstGridPointInDegrees"]), float(header["latitudeOfLastGridPointInDegrees"]))
-    )
-    latitudes = np.linspace(south, north, rows)
-    if header["gridType"] == "regular_gg" and rows == 2 * int(header["N"]):
-        latitudes = np.asarray(LatLonGrid.gaussian(rows).latitudes)
-    if not header["jScansPositively"]:
-        latitudes = latitudes[::-1].copy()
-    west = float(header["longitudeOfFirstGridPointInDegrees"])
-    east = float(header["longitudeOfLastGridPointInDegrees"])
-    if header["iScansNegatively"]:
-        west, east = east, west
-    if east < west:
-        east += 360.0
-    longitudes = np.linspace(west, east, columns)
-    if abs(west + (columns - 1) * 360.0 / columns - east) < _CORNER_TOLERANCE:
-        longitudes = west + np.arange(columns) * 360.0 / columns
-    if header["iScansNegatively"]:
-        longitudes = longitudes[::-1].copy()
-    return latitudes, longitudes
-
-
-def field(values: Array, header: Mapping[str, Any]) -> Array:
-    """(Nj, Ni) of a message's values, whatever its scanning mode; rows and columns run as `axes` says."""
-    rows, columns = int(header["Nj"]), int(header["Ni"])
-    by_column = bool(header["jPointsAreConsecutive"])
-    lines = values.reshape((columns, rows) if by_column else (rows, columns))
-    if header["alternativeRowScanning"]:
-        lines = lines.copy()
-        lines[1::2] = lines[1::2, ::-1]
-    return lines.T if by_column else lines

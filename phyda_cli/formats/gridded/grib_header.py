@@ -22,6 +22,7 @@ from typing import Any, Final
 import eccodes
 import numpy as np
 from cfgrib import messages
+from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import Variable, find_grib_variable
@@ -121,12 +122,21 @@ KEYS: Final = (  # noqa: SIM905
     "longitudeOfFirstGridPointInDegrees longitudeOfLastGridPointInDegrees iScansNegatively jScansPositively "
     "jPointsAreConsecutive alternativeRowScanning shortName cfVarName cfName name units paramId "
     "typeOfLevel stepType stepRange dataType stream dataDate dataTime validityDate validityTime number edition centre "
-    "expver discipline parameterCategory parameterNumber"
+    "expver resolutionAndComponentFlags discipline parameterCategory parameterNumber"
 ).split()
+_OF_AXES: Final = ("regular_ll", "regular_gg")
+PROJECTED: Final = (  # noqa: SIM905
+    "LaDInDegrees LoVInDegrees Latin1InDegrees Latin2InDegrees DxInMetres DyInMetres orientationOfTheGridInDegrees "
+    "projectionCentreFlag latitudeOfSouthernPoleInDegrees longitudeOfSouthernPoleInDegrees angleOfRotationInDegrees "
+    "earthIsOblate earthMajorAxisInMetres earthMinorAxisInMetres radius"
+).split()
+"""Read of grids without latitude and longitude axes."""
 _LEVEL_KEYS: Final = ("level", "topLevel", "bottomLevel")
 
 _SCALED: Final = ("scaleFactorOfFirstFixedSurface", "scaledValueOfFirstFixedSurface")
 
+_ALONG_GRID: Final = 8
+"""Bit of the component flags: winds are in the grid's own directions."""
 _ISOBARIC: Final = {"isobaricInhPa": 100.0, "isobaricInPa": 1.0}
 _SINGLE_LEVELS: Final = frozenset(
     {"surface", "meanSea", "heightAboveGround", "atmosphere", "atmosphereSingleLayer", "entireAtmosphere"}
@@ -165,6 +175,11 @@ class Header:
         return known if self.keys["typeOfLevel"] in _SINGLE_LEVELS else None
 
     @property
+    def along_grid(self) -> bool:
+        """Whether winds are in the grid's own directions."""
+        return bool(int(self.keys["resolutionAndComponentFlags"] or 0) & _ALONG_GRID)
+
+    @property
     def group(self) -> tuple[str, ...]:
         """What makes one variable of the dataset: parameter, kind of level, kind and range of time step."""
         keys = self.keys
@@ -197,6 +212,9 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
             continue
         try:
             keys = {key: message.message_get(key, default=None) for key in KEYS}
+            if keys["gridType"] not in _OF_AXES:
+                keys |= {key: message.message_get(key, default=None) for key in PROJECTED}
+                keys["pl"] = tuple(np.asarray(message.message_get("pl", default=()), np.int64).tolist())
             level = _level(message, keys)
         except (eccodes.CodesInternalError, ValueError, OverflowError) as error:
             raise BadDataError(
@@ -209,6 +227,23 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
                 f"{path}: message {index + 1} has no valid date ({keys['validityDate']}); set it with grib_set"
             ) from None
         yield Header(path, index, keys, valid, level)
+
+
+def grib_places(header: Header) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the latitudes and longitudes (n,) [degree] of a field's values, in their order. Raises BadDataError."""
+    for index, message in enumerate(grib_messages(header.path)):
+        if index == header.index:
+            try:
+                latitude, longitude = (
+                    np.asarray(message.message_get(key), np.float64) for key in ("latitudes", "longitudes")
+                )
+            except (eccodes.CodesInternalError, KeyError, ValueError) as error:
+                raise BadDataError(
+                    f"{header.path}: message {index + 1}: nothing says where its points are ({error}); fetch the file "
+                    "again"
+                ) from None
+            return latitude, longitude
+    raise BadDataError(f"{header.path}: message {header.index + 1} is not there any more")
 
 
 def grib_moment(day: int, clock: int) -> np.datetime64:

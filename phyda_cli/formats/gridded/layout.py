@@ -3,6 +3,11 @@
 `assemble` makes it of what a reader found; `restore` puts a state back into the file's own layout. Only values that the
 analysis changed are written, in the file's own orientation and unit; relative humidity and dew point are computed anew
 from the analysed q and T. What the file leaves out below the ground stays missing. Everything else stays bit for bit.
+Winds in the grid's own directions, whose rows run at an angle α from east,
+
+    u_x = u cos α + v sin α,    u_y = v cos α − u sin α
+
+are turned on the way in and back on the way out.
 
 The height of a background's own surface is found among the fields of its file that phyda passes through. It goes by
 many names and comes as a height [m] or as geopotential [m² s⁻²] (ERA5's `z` on the surface). A field is taken when its
@@ -30,7 +35,10 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.contents import format_time
 from phyda_cli.formats.gridded.folding import Folding
 from phyda_cli.formats.units import find_unit
-from phyda_cli.grids.latlon import Orientation
+from phyda_cli.grids.base import Grid
+from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.orientation import Orientation
+from phyda_cli.grids.plane import Geographic, PlaneGrid
 
 
 class Conversion(Enum):
@@ -40,6 +48,8 @@ class Conversion(Enum):
     HEIGHT = "height"
     RELATIVE_HUMIDITY = "relative humidity"
     DEWPOINT = "dew point"
+    ALONG_X = "wind along the grid's rows"
+    ALONG_Y = "wind across the grid's rows"
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,8 @@ class Background:
     dataset: every field of the file, decoded, with its own axes, orientation, units and attributes.
     orientation: from the dataset's axes to the canonical grid.
     layout: for every channel its field. companions: further fields of the same quantity (r beside q), kept consistent.
-    latitude, longitude, member: names of dimensions. sources: the files. notes: what the log should say.
+    latitude, longitude, member: names of the dimensions of rows, columns and members. sources: the files. notes: what
+        the log should say.
     folding: how the file folds plain fields into its own layout; None when it does not.
     counts: how many values were changed on the way in, by kind. Where the dataset has NaN, below the ground, the state
         is extended from above (`fields.below_ground`).
@@ -119,12 +130,18 @@ class Background:
 
 def file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Canonical row and column of every row and column of the file; a duplicate meridian maps to its twin."""
-    grid = background.orientation.grid
-    rows = np.empty(background.dataset.sizes[background.latitude], np.int64)
-    rows[background.orientation.rows] = np.arange(grid.shape[0])
-    longitudes = np.asarray(background.dataset[background.longitude], np.float64)
-    apart = np.abs(np.mod(longitudes[:, None] - np.asarray(grid.longitudes) + 180.0, 360.0) - 180.0)
-    return rows, np.argmin(apart, axis=1)
+    return background.orientation.file_rows, background.orientation.file_columns
+
+
+def has_axes(background: Background) -> bool:
+    """Return whether the dimensions of rows and columns have coordinates that are latitude and longitude."""
+    grid, dataset = background.orientation.grid, background.dataset
+    if not (isinstance(grid, LatLonGrid) or (isinstance(grid, PlaneGrid) and isinstance(grid.projection, Geographic))):
+        return False
+    if background.latitude not in dataset.variables or background.longitude not in dataset.variables:
+        return False
+    own = np.asarray(dataset[background.latitude], np.float64)[background.orientation.rows]
+    return bool(np.allclose(own, grid.coordinates[0][:: grid.shape[1]], atol=1e-3))
 
 
 def horizontal_view(
@@ -218,12 +235,13 @@ def restore(background: Background, state: State) -> xr.Dataset:
     rows, columns = file_index(background)
     arrays: dict[str, NDArray[np.generic]] = {}
     for channel, place in (*background.layout.items(), *background.companions):
-        inputs = [channel, Channel("t", channel.level)][: 2 if place.conversion is Conversion.RELATIVE_HUMIDITY else 1]
+        inputs = _inputs(channel, place.conversion)
         touched = [item for item in inputs if item in new and not np.array_equal(new[item], before[item])]
         if not touched:
             continue
         changed = np.logical_or.reduce([new[item] != before[item] for item in touched])
-        values = _from_channel(place.conversion, channel.level, *(new.get(item, before[item]) for item in inputs))
+        held = [new.get(item, before[item]) for item in inputs]
+        values = _from_channel(place.conversion, channel.level, old.grid, *held)
         values = values * place.scale + place.offset
         variable = background.dataset[place.name]
         array = arrays.setdefault(place.name, variable.values.copy())
@@ -239,12 +257,35 @@ def missing(values: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
 
 
-def _from_channel(conversion: Conversion, level: float | None, value: Array, *temperature: Array) -> Array:
-    """The file's quantity [SI]; relative humidity and dew point stay within the bounds of what the readers take."""
+_ACROSS: Final = {"u": "v", "v": "u", "u10": "v10", "v10": "u10"}
+WINDS: Final = {Conversion.ALONG_X: ("u", "u10"), Conversion.ALONG_Y: ("v", "v10")}
+"""The components that a field in the grid's own directions becomes."""
+
+
+def other_component(channel: Channel) -> Channel:
+    """Return the other component of a wind."""
+    return Channel(_ACROSS[channel.variable], channel.level)
+
+
+def _inputs(channel: Channel, conversion: Conversion) -> list[Channel]:
+    """Return the channels that a field of the file is made of, its own first."""
+    if conversion is Conversion.RELATIVE_HUMIDITY:
+        return [channel, Channel("t", channel.level)]
+    return [channel, other_component(channel)] if conversion in WINDS else [channel]
+
+
+def _from_channel(conversion: Conversion, level: float | None, grid: Grid, value: Array, *others: Array) -> Array:
+    """The file's quantity [SI]; relative humidity and dew point stay within the bounds of what the readers take.
+
+    others: the temperature for relative humidity, the other component for a wind in the grid's own directions.
+    """
+    if conversion in WINDS and grid.turn is not None:
+        sine = np.sin(grid.turn) * (1.0 if conversion is Conversion.ALONG_X else -1.0)
+        return np.asarray(value * np.cos(grid.turn) + others[0] * sine)
     if conversion is Conversion.HEIGHT:
         return value / GRAVITY
     if conversion is Conversion.RELATIVE_HUMIDITY:
-        humidity = relative_humidity_from_specific_humidity(value, temperature[0], level)
+        humidity = relative_humidity_from_specific_humidity(value, others[0], level)
         return np.asarray(np.clip(humidity, *VARIABLES["r"].bounds))
     if conversion is Conversion.DEWPOINT:
         return np.asarray(np.clip(dewpoint_from_specific_humidity(value, level), *VARIABLES["td"].bounds))

@@ -17,10 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS, Array, Contents, FoundField, format_time
+from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS, Contents, FoundField, format_time
+from phyda_cli.grids.base import Grid
 
 _TOLERANCE = 1e-3
 """How far [degree] two files' coordinates of the same place may differ."""
@@ -105,29 +105,32 @@ def _rename(first: Contents, second: Contents) -> Contents:
 
 
 def _turn(second: Contents, first: Contents, both: str) -> Contents:
+    ours, theirs = first.orientation, second.orientation
+    if not _same_places(ours.grid, theirs.grid):
+        shapes = [f"{o.file_rows.size}×{o.file_columns.size}" for o in (ours, theirs)]
+        raise BadDataError(
+            f"{both}: on different grids ({shapes[0]} and {shapes[1]}); "
+            "bring them to one grid first, for example with cdo remapbil"
+        )
     dataset = second.dataset
-    for dim, period in ((first.latitude, None), (first.longitude, 360.0)):
-        ours, theirs = np.asarray(first.dataset[dim], np.float64), np.asarray(dataset[dim], np.float64)
-        index = _matching(ours, theirs, period)
-        if index is None or theirs.size > ours.size + 1 or ours.size > theirs.size + 1:
-            shapes = [f"{d.sizes[first.latitude]}×{d.sizes[first.longitude]}" for d in (first.dataset, dataset)]
-            raise BadDataError(
-                f"{both}: on different grids ({shapes[0]} and {shapes[1]}); "
-                "bring them to one grid first, for example with cdo remapbil"
-            )
-        if not np.array_equal(index, np.arange(theirs.size)):
+    for dim, index in (
+        (first.latitude, theirs.rows[ours.file_rows]),
+        (first.longitude, theirs.columns[ours.file_columns]),
+    ):
+        if not np.array_equal(index, np.arange(dataset.sizes[dim])):
             dataset = dataset.isel({dim: index})
-        dataset = dataset.assign_coords({dim: xr.Variable((dim,), first.dataset[dim].values, first.dataset[dim].attrs)})
-    return replace(second, dataset=dataset)
+        if dim in first.dataset.variables:
+            dataset = dataset.assign_coords({dim: first.dataset[dim].variable})
+    return replace(second, dataset=dataset, orientation=ours)
 
 
-def _matching(ours: Array, theirs: Array, period: float | None) -> NDArray[np.int64] | None:
-    """For each of our coordinates the index of theirs, or None when one has no partner."""
-    apart = ours[:, None] - theirs[None, :]
-    if period is not None:
-        apart = np.mod(apart + period / 2, period) - period / 2
-    index = np.argmin(np.abs(apart), axis=1)
-    return index if np.all(np.abs(apart[np.arange(ours.size), index]) <= _TOLERANCE) else None
+def _same_places(ours: Grid, theirs: Grid) -> bool:
+    """Return whether the points of two grids are the same, up to the rounding of coordinates."""
+    if ours.shape != theirs.shape:
+        return False
+    latitude, longitude = (a - b for a, b in zip(ours.coordinates, theirs.coordinates, strict=True))
+    apart = np.abs(np.mod(longitude + 180.0, 360.0) - 180.0) * np.cos(np.radians(ours.coordinates[0]))
+    return bool(max(np.abs(latitude).max(), apart.max()) <= _TOLERANCE)
 
 
 MEMBER = MEMBER_NAMES[0]

@@ -18,10 +18,11 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables, expected_size
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents, global_orientation
+from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents
 from phyda_cli.formats.gridded.folding import unfold
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
 from phyda_cli.formats.gridded.netcdf_fields import find_fields, pressures
+from phyda_cli.formats.gridded.netcdf_grid import horizontal
 from phyda_cli.formats.gridded.netcdf_time import align_other_axes, select_indices, select_time
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, decode_times, valid_times
 from phyda_cli.formats.sniff import FileFormat
@@ -32,12 +33,6 @@ _UNREADABLE: Final = (
 )  # fmt: skip
 """What the libraries raise for damaged files and for types that they cannot decode."""
 _LONGEST: Final = 100_000_000
-_LATITUDE: Final = (frozenset({"latitude", "lat"}), "latitude", frozenset({"degrees_north", "degree_north", "degreen"}))
-_LONGITUDE: Final = (
-    frozenset({"longitude", "lon"}),
-    "longitude",
-    frozenset({"degrees_east", "degree_east", "degreee"}),
-)
 
 
 def read_netcdf(
@@ -46,7 +41,7 @@ def read_netcdf(
     """Read one valid time of a NetCDF file or Zarr store.
 
     select: dimension → coordinate value; dimensions that the file does not have are left to other files.
-    Raises BadDataError for damaged files, regional grids, unknown units and ambiguous times; MissingExtraError.
+    Raises BadDataError for damaged files, unknown grids and units and ambiguous times; MissingExtraError.
     """
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
@@ -69,15 +64,16 @@ def read_dataset(
     _refuse_empty(opened, source)
     notes = list(notes)
     opened = _without_spreads(opened.copy(deep=False), source, notes)
-    opened, folding = unfold(opened, source)
-    latitude, longitude = _horizontal(opened, source)
-    global_orientation(opened[latitude].values, opened[longitude].values, source)
+    opened, folding = unfold(opened)
     dataset, selected = select_indices(opened, select, source)
     relabel = any(decode_times(opened[name].variable, name) is not None for name in selected if name in opened)
     dataset, valid = select_time(dataset, time, relabel, source)
     if valid is not None and not relabel:
         dataset, left_out = align_other_axes(dataset, valid, source)
         notes += left_out
+    grid = horizontal(dataset, source, notes)
+    latitude, longitude = grid.rows, grid.columns
+    dataset = dataset.set_coords(grid.coordinates)
     dataset, member_dim = _choose_member(dataset, member, source)
     dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
     fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
@@ -100,7 +96,17 @@ def read_dataset(
             )
     notes += found
     return Contents(
-        dataset, latitude, longitude, member_dim, valid, fields, source, selected, tuple(notes), folding=folding
+        dataset,
+        latitude,
+        longitude,
+        grid.orientation,
+        member_dim,
+        valid,
+        fields,
+        source,
+        selected,
+        tuple(notes),
+        folding=folding,
     )
 
 
@@ -234,34 +240,6 @@ def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size < expected:
         raise BadDataError(f"{path}: is cut off: {size} of {expected} bytes; fetch the file again")
-
-
-def _horizontal(dataset: xr.Dataset, source: str) -> tuple[str, str]:
-    """Return the names of the latitude and longitude axes. Raises BadDataError when they are not 1-D axes."""
-    found = []
-    for names, standard, units in (_LATITUDE, _LONGITUDE):
-        matches = [
-            name
-            for name, variable in dataset.variables.items()
-            if str(name).casefold() in names
-            or variable.attrs.get("standard_name") == standard
-            or str(variable.attrs.get("units", "")).casefold() in units
-        ]
-        axis = next((name for name in matches if name in dataset.dims), None)
-        if axis is None:
-            if any(dataset[name].ndim == 2 or dataset[name].ndim == 3 for name in matches):
-                raise BadDataError(
-                    f"{source}: its {standard} {str(matches[0])!r} is two-dimensional: a projected or curvilinear "
-                    "grid, not a global latitude-longitude one; interpolate it first, for example with cdo remapbil"
-                )
-            raise BadDataError(
-                f"{source}: has no {standard} axis (dimensions: {', '.join(map(str, dataset.dims)) or 'none'}); "
-                "a background needs fields on a global latitude-longitude grid"
-            )
-        if dataset[axis].dtype.kind not in "iuf":
-            raise BadDataError(f"{source}: its {standard} {str(axis)!r} holds no numbers; the file is damaged")
-        found.append(str(axis))
-    return found[0], found[1]
 
 
 def _choose_member(dataset: xr.Dataset, member: MemberChoice, source: str) -> tuple[xr.Dataset, str | None]:

@@ -16,7 +16,7 @@ import xarray as xr
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.gridded.contents import PASSIVE, FoundField
-from phyda_cli.formats.gridded.folding import levels_in_names, look_up
+from phyda_cli.formats.gridded.folding import ALONG_GRID, levels_in_names, look_up
 from phyda_cli.formats.judgement import judge
 from phyda_cli.formats.units import UnitConversion, candidates, find_unit
 
@@ -75,8 +75,9 @@ class _Search:
             self.off_levels.append(name)
         else:
             quantity, unit = self._unit(known, variable, level_dim, levels)
+            along = variable.attrs.get("standard_name") in ALONG_GRID
             if unit is not None:
-                self._rank(rank, FoundField(name, quantity, unit, level_dim, levels))
+                self._rank(rank, FoundField(name, quantity, unit, level_dim, levels, along_grid=along))
 
     def _meaning(
         self, name: str, variable: xr.DataArray, on_axis: tuple[float, ...] | None

@@ -73,7 +73,7 @@ def _with_size(edition, columns, rows, points):
 def test_grids_without_points_are_damage(tmp_path, edition, size, points):
     path = tmp_path / "bg.grib"
     path.write_bytes(_with_size(edition, *size, points))
-    with pytest.raises(BadDataError, match=r"message 1|field 1|not global: 1 × 12"):
+    with pytest.raises(BadDataError, match=r"message 1|field 1"):
         read_background([path])
 
 
