@@ -136,12 +136,12 @@ class _Prepared:
 
     def __init__(self, store: Path, background_error: Path | None, start: Path | None, settings: TrainConfig) -> None:
         from phyda_cli.formats.gridded.background_error import read_background_error
-        from phyda_cli.preparation.store import open_store
         from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, sha256, weights_path
         from phyda_cli.training.case_files import check_material
+        from phyda_cli.training.cases import analysed_store
 
         self.settings, self.start = settings, start
-        self.store = open_store(store)
+        self.store = analysed_store(store)
         self.error = background_error or weights_path(LEARNED_BACKGROUND_ERROR)
         check_material(self.store, read_background_error(self.error)[0], self.error)
         named = {"background_error": self.error} | ({} if start is None else {"from": start})

@@ -120,6 +120,15 @@ class BackgroundError:
         )
 
 
+def control_channels(channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Return the channels in the order of the statistics: u, v on the same levels, then the others.
+
+    Surface pressure is left out, for the orography makes its errors unfit: the pressure at sea level stands for it.
+    """
+    u, v = ([c for c in channels if c.variable in names] for names in (("u", "u10"), ("v", "v10")))
+    return (*u, *v, *(c for c in channels if c not in (*u, *v) and c.variable != "sp"))
+
+
 def eastward_winds(channels: Sequence[Channel]) -> int:
     """Return how many of the channels are an eastward wind, on a pressure level or at 10 m."""
     return sum(channel.variable in ("u", "u10") for channel in channels)

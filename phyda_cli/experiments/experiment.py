@@ -38,9 +38,10 @@ from phyda_cli.experiments.tables import losses_csv, summary, text, to_csv
 from phyda_cli.experiments.tuning import tuned_factors
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.outputs import atomic_path
-from phyda_cli.preparation.store import TrainingStore, open_store, require_zarr
+from phyda_cli.preparation.store import TrainingStore, require_zarr
 from phyda_cli.resources import sha256
 from phyda_cli.training.case_files import check_material
+from phyda_cli.training.cases import analysed_store
 
 MAIN: Final = "phyda"
 """The method whose losing cells are listed."""
@@ -81,7 +82,7 @@ def experiment(
     a function that is told how many are done. paths: of `PATHS`, by which each method makes its analyses.
     Raises UsageError for unknown methods and paths, BadDataError for inputs that do not fit together.
     """
-    store, (statistics, _) = open_store(inputs.store), read_background_error(inputs.background_error)
+    store, (statistics, _) = analysed_store(inputs.store), read_background_error(inputs.background_error)
     check_material(store, statistics, inputs.background_error)
     digests = {name: sha256(path) for name, path in inputs.weights.items()}
     error_digest, data = sha256(inputs.background_error), str(store.attributes["digest"])

@@ -50,7 +50,7 @@ MEMBERS: Final = 8
 BETWEEN: Final = 3.0
 """Of `ThreeDVar.between`: at withheld sondes 3 and 10 leave errors within 2 % of each other, 0 leaves more."""
 _NO_TIME: Final = np.datetime64("NaT", "ns")
-_TRIAL_TOLERANCE: Final = 1e-2
+_TRIAL_TOLERANCE: Final = 3e-3
 """Reduction of the gradient that is enough for a trial analysis: observations are compared with it in several σ_o."""
 _MEMBER_TOLERANCE: Final = 2e-2
 """Reduction of the gradient that is enough for a sample: far below its own randomness."""

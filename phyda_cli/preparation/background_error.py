@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.background_error import BackgroundError, control_channels
 from phyda_cli.errors_b.fit import fit_background_error
 from phyda_cli.grids.harmonics import largest_truncation
 from phyda_cli.methods.base import Departures
@@ -26,7 +26,7 @@ from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.operators.operator import Operator
 from phyda_cli.preparation.store import TrainingStore
 
-LEADS = (12, 24, 36, 48)
+LEADS = (6, 12, 24, 36, 48)
 """Leads of the errors that are fitted [h]: a short forecast, with enough of them."""
 TUNING_LEAD = 24
 """Lead of the backgrounds that the tuning assimilates into [h]."""
@@ -51,15 +51,18 @@ def fit_store(store: TrainingStore, *, leads: tuple[int, ...] = LEADS) -> tuple[
     Raises BadDataError when the store has no pairs at these leads in its training part.
     """
 
+    channels = control_channels(store.channels)
+    order = [store.channels.index(channel) for channel in channels]
+
     def errors() -> Iterator[torch.Tensor]:
         for pairs in store.pairs("train", leads):
-            yield torch.from_numpy(pairs.background.astype(np.float64) - pairs.truth)
+            yield torch.from_numpy((pairs.background.astype(np.float64) - pairs.truth)[:, order])
 
     count = store.pair_index("train", leads).size
     if count == 0:
         raise BadDataError(f"{store.path}: no training pairs at leads {leads} h to estimate the background error from")
     truncation = largest_truncation(store.grid)
-    return fit_background_error(errors, grid=store.grid, channels=store.channels, truncation=truncation), int(count)
+    return fit_background_error(errors, grid=store.grid, channels=channels, truncation=truncation), int(count)
 
 
 def tune(
@@ -81,9 +84,10 @@ def tune(
         raise BadDataError(f"{store.path}: no validation pairs at lead {TUNING_LEAD} h to tune the background error on")
     chosen = index[np.unique(np.linspace(0, index.size - 1, min(cases, index.size)).round().astype(int))]
     pairs = store.read_pairs(chosen)
-    error = torch.from_numpy(pairs.background.astype(np.float64) - pairs.truth)
+    order = [store.channels.index(channel) for channel in statistics.channels]
+    error = torch.from_numpy((pairs.background.astype(np.float64) - pairs.truth)[:, order])
     generator = np.random.default_rng(seed)
-    departures = [_soundings(store, table, case, soundings, generator) for case in -error]
+    departures = [_soundings(statistics, table, case, soundings, generator) for case in -error]
     weights = torch.as_tensor(store.grid.area_weights)[:, None]
 
     def mean_square(x: torch.Tensor) -> torch.Tensor:
@@ -104,7 +108,7 @@ def tune(
 
 
 def _soundings(
-    store: TrainingStore, table: ErrorTable, innovation: torch.Tensor, count: int, generator: np.random.Generator
+    layout: BackgroundError, table: ErrorTable, innovation: torch.Tensor, count: int, generator: np.random.Generator
 ) -> Departures:
     """Return departures y − H(x_b) of soundings at random places: every level of every variable, noise from the table.
 
@@ -112,12 +116,12 @@ def _soundings(
     """
     lat = np.degrees(np.arcsin(generator.uniform(-1.0, 1.0, count)))
     lon = generator.uniform(0.0, 360.0, count)
-    names = np.array([channel.variable for channel in store.channels], dtype=object)
-    levels = np.array([np.nan if channel.level is None else channel.level for channel in store.channels])
+    names = np.array([channel.variable for channel in layout.channels], dtype=object)
+    levels = np.array([np.nan if channel.level is None else channel.level for channel in layout.channels])
     variable, pressure = np.tile(names, count), np.tile(levels, count)
     latitude, longitude = np.repeat(lat, names.size), np.repeat(lon, names.size)
     operator = Operator.at(variable, latitude, longitude, pressure)
-    rows = operator.increments(store.grid, store.channels)
+    rows = operator.increments(layout.grid, layout.channels)
     sigma = table.sigma(variable, pressure)
     departure = rows(innovation).numpy() + sigma * generator.standard_normal(sigma.size)
     return Departures(operator, departure, sigma)

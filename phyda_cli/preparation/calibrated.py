@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.errors_b.background_error import BackgroundError, control_channels
 from phyda_cli.errors_b.fit import fit_background_error
 from phyda_cli.errors_b.published import published_background_error, with_fine_temperature
 from phyda_cli.errors_b.resolution import on_grid
@@ -43,14 +43,12 @@ _CLIMATE_TRUNCATION: Final = 42
 _EVERY: Final = 36
 """Interval of the states [h]: nearer ones are alike, and this one passes through all hours of the day."""
 _YEAR: Final = 365.2425 * 24
-_WITHOUT: Final = ("sp",)
-"""Fields that the orography makes unfit: msl stands for them."""
 _BATCH: Final = 20
 
 
 def calibrated(material: Material, *, truncation: int = TRUNCATION) -> tuple[BackgroundError, int]:
     """Return the statistics, and how many states they come from. Raises BadDataError for fewer than two of them."""
-    channels = _ordered(material.channels)
+    channels = control_channels(material.channels)
     hours, states = _states(material, channels)
     for place, channel in enumerate(channels):
         if channel.variable == "q":
@@ -69,13 +67,6 @@ def calibrated(material: Material, *, truncation: int = TRUNCATION) -> tuple[Bac
     climate = on_grid(replace(fitted, relative_humidity=True), LatLonGrid.equiangular(rows, 2 * rows))
     short = published_background_error(climate.grid, channels, truncation, climate.regression)
     return replace(short, climate=with_fine_temperature(climate)), len(states)
-
-
-def _ordered(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    """Winds first, u and v on the same levels, then the others."""
-    u, v = ([c for c in channels if c.variable in names] for names in (("u", "u10"), ("v", "v10")))
-    rest = [c for c in channels if c not in (*u, *v) and c.variable not in _WITHOUT]
-    return (*u, *v, *rest)
 
 
 def _states(material: Material, channels: tuple[Channel, ...]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,6 +69,10 @@ class TrainingStore:
     splits: Splits
     attributes: dict[str, Any]
     _root: Any
+
+    def without(self, variable: str) -> TrainingStore:
+        """Return the same store without a variable."""
+        return replace(self, channels=tuple(channel for channel in self.channels if channel.variable != variable))
 
     @property
     def leads(self) -> tuple[int, ...]:

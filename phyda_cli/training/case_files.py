@@ -41,8 +41,8 @@ from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import ErrorTable, default_error_table
 from phyda_cli.outputs import atomic_path, output_lock
 from phyda_cli.preparation.build import Progress
-from phyda_cli.preparation.store import TrainingStore, open_store
-from phyda_cli.training.cases import CaseMaker, ErrorGrowth, background_of, monthly, statistics_of
+from phyda_cli.preparation.store import TrainingStore
+from phyda_cli.training.cases import CaseMaker, ErrorGrowth, analysed_store, background_of, monthly, statistics_of
 from phyda_cli.training.config import CasesConfig
 from phyda_cli.training.networks import Network, draw_network, operational_network
 
@@ -179,7 +179,7 @@ def _require_finite(tensors: Mapping[str, torch.Tensor], source: CaseSource) -> 
 
 def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     """Make one shard. Raises BadDataError when the store holds NaN, or errors of absurd size."""
-    store = open_store(source.store)
+    store = analysed_store(source.store)
     table = default_error_table()
     maker = CaseMaker(store, read_background_error(source.background_error)[0], table)
     growth, statistics = ErrorGrowth.of(store), statistics_of(store, maps=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -32,10 +33,15 @@ from phyda_cli.networks.statistics import MAPPED, Statistics, error_maps
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
-from phyda_cli.preparation.store import PairBatch, TrainingStore
+from phyda_cli.preparation.store import PairBatch, TrainingStore, open_store
 from phyda_cli.training.networks import Network
 
 _MAP_BATCH: Final = 64
+
+
+def analysed_store(path: Path) -> TrainingStore:
+    """Open a store for its analysed fields: all but surface pressure (`control_channels`). Raises as `open_store`."""
+    return open_store(path).without("sp")
 
 
 def statistics_of(store: TrainingStore, *, maps: bool = True) -> Statistics:

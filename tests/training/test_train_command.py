@@ -243,7 +243,7 @@ def test_refusals(words, place, tmp_path, capsys, monkeypatch):
 
 def test_a_store_with_other_variables_than_b_is_refused(words, place, capsys, monkeypatch):
     more = replace(place.opened(), channels=(*CHANNELS, Channel("t", 100_000.0)))
-    monkeypatch.setattr("phyda_cli.preparation.store.open_store", lambda path: more)
+    monkeypatch.setattr("phyda_cli.training.cases.analysed_store", lambda path: more)
     refused(words, 65, capsys, "lacks t at 100000 Pa")
 
 
