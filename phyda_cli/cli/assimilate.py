@@ -101,6 +101,7 @@ def _outputs(asked: Run) -> dict[str, Path]:
         "--out": common.output,
         "--feedback": common.feedback,
         "--increment": common.increment,
+        "--spread-out": common.spread_out,
         "--members-out": common.members_out,
         "--carry": common.carry,
     }

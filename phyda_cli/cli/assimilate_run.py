@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from phyda_cli.formats.provenance import InputRecord
     from phyda_cli.library.analysis import Analysis
     from phyda_cli.settings.assimilate import AssimilateConfig, Run
+
+_log = logging.getLogger(__name__)
 
 STANDARD_INPUT: Final = Path("-")
 _NOT_OF_THE_RESULT: Final = ("overwrite", "wait", "carry_new")
@@ -41,6 +45,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     import numpy as np
 
     from phyda_cli.cli.carry import begin_cycle
+    from phyda_cli.formats.gridded.output_names import check_output_names
     from phyda_cli.library.analysis import analyse
     from phyda_cli.library.inputs import first_guesses, lagged_forecasts, open_background, read_observations
     from phyda_cli.library.outcome import judge
@@ -51,6 +56,11 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     background = open_background(
         settings.background, time=settings.time, member=settings.member, select=settings.select
     )
+    check_output_names(
+        {"--out": settings.output, "--increment": settings.increment, "--spread-out": settings.spread_out,
+         "--members-out": settings.members_out},
+        background, members="--members-out",
+    )  # fmt: skip
     time = background.state.time
     observations = read_observations(
         [sys.stdin if path == STANDARD_INPUT else path for path in settings.observations],
@@ -75,8 +85,9 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     console.table(format_summary(summary, reports))
     judge(analysis.result, settings)
     with together():
-        _write(settings, analysis, carried)
+        packing = _write(settings, analysis, carried)
         record.confirm()
+    _say_packing(packing)
     rows = analysis.result.feedback.observations
     return {
         "status": "ok",
@@ -84,8 +95,10 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         "output": None if settings.dry_run else settings.output,
         "feedback": settings.feedback,
         "increment": None if settings.dry_run else settings.increment,
+        "spread_out": None if settings.dry_run else settings.spread_out,
         "members_out": None if settings.dry_run else settings.members_out,
         "carry": settings.carry,
+        **({"packing_error": packing} if packing else {}),
         "background": {"notes": background.notes, **background.counts},
         "valid_time": f"{np.datetime_as_string(time, unit='s')}Z",
         "observations": len(rows),
@@ -107,16 +120,28 @@ def input_files(asked: Run) -> list[Path]:
     return [path for path in named if path is not None]
 
 
-def _write(settings: AssimilateConfig, analysis: Analysis, carried: CarriedState) -> None:
-    """Write the outputs, of a dry run the feedback alone; the analysis last: who sees it takes the others for there."""
+def _write(settings: AssimilateConfig, analysis: Analysis, carried: CarriedState) -> dict[str, float]:
+    """Write the outputs, of a dry run the feedback alone; the analysis last: who sees it takes the others for there.
+
+    Returns the largest packing error of each field of the analysis, of GRIB.
+    """
     overwrite = settings.overwrite
     if settings.feedback is not None:
         analysis.write_feedback(settings.feedback, layout=settings.feedback_format, overwrite=overwrite)
     if settings.dry_run:
-        return
+        return {}
     if settings.increment is not None:
         analysis.write_increment(settings.increment, overwrite=overwrite)
+    if settings.spread_out is not None and analysis.result.spread is not None:
+        analysis.write_spread(settings.spread_out, overwrite=overwrite)
     if settings.members_out is not None and analysis.result.member_count:
         analysis.write_members(settings.members_out, overwrite=overwrite)
     carried.write(analysis.result)
-    analysis.write(settings.output, overwrite=overwrite)
+    return dict(analysis.write(settings.output, overwrite=overwrite))
+
+
+def _say_packing(errors: Mapping[str, float]) -> None:
+    """Log how far the values in a GRIB file are from those of the analysis."""
+    if errors:
+        listed = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
+        _log.info("largest error of packing, in the units of the fields: %s", listed)

@@ -28,6 +28,7 @@ from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
 from phyda_cli.formats.gridded import analysis as gridded
 from phyda_cli.formats.gridded.layout import Background, orography
+from phyda_cli.formats.gridded.output_names import is_grib_name
 from phyda_cli.formats.provenance import InputRecord, provenance
 from phyda_cli.formats.settings import read_errors, read_quality
 from phyda_cli.library.inputs import (
@@ -114,8 +115,7 @@ class Analysis:
     @property
     def spread(self) -> xr.Dataset:
         """The standard deviation of the analysis under the names of the fields; empty where the method has none."""
-        names = {str(name): str(name).removesuffix("_spread") for name in self.dataset if str(name).endswith("_spread")}
-        return self.dataset[list(names)].rename(names)
+        return gridded.spread_dataset(self.dataset)
 
     @cached_property
     def members(self) -> xr.Dataset | None:
@@ -131,28 +131,59 @@ class Analysis:
         """What became of every observation, one row each in their order, with the columns of a feedback file."""
         return feedback_table(self.result.feedback)
 
-    def write(self, path: FilePath, *, overwrite: bool = False) -> None:
-        """Write the analysis as NetCDF, whole or not at all. Raises BadDataError, CannotWriteError."""
-        state, spread = self.result.state, self.result.spread
-        gridded.write_analysis(
-            Path(path), self._mean, state, spread=spread, attributes=self.attributes, overwrite=overwrite
-        )
+    def write(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:
+        """Write the analysis, whole or not at all: as GRIB where the name ends so (.grib2, .grb …), else as NetCDF.
 
-    def write_increment(self, path: FilePath, *, overwrite: bool = False) -> None:
-        """Write analysis minus background. Raises as `write` does."""
-        gridded.write_increment(
-            Path(path), self._mean, self.result.state, attributes=self.attributes, overwrite=overwrite
-        )
+        Returns the largest packing error of each field, in its unit; of NetCDF there are none. Raises BadDataError,
+        CannotWriteError, and UsageError for GRIB of a background that is not GRIB.
+        """
+        place, state, spread = Path(path), self.result.state, self.result.spread
+        if is_grib_name(place):
+            from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
-    def write_members(self, path: FilePath, *, overwrite: bool = False) -> None:
-        """Write the members, one at a time in memory. Raises as `write` does, ValueError where there are none."""
-        count = self.result.member_count
+            return grib_write.write_analysis(place, self.background, state, overwrite=overwrite)
+        gridded.write_analysis(place, self._mean, state, spread=spread, attributes=self.attributes, overwrite=overwrite)
+        return {}
+
+    def write_increment(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:
+        """Write analysis minus background. Returns and raises as `write` does."""
+        place, state = Path(path), self.result.state
+        if is_grib_name(place):
+            from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
+
+            return grib_write.write_increment(place, self.background, state, overwrite=overwrite)
+        gridded.write_increment(place, self._mean, state, attributes=self.attributes, overwrite=overwrite)
+        return {}
+
+    def write_spread(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:
+        """Write the standard deviation of the analysis under the names of its fields, as `write` does.
+
+        Raises ValueError where the method has none.
+        """
+        place, spread = Path(path), self.result.spread
+        if spread is None:
+            raise ValueError("the analysis has no spread")
+        if is_grib_name(place):
+            from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
+
+            return grib_write.write_spread(place, self.background, spread, overwrite=overwrite)
+        gridded.write_spread(place, self.dataset, overwrite=overwrite)
+        return {}
+
+    def write_members(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:
+        """Write the members, one at a time in memory, as `write` does. Raises ValueError where there are none."""
+        place, count = Path(path), self.result.member_count
         if not count:
             raise ValueError("the analysis has no members")
         each = map(self.result.member, range(count))
+        if is_grib_name(place):
+            from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
+
+            return grib_write.write_members(place, self.background, each, count=count, overwrite=overwrite)
         gridded.write_members(
-            Path(path), self.background, each, count=count, attributes=self.attributes, overwrite=overwrite
+            place, self.background, each, count=count, attributes=self.attributes, overwrite=overwrite
         )
+        return {}
 
     def write_feedback(
         self, path: FilePath, *, layout: Literal["phyda", "ioda"] = "phyda", overwrite: bool = False

@@ -45,7 +45,13 @@ class FileSettings:
             names=("--obs", "--observations", "-y"), read=_files,
         ),
     ]  # fmt: skip
-    output: Annotated[Path, Option("The analysis, NetCDF.", "FILE", names=("--out", "--output", "-o"))]
+    output: Annotated[
+        Path,
+        Option(
+            "The analysis: GRIB where its name ends so (.grib2, .grb …), by a GRIB background; else NetCDF.", "FILE",
+            names=("--out", "--output", "-o"),
+        ),
+    ]  # fmt: skip
     fgat: Annotated[
         tuple[Path, ...],
         Option(
@@ -55,8 +61,11 @@ class FileSettings:
     ] = ()  # fmt: skip
     feedback: Annotated[Path | None, Option("Also write what became of every observation, NetCDF.", "FILE")] = None
     feedback_format: Annotated[Literal["phyda", "ioda"], Option("Layout of the feedback.", default="phyda")] = "phyda"
-    increment: Annotated[Path | None, Option("Also write analysis minus background, NetCDF.", "FILE")] = None
-    members_out: Annotated[Path | None, Option("Also write every member of the analysis, NetCDF.", "FILE")] = None
+    increment: Annotated[Path | None, Option("Also write analysis minus background, as --out.", "FILE")] = None
+    spread_out: Annotated[
+        Path | None, Option("Also write the spread alone, as --out; a NetCDF analysis holds it too.", "FILE")
+    ] = None
+    members_out: Annotated[Path | None, Option("Also write every member of the analysis, as --out.", "FILE")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,9 +211,11 @@ def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:
     values = {**held, **given}
     common, own = _Origin(file, frozenset(given), fields).of_method(AssimilateConfig, values)
     entry = entry_of(common.method)
-    if common.members_out is not None and (not entry.has_members or own.members == 0):
-        why = "--members 0 makes none" if entry.has_members else f"{entry.name} has no members"
-        raise UsageError(f"--members-out {common.members_out}: {why}")
+    if common.members_out is not None and not entry.has_members:
+        raise UsageError(f"--members-out {common.members_out}: {entry.name} has no members")
+    for option, path in (("--members-out", common.members_out), ("--spread-out", common.spread_out)):
+        if path is not None and entry.has_members and own.members == 0:
+            raise UsageError(f"{option} {path}: --members 0 makes none")
     return Run(common, own)
 
 

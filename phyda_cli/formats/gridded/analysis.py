@@ -63,9 +63,9 @@ def write_analysis(
 
     Raises BadDataError when a field is not finite, CannotWriteError as `atomic_path` does.
     """
-    _require_finite(path, analysis, "analysis")
+    require_finite(path, analysis, "analysis")
     if spread is not None:
-        _require_finite(path, spread, "spread")
+        require_finite(path, spread, "spread")
     _write(path, analysis_dataset(background, analysis, spread=spread, attributes=attributes), overwrite=overwrite)
 
 
@@ -79,7 +79,7 @@ def analysis_dataset(
     """
     dataset = restore(background, analysis)
     if spread is not None:
-        dataset = dataset.assign(_spread_fields(background, spread))
+        dataset = dataset.assign(spread_fields(background, spread))
     title = "Analysis: background and observations combined by data assimilation"
     return _finish(_describe(dataset, background), background, title, attributes)
 
@@ -88,14 +88,14 @@ def write_increment(
     path: Path, background: Background, analysis: State, *, attributes: Mapping[str, str], overwrite: bool = False
 ) -> None:
     """Write `increment_dataset`. Raises as `write_analysis` does."""
-    _require_finite(path, analysis, "analysis")
+    require_finite(path, analysis, "analysis")
     _write(path, increment_dataset(background, analysis, attributes=attributes), overwrite=overwrite)
 
 
 def increment_dataset(background: Background, analysis: State, *, attributes: Mapping[str, str]) -> xr.Dataset:
     """Analysis minus background of the known fields, in the file's units."""
     restored, original = restore(background, analysis), background.dataset
-    names = list(_places(background))
+    names = known_names(background)
     described = _describe(restored[names], background)
     for name in names:
         difference = restored[name] - original[name]
@@ -103,6 +103,17 @@ def increment_dataset(background: Background, analysis: State, *, attributes: Ma
         label = {"long_name": f"analysis increment of {described[name].attrs['long_name']}"}
         described[name] = difference.assign_attrs(kept | label | _temperature(kept["units"], "difference"))
     return _finish(described, background, "Analysis increment: analysis minus background", attributes)
+
+
+def spread_dataset(analysis: xr.Dataset) -> xr.Dataset:
+    """Return the spreads beside the fields of `analysis_dataset` under the names of these."""
+    names = {str(name): str(name).removesuffix("_spread") for name in analysis if str(name).endswith("_spread")}
+    return analysis[list(names)].rename(names).assign_attrs(analysis.attrs | {"title": "Analysis standard deviation"})
+
+
+def write_spread(path: Path, analysis: xr.Dataset, *, overwrite: bool = False) -> None:
+    """Write `spread_dataset`. Raises CannotWriteError as `atomic_path` does."""
+    _write(path, spread_dataset(analysis), overwrite=overwrite)
 
 
 def write_members(
@@ -122,10 +133,10 @@ def write_members(
         checked = (_finite(path, member, f"member {number}") for number, member in enumerate(members))
         _write(path, members_dataset(background, checked, count=count, attributes=attributes), overwrite=overwrite)
         return
-    axis, names = _member_axis(background, count), list(_places(background))
+    axis, names = _member_axis(background, count), known_names(background)
     with atomic_path(path, overwrite=overwrite) as temporary:
         for number, member in enumerate(members):
-            _require_finite(path, member, f"member {number}")
+            require_finite(path, member, f"member {number}")
             own = background if background.member is None else background.one_member(number)
             fields = restore(own, member)[names]
             if number == 0:
@@ -147,7 +158,7 @@ def members_dataset(
     fields, own = [], background
     for number, member in enumerate(members):
         own = background if background.member is None else background.one_member(number)
-        names = list(_places(background))
+        names = known_names(own)
         fields.append(_describe(restore(own, member)[names].drop_vars(MEMBER_NAMES, errors="ignore"), own))
     dataset = xr.concat(fields, dim=MEMBER, coords="minimal", compat="override", combine_attrs="override")
     return _finish(dataset.assign_coords({MEMBER: _member_axis(background, count)}), own, _MEMBERS_TITLE, attributes)
@@ -177,16 +188,21 @@ def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
 
 
 def _finite(path: Path, state: State, what: str) -> State:
-    _require_finite(path, state, what)
+    require_finite(path, state, what)
     return state
 
 
-def _require_finite(path: Path, state: State, what: str) -> None:
+def require_finite(path: Path, state: State, what: str) -> None:
     for index, channel in enumerate(state.channels):
         plane = state.values[..., index, :, :]
         bad = plane.numel() - int(plane.isfinite().sum())
         if bad:
             raise BadDataError(f"{path}: not written: {bad} values of the {what} of {channel} are not finite")
+
+
+def known_names(background: Background) -> list[str]:
+    """Return the names of the fields that phyda knows, in the file."""
+    return list(_places(background))
 
 
 def _places(background: Background) -> dict[str, tuple[Variable, FieldLayout]]:
@@ -242,7 +258,7 @@ def _named(variable: Variable, place: FieldLayout, old: Mapping[str, Any]) -> di
     }
 
 
-def _spread_fields(background: Background, spread: State) -> dict[str, xr.Variable]:
+def spread_fields(background: Background, spread: State) -> dict[str, xr.Variable]:
     """`NAME_spread` for every field that is a linear function of a channel; zero at levels without one.
 
     The errors of u and v count as independent where winds are in the grid's own directions.

@@ -81,6 +81,7 @@ def assemble(
     return Background(
         state, contents.dataset.drop_encoding(), orientation, planes.layout, tuple(planes.companions),
         contents.latitude, contents.longitude, contents.member, sources, notes, counts, contents.folding,
+        contents.messages,
     )  # fmt: skip
 
 

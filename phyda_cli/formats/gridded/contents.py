@@ -6,8 +6,9 @@ into a state. The dataset holds everything else of the file too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -52,6 +53,26 @@ class FoundField:
 
 
 @dataclass(frozen=True)
+class GribField:
+    """Where a plane of the dataset comes from: the message by whose example it is written back.
+
+    path, index: the file and the number of the field in it, from 0. name: the variable of the dataset. member, level:
+    places along its axes of members and levels, 0 where there is none.
+    """
+
+    path: Path
+    index: int
+    name: str
+    member: int
+    level: int
+
+
+def of_members(messages: Iterable[GribField], chosen: Sequence[int]) -> tuple[GribField, ...]:
+    """The messages of the members at the chosen places, which become places among these."""
+    return tuple(replace(one, member=chosen.index(one.member)) for one in messages if one.member in chosen)
+
+
+@dataclass(frozen=True)
 class Contents:
     """One file at one valid time.
 
@@ -59,6 +80,7 @@ class Contents:
     dimensions of rows and columns. orientation: of these. member: name of the dimension of members.
     time: valid time, None when the file does not tell. selected: the keys of `select` that the file knew.
     notes: what was inferred or left out, one sentence each, for the log. folding: how the file folds its fields.
+    messages: where the planes come from, if from GRIB.
     """
 
     dataset: xr.Dataset
@@ -72,6 +94,7 @@ class Contents:
     selected: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     folding: Folding | None = None
+    messages: tuple[GribField, ...] = ()
 
 
 def format_time(time: np.datetime64) -> str:

@@ -46,13 +46,15 @@ def read_grib(
     valid = choose_time([header.valid for header in known], time, source)
     chosen = _choose_member([header for header in headers if header.valid == valid], member, source)
     grid = grid_of(_one_grid(chosen, source), source)
-    dataset, fields = Cube(chosen, source).build(grid)
+    cube = Cube(chosen, source)
+    dataset, fields = cube.build(grid)
     dataset = dataset.assign_coords(_time_coordinates(chosen, valid))
     axis = MEMBER if MEMBER in dataset.dims else None
     folding = Folding(Line(), None) if grid.dims[0] == Line.row else None
     return Contents(
-        dataset, *grid.dims, grid.orientation, axis, valid, fields, source, frozenset(select), folding=folding
-    )
+        dataset, *grid.dims, grid.orientation, axis, valid, fields, source, frozenset(select), folding=folding,
+        messages=tuple(cube.messages),
+    )  # fmt: skip
 
 
 def _nothing_known(headers: Sequence[Header]) -> str:

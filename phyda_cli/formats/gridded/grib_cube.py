@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import Variable, find_variable
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, FoundField, format_time
+from phyda_cli.formats.gridded.contents import MEMBER_NAMES, FoundField, GribField, format_time
 from phyda_cli.formats.gridded.grib_grid import MAPPING, GribGrid, field
 from phyda_cli.formats.gridded.grib_header import Header, grib_messages
 from phyda_cli.formats.units import UnitConversion, find_unit
 
 MEMBER: Final = MEMBER_NAMES[0]
+Targets = dict[tuple[Path, int], NDArray[np.float32]]
+"""The part of an array that each message, by its file and its place in it, fills."""
 _SCANNING: Final = ("gridType", "Ni", "Nj", "jPointsAreConsecutive", "alternativeRowScanning")
 _DISTINGUISHING: Final = (
     "dataType", "stream", "stepRange", "dataDate", "dataTime", "stepType", "expver", "centre", "edition",
@@ -43,6 +45,7 @@ class Cube:
             self._place(header)
         self.level_dims: dict[tuple[str, tuple[float, ...]], str] = {}
         self.coordinates: dict[str, xr.Variable] = {}
+        self.messages: list[GribField] = []
         self.names: set[str] = {"latitude", "longitude", "time", MEMBER, "forecast_reference_time", MAPPING}
 
     def build(self, grid: GribGrid) -> tuple[xr.Dataset, tuple[FoundField, ...]]:
@@ -52,7 +55,7 @@ class Cube:
         order = sorted(self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa"))
         variables: dict[str, xr.Variable] = {}
         fields: list[FoundField] = []
-        targets: dict[tuple[Path, int], NDArray[np.float32]] = {}
+        targets: Targets = {}
         for group, cells in order:
             name, variable, found = self._variable(group, cells, grid, targets)
             variables[name] = variable
@@ -73,7 +76,7 @@ class Cube:
         group: tuple[str, ...],
         cells: Mapping[tuple[int, tuple[float, ...]], Header],
         grid: GribGrid,
-        targets: dict[tuple[Path, int], NDArray[np.float32]],
+        targets: Targets,
     ) -> tuple[str, xr.Variable, FoundField | None]:
         """Return name, array and meaning of a group; `targets` gets the part of the array that each message fills."""
         first = next(iter(cells.values()))
@@ -84,9 +87,11 @@ class Cube:
             self._require_whole(cells, members, levels, known)
         level_dim = self._level_dim(group[3], levels) if first.pressure is not None or len(levels) > 1 else None
         data = np.full((len(members), len(levels), *shape), np.nan, np.float32)
-        for (number, level), header in cells.items():
-            targets[header.path, header.index] = data[members.index(number), levels.index(level)]
         name = self._name(first, group)
+        for (number, level), header in cells.items():
+            place = members.index(number), levels.index(level)
+            targets[header.path, header.index] = data[place]
+            self.messages.append(GribField(header.path, header.index, name, *place))
         lead = {**({MEMBER: len(members)} if several else {}), **({level_dim: len(levels)} if level_dim else {})}
         variable = xr.Variable(
             (*lead, *grid.dims),
@@ -201,7 +206,7 @@ def _attributes(header: Header, levels: Sequence[tuple[float, ...]]) -> dict[str
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def _decode(targets: Mapping[tuple[Path, int], NDArray[np.float32]], paths: set[Path]) -> None:
+def _decode(targets: Targets, paths: set[Path]) -> None:
     """Fill every target array with the values of its field, missing ones as NaN."""
     for path in sorted(paths):
         for index, message in enumerate(grib_messages(path)):

@@ -271,3 +271,13 @@ def field(values: Array, header: Mapping[str, Any]) -> Array:
         lines = lines.copy()
         lines[1::2] = lines[1::2, ::-1]
     return lines.T if by_column else lines
+
+
+def scanned(plane: Array, header: Mapping[str, Any]) -> Array:
+    """(n,) values of a message from (Nj, Ni): what `field` makes of them is the plane again."""
+    if header["gridType"] in _REDUCED:
+        return np.asarray(plane[0])
+    lines = plane.T.copy() if header["jPointsAreConsecutive"] else plane.copy()
+    if header["alternativeRowScanning"]:
+        lines[1::2] = lines[1::2, ::-1]
+    return np.ravel(lines)

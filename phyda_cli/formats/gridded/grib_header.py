@@ -122,7 +122,7 @@ KEYS: Final = (  # noqa: SIM905
     "longitudeOfFirstGridPointInDegrees longitudeOfLastGridPointInDegrees iScansNegatively jScansPositively "
     "jPointsAreConsecutive alternativeRowScanning shortName cfVarName cfName name units paramId "
     "typeOfLevel stepType stepRange dataType stream dataDate dataTime validityDate validityTime number edition centre "
-    "expver resolutionAndComponentFlags discipline parameterCategory parameterNumber"
+    "expver resolutionAndComponentFlags typeOfGeneratingProcess discipline parameterCategory parameterNumber"
 ).split()
 _OF_AXES: Final = ("regular_ll", "regular_gg")
 PROJECTED: Final = (  # noqa: SIM905
@@ -137,6 +137,10 @@ _SCALED: Final = ("scaleFactorOfFirstFixedSurface", "scaledValueOfFirstFixedSurf
 
 _ALONG_GRID: Final = 8
 """Bit of the component flags: winds are in the grid's own directions."""
+NO_STATE: Final = {"ea": 7, "4i": 20}
+"""Kinds of field that are no state of the atmosphere, the analysis error and the analysis increment: MARS type and
+process (code table 4.3 of GRIB 2)."""
+
 _ISOBARIC: Final = {"isobaricInhPa": 100.0, "isobaricInPa": 1.0}
 _SINGLE_LEVELS: Final = frozenset(
     {"surface", "meanSea", "heightAboveGround", "atmosphere", "atmosphereSingleLayer", "entireAtmosphere"}
@@ -168,7 +172,7 @@ class Header:
     def variable(self) -> Variable | None:
         """What phyda knows it as: instantaneous, on a pressure level or at the surface."""
         known = find_grib_variable(str(self.keys["shortName"]))
-        if known is None or self.keys["stepType"] not in ("instant", None):
+        if known is None or not self.is_instant or self._of_no_state:
             return None
         if known.pressure_level:
             return known if self.pressure is not None else None
@@ -180,13 +184,26 @@ class Header:
         return bool(int(self.keys["resolutionAndComponentFlags"] or 0) & _ALONG_GRID)
 
     @property
+    def is_instant(self) -> bool:
+        """Whether it holds at one moment, not over a time."""
+        return self.keys["stepType"] in ("instant", None)
+
+    @property
+    def _of_no_state(self) -> str | None:
+        """The kind of field, where it is no state."""
+        keys = self.keys
+        process = keys["typeOfGeneratingProcess"] if keys["edition"] == 2 else None
+        return next((kind for kind, code in NO_STATE.items() if keys["dataType"] == kind or process == code), None)
+
+    @property
     def group(self) -> tuple[str, ...]:
-        """What makes one variable of the dataset: parameter, kind of level, kind and range of time step."""
+        """What makes one variable of the dataset: parameter, kind of level, kind and range of time step, no state."""
         keys = self.keys
         kind = "isobaricInhPa" if self.pressure is not None else str(keys["typeOfLevel"])
         code = "" if keys["shortName"] != "unknown" else "_".join(str(keys[k]) for k in KEYS[-3:])
-        span = "" if keys["stepType"] in ("instant", None) else str(keys["stepRange"])
-        return str(keys["shortName"]), str(keys["paramId"]), code, kind, str(keys["stepType"]), span
+        span = "" if self.is_instant else str(keys["stepRange"])
+        step, other = str(keys["stepType"]), self._of_no_state or ""
+        return str(keys["shortName"]), str(keys["paramId"]), code, kind, step, span, other
 
 
 def grib_messages(path: Path) -> Iterator[messages.Message]:
@@ -210,23 +227,28 @@ def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
     for index, message in enumerate(grib_messages(path)):
         if not all(_matches(message.message_get(key, str, default=None), value) for key, value in select.items()):
             continue
-        try:
-            keys = {key: message.message_get(key, default=None) for key in KEYS}
-            if keys["gridType"] not in _OF_AXES:
-                keys |= {key: message.message_get(key, default=None) for key in PROJECTED}
-                keys["pl"] = tuple(np.asarray(message.message_get("pl", default=()), np.int64).tolist())
-            level = _level(message, keys)
-        except (eccodes.CodesInternalError, ValueError, OverflowError) as error:
-            raise BadDataError(
-                f"{path}: message {index + 1} has a header that cannot be read ({error}); fetch the file again"
-            ) from None
-        try:
-            valid = grib_moment(keys["validityDate"], keys["validityTime"])
-        except (ValueError, TypeError):
-            raise BadDataError(
-                f"{path}: message {index + 1} has no valid date ({keys['validityDate']}); set it with grib_set"
-            ) from None
-        yield Header(path, index, keys, valid, level)
+        yield header_of(message, path, index)
+
+
+def header_of(message: messages.Message, path: Path, index: int) -> Header:
+    """The header of one field, at its place in its file. Raises BadDataError for a damaged one."""
+    try:
+        keys = {key: message.message_get(key, default=None) for key in KEYS}
+        if keys["gridType"] not in _OF_AXES:
+            keys |= {key: message.message_get(key, default=None) for key in PROJECTED}
+            keys["pl"] = tuple(np.asarray(message.message_get("pl", default=()), np.int64).tolist())
+        level = _level(message, keys)
+    except (eccodes.CodesInternalError, ValueError, OverflowError) as error:
+        raise BadDataError(
+            f"{path}: message {index + 1} has a header that cannot be read ({error}); fetch the file again"
+        ) from None
+    try:
+        valid = grib_moment(keys["validityDate"], keys["validityTime"])
+    except (ValueError, TypeError):
+        raise BadDataError(
+            f"{path}: message {index + 1} has no valid date ({keys['validityDate']}); set it with grib_set"
+        ) from None
+    return Header(path, index, keys, valid, level)
 
 
 def grib_places(header: Header) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -32,7 +32,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, relative_humidity_from_specific_humidity
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.formats.gridded.contents import format_time
+from phyda_cli.formats.gridded.contents import GribField, format_time, of_members
 from phyda_cli.formats.gridded.folding import Folding
 from phyda_cli.formats.units import find_unit
 from phyda_cli.grids.base import Grid
@@ -81,6 +81,7 @@ class Background:
     folding: how the file folds plain fields into its own layout; None when it does not.
     counts: how many values were changed on the way in, by kind. Where the dataset has NaN, below the ground, the state
         is extended from above (`fields.below_ground`).
+    messages: where the planes of the dataset come from, if from GRIB.
     """
 
     state: State
@@ -95,6 +96,7 @@ class Background:
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     folding: Folding | None = None
+    messages: tuple[GribField, ...] = ()
 
     @property
     def member_numbers(self) -> tuple[int, ...]:
@@ -107,25 +109,27 @@ class Background:
         if count > held:
             raise BadDataError(f"{self.sources[0]}: holds {held or 1} members, not {count}")
         state = replace(self.state, values=self.state.values[:count])
-        return replace(self, state=state, dataset=self.dataset.isel({self.member: slice(count)}))
+        messages = of_members(self.messages, range(count))
+        return replace(self, state=state, dataset=self.dataset.isel({self.member: slice(count)}), messages=messages)
 
     def one_member(self, index: int) -> Background:
         """Return the background of one member, by its place on the member axis, without that axis."""
         state = replace(self.state, values=self.state.values[index])
-        return replace(self, state=state, dataset=self.dataset.isel({self.member: index}), member=None)
+        dataset, messages = self.dataset.isel({self.member: index}), of_members(self.messages, [index])
+        return replace(self, state=state, dataset=dataset, member=None, messages=messages)
 
     def ensemble_mean(self) -> Background:
         """Return the background without its member axis: mean of the state and of every field. Itself when there is
         none.
 
-        What one member misses, the mean misses.
+        What one member misses, the mean misses. Its messages are those of the first member.
         """
         if self.member is None:
             return self
         mean = self.dataset.mean(self.member, keep_attrs=True, skipna=False)
         dataset = mean.assign({name: mean[name].astype(self.dataset[name].dtype) for name in mean.data_vars})
         state = replace(self.state, values=self.state.values.mean(dim=0))
-        return replace(self, state=state, dataset=dataset, member=None)
+        return replace(self, state=state, dataset=dataset, member=None, messages=of_members(self.messages, [0]))
 
 
 def file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,14 +12,22 @@ file that runs the other way (north to south, or from −180°) is turned to the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS, Contents, FoundField, format_time
+from phyda_cli.formats.gridded.contents import (
+    MEMBER_NAMES,
+    OF_MEMBERS,
+    Contents,
+    FoundField,
+    GribField,
+    format_time,
+    of_members,
+)
 from phyda_cli.grids.base import Grid
 
 _TOLERANCE = 1e-3
@@ -64,6 +72,7 @@ def _join(first: Contents, second: Contents) -> Contents:
         fields=first.fields + incoming.fields,
         source=f"{first.source} + {second.source}",
         selected=first.selected | incoming.selected,
+        messages=first.messages + tuple(one for one in incoming.messages if one.name in kept),
         notes=first.notes + incoming.notes,
     )
 
@@ -156,7 +165,9 @@ def choose_members(contents: Contents, chosen: MemberChoice) -> Contents:
         return contents
     index = member_index(contents.dataset[contents.member].values.tolist(), chosen, contents.source)
     dataset = contents.dataset.isel({contents.member: index})
-    return replace(contents, dataset=dataset, member=None if isinstance(chosen, int) else contents.member)
+    messages = of_members(contents.messages, [index] if isinstance(index, int) else index)
+    member = None if isinstance(chosen, int) else contents.member
+    return replace(contents, dataset=dataset, member=member, messages=messages)
 
 
 def stack_members(contents: Sequence[Contents]) -> Contents:
@@ -189,7 +200,18 @@ def stack_members(contents: Sequence[Contents]) -> Contents:
         source=f"{first.source} and {len(contents) - 1} more",
         selected=frozenset().union(*(item.selected for item in contents)),
         notes=(*dict.fromkeys(n for item in contents for n in item.notes), *note),
+        messages=_stacked(contents, variables),
     )
+
+
+def _stacked(contents: Sequence[Contents], kept: Mapping[str, object]) -> tuple[GribField, ...]:
+    """The messages of all members, one file's after the other's."""
+    messages: list[GribField] = []
+    before = 0
+    for item in contents:
+        messages += [replace(one, member=before + one.member) for one in item.messages if one.name in kept]
+        before += 1 if item.member is None else item.dataset.sizes[item.member]
+    return tuple(messages)
 
 
 def _like(first: Contents, second: Contents) -> Contents:
