@@ -1,4 +1,4 @@
-"""What everything outside this room may know of a grid: its points, their areas, and what lies around a place.
+"""What everything outside this room may know of a grid: its points, their areas, and those around a place.
 
 Poles, the date line and other seams are the grid's own affair. A grid is a rectangle (rows, columns) of points in some
 projection, or one row of them; fields are (…, rows, columns), wind components along east and north at every point.
@@ -9,7 +9,6 @@ as far as who asks lets them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,17 +36,6 @@ class Corners:
     def inside(self) -> NDArray[np.bool_]:
         """(n,) whether the grid covers a place."""
         return np.asarray(self.beyond == 0.0)
-
-
-@dataclass(frozen=True)
-class Vicinity:
-    """Some points of a grid and the places that may lie within a radius of them; others do not.
-
-    points: (m,) indices into the flattened grid. places: (k,) indices of the places, ascending.
-    """
-
-    points: Integers
-    places: Integers
 
 
 class Grid(Protocol):
@@ -85,10 +73,6 @@ class Grid(Protocol):
 
     def corners(self, latitude: Array, longitude: Array) -> Corners:
         """Return the points around each place (n,) [degree, any convention of longitude], with their weights."""
-        ...
-
-    def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
-        """Yield parts of the grid, each with those places (n,) [degree] that may lie within `radius` [m] of it."""
         ...
 
     def __hash__(self) -> int: ...

@@ -12,7 +12,6 @@ w_j = sin φ_{j+1/2} − sin φ_{j−1/2} and Σ w_j = 2 exactly on every grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,8 +20,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.base import Corners, Vicinity
-from phyda_cli.grids.places import vicinities
+from phyda_cli.grids.base import Corners
 
 Array = NDArray[np.float64]
 
@@ -119,10 +117,6 @@ class LatLonGrid:
     def turn(self) -> None:
         """Rows run east."""
         return
-
-    def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
-        """Cell by cell (`places.vicinities`)."""
-        return vicinities(self, latitude, longitude, radius)
 
     def corners(self, latitude: Array, longitude: Array) -> Corners:
         """Return the four points around each place [degree, any longitude convention], with their bilinear weights."""

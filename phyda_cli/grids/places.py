@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d, pad
 
 from phyda_cli.constants import EARTH_RADIUS
-from phyda_cli.grids.base import Grid, Vicinity
+from phyda_cli.grids.base import Grid
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -32,6 +32,16 @@ class Cells(NamedTuple):
     number: Integers
     latitude: Floats
     longitude: Floats
+
+
+class Vicinity(NamedTuple):
+    """Some points and the places that may lie within a radius of them; others do not.
+
+    points: (m,) indices of points. places: (k,) indices of places, ascending.
+    """
+
+    points: Integers
+    places: Integers
 
 
 def unit_vectors(latitude: Floats, longitude: Floats) -> Floats:
@@ -63,10 +73,13 @@ def cells(latitude: Floats, longitude: Floats, size: float) -> Cells:
     return Cells(first[band] + column, middle[band], (column + 0.5) * 360.0 / around)
 
 
-def vicinities(grid: Grid, latitude: Floats, longitude: Floats, radius: float) -> Iterator[Vicinity]:
-    """Yield the points of a grid by cells, each with those places (n,) [degree] that may lie within `radius` [m]."""
-    points, places = unit_vectors(*grid.coordinates), unit_vectors(latitude, longitude)
-    number = cells(*grid.coordinates, min(0.5 * radius, _LARGEST_CELL)).number
+def vicinities(at: tuple[Floats, Floats], latitude: Floats, longitude: Floats, radius: float) -> Iterator[Vicinity]:
+    """Yield some points by cells, each with those places (n,) [degree] that may lie within `radius` [m] of one.
+
+    at: latitude and longitude (m,) [degree] of the points. A cell that no place is near is left out.
+    """
+    points, places = unit_vectors(*at), unit_vectors(latitude, longitude)
+    number = cells(*at, min(0.5 * radius, _LARGEST_CELL)).number
     order = np.argsort(number, kind="stable")
     for own in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         middle = points[own].sum(0)

@@ -9,7 +9,6 @@ the last row of a global grid a field goes on across the pole, as in `latlon.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.base import Corners, Vicinity
-from phyda_cli.grids.places import chord_distance, unit_vectors, vicinities
+from phyda_cli.grids.base import Corners
+from phyda_cli.grids.places import chord_distance, unit_vectors
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -140,10 +139,6 @@ class ReducedGrid:
         nearest /= np.linalg.norm(nearest, axis=-1, keepdims=True)
         beyond[out] = np.maximum(chord_distance(unit_vectors(latitude[out], longitude[out]), nearest), 1.0)
         return Corners(index, weight, sign, beyond)
-
-    def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
-        """Cell by cell (`places.vicinities`)."""
-        return vicinities(self, latitude, longitude, radius)
 
     def _along(self, row: Integers, longitude: Array) -> tuple[Integers, Integers, Array, NDArray[np.bool_]]:
         """Return the points (n,) west and east in rows (n,), the share of the eastern one, whether it is outside."""

@@ -9,15 +9,14 @@ Between the points fields are bilinear in row and column. An axis of a single po
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.grids.base import Corners, Vicinity
-from phyda_cli.grids.places import chord_distance, unit_vectors, vicinities
+from phyda_cli.grids.base import Corners
+from phyda_cli.grids.places import chord_distance, unit_vectors
 
 Array = NDArray[np.float64]
 
@@ -70,10 +69,6 @@ class Structured(ABC):
         beyond[out] = np.maximum(chord_distance(unit_vectors(latitude[out], longitude[out]), nearest), 1.0)
         beyond[~np.isfinite(row) | ~np.isfinite(column)] = np.inf
         return Corners(indices, weights, np.ones_like(weights), beyond)
-
-    def neighbours(self, latitude: Array, longitude: Array, radius: float) -> Iterator[Vicinity]:
-        """Cell by cell (`places.vicinities`)."""
-        return vicinities(self, latitude, longitude, radius)
 
     @property
     def area(self) -> Array:

@@ -77,6 +77,7 @@ class Settings(TypedDict, total=False):
     churn: float
     localisation: float
     vertical_localisation: float
+    weight_spacing: float | Literal["auto"]
     relaxation: float
     huber: float
     truncation: int | Literal["auto"]

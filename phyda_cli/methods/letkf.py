@@ -10,10 +10,18 @@ observations have the height of mean sea level pressure.
 All channels at one height share their weights, so balances that are linear stay as the members have them. Where no
 observation reaches, members stay as they are, bit for bit: neither their mean nor their spread changes, and they are
 not inflated either.
+
+Weights change over distances of the localisation, not from point to point. With a `spacing` they are computed at the
+points of a reduced grid of that spacing and interpolated to the background's,
+
+    w(x) = Σ_k c_k(x) w_k,     W(x) = Σ_k c_k(x) W_k,     x_a = x̄ + X w,    x_a,i = x_a + X W_i
+
+c_k the bilinear weights of the four around x (Yang et al. 2009); the perturbations X are those of the point itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,7 +37,8 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.errors_b.localisation import gaspari_cohn
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.places import grid_unit_vectors, unit_vectors
+from phyda_cli.grids.places import unit_vectors, vicinities
+from phyda_cli.methods.anchors import Anchors
 from phyda_cli.methods.base import Case, Departures, Increment, Method
 from phyda_cli.methods.letkf_core import ensemble_transform, relaxation
 from phyda_cli.methods.material import Material
@@ -41,6 +50,8 @@ RADIUS: Final = 1000e3
 VERTICAL_RADIUS: Final = 1.0
 """Vertical cut-off radius [ln p] unless told otherwise."""
 
+_PER_RADIUS: Final = 4.0
+"""Of the places whose weights are computed, in the cut-off radius, unless told otherwise."""
 _LEAST_PADDING: Final = 16
 """Columns are solved together when their numbers of observations round up to the same power of two, or this."""
 
@@ -51,6 +62,7 @@ class LETKF(Method):
 
     background_members: (member, channel, lat, lon) [SI]. radius: horizontal cut-off radius [m].
     vertical_radius: cut-off radius [ln p]. relaxation: α of RTPS. inflation: factor on the background perturbations.
+    spacing: distance [m] between the places whose weights are computed; 0, or no fewer places than points: every point.
     taper: weight of a distance divided by half its cut-off radius. block: numbers in the largest array.
     Raises BadDataError for fewer than two members, ConfigError for a radius or inflation that is not positive or an α
     outside [0, 1].
@@ -61,6 +73,7 @@ class LETKF(Method):
     vertical_radius: float = VERTICAL_RADIUS
     relaxation: float = 0.0
     inflation: float = 1.0
+    spacing: float = 0.0
     taper: Callable[[torch.Tensor], torch.Tensor] = gaspari_cohn
     block: int = 4_000_000
     device: torch.device | str = "cpu"
@@ -128,19 +141,15 @@ class LETKF(Method):
         if len(data):
             heights = _heights(self.background_members.channels)
             flat, target = values.flatten(2), change.flatten(2)
-            met = torch.zeros(flat.shape[-1], dtype=torch.bool)
+            met = torch.zeros(flat.shape[-1], dtype=torch.bool, device=values.device)
             for height in np.unique(heights):
                 rows = torch.from_numpy(np.flatnonzero(heights == height)).to(self.device)
                 vertical = self.taper((data.height - float(height)) * (2.0 / self.vertical_radius))
                 near = data.take(vertical > 0)
-                precision = near.precision * vertical[vertical > 0]
-                for columns, index, weights in self._neighbours(near):
-                    met[columns.cpu()] = True
-                    observed = self.inflation * near.observed[:, index].movedim(0, 1)
-                    weighted = (weights * precision[index])[:, None, :]
-                    mean, root = ensemble_transform(observed, near.departure[index], weighted)
+                for columns, mean, root in self._weights(near, near.precision * vertical[vertical > 0]):
+                    met[columns] = True
                     own = flat[:, rows[:, None], columns].permute(2, 1, 0).contiguous()
-                    target[:, rows[:, None], columns] = self._update(own, mean[:, 0], root[:, 0]).permute(2, 1, 0)
+                    target[:, rows[:, None], columns] = self._update(own, mean, root).permute(2, 1, 0)
             reached = int(met.sum())
         members = change.cpu()
         labels = (self.background_members.channels, self.background_members.grid, background.time)
@@ -158,19 +167,70 @@ class LETKF(Method):
         factor = relaxation(prior.std(-1), posterior.std(-1), self.relaxation)
         return middle + prior @ mean[..., None] + factor[..., None] * posterior - own
 
-    def _neighbours(self, data: _Data) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Columns (c,), their observations (c, n) and ρ_h (c, n), in the order of the grid's parts.
+    def _weights(
+        self, data: _Data, precision: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Columns (c,) that observations reach, w (c, N) and W (c, N, N).
 
-        How many places a column's list has depends on that column only, and with it every sum: the size of the blocks
-        does not show.
+        precision: (n,) of the observations at this height.
         """
-        places = grid_unit_vectors(self.background_members.grid, self.device)
+        grid = self.background_members.grid
+        if self._anchors is None:
+            yield from self._solved(data, precision, grid.coordinates)
+            return
         members = self.background_members.values.shape[0]
-        for vicinity in self.background_members.grid.neighbours(data.latitude, data.longitude, self.radius):
+        for part in self._anchors.parts(max(1, self.block // (members * members))):
+            mean = data.departure.new_zeros(len(part.latitude), members)
+            root = torch.eye(members).to(mean).expand(len(mean), -1, -1).clone()
+            met = torch.zeros(len(mean), dtype=torch.bool, device=mean.device)
+            for places, own_mean, own_root in self._solved(data, precision, (part.latitude, part.longitude)):
+                mean[places], root[places], met[places] = own_mean, own_root, True
+            corners, weights = (torch.from_numpy(x).to(mean.device) for x in (part.corners, part.weights))
+            reached = torch.nonzero((met[corners] & (weights > 0)).any(1)).squeeze(-1)
+            for some in torch.split(reached, max(1, self.block // (4 * members * members))) if len(reached) else ():
+                share = weights[some]
+                yield (
+                    torch.from_numpy(part.columns).to(mean.device)[some],
+                    torch.einsum("pk,pkn->pn", share, mean[corners[some]]),
+                    torch.einsum("pk,pknm->pnm", share, root[corners[some]]),
+                )
+
+    @cached_property
+    def _anchors(self) -> Anchors | None:
+        """Return the places whose weights are computed, None for every point."""
+        if not self.spacing:
+            return None
+        found = Anchors.of(self.background_members.grid, self.spacing)
+        return found if 2 * found.count <= math.prod(self.background_members.grid.shape) else None
+
+    def _solved(
+        self, data: _Data, precision: torch.Tensor, at: tuple[NDArray[np.float64], NDArray[np.float64]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Those of some places that observations reach (c,), with w (c, N) and W (c, N, N).
+
+        at: latitude and longitude [degree] of the places.
+        """
+        for places, index, weights in self._neighbours(data, at):
+            observed = self.inflation * data.observed[:, index].movedim(0, 1)
+            weighted = (weights * precision[index])[:, None, :]
+            mean, root = ensemble_transform(observed, data.departure[index], weighted)
+            yield places, mean[:, 0], root[:, 0]
+
+    def _neighbours(
+        self, data: _Data, at: tuple[NDArray[np.float64], NDArray[np.float64]]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Places (c,), their observations (c, n) and ρ_h (c, n).
+
+        How many observations a place's list has depends on that place only, and with it every sum: the size of the
+        blocks does not show.
+        """
+        vectors = torch.from_numpy(unit_vectors(*at)).to(self.device)
+        members = self.background_members.values.shape[0]
+        for vicinity in vicinities(at, data.latitude, data.longitude, self.radius):
             near = torch.from_numpy(vicinity.places).to(self.device)
             points = torch.from_numpy(vicinity.points).to(self.device)
             for columns in torch.split(points, max(1, self.block // near.numel())):
-                weights = self._horizontal_weights(places[columns], data.places[near])
+                weights = self._horizontal_weights(vectors[columns], data.places[near])
                 counts = (weights > 0).sum(-1)
                 padded = _padding(counts)
                 for size in torch.unique(padded[counts > 0]).tolist():
@@ -271,5 +331,7 @@ def make(settings: LetkfSettings, material: Material) -> Method:
         radius=1000.0 * settings.localisation,
         vertical_radius=settings.vertical_localisation,
         relaxation=settings.relaxation,
+        spacing=1000.0
+        * (settings.localisation / _PER_RADIUS if settings.weight_spacing == "auto" else settings.weight_spacing),
         device=material.device,
     )

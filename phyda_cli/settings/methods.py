@@ -17,6 +17,7 @@ from phyda_cli.settings.values import MOST_MEMBERS, several
 
 Scale = float | Literal["auto"]
 Truncation = int | Literal["auto"]
+WeightSpacing = float | Literal["auto"]
 
 _MEMBERS: Final = Option(
     "Samples for the analysis's uncertainty, 0: none; of a background ensemble the first N.",
@@ -122,6 +123,13 @@ class LetkfSettings(MethodSettings):
     background_error_scale: Annotated[Scale, _SCALE.with_default("1")] = 1.0
     localisation: Annotated[float, _LOCALISATION.with_default("1000")] = 1000.0
     vertical_localisation: Annotated[float, _VERTICAL.with_default("1")] = 1.0
+    weight_spacing: Annotated[
+        WeightSpacing,
+        Option(
+            "Distance between the places whose weights are computed, others are interpolated; 0: every point.",
+            "KM|auto", default="auto, a quarter of the localisation", ge=0,
+        ),
+    ] = "auto"  # fmt: skip
     relaxation: Annotated[
         float, Option("Relax the spread to the background's, 0 to 1.", "X", default="0", ge=0, le=1)
     ] = 0.0

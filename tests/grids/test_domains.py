@@ -11,7 +11,7 @@ from phyda_cli.grids.curvilinear import CurvilinearGrid
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.maps import Cone, Cylinder, Earth
 from phyda_cli.grids.orientation import along_axes, along_rows, at_points, in_plane, rotated
-from phyda_cli.grids.places import distance, unit_vectors
+from phyda_cli.grids.places import distance, unit_vectors, vicinities
 from phyda_cli.grids.plane import PlaneGrid, Rotated
 from phyda_cli.grids.reduced import ReducedGrid
 
@@ -107,7 +107,7 @@ def test_neighbours_find_every_place_within_the_radius(grid):
     )
     found = np.zeros(near.shape, dtype=bool)
     seen = np.zeros(len(own), dtype=int)
-    for part in grid.neighbours(latitude, longitude, 800e3):
+    for part in vicinities(grid.coordinates, latitude, longitude, 800e3):
         found[np.ix_(part.points, part.places)] = True
         seen[part.points] += 1
     assert (seen <= 1).all()

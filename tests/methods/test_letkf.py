@@ -16,6 +16,8 @@ from phyda_cli.errors_b.localisation import gaspari_cohn
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.reduced import ReducedGrid
+from phyda_cli.methods.anchors import Anchors
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.operators.operator import Operator
@@ -286,3 +288,92 @@ def test_surface_observations_stand_at_the_pressure_of_the_sea_and_columns_in_th
         variance = y @ y / (MEMBERS - 1)
         expected = rho * covariance * 1.5 / (rho * variance + 0.7**2)
         np.testing.assert_allclose(mean[index].numpy(), expected, rtol=1e-3, atol=1e-6)
+
+
+FINE = LatLonGrid.equiangular(18, 36)
+
+
+def test_weights_that_are_the_same_everywhere_are_so_between_their_places() -> None:
+    """Without localisation one place's weights are those of all: interpolated they are the dense filter."""
+    state = ensemble(grid=FINE)
+    data = departures(state)
+    everywhere = {"radius": EVERYWHERE, "vertical_radius": EVERYWHERE, "taper": boxcar}
+    coarse = analysed(state, data, spacing=3000e3, **everywhere).flatten(1).numpy()
+    mean, covariance = dense(state.values.flatten(1).numpy(), data, np.ones(len(data), dtype=bool))
+    np.testing.assert_allclose(coarse.mean(0), mean, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(coarse.var(0, ddof=1), np.diag(covariance), rtol=0, atol=1e-9)
+
+
+def test_at_the_places_themselves_interpolated_weights_are_the_filter_s() -> None:
+    """A background whose points are the places: between none of them."""
+    grid = ReducedGrid.even(2000e3)
+    state = ensemble(grid=grid)
+    data = departures(state)
+    method = LETKF(state, radius=3000e3, spacing=2000e3)
+    assert method._anchors is None  # no fewer places than points
+    fine = ReducedGrid(
+        grid.latitudes, tuple(4 * n for n in grid.counts), grid.first, tuple(s / 4 for s in grid.step), whole=True
+    )
+    (lat, lon), (own_lat, own_lon) = fine.coordinates, grid.coordinates
+    same = (np.abs(lat[:, None] - own_lat) < 1e-9) & (np.abs(lon[:, None] - own_lon) < 1e-9)
+    index = np.flatnonzero(same.any(1))
+    assert index.size == grid.shape[1]
+    many = ensemble(2, fine)
+    seen = departures(many)
+    full = analyse(many, seen, radius=3000e3).members
+    coarse = analyse(many, seen, radius=3000e3, spacing=2000e3).members
+    assert full is not None
+    assert coarse is not None
+    torch.testing.assert_close(coarse[..., index], full[..., index], rtol=0, atol=1e-9)
+    assert float((coarse - full).abs().max()) > 1e-6
+    assert data.equivalents is not None
+
+
+def test_interpolated_weights_approach_the_filter_s_with_the_square_of_their_spacing() -> None:
+    """Bilinear between the places: half the spacing leaves about a quarter of the difference."""
+    state = ensemble(grid=LatLonGrid.equiangular(24, 48))
+    data = departures(state, 60)
+    full = analyse(state, data, radius=9000e3).mean.values
+    apart = [
+        float((analyse(state, data, radius=9000e3, spacing=spacing).mean.values - full).square().mean().sqrt())
+        for spacing in (4000e3, 2000e3, 1000e3)
+    ]
+    assert apart[0] < 0.2 * float(full.square().mean().sqrt())
+    assert [a / b for a, b in pairwise(apart)] == pytest.approx([4.0, 4.0], rel=0.4)
+
+
+def test_what_no_place_with_observations_is_near_stays_bit_for_bit_between_places_too() -> None:
+    state = ensemble(grid=FINE)
+    data = single(5.0, 100.0, state=state)
+    members = analyse(state, data, radius=2000e3, spacing=1500e3, relaxation=0.5).members
+    assert members is not None
+    lat, lon = np.meshgrid(FINE.latitudes, FINE.longitudes, indexing="ij")
+    far = distance(lat.ravel(), lon.ravel(), (5.0, 100.0)).reshape(lat.shape) > 2000e3 + 2 * 1500e3
+    assert float(members[..., torch.from_numpy(far)].abs().max()) == 0.0
+    assert float(members.abs().max()) > 0.0
+
+
+@pytest.mark.parametrize("block", [50, 5000])
+def test_the_size_of_blocks_does_not_show_between_places(block: int) -> None:
+    state = ensemble(grid=FINE)
+    data = departures(state)
+    one, other = (analyse(state, data, radius=4000e3, spacing=1500e3, block=b).mean.values for b in (4_000_000, block))
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("most", [1, 60, 10_000])
+def test_parts_of_the_places_hold_every_point_once(most: int) -> None:
+    whole = Anchors.of(FINE, 1500e3)
+    parts = list(whole.parts(most))
+    np.testing.assert_array_equal(np.sort(np.concatenate([p.columns for p in parts])), np.arange(18 * 36))
+    field = np.sin(np.radians(whole.latitude)) + 0.1 * np.cos(np.radians(whole.longitude))
+    expected = np.empty(18 * 36)
+    expected[whole.columns] = (field[whole.corners] * whole.weights).sum(1)
+    rows = 2 * (np.diff(np.unique(whole.latitude)).size + 1)
+    for part in parts:
+        own = np.sin(np.radians(part.latitude)) + 0.1 * np.cos(np.radians(part.longitude))
+        np.testing.assert_allclose((own[part.corners] * part.weights).sum(1), expected[part.columns], atol=1e-12)
+        assert np.unique(part.latitude).size <= 2 or part.count <= most
+    assert len(parts) <= rows
+    if most == 10_000:
+        assert len(parts) == 1
