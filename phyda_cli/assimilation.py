@@ -26,6 +26,7 @@ The background is never replaced by a reconstruction: fields that the method doe
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -42,12 +43,15 @@ from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, M
 from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
 from phyda_cli.observations.passive import apart, is_active, set_aside
+from phyda_cli.observations.predicted import Predicted
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Feedback, Flag, Observations
 from phyda_cli.operators.first_guess import BackgroundTimes, FirstGuess, first_guess
 from phyda_cli.quality.checks import EARLY, LATE, check_missing
 from phyda_cli.quality.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours, check_reports
 from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, Guess, checked, screen
+
+Mask = NDArray[np.bool_]
 
 _UNJUDGED: Final = 1e30
 """σ_b for the check against neighbours of what trial analyses do not reach."""
@@ -133,10 +137,12 @@ def assimilate(
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
     rows = screen(assign_errors(check_missing(observations), table), guess)
-    scale = _scale(rows, guess, options, case, method)
-    method = method.scaled(scale)
-    sigma = method.background_error_at(first.increments, background)
-    guess = replace(guess, scale=scale, scaled_sigma=sigma)
+    scale = _scale(rows, options, case, method)
+    method = method.scaled(scale).fitted(case.departures(rows, rows.used & is_active(rows)))
+    sigma, predicted = method.background_error_at(first.increments, background), method.predicts(first.increments)
+    guess = replace(guess, scale=scale, scaled_sigma=sigma, predicted=predicted)
+    if predicted.any():
+        guess = replace(guess, predict=partial(case.predicted, method, predicted))
     rows = checked(rows, guess, JUDGEMENT)
     trials, settled = 0, True
     if options.update and guess.scale.dynamics > WORTHWHILE_SCALE:
@@ -183,12 +189,24 @@ class _Case:
 
     def analysed(self, method: Method, rows: Observations) -> Increment:
         """The increment of the rows in use."""
-        used = np.flatnonzero(rows.used)
-        if not used.size:
+        if not rows.used.any():
             return method.unobserved(self.background)
-        operator, departure = self.first.increments.take(used), (rows.value - self.equivalent)[used]
-        of_members = None if self.equivalents is None else self.equivalents[:, used]
-        return method.increment(self.background, Departures(operator, departure, rows.error[used], of_members))
+        return method.increment(self.background, self.departures(rows, rows.used))
+
+    def predicted(
+        self, method: Method, near_ground: Mask, rows: Observations, wanted: Mask, judging: Mask
+    ) -> Predicted:
+        """Return the method's predictions of wanted rows from judging ones; near_ground: those that it predicts."""
+        index = np.flatnonzero((wanted | judging) & near_ground)
+        found = method.predicted(self.departures(rows, (wanted | judging) & near_ground), wanted[index], judging[index])
+        return found.among(len(rows), index)
+
+    def departures(self, rows: Observations, mask: Mask) -> Departures:
+        """Return the departures of some of the rows."""
+        held = np.flatnonzero(mask)
+        operator, departure = self.first.increments.take(held), (rows.value - self.equivalent)[held]
+        of_members = None if self.equivalents is None else self.equivalents[:, held]
+        return Departures(operator, departure, rows.error[held], of_members)
 
 
 def _guess(
@@ -214,17 +232,21 @@ def _guess(
     )
 
 
-def _scale(rows: Observations, guess: Guess, options: AssimilationOptions, case: _Case, method: Method) -> ErrorScale:
+def _scale(rows: Observations, options: AssimilationOptions, case: _Case, method: Method) -> ErrorScale:
     """How large the background's errors are, as told or as the departures of what may be assimilated say."""
     if options.background_error_scale is not None:
         return ErrorScale.uniform(options.background_error_scale)
-    usable = np.flatnonzero(rows.used & is_active(rows) & (guess.sigma > 0))
+    scaling = method.scaling
+    if scaling is None:
+        return ErrorScale.uniform(1.0)
+    reached = scaling.background_error_at(case.first.increments, case.background) > 0
+    usable = np.flatnonzero(rows.used & is_active(rows) & reached)
     operator = case.first.increments.take(usable)
 
     def sigma_of(scale: float) -> NDArray[np.float64]:
-        return method.scaled(ErrorScale.uniform(scale)).background_error_at(operator, case.background)
+        return scaling.scaled(ErrorScale.uniform(scale)).background_error_at(operator, case.background)
 
-    departure = (rows.value - guess.equivalent)[usable]
+    departure = (rows.value - case.equivalent)[usable]
     return estimated_scale(
         Innovations(rows.variable[usable], departure, rows.error[usable], sigma_of),
         otherwise=options.usual_scale,
@@ -254,9 +276,11 @@ def _ask_neighbours(
     method: Method, case: _Case, candidates: Observations, guess: Guess
 ) -> tuple[Observations, int, bool]:
     """The candidates, judged by trial analyses until nothing changes; how many these were, whether all converged."""
-    method, judged, trials, settled = method.trial(), candidates, 0, True
+    method, judged, trials, settled = (method.scaling or method).trial(), candidates, 0, True
     active = is_active(candidates)
     reached = method.background_error_at(case.first.increments, case.background) > 0
+    if guess.predicted is not None:
+        reached &= ~guess.predicted
     sigma = np.where(reached, guess.sigma, _UNJUDGED)
     while trials < ROUNDS and bool((candidates.used & active).any()):
         trial = case.analysed(method, set_aside(judged))

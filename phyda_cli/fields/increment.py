@@ -23,7 +23,8 @@ def interpolate_increment(
     Levels are interpolated linearly in ln p (`vertical_weights`: constant below the lowest level of the variable, zero
     from half the pressure of its top level upward), then the fields are regridded (`regrid`, winds as vectors).
     Channels of a variable that the increment does not hold get zeros, but that of total column water vapour gets the
-    column of the increment of humidity (`column.py`), down to a surface pressure (lat, lon) [Pa] or a mean one.
+    column of the increment of humidity (`column.py`), down to a surface pressure (lat, lon) [Pa] or a mean one, and sp
+    as much of ln p as msl.
     """
     return _interpolate(increment, channels, grid, surface_pressure, spread=False)
 
@@ -35,7 +36,7 @@ def interpolate_spread(
 
     It is a magnitude: winds are regridded as scalars, and above the top level of a variable the value there goes on.
     Channels of a variable that the spread does not hold get zeros; a column of humidity is as uncertain as if the
-    errors of its levels were one.
+    errors of its levels were one, and pressure at the ground as that at sea level.
     """
     return _interpolate(spread, channels, grid, surface_pressure, spread=True)
 
@@ -47,6 +48,10 @@ def _interpolate(
     for variable, single in dict.fromkeys((channel.variable, channel.level is None) for channel in channels):
         source = _positions(state.channels, variable, single=single)
         target = _positions(channels, variable, single=single)
+        if not source and variable == "sp" and (held := _positions(state.channels, "msl", single=True)):
+            part = _pressure(surface_pressure) / SEA_LEVEL_PRESSURE
+            out[..., target, :, :] = regrid(state.values[..., held, :, :], state.grid, grid) * part.to(state.values)
+            continue
         if not source:
             if variable == _COLUMN.variable and (held := _positions(state.channels, "q", single=False)):
                 humidity = regrid(state.values[..., held, :, :], state.grid, grid)

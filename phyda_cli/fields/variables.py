@@ -155,6 +155,11 @@ _TABLE: Final = (
         ioda=("dewpointTemperatureAt2M",), dart=("DEWPOINT_2_METER",), odb=40, bufr=(12106, 12006),
     ),
     Variable(
+        "r2m", "2 metre relative humidity", "relative_humidity", "1", (-0.05, 2.0), False, grib=("2r",),
+        aliases=("2r", "rh2m", "hurs", "2m_relative_humidity", "relative_humidity_2m"),
+        gridded=("rh_2maboveground",),
+    ),
+    Variable(
         "u10", "10 metre U wind component", "eastward_wind", "m s-1", (-100.0, 100.0), False, grib=("10u",),
         aliases=("10u", "10m_u_component_of_wind", "uas", "u10m"), gridded=("ugrd10m", "ugrd_10maboveground"),
         ioda=("windEastwardAt10M", "uwind_at_10m", "eastward_wind_at_10m"), dart=("U_10_METER_WIND",), odb=41,

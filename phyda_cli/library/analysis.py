@@ -24,6 +24,7 @@ import xarray as xr
 
 from phyda_cli import assimilation
 from phyda_cli.assimilation import AssimilationOptions
+from phyda_cli.fields.ground import Ground
 from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
 from phyda_cli.formats.gridded import analysis as gridded
@@ -69,6 +70,7 @@ class Settings(TypedDict, total=False):
     seed: int
     threads: int
     dry_run: bool
+    surface: Literal["auto", "off"]
     members: int | None
     background_error_scale: float | Literal["auto"]
     weights: FilePath | None
@@ -269,10 +271,11 @@ def analyse(
     """
     background = background_for(chosen, background)
     with _threads(chosen.common.threads):
-        method, weights = make_method(chosen, background, lagged)
+        ground = Ground(orography(background))
+        method, weights = make_method(chosen, background, lagged, ground)
         record.add(weights)  # those that ship
         result = solve(
-            background, observations, chosen, method,
+            background, observations, chosen, method, ground=ground,
             first_guesses=first_guesses, tables=tables, usual_scale=usual_scale,
         )  # fmt: skip
     about = provenance(
@@ -291,11 +294,15 @@ def solve(
     chosen: Chosen,
     method: Method,
     *,
+    ground: Ground | None = None,
     first_guesses: BackgroundTimes | None = None,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
 ) -> assimilation.Analysis:
-    """Return the analysis by a method that is made already, as the settings say; arguments as of `analyse`."""
+    """Return the analysis by a method that is made already, as the settings say; arguments as of `analyse`.
+
+    ground: what lies under the background; None: what its file says of that.
+    """
     settings, held, scale = chosen.common, tables or {}, chosen.own.background_error_scale
     return assimilation.assimilate(
         background.ensemble_mean().state,
@@ -312,7 +319,7 @@ def solve(
             taper=1000.0 * settings.taper,
         ),
         first_guesses=first_guesses,
-        orography=orography(background),
+        orography=orography(background) if ground is None else ground.height,
     )
 
 

@@ -12,15 +12,18 @@ import torch
 
 from phyda_cli.errors import BadDataError, DeviceError
 from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.fields.ground import Ground
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
-from phyda_cli.formats.gridded.layout import Background
+from phyda_cli.formats.gridded.layout import Background, orography
 from phyda_cli.grids.base import Grid
-from phyda_cli.methods.base import Method
+from phyda_cli.methods.base import EnsembleMethod, Method
+from phyda_cli.methods.composite import Composite
 from phyda_cli.methods.material import Lagged
+from phyda_cli.methods.surface import SurfaceAnalysis
 from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, sha256, shipped_weights
 from phyda_cli.settings.assimilate import Chosen
-from phyda_cli.settings.methods import make
+from phyda_cli.settings.methods import entry_of, make
 
 if TYPE_CHECKING:
     from phyda_cli.networks.checkpoint import Checkpoint
@@ -70,23 +73,33 @@ def background_for(chosen: Chosen, background: Background) -> Background:
 
 
 def make_method(
-    chosen: Chosen, background: Background, lagged: Sequence[Lagged] = ()
+    chosen: Chosen, background: Background, lagged: Sequence[Lagged] = (), ground: Ground | None = None
 ) -> tuple[Method, tuple[Path, ...]]:
     """Return the method, ready, and the files of its weights.
 
     background: with the members that it shall use, if it has any. lagged: other forecasts valid at its time, for a
-    method that takes them. Raises ConfigError for shipped weights that are missing or damaged, BadDataError for files
-    that are not what they should be or do not belong together.
+    method that takes them. ground: what lies under it, None: what its file says of that. Raises ConfigError for shipped
+    weights that are missing or damaged, BadDataError for files that are not what they should be or do not belong
+    together.
     """
     files = Files(
         background.state,
         () if background.member is None else background.member_numbers,
         choose_device(chosen.common.device),
         chosen.common.seed,
+        Ground(orography(background)) if ground is None else ground,
         tuple(lagged),
     )
     method: Method = make(chosen.entry, chosen.own, files)
-    return method, tuple(files.read)
+    return with_ground(method, chosen, files), tuple(files.read)
+
+
+def with_ground(method: Method, chosen: Chosen, files: Files) -> Method:
+    """Return the method, with the analysis near the ground after it where that is wanted and the background has any."""
+    if chosen.common.surface == "off" or isinstance(method, EnsembleMethod | SurfaceAnalysis):
+        return method
+    ground = make(entry_of("surface"), chosen.own, files)
+    return Composite(method, ground) if ground.channels else method
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class Files:
     numbers: tuple[int, ...]
     device: str
     seed: int
+    ground: Ground = field(default_factory=Ground)
     lagged: tuple[Lagged, ...] = ()
     read: list[Path] = field(default_factory=list)
 

@@ -17,6 +17,7 @@ from phyda_cli.errors_b.error_scale import LARGEST, ErrorScale
 from phyda_cli.fields.increment import interpolate_increment, interpolate_spread
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
+from phyda_cli.observations.predicted import Predicted
 from phyda_cli.operators.operator import Operator
 
 Floats = NDArray[np.float64]
@@ -84,13 +85,15 @@ class Departures:
 class Case:
     """One analysis to make: a background (channel, lat, lon) on any grid, and departures from it.
 
-    scale: factors on the method's background error for this case. seed: added to that of the method.
+    scale: factors on the method's background error for this case. seed: added to that of the method. before: what a
+    method before this one has made of the same departures, for a method that comes after another.
     """
 
     background: State
     departures: Departures
     scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
     seed: int = 0
+    before: Increment | None = None
 
 
 Log = dict[str, float | int | str]
@@ -133,13 +136,16 @@ class Increment:
     def spread_onto(
         self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
     ) -> State | None:
-        """Return the spread there, zero where nothing is known; None without one. The largest of all parts counts."""
+        """Return the spread there, zero where nothing is known; None without one. Of several parts the last counts."""
         known = [part.spread_onto(grid, channels, surface_pressure) for part in self.parts]
         states = [] if self.spread is None else [interpolate_spread(self.spread, channels, grid, surface_pressure)]
         states += [state for state in known if state is not None]
         if not states:
             return None
-        return replace(states[0], values=torch.stack([state.values for state in states]).amax(0))
+        values = states[0].values
+        for state in states[1:]:
+            values = torch.where(state.values > 0, state.values, values)
+        return replace(states[0], values=values)
 
     def member_onto(
         self, number: int, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
@@ -172,6 +178,23 @@ class Method(Protocol):
     def trial(self) -> Method:
         """Return a method for the mean alone, as exact as a trial analysis by which observations are judged needs."""
         ...
+
+    @property
+    def scaling(self) -> Method | None:
+        """The method whose background error `scaled` changes; None where departures decide it otherwise (`fitted`)."""
+        return self
+
+    def fitted(self, departures: Departures) -> Method:
+        """Return the method with what departures of all kinds of rows say of its background error beside its scale."""
+        return self
+
+    def predicted(self, departures: Departures, wanted: NDArray[np.bool_], judging: NDArray[np.bool_]) -> Predicted:
+        """Return what others say of the departures `wanted` (n,), by a local analysis; only `judging` ones (n,) do."""
+        return Predicted.none(len(departures))
+
+    def predicts(self, operator: Operator) -> NDArray[np.bool_]:
+        """(n,) the rows of which `predicted` says something."""
+        return np.zeros(len(operator), dtype=bool)
 
     @property
     def largest_scale(self) -> ErrorScale:

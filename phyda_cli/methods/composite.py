@@ -1,6 +1,9 @@
-"""Several methods that live on grids of their own, as one: each assimilates the observations that it reaches.
+"""An analysis of the upper air and one near the ground, as one method.
 
-δ = Σ_k δ_k onto the background's grid,    method k sees the rows that none before it reaches
+    δ = δ_u + δ_g,     δ_u of all rows that the upper air's method reaches,     δ_g = K_g (d − H δ_u)
+
+Rows near the ground serve both: the upper air for its levels, the ground for its own fields, whose analysis and spread
+near stations are those of the second method (`surface.py`).
 """
 
 from __future__ import annotations
@@ -13,65 +16,68 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
-from phyda_cli.methods.base import Case, Increment, Method
+from phyda_cli.methods.base import Case, Departures, Increment, Method
+from phyda_cli.observations.predicted import Predicted
 from phyda_cli.operators.operator import Operator
 
 
 @dataclass(frozen=True)
 class Composite(Method):
-    """Methods in order of precedence, at least one; none of them for ensembles."""
+    """upper: the method of the upper air, not one for ensembles. ground: what comes after it."""
 
-    methods: tuple[Method, ...]
+    upper: Method
+    ground: Method
 
     @property
     def name(self) -> str:
-        """The names of all, joined."""
-        return "+".join(method.name for method in self.methods)
+        """Both names, joined."""
+        return f"{self.upper.name}+{self.ground.name}"
+
+    @property
+    def scaling(self) -> Method | None:
+        """The upper air's."""
+        return self.upper.scaling
 
     def scaled(self, scale: ErrorScale) -> Composite:
-        """Return every method scaled."""
-        return replace(self, methods=tuple(method.scaled(scale) for method in self.methods))
+        """Return the upper air scaled."""
+        return replace(self, upper=self.upper.scaled(scale), ground=self.ground.scaled(scale))
 
     def trial(self) -> Composite:
-        """Return every method's own."""
-        return replace(self, methods=tuple(method.trial() for method in self.methods))
+        """Return both methods' own."""
+        return replace(self, upper=self.upper.trial(), ground=self.ground.trial())
+
+    def fitted(self, departures: Departures) -> Composite:
+        """Return both with what the departures say of their background errors."""
+        return replace(self, upper=self.upper.fitted(departures), ground=self.ground.fitted(departures))
+
+    def predicted(self, departures: Departures, wanted: NDArray[np.bool_], judging: NDArray[np.bool_]) -> Predicted:
+        """Return the ground's predictions."""
+        return self.ground.predicted(departures, wanted, judging)
+
+    def predicts(self, operator: Operator) -> NDArray[np.bool_]:
+        """Return the ground's rows."""
+        return self.ground.predicts(operator)
 
     @property
     def largest_scale(self) -> ErrorScale:
-        """The smallest of the methods' own."""
-        scales = [method.largest_scale for method in self.methods]
-        return ErrorScale(min(s.dynamics for s in scales), min(s.humidity for s in scales))
+        """The upper air's."""
+        return self.upper.largest_scale
 
     def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
-        """That of the first method that reaches a row."""
-        known = np.stack([method.background_error_at(operator, background) for method in self.methods])
-        return np.asarray(np.take_along_axis(known, (known > 0).argmax(0)[None], axis=0)[0])
+        """That of the ground's method where it reaches a row, else of the upper air's."""
+        ground = self.ground.background_error_at(operator, background)
+        return np.where(ground > 0, ground, self.upper.background_error_at(operator, background))
 
     def unobserved(self, background: State) -> Increment:
-        """Return the methods' own, together."""
-        return _together([method.unobserved(background) for method in self.methods])
+        """Return both, together."""
+        return _together(self.upper.unobserved(background), self.ground.unobserved(background))
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
-        """Return the sum of the methods' increments, each of its own rows."""
-        owners = [self._owner(case) for case in cases]
-        made = []
-        for number, method in enumerate(self.methods):
-            own = [
-                replace(case, departures=case.departures.take(owner == number))
-                for case, owner in zip(cases, owners, strict=True)
-            ]
-            made.append(method.increments(own))
-        return [_together(list(parts)) for parts in zip(*made, strict=True)]
-
-    def _owner(self, case: Case) -> NDArray[np.int64]:
-        """(n,) the number of the method that assimilates a row."""
-        reached = np.stack(
-            [method.background_error_at(case.departures.operator, case.background) > 0 for method in self.methods]
-        )
-        return np.asarray(reached.argmax(0))
+        """Return the sum of both methods' increments."""
+        uppers = self.upper.increments(cases)
+        after = [replace(case, before=upper) for case, upper in zip(cases, uppers, strict=True)]
+        return [_together(*pair) for pair in zip(uppers, self.ground.increments(after), strict=True)]
 
 
-def _together(parts: Sequence[Increment]) -> Increment:
-    first, *others = parts
-    log = {key: value for part in reversed(parts) for key, value in part.log.items()}
-    return replace(first, log=log, parts=(*first.parts, *others), weights=None)
+def _together(upper: Increment, ground: Increment) -> Increment:
+    return replace(upper, log=ground.log | upper.log, parts=(*upper.parts, ground))

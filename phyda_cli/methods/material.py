@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.fields.ground import Ground
 from phyda_cli.fields.state import State
 from phyda_cli.grids.base import Grid
 from phyda_cli.networks.checkpoint import Checkpoint
@@ -31,6 +32,11 @@ class Material(Protocol):
     @property
     def grid(self) -> Grid:
         """That of the background, or of all backgrounds that there will be."""
+        ...
+
+    @property
+    def ground(self) -> Ground:
+        """What is known of the background's ground."""
         ...
 
     @property

@@ -154,6 +154,16 @@ class Buddy(_Table):
     """Most buddies of one observation, the best correlated."""
 
 
+class Consistency(_Table):
+    """Stations that disagree with those around them."""
+
+    enabled: bool = True
+    limit: Positive = 4.0
+    """Multiple of the standard deviation of what the neighbours say."""
+    neighbours: int = Field(default=3, ge=1)
+    """Fewest others within a correlation length that judge a station."""
+
+
 class Mesh(Selection):
     """Rows to sort into cells, and the size of these."""
 
@@ -194,5 +204,6 @@ class Quality(_Table):
     stuck: Stuck = Stuck()
     profile: Profile = Profile()
     buddy: Buddy = Buddy()
+    consistency: Consistency = Consistency()
     thinning: Annotated[tuple[Mesh, ...], BeforeValidator(_several)] = ()
     superob: Annotated[tuple[Superob, ...], BeforeValidator(_several)] = ()

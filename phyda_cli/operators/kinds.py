@@ -7,12 +7,15 @@ every kind but those that say otherwise. c is a constant of the row.
 
     a level             x(p), linear in ln p between the two levels that enclose p; a single-level field as it is
     z                   the same of what z has above the standard atmosphere s: c = s(p) − Σ a s(p_k)
-    t2m                 brought to the station's height: c = −Γ δ,    δ = h_station − h_ground
-    sp                  brought to the station's height: f = sp (1 − Γ δ/T)^(g/(R_d Γ)),    T = t2m, or the standard one
+    t2m, d2m            brought to the station's height: c = −Γ δ,    δ = h_station − h_ground
+    sp                  brought to the station's height: f = k sp (1 − Γ δ/T)^(g/(R_d Γ)),    T = t2m, or the standard
+                        one, k as if each grid point's sp were brought there;
+                        without sp from msl:  f = msl (1 − Γ h/T₀)^(g/(R_d Γ)),    T₀ = T + Γ (h − δ),   h = h_station
     tcwv                the field of it, or where the channels have none the column ∫ q dp/g (`fields/column.py`)
 
 With `beyond` an increment goes on outside the levels: constant below the lowest one, linear in ln p to zero at half the
-pressure of the highest. Otherwise H is defined from the highest to the lowest level only.
+pressure of the highest. Otherwise H is defined from the highest to the lowest level only. Increments without a channel
+of sp move it by as much of ln p as msl: a_sp = sp/p₀ of msl.
 Source: UFO's surface operators, which bring pressure to the station in this way; ICAO (Doc 7488) for Γ.
 """
 
@@ -28,7 +31,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.fields.column import column_weights
-from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_height
+from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, SEA_LEVEL_TEMPERATURE, standard_height
 from phyda_cli.fields.state import Channel
 
 Floats = NDArray[np.float64]
@@ -45,13 +48,16 @@ class Sites(NamedTuple):
     """What is known about n observations of one variable.
 
     pressure: [Pa]. surface_pressure: of the background there [Pa], NaN unless known. difference: δ [m], NaN unless
-    known. ground_temperature: of the standard atmosphere at the background's ground [K].
+    known. ground_temperature: of the standard atmosphere at the background's ground [K]. height: of the station [m].
+    relief: k.
     """
 
     pressure: Floats
     surface_pressure: Floats
     difference: Floats
     ground_temperature: Floats
+    height: Floats
+    relief: Floats
 
 
 class Vertical(NamedTuple):
@@ -125,38 +131,64 @@ class Geopotential(Level):
 
 
 class ScreenTemperature(Level):
-    """t2m at the station's height, as it is where δ is not known."""
+    """t2m or d2m at the station's height, as it is where δ is not known.
+
+    Where relative humidity goes on with height the dew point falls by Γ (T_d/T)², which is near Γ.
+    """
 
     def constant(self, first: Vertical, channels: Sequence[Channel], sites: Sites) -> Floats:
         return -LAPSE_RATE * np.nan_to_num(sites.difference)
 
 
 class StationPressure(Level):
-    """sp at the station's height, as it is where δ is not known; the second input is t2m."""
+    """sp at the station's height, as it is where δ is not known; without sp that of msl there.
+
+    The second input is t2m, 0 where there is none; the third is 1 · msl where the first is msl, else 0.
+    """
 
     def inputs(self, channels: Sequence[Channel], sites: Sites, *, beyond: bool) -> tuple[Vertical, ...]:
-        own = super().inputs(channels, sites, beyond=beyond)
-        if Channel("t2m") not in channels:
-            return own
-        return (*own, between_levels(channels, "t2m", sites.pressure, beyond=beyond))
+        own = super().inputs(channels, sites, beyond=beyond)[0]
+        temperature = between_levels(channels, "t2m", sites.pressure, beyond=beyond)
+        if Channel(self.variable) in channels or Channel("msl") not in channels:
+            return own, temperature, _nothing(sites.pressure.size)
+        reduced = between_levels(channels, "msl", sites.pressure, beyond=beyond)
+        if beyond:
+            part = np.nan_to_num(sites.surface_pressure / SEA_LEVEL_PRESSURE, nan=1.0)
+            return Vertical(reduced.channel, reduced.weight * part[:, None]), temperature, reduced
+        known = np.isfinite(sites.height)[:, None]
+        reduced = Vertical(np.where(known, reduced.channel, -1), reduced.weight)
+        return reduced, temperature, reduced
 
     def value(self, inputs: Floats, sites: Sites) -> Floats:
-        return np.asarray(inputs[0] * self._base(inputs, sites) ** _EXPONENT)
+        return np.asarray(inputs[0] * self._factor(inputs, sites))
 
     def slopes(self, inputs: Floats, sites: Sites) -> Floats:
-        base, difference = self._base(inputs, sites), np.nan_to_num(sites.difference)
-        of_pressure = base**_EXPONENT
-        if len(inputs) == 1:
-            return of_pressure[None]
+        base, of_pressure = self._base(inputs, sites), self._factor(inputs, sites)
+        reduced, below = self._fall(inputs, sites)
         with np.errstate(divide="ignore", invalid="ignore"):
-            shift = inputs[0] * _EXPONENT * of_pressure / base * LAPSE_RATE * difference / inputs[1] ** 2
-        return np.stack([of_pressure, np.where(base > 0, shift, 0.0)])
+            shift = inputs[0] * _EXPONENT * of_pressure / base * LAPSE_RATE * below / reduced**2
+        known = (base > 0) & (inputs[1] > 0) & np.isfinite(shift)
+        return np.stack([of_pressure, np.where(known, shift, 0.0), np.zeros_like(base)])
+
+    def _factor(self, inputs: Floats, sites: Sites) -> Floats:
+        relief = np.where(inputs[2] > 0, 1.0, sites.relief)
+        return np.asarray(relief * self._base(inputs, sites) ** _EXPONENT)
 
     def _base(self, inputs: Floats, sites: Sites) -> Floats:
-        temperature = inputs[1] if len(inputs) > 1 else sites.ground_temperature
+        temperature, below = self._fall(inputs, sites)
         with np.errstate(divide="ignore", invalid="ignore"):
-            base = 1.0 - LAPSE_RATE * sites.difference / temperature
+            base = 1.0 - LAPSE_RATE * below / temperature
         return np.where(np.isfinite(base), np.maximum(base, 0.0), 1.0)
+
+    def _fall(self, inputs: Floats, sites: Sites) -> tuple[Floats, Floats]:
+        """T or T₀ [K] where the pressure is given, and how far [m] the station is above that."""
+        standard = np.where(np.isfinite(sites.ground_temperature), sites.ground_temperature, SEA_LEVEL_TEMPERATURE)
+        ground = np.where(inputs[1] > 0, inputs[1], standard)
+        above_sea = np.nan_to_num(sites.height - sites.difference)  # of the ground
+        reduced = inputs[2] > 0
+        return np.where(reduced, ground + LAPSE_RATE * above_sea, ground), np.where(
+            reduced, sites.height, sites.difference
+        )
 
 
 class WaterColumn(Level):
@@ -168,7 +200,7 @@ class WaterColumn(Level):
         held = [(number, c.level) for number, c in enumerate(channels) if c.variable == "q" and c.level is not None]
         n = sites.pressure.size
         if not held or not (beyond or _spans(level for _, level in held)):
-            return (Vertical(np.full((n, 1), -1, dtype=np.int64), np.zeros((n, 1))),)
+            return (_nothing(n),)
         surface = np.where(np.isfinite(sites.surface_pressure), sites.surface_pressure, SEA_LEVEL_PRESSURE)
         weights = column_weights([level for _, level in held], torch.from_numpy(surface)).numpy().T
         return (Vertical(np.tile(np.array([number for number, _ in held]), (n, 1)), np.ascontiguousarray(weights)),)
@@ -182,7 +214,13 @@ class WaterColumn(Level):
 
 KINDS: Final[dict[str, Kind]] = {
     kind.variable: kind
-    for kind in (Geopotential("z"), ScreenTemperature("t2m"), StationPressure("sp"), WaterColumn("tcwv"))
+    for kind in (
+        Geopotential("z"),
+        ScreenTemperature("t2m"),
+        ScreenTemperature("d2m"),
+        StationPressure("sp"),
+        WaterColumn("tcwv"),
+    )
 }
 """The kinds that are more than a level; every other variable is a `Level`."""
 
@@ -190,6 +228,12 @@ KINDS: Final[dict[str, Kind]] = {
 def kind_of(variable: str) -> Kind:
     """Return how a variable is observed."""
     return KINDS.get(variable) or Level(variable)
+
+
+def station_pressure(pressure: Floats, temperature: Floats, above: Floats) -> Floats:
+    """p (1 − Γ δ/T)^(g/(R_d Γ)) [Pa] so far [m] above where pressure and temperature are."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(pressure * np.maximum(1.0 - LAPSE_RATE * above / temperature, 0.0) ** _EXPONENT)
 
 
 def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats, *, beyond: bool) -> Vertical:
@@ -219,6 +263,10 @@ def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats,
     index[rows] = np.stack([positions[upper], positions[lower]], axis=1)
     weight[rows] = np.stack([1.0 - fraction, fraction], axis=1) * fade[:, None]
     return Vertical(index, weight)
+
+
+def _nothing(n: int) -> Vertical:
+    return Vertical(np.full((n, 1), -1, dtype=np.int64), np.zeros((n, 1)))
 
 
 def _spans(levels: Iterable[float]) -> bool:

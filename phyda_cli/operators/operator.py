@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ from phyda_cli.operators.rows import Rows, combined
 
 Floats = NDArray[np.float64]
 _Key = tuple[Grid, tuple[Channel, ...], bool]
+_COLUMNS: Final = (
+    "variable", "latitude", "longitude", "pressure", "surface_pressure", "difference", "ground_temperature", "height",
+    "land", "relief",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,9 @@ class Operator:
     variable: (n,) short names. latitude, longitude: (n,) degrees, any convention of longitude. pressure: (n,) [Pa], not
     looked at for single-level variables.
     surface_pressure: (n,) of the background [Pa]. difference: (n,) height of a station above the background's ground
-    [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. NaN in these where nothing is known.
+    [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. height: (n,) of the station [m]. land:
+    (n,) 1 for a station on land, 0 for one at sea. NaN in these where nothing is known. relief: (n,) factor on a
+    pressure at the ground for what is lost when it is interpolated between grid points of different heights.
     slopes: (m, n) ∂f/∂g at the background, or None for ones. margin: how far beyond the rim of a grid H exists [m].
     """
 
@@ -47,6 +54,9 @@ class Operator:
     surface_pressure: Floats
     difference: Floats
     ground_temperature: Floats
+    height: Floats
+    land: Floats
+    relief: Floats
     slopes: Floats | None = None
     margin: float = 0.0
     _made: dict[_Key, tuple[Rows, ...]] = field(default_factory=dict, init=False, repr=False)
@@ -62,6 +72,8 @@ class Operator:
         surface_pressure: Floats | None = None,
         difference: Floats | None = None,
         ground_temperature: Floats | None = None,
+        height: Floats | None = None,
+        land: Floats | None = None,
         margin: float = 0.0,
     ) -> Operator:
         """Return the operator of observations at these places; what is not given is not known."""
@@ -74,6 +86,9 @@ class Operator:
             unknown if surface_pressure is None else surface_pressure,
             unknown if difference is None else difference,
             unknown if ground_temperature is None else ground_temperature,
+            unknown if height is None else height,
+            unknown if land is None else land,
+            np.ones(len(variable)),
             margin=margin,
         )
 
@@ -104,10 +119,9 @@ class Operator:
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Operator:
         """Return the rows of an index or mask, in that order."""
-        names = ("variable", "latitude", "longitude", "pressure", "surface_pressure", "difference")
         taken = replace(
             self,
-            **{name: getattr(self, name)[index] for name in (*names, "ground_temperature")},
+            **{name: getattr(self, name)[index] for name in _COLUMNS},
             slopes=None if self.slopes is None else self.slopes[:, index],
         )
         taken._made.update({key: tuple(part.take(index) for part in parts) for key, parts in self._made.items()})
@@ -118,8 +132,8 @@ class Operator:
         parts = self._parts(grid, tuple(channels), beyond=True)
         if self.slopes is None:
             return parts[0]
-        known = min(len(parts), len(self.slopes))
-        return combined(parts[:known], list(self.slopes[:known]))
+        known = [(part, slope) for part, slope in zip(parts, self.slopes, strict=False) if slope.any()]
+        return combined([part for part, _ in known], [slope for _, slope in known])
 
     def states(self, grid: Grid, channels: Sequence[Channel]) -> StateOperator:
         """H on full fields."""
@@ -169,7 +183,9 @@ class Operator:
 
     def sites(self, rows: NDArray[np.int64]) -> Sites:
         """Return what is known about some rows."""
-        known = (self.pressure, self.surface_pressure, self.difference, self.ground_temperature)
+        known = (
+            self.pressure, self.surface_pressure, self.difference, self.ground_temperature, self.height, self.relief,
+        )  # fmt: skip
         return Sites(*(x[rows] for x in known))
 
 

@@ -38,6 +38,7 @@ from phyda_cli.quality.checks import (
     check_surface,
     check_window,
 )
+from phyda_cli.quality.consistency import Predict, check_consistency
 from phyda_cli.quality.duplicates import check_duplicates
 from phyda_cli.quality.neighbours import WORTHWHILE_SCALE, check_reports
 from phyda_cli.quality.profile import check_profile
@@ -58,7 +59,8 @@ class Guess:
     grid, 0 within. surface_pressure: (n,) of the background [Pa], NaN
     where it has none. difference: (n,) height of a station above the background's ground [m], NaN where not known.
     sigma: (n,) σ_b of a short forecast, SI, 0 where the method does not reach. scaled_sigma: (n,) that of this
-    background, whose errors are larger by `scale`. method: the method's name.
+    background, whose errors are larger by `scale`. method: the method's name. predicted: (n,) rows of which `predict`,
+    the method's own prediction from all rows, says something.
     table: observation errors and limits. quality: settings. margin: how far outside H exists [m].
     """
 
@@ -77,6 +79,8 @@ class Guess:
     quality: Quality
     margin: float = 0.0
     scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
+    predicted: NDArray[np.bool_] | None = None
+    predict: Predict | None = None
 
     def take(self, index: NDArray[np.int64]) -> Guess:
         """Return the guess at the rows of an index."""
@@ -97,8 +101,13 @@ def _check_buddies(rows: Observations, guess: Guess) -> Observations:
     """BUDDY, where the background is a short forecast; it looks at active and passive rows together by itself."""
     if guess.scale.dynamics > WORTHWHILE_SCALE:
         return rows
-    sigma = guess.scaled_sigma
+    sigma = guess.scaled_sigma if guess.predicted is None else np.where(guess.predicted, 0.0, guess.scaled_sigma)
     return check_buddies(rows, guess.equivalent, sigma, guess.table, guess.quality.buddy)
+
+
+def _check_consistency(rows: Observations, guess: Guess) -> Observations:
+    """BUDDY, of rows near the ground that the method predicts from one another."""
+    return rows if guess.predict is None else check_consistency(rows, guess.predict, guess.quality.consistency)
 
 
 SCREENING: Final[tuple[Check, ...]] = (
@@ -121,6 +130,7 @@ JUDGEMENT: Final[tuple[Check, ...]] = (
     _check_reach,
     lambda rows, guess: check_background(rows, guess.equivalent, guess.scaled_sigma, guess.table),
     _check_buddies,
+    _check_consistency,
     lambda rows, guess: apart(rows, lambda own, _: check_reports(own)),
 )
 """Flags 1 out of reach, 19 background, 22 buddies and whole reports."""

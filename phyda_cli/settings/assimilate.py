@@ -130,6 +130,10 @@ class AnalysisSettings:
     )
     errors: Annotated[Path | None, Option("TOML file of observation errors, instead of those shipped.", "FILE")] = None
     quality: Annotated[Path | None, Option("TOML file: blacklist, checks, thinning, superobs.", "FILE")] = None
+    surface: Annotated[
+        Literal["auto", "off"],
+        Option("Analyse near the ground what the background has there, after the upper air; off: not.", default="auto"),
+    ] = "auto"
     on_empty: Annotated[
         Literal["background", "fail"],
         Option("Without a usable observation write the background, or fail (65).", default="background"),

@@ -182,6 +182,13 @@ METHODS: Final[tuple[MethodEntry, ...]] = (
         hints={"background_error": "give the statistics with --weights"},
     ),
     MethodEntry(
+        "surface",
+        MethodSettings,
+        "phyda_cli.methods.surface:make",
+        has_members=False,
+        hints={"weights": "the analysis near the ground has none"},
+    ),
+    MethodEntry(
         "letkf",
         LetkfSettings,
         "phyda_cli.methods.letkf:make",

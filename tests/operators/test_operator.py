@@ -231,9 +231,9 @@ def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
 
 FULL = (
     *(Channel(name, level) for name in ("z", "t", "q") for level in (20_000.0, 50_000.0, 85_000.0)),
-    *(Channel(name) for name in ("t2m", "sp", "msl")),
+    *(Channel(name) for name in ("t2m", "d2m", "sp", "msl")),
 )
-SIZES = {"z": 5e4, "t": 260.0, "q": 4e-3, "t2m": 280.0, "sp": 9.8e4, "msl": 1.01e5}
+SIZES = {"z": 5e4, "t": 260.0, "q": 4e-3, "t2m": 280.0, "d2m": 275.0, "sp": 9.8e4, "msl": 1.01e5}
 SEEN = [*KINDS, "t", "q", "msl", "u10"]
 
 

@@ -44,7 +44,12 @@ MEMBER: Final = "number"
 """The axis of members in a file."""
 _MEMBERS_TITLE: Final = "Analysis members: samples of the state of the atmosphere, given background and observations"
 _TIME_ENCODING: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64"}
-_QUANTITY: Final = {Conversion.HEIGHT: "gh", Conversion.RELATIVE_HUMIDITY: "r", Conversion.DEWPOINT: "td"}
+_QUANTITY: Final = {
+    Conversion.HEIGHT: "gh",
+    Conversion.RELATIVE_HUMIDITY: "r",
+    Conversion.DEWPOINT: "td",
+    Conversion.SCREEN_HUMIDITY: "r2m",
+}
 _KEPT: Final = ("long_name", "cell_methods", "grid_mapping")
 """Attributes of an analysed field that stay as the background has them; ranges and the like are no longer true."""
 _GLOBAL_KEPT: Final = ("institution", "references", "license")

@@ -1,6 +1,6 @@
 """What a reader found, as a Background: every field in SI on the canonical grid, some of them as what is analysed
 
-    z = g·gh        q = q(RH, T, p)        q = q(T_d, p)        (`fields.thermodynamics`)
+    z = g·gh     q = q(RH, T, p)     q = q(T_d, p)     d2m = T_d(RH at 2 m, t2m)     (`fields.thermodynamics`)
 
 and winds in the grid's own directions, whose rows run at an angle α from east, as u and v:
 
@@ -27,7 +27,11 @@ from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.below_ground import below_ground, extend_downwards
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.fields.thermodynamics import specific_humidity_from_dewpoint, specific_humidity_from_relative_humidity
+from phyda_cli.fields.thermodynamics import (
+    dewpoint_from_relative_humidity,
+    specific_humidity_from_dewpoint,
+    specific_humidity_from_relative_humidity,
+)
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.contents import PASSIVE, Contents, FoundField
 from phyda_cli.formats.gridded.layout import WINDS, Background, Conversion, FieldLayout, other_component
@@ -46,6 +50,7 @@ _CONVERSIONS: Final = {
     "gh": ("z", Conversion.HEIGHT),
     "r": ("q", Conversion.RELATIVE_HUMIDITY),
     "td": ("q", Conversion.DEWPOINT),
+    "r2m": ("d2m", Conversion.SCREEN_HUMIDITY),
 }
 _LEAST: Final = {"q": -1e-3, "r": -0.05}
 """Humidity down to this [kg kg-1, 1] is zero with the ripples of a spectral model or of an interpolation around it."""
@@ -67,7 +72,7 @@ def assemble(
     orientation = contents.orientation
     planes = _Planes(contents, orientation, own=own)
     # Humidity fields come last: their conversion needs the temperature of the same level.
-    for field in sorted(contents.fields, key=lambda f: f.variable in ("r", "td")):
+    for field in sorted(contents.fields, key=lambda f: f.variable in ("r", "td", "r2m")):
         planes.add(field)
     planes.turn_winds()
     if not planes.layout:
@@ -128,7 +133,8 @@ class _Planes:
                 continue
             if problem:
                 raise BadDataError(f"{source}: variable {field.name!r}: {problem}")
-            if conversion is Conversion.RELATIVE_HUMIDITY and Channel("t", level) not in self.values:
+            needed = conversion.temperature(level)
+            if needed is not None and needed not in self.values:
                 self.notes.append(f"{named} is passed through unread: no temperature at that level to convert it with")
                 continue
             on_axis, unit = index if field.level_dim else None, field.unit
@@ -177,6 +183,9 @@ class _Planes:
             return np.asarray(specific_humidity_from_relative_humidity(self._not_negative(plane), temperature, level))
         if conversion is Conversion.DEWPOINT:
             return np.asarray(specific_humidity_from_dewpoint(plane, level))
+        if conversion is Conversion.SCREEN_HUMIDITY:
+            temperature = self.values[Channel("t2m")]
+            return np.asarray(dewpoint_from_relative_humidity(self._not_negative(plane), temperature))
         return self._not_negative(plane) if variable == "q" else plane
 
     def _temperatures(self) -> dict[Channel, Array]:

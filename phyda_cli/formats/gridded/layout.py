@@ -30,7 +30,11 @@ from numpy.typing import NDArray
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, relative_humidity_from_specific_humidity
+from phyda_cli.fields.thermodynamics import (
+    dewpoint_from_specific_humidity,
+    relative_humidity_from_dewpoint,
+    relative_humidity_from_specific_humidity,
+)
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.contents import GribField, format_time, of_members
 from phyda_cli.formats.gridded.folding import Folding
@@ -48,8 +52,15 @@ class Conversion(Enum):
     HEIGHT = "height"
     RELATIVE_HUMIDITY = "relative humidity"
     DEWPOINT = "dew point"
+    SCREEN_HUMIDITY = "relative humidity at 2 metres"
     ALONG_X = "wind along the grid's rows"
     ALONG_Y = "wind across the grid's rows"
+
+    def temperature(self, level: float | None) -> Channel | None:
+        """Return the temperature that the conversion needs beside the channel, or None."""
+        if self is Conversion.RELATIVE_HUMIDITY:
+            return Channel("t", level)
+        return Channel("t2m") if self is Conversion.SCREEN_HUMIDITY else None
 
 
 @dataclass(frozen=True)
@@ -273,8 +284,9 @@ def other_component(channel: Channel) -> Channel:
 
 def _inputs(channel: Channel, conversion: Conversion) -> list[Channel]:
     """Return the channels that a field of the file is made of, its own first."""
-    if conversion is Conversion.RELATIVE_HUMIDITY:
-        return [channel, Channel("t", channel.level)]
+    temperature = conversion.temperature(channel.level)
+    if temperature is not None:
+        return [channel, temperature]
     return [channel, other_component(channel)] if conversion in WINDS else [channel]
 
 
@@ -293,6 +305,8 @@ def _from_channel(conversion: Conversion, level: float | None, grid: Grid, value
         return np.asarray(np.clip(humidity, *VARIABLES["r"].bounds))
     if conversion is Conversion.DEWPOINT:
         return np.asarray(np.clip(dewpoint_from_specific_humidity(value, level), *VARIABLES["td"].bounds))
+    if conversion is Conversion.SCREEN_HUMIDITY:
+        return np.asarray(np.clip(relative_humidity_from_dewpoint(value, others[0]), *VARIABLES["r2m"].bounds))
     return value
 
 

@@ -1,0 +1,78 @@
+"""How background errors near the ground are correlated: by distance, by height and by what is land and what is sea.
+
+    ρ(a, b) = (1 + r/L) exp(−r/L) · exp(−½ ((h_a − h_b)/V)²) · exp(−½ ((l_a − l_b)/W)²)
+
+r is the straight distance through the earth, with which the function of second-order autoregression is a valid
+correlation on the sphere; h the height of the ground or of the station, l the part of land. A factor whose scale is
+infinite is 1, and so is one of which a place says nothing. Sources: Brasnett (1999) and the OI of MESCAN (Soci et al.
+2016) for distance and height; gridpp for the factor of land and sea.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.grids.places import unit_vectors
+
+Floats = NDArray[np.float64]
+
+_REACH: Final = 6.0
+"""Distance in L beyond which the correlation, 1.7 %, is taken for none."""
+
+
+@dataclass(frozen=True)
+class GroundPlaces:
+    """Places on the ground, n of them.
+
+    position: (n, 3) [m] from the earth's centre. height: (n,) [m], land: (n,) 0 to 1; 0 where nothing is known of them.
+    """
+
+    position: torch.Tensor
+    height: torch.Tensor
+    land: torch.Tensor
+
+    @classmethod
+    def at(cls, latitude: Floats, longitude: Floats, height: Floats | None, land: Floats | None) -> GroundPlaces:
+        """Return the places of these coordinates [degree], heights [m] and parts of land; None: not known."""
+        unknown = np.zeros(latitude.shape)
+        columns = (unknown if values is None else np.nan_to_num(values) for values in (height, land))
+        return cls(
+            torch.from_numpy(EARTH_RADIUS * unit_vectors(latitude, longitude)), *(torch.from_numpy(x) for x in columns)
+        )
+
+    def __len__(self) -> int:
+        return int(self.height.shape[0])
+
+    def take(self, index: torch.Tensor) -> GroundPlaces:
+        """Return the places of an index of any shape (…,), which their arrays then have."""
+        return GroundPlaces(self.position[index], self.height[index], self.land[index])
+
+
+@dataclass(frozen=True)
+class Structure:
+    """length: L [m]. height: V [m]. land: W [1]. Infinite: no such factor."""
+
+    length: float
+    height: float = np.inf
+    land: float = np.inf
+
+    @property
+    def reach(self) -> float:
+        """Distance [m] beyond which nothing is correlated."""
+        return _REACH * self.length
+
+    def correlation(self, a: GroundPlaces, b: GroundPlaces) -> torch.Tensor:
+        """ρ (…, n, m) of places a (…, n) with places b (…, m)."""
+        scaled = torch.cdist(a.position, b.position).div_(self.length)
+        result = scaled.neg().exp_().mul_(scaled.add_(1.0))
+        for scale, one, other in ((self.height, a.height, b.height), (self.land, a.land, b.land)):
+            if np.isfinite(scale):
+                apart = (one[..., :, None] - other[..., None, :]).div_(scale)
+                result.mul_(apart.square_().mul_(-0.5).exp_())
+        return result

@@ -1,0 +1,58 @@
+"""What its neighbours say of an observation that is left out of its own analysis.
+
+    d_i − d̂_i = G_kk (G⁻¹ d)_k,     its variance / σ_b² = G_kk²,     G Gᵀ = S of the neighbours and, last, of i
+
+Cholesky's factor orders the observations: its last diagonal element squared is the variance of the last one given those
+before it, and the last element of G⁻¹ d its residual in units of that. The neighbours are the nearest ones. The ratio
+(d − d̂)² / variance is the statistic of the spatial consistency test of Lussana et al. (2010): the product of the
+departures from the analyses with and without the observation, over σ_o².
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phyda_cli.errors_b.surface_structure import Structure
+from phyda_cli.methods.block_interpolation import GroundData
+
+Floats = NDArray[np.float64]
+
+NEIGHBOURS: Final = 40
+"""Nearest observations that predict one that is left out."""
+_CHUNK: Final = 500
+"""Observations that are left out together."""
+
+
+class LeftOut(NamedTuple):
+    """residual: d − d̂ (n,). variance: what is expected of its square (n,). In units of σ_b."""
+
+    residual: Floats
+    variance: Floats
+
+
+def nearest(data: GroundData, rows: torch.Tensor) -> torch.Tensor:
+    """Return indices (m, k) of the nearest others of some observations (m,), the farthest first."""
+    count = min(NEIGHBOURS, len(data) - 1)
+    positions, found = data.places.position, []
+    for chunk in torch.split(rows, _CHUNK):
+        near = positions[chunk] @ positions.T
+        near[torch.arange(len(chunk)), chunk] = -torch.inf
+        found.append(near.topk(count).indices.flip(1))
+    return torch.cat(found) if found else torch.zeros((0, count), dtype=torch.int64)
+
+
+def left_out(data: GroundData, structure: Structure, rows: torch.Tensor, neighbours: torch.Tensor) -> LeftOut:
+    """Return what the neighbours (m, k) leave of the observations `rows` (m,)."""
+    residual, variance = torch.zeros(len(rows)).double(), torch.ones(len(rows)).double()
+    together = torch.cat([neighbours, rows[:, None]], dim=1)
+    for first in range(0, len(rows), _CHUNK):
+        near = data.take(together[first : first + _CHUNK])
+        factor = torch.linalg.cholesky(near.matrix(structure))
+        white = torch.linalg.solve_triangular(factor, near.departure[..., None], upper=False)[:, -1, 0]
+        own = factor[:, -1, -1]
+        residual[first : first + _CHUNK], variance[first : first + _CHUNK] = own * white, own**2
+    return LeftOut(residual.numpy(), variance.numpy())
