@@ -44,5 +44,8 @@ LAPSE_RATE: Final = 0.0065
 ZERO_CELSIUS: Final = 273.15
 """0 degrees C in kelvin [K]."""
 
+INCH_OF_MERCURY: Final = 3386.389
+"""Pressure of an inch of mercury at 0 degrees C [Pa] (conventional; BIPM)."""
+
 KNOT: Final = 1852.0 / 3600.0
 """One knot [m s-1]."""

@@ -113,7 +113,9 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
 def input_files(asked: Run) -> list[Path]:
     """Return every file that the settings name to read."""
     common, own = asked.common, asked.own
-    further = (common.stations, common.errors, common.quality, common.carry)
+    further = (
+        common.stations, common.errors, common.quality, common.orography, common.land_sea, common.carry,
+    )  # fmt: skip
     weights = (getattr(own, name, None) for name in ("weights", "background_error"))
     lagged = getattr(own, "lagged", ())
     named = [*common.background, *common.fgat, *lagged, *common.observations, *further, *weights]

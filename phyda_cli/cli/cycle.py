@@ -32,7 +32,7 @@ def cycle(
     """
     from importlib.util import find_spec
 
-    from phyda_cli.cycle.config import read_cycle_config
+    from phyda_cli.cycle.config import IN_CYCLES, read_cycle_config
     from phyda_cli.cycle.run import Centre, run_cycles
     from phyda_cli.cycle.scores import line, summary, write_summary
     from phyda_cli.outputs import output_lock
@@ -44,7 +44,7 @@ def cycle(
     base = config.resolve().parent
     own = {name: _absolute(name, value, base) for name, value in settings.assimilate.items()}
     here = {"background": [settings.directory], "observations": [settings.directory], "output": settings.directory}
-    asked = merge_config(None, {**own, **here})
+    asked = merge_config(None, {**IN_CYCLES, **own, **here})
     settings.directory.mkdir(parents=True, exist_ok=True)
     with output_lock(settings.directory / "cycles.jsonl"):
         records = run_cycles(Centre.of(settings, asked, _make), lambda record: console.table(line(record)))
@@ -68,5 +68,5 @@ def _make(asked: Run, background: Background, lagged: Sequence[Lagged] = ()) -> 
 
 def _absolute(name: str, value: Any, base: Path) -> Any:
     """Return files of the analysis's settings, relative to the configuration."""
-    files = ("weights", "background_error", "errors", "quality")
+    files = ("weights", "background_error", "errors", "quality", "orography", "land_sea")
     return base / value if name in files and isinstance(value, str) else value

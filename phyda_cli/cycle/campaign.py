@@ -27,7 +27,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from phyda_cli.cycle.config import CycleConfig, JcmSettings
+from phyda_cli.cycle.config import IN_CYCLES, CycleConfig, JcmSettings
 from phyda_cli.cycle.observations import drawn, hours_of
 from phyda_cli.cycle.run import Centre, Record, run_cycles
 from phyda_cli.cycle.truth import SimulationTruth
@@ -193,7 +193,7 @@ class _Common:
     def of(cls, simulation: Path, directory: Path, settings: CyclesConfig, weights: Path | None) -> _Common:
         asked = merge_config(None, {
             "background": [directory], "observations": [directory], "output": directory,
-            "method": "3dvar", "members": 0, "weights": weights,
+            "method": "3dvar", "members": 0, "weights": weights, **IN_CYCLES,
         })  # fmt: skip
         model = JcmForecast(simulation, hours=settings.hours, start_days_before=0)
         return cls(settings, directory, model, SimulationTruth(simulation), asked)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from phyda_cli.observations.errors import known_variables
 from phyda_cli.settings.toml import read_settings
 from phyda_cli.settings.values import duration, moment
+
+IN_CYCLES: Final = {"surface": "off"}
+"""Settings of analyses where a cycle says nothing else: a model makes its fields near the ground itself."""
 
 
 class _Settings(BaseModel):

@@ -22,8 +22,8 @@ from phyda_cli.grids.places import unit_vectors
 
 Floats = NDArray[np.float64]
 
-_REACH: Final = 6.0
-"""Distance in L beyond which the correlation, 1.7 %, is taken for none."""
+_REACH: Final = 8.0
+"""Distance in L beyond which the correlation, 0.3 %, is taken for none."""
 
 
 @dataclass(frozen=True)

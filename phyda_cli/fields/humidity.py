@@ -11,6 +11,8 @@ q_b, q is at most c. A negative background goes no lower. A supersaturated one, 
 it is, or than c where that is more, and where it cools its relative humidity grows no more: just 100 % would otherwise
 become twice what the air can hold. No q is above what a background may hold (`variables`), however hot the air. What
 equals the background (q and T alike) is never touched.
+The dew point at 2 metres stays below the temperature there: the increments of the two move their difference freely down
+to half of the background's, and are bent beyond that in the same way.
 A field of total column water vapour moves by the column of what q has moved by in the end.
 A Gaussian in q knows no limits. Hólm (2002) changes the variable before the analysis, this bends what comes after.
 """
@@ -68,7 +70,21 @@ def limit_humidity(background: State, values: torch.Tensor) -> Limited:
         cap = torch.where(analysed == own, torch.maximum(cap, before), cap)
         supersaturated += int((humidity > cap).sum())
         result[index] = _below(cap, before, result[index])
+    supersaturated += _limit_dew_point(background, result)
     return Limited(_with_column(background, result), negative, supersaturated)
+
+
+def _limit_dew_point(background: State, values: torch.Tensor) -> int:
+    """Bring d2m below t2m where a state has both; how many values were above."""
+    warm, dew = Channel("t2m"), Channel("d2m")
+    if warm not in background.channels or dew not in background.channels:
+        return 0
+    warm_place, dew_place = background.index(warm), background.index(dew)
+    before = background.values[warm_place] - background.values[dew_place]
+    after = values[warm_place] - values[dew_place]
+    limited = _above_zero(before, after)
+    values[dew_place] = torch.where(limited > after, values[warm_place] - limited, values[dew_place])
+    return int((after < before.clamp_max(0.0)).sum())
 
 
 def _with_column(background: State, values: torch.Tensor) -> torch.Tensor:

@@ -95,12 +95,12 @@ def specific_humidity_from_dewpoint(dewpoint: Any, pressure: Any) -> Any:
 
 def dewpoint_from_specific_humidity(specific_humidity: Any, pressure: Any) -> Any:
     """T_d [K] over water from q [kg kg-1] and p [Pa]."""
-    return _dewpoint(vapour_pressure(specific_humidity, pressure))
+    return dewpoint(vapour_pressure(specific_humidity, pressure))
 
 
 def dewpoint_from_relative_humidity(relative_humidity: Any, temperature: Any) -> Any:
     """T_d [K] over water from RH [1], over water and ice as in models, and T [K]; RH below zero counts as zero."""
-    return _dewpoint(relative_humidity.clip(0.0, None) * saturation_vapour_pressure(temperature))
+    return dewpoint(relative_humidity.clip(0.0, None) * saturation_vapour_pressure(temperature))
 
 
 def relative_humidity_from_dewpoint(dewpoint: Any, temperature: Any) -> Any:
@@ -108,8 +108,8 @@ def relative_humidity_from_dewpoint(dewpoint: Any, temperature: Any) -> Any:
     return saturation_vapour_pressure_water(dewpoint) / saturation_vapour_pressure(temperature)
 
 
-def _dewpoint(vapour_pressure: Any) -> Any:
-    """T_d = (a T_0 − b x)/(a − x) with x = ln(e / 611.21 Pa)."""
+def dewpoint(vapour_pressure: Any) -> Any:
+    """T_d [K] over water from e [Pa]: T_d = (a T_0 − b x)/(a − x) with x = ln(e / 611.21 Pa)."""
     slope, offset = _WATER
     e = vapour_pressure.clip(_LEAST_VAPOUR_PRESSURE, None)
     x = _namespace(e).log(e / _REFERENCE_PRESSURE)

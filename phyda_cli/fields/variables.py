@@ -196,6 +196,11 @@ _REPORTED: Final = (
         ioda_near_surface=("windDirectionAt10M", "wind_from_direction_at_10m"), dart=("WIND_DIRECTION",), odb=111,
         bufr=(11001,),
     ),
+    Variable(
+        "qnh", "Altimeter setting", "air_pressure_at_mean_sea_level", "Pa", (85000.0, 110000.0), False,
+        table=("qnh", "altimeter", "altimeter_setting", "altim", "altim_in_hg"), table_units=(("alti", "inHg"),),
+        bufr=(10052,),
+    ),
 )  # fmt: skip
 
 QUANTITIES: Final[dict[str, Variable]] = VARIABLES | {entry.name: entry for entry in _REPORTED}

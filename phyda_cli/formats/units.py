@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.constants import KNOT, ZERO_CELSIUS
+from phyda_cli.constants import INCH_OF_MERCURY, KNOT, ZERO_CELSIUS
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ _TABLE: Final = tuple(
         ("ft", "m", 0.3048, 0.0, "ft, foot, feet"),
         ("Pa", "Pa", 1.0, 0.0, "Pa, pascal, pascals"),
         ("hPa", "Pa", 100.0, 0.0, "hPa, mb, mbar, mbars, millibar, millibars, hectopascal, hectopascals"),
+        ("inHg", "Pa", INCH_OF_MERCURY, 0.0, "inHg, in Hg, in_hg, inches of mercury, inches_hg"),
         ("kPa", "Pa", 1000.0, 0.0, "kPa"),
         ("1", "1", 1.0, 0.0, "1, 0-1, (0-1), fraction, dimensionless, proportion"),
         ("%", "1", 0.01, 0.0, "%, pct, percent"),
@@ -62,7 +63,7 @@ _TABLE: Final = tuple(
     )
 )  # fmt: skip
 """(label, SI unit, scale, offset, the spellings of files)."""
-_OF_STATIONS: Final = ("°F",)
+_OF_STATIONS: Final = ("°F", "inHg")
 """Written in tables of stations only, never in gridded products."""
 
 

@@ -28,7 +28,8 @@ from phyda_cli.fields.ground import Ground
 from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
 from phyda_cli.formats.gridded import analysis as gridded
-from phyda_cli.formats.gridded.layout import Background, orography
+from phyda_cli.formats.gridded.ground import ground_of, read_ground
+from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.formats.gridded.output_names import is_grib_name
 from phyda_cli.formats.provenance import InputRecord, provenance
 from phyda_cli.formats.settings import read_errors, read_quality
@@ -71,6 +72,8 @@ class Settings(TypedDict, total=False):
     threads: int
     dry_run: bool
     surface: Literal["auto", "off"]
+    orography: FilePath | None
+    land_sea: FilePath | None
     members: int | None
     background_error_scale: float | Literal["auto"]
     weights: FilePath | None
@@ -227,7 +230,9 @@ def assimilate(
     chosen = chosen_settings(values | ({"lagged": tuple(paths_of(forecasts))} if forecasts else {}))
     own = (getattr(chosen.own, name, None) for name in ("weights", "background_error"))
     files = [*paths_of(background), *paths_of(observations), *paths_of(others), *paths_of(forecasts)]
-    files += [path for path in (chosen.common.errors, chosen.common.quality, *own) if path is not None]
+    common = chosen.common
+    named = (common.errors, common.quality, common.orography, common.land_sea, *own)
+    files += [path for path in named if path is not None]
     record = InputRecord()
     record.add(files)
     opened = open_background(background)
@@ -271,7 +276,7 @@ def analyse(
     """
     background = background_for(chosen, background)
     with _threads(chosen.common.threads):
-        ground = Ground(orography(background))
+        ground = read_ground(background, chosen.common.orography, chosen.common.land_sea)
         method, weights = make_method(chosen, background, lagged, ground)
         record.add(weights)  # those that ship
         result = solve(
@@ -319,7 +324,7 @@ def solve(
             taper=1000.0 * settings.taper,
         ),
         first_guesses=first_guesses,
-        orography=orography(background) if ground is None else ground.height,
+        orography=(ground_of(background) if ground is None else ground).height,
     )
 
 

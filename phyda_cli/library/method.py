@@ -15,7 +15,8 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.fields.ground import Ground
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
-from phyda_cli.formats.gridded.layout import Background, orography
+from phyda_cli.formats.gridded.ground import ground_of
+from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import EnsembleMethod, Method
 from phyda_cli.methods.composite import Composite
@@ -87,7 +88,7 @@ def make_method(
         () if background.member is None else background.member_numbers,
         choose_device(chosen.common.device),
         chosen.common.seed,
-        Ground(orography(background)) if ground is None else ground,
+        ground_of(background) if ground is None else ground,
         tuple(lagged),
     )
     method: Method = make(chosen.entry, chosen.own, files)

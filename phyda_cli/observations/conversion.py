@@ -1,14 +1,17 @@
-"""Reports to what is assimilated: wind, height and humidity as u, v, z and q, one row staying one row.
+"""Reports to what is assimilated: wind, height, humidity and altimeter settings, one row staying one row.
 
     u = −s sin D     σ_u² = (sin D · σ_s)² + (s cos D · σ_D)²       from speed s and the direction D it blows from
     v = −s cos D     σ_v² = (cos D · σ_s)² + (s sin D · σ_D)²
     z = g · gh       σ_z = g · σ_gh
     q = q(e_w(T_d), p)        σ_q = ∂q/∂T_d · σ_Td
     q = q(r · e_w(T), p)      σ_q² = (∂q/∂r · σ_r)² + (∂q/∂T · σ_T)²
+    d2m = T_d(r · e_w(t2m))   σ_d2m² = (∂T_d/∂r · σ_r)² + (∂T_d/∂T · σ_T)²
+    sp = p*(h*(QNH) + h)      σ_sp = ∂p*/∂QNH · σ_QNH       at a station at the height h
 
-The row of the speed becomes u and the row of the direction becomes v. A row whose companion is missing, rejected or not
-unique in its report is flagged; a row that says again what its report gives directly (speed beside u, dew point beside
-q, relative humidity beside either) is flagged THINNED, so that one measurement does not count twice.
+p* and h* are pressure and height of the standard atmosphere, which an altimeter is set by. The row of the speed becomes
+u and the row of the direction becomes v. A row whose companion is missing, rejected or not unique in its report is
+flagged; a row that says again what its report gives directly (speed beside u, dew point beside q, relative humidity
+beside either, altimeter setting beside a pressure) is flagged THINNED, so that one measurement does not count twice.
 """
 
 from __future__ import annotations
@@ -21,8 +24,12 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY, ZERO_CELSIUS
-from phyda_cli.fields.standard_atmosphere import standard_height
-from phyda_cli.fields.thermodynamics import saturation_vapour_pressure_water, specific_humidity_from_vapour_pressure
+from phyda_cli.fields.standard_atmosphere import standard_height, standard_pressure
+from phyda_cli.fields.thermodynamics import (
+    dewpoint,
+    saturation_vapour_pressure_water,
+    specific_humidity_from_vapour_pressure,
+)
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.kinds import FAMILIES, of_each
 from phyda_cli.observations.table import Flag, Observations
@@ -32,7 +39,9 @@ Floats = NDArray[np.float64]
 SURFACE_REPORTS: Final = FAMILIES["surface"] | FAMILIES["ship"] | FAMILIES["buoy"]
 """Report types (lower case) measured at a station's surface: t, td, u, v are those at 2 and 10 metres."""
 
-_AT_SURFACE: Final = {"t": "t2m", "td": "d2m", "u": "u10", "v": "v10"}
+_AT_SURFACE: Final = {"t": "t2m", "td": "d2m", "r": "r2m", "u": "u10", "v": "v10"}
+_REDUCED: Final = 1000.0
+"""Height [m] up to which a pressure at sea level says as much as an altimeter setting beside it."""
 _FLIGHT_LEVEL_ROWS: Final = 10
 _FLIGHT_LEVEL_METRES: Final = 30.0
 
@@ -54,7 +63,8 @@ def convert(observations: Observations, report: NDArray[np.int64]) -> Observatio
     """
     result = _at_surface(_without_flight_levels(observations, report))
     result = _wind(result, report)
-    return _without_level(_humidity(_height(result), report))
+    result = _screen_humidity(_altimeter(_height(result), report), report)
+    return _without_level(_humidity(result, report))
 
 
 def _without_level(observations: Observations) -> Observations:
@@ -167,6 +177,56 @@ def _height(observations: Observations) -> Observations:
     variable = np.where(rows, "z", observations.variable).astype(object)
     scale = np.where(rows, GRAVITY, 1.0)
     return replace(observations, variable=variable, value=observations.value * scale, error=observations.error * scale)
+
+
+def _altimeter(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    if not (observations.variable == "qnh").any():
+        return observations
+    result = observations
+    for direct in ("sp", "msl"):
+        given = _companion(result, report, direct).distinct > 0
+        useful = (direct == "sp") | ~(result.elevation > _REDUCED)
+        result = result.reject(
+            (result.variable == "qnh") & given & useful, Flag.THINNED, f"the report gives {direct} itself"
+        )
+    rows = (result.variable == "qnh") & result.used
+    result = result.reject(
+        rows & ~np.isfinite(result.elevation), Flag.MISSING, "an altimeter setting needs the station's elevation"
+    )
+    rows &= result.used
+    height = standard_height(np.where(rows, result.value, np.nan))
+    pressure = standard_pressure(height + result.elevation)
+    slope = standard_pressure(standard_height(result.value + 1.0) + result.elevation) - pressure  # of 1 Pa
+    return replace(
+        result,
+        variable=np.where(rows, "sp", result.variable).astype(object),
+        value=np.where(rows, pressure, result.value),
+        error=np.where(rows, slope * result.error, result.error),
+    )
+
+
+def _screen_humidity(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    if not (observations.variable == "r2m").any():
+        return observations
+    given = _companion(observations, report, "d2m").distinct > 0
+    result = observations.reject((observations.variable == "r2m") & given, Flag.THINNED, "the report gives d2m itself")
+    temperature = _companion(result, report, "t2m")
+    result, rows = _paired(result, result.used & (result.variable == "r2m"), temperature, "temperature")
+    result = result.reject(rows & ~(result.value > 0), Flag.BOUNDS, "no relative humidity at all has no dew point")
+    rows &= result.used
+    r, t = (
+        torch.tensor(np.where(rows, column, usual), dtype=torch.float64, requires_grad=True)
+        for column, usual in ((result.value, 1.0), (temperature.value, ZERO_CELSIUS))
+    )
+    dew_point = dewpoint(r * saturation_vapour_pressure_water(t))
+    by_fraction, by_temperature = (x.numpy() for x in torch.autograd.grad(dew_point.sum(), (r, t)))
+    error = np.hypot(by_fraction * result.error, by_temperature * np.nan_to_num(temperature.error))
+    return replace(
+        result,
+        variable=np.where(rows, "d2m", result.variable).astype(object),
+        value=np.where(rows, dew_point.detach().numpy(), result.value),
+        error=np.where(rows, error, result.error),
+    )
 
 
 def _humidity(observations: Observations, report: NDArray[np.int64]) -> Observations:

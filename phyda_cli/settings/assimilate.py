@@ -134,6 +134,10 @@ class AnalysisSettings:
         Literal["auto", "off"],
         Option("Analyse near the ground what the background has there, after the upper air; off: not.", default="auto"),
     ] = "auto"
+    orography: Annotated[
+        Path | None, Option("File with the height of the background's ground, where its own has none.", "FILE")
+    ] = None
+    land_sea: Annotated[Path | None, Option("File with its land-sea mask, the same.", "FILE")] = None
     on_empty: Annotated[
         Literal["background", "fail"],
         Option("Without a usable observation write the background, or fail (65).", default="background"),

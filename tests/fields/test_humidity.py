@@ -134,3 +134,18 @@ def test_the_given_values_stay_as_they_are():
     before, values = background(5e-3, 285.0), fields(-1.0, 285.0)
     limit_humidity(replace(before), values)
     assert float(values[0, 0, 0]) == -1.0
+
+
+def test_the_dew_point_stays_below_the_temperature():
+    """Depression 4 K: −1 K moves freely, −3 K is bent to 2/(1 + 1/2), −9 K to 2/(1 + 7/2); what is untouched stays."""
+    channels = (Channel("t2m"), Channel("d2m"))
+    grid = LatLonGrid.equiangular(4, 8)
+    values = torch.tensor([280.1, 276.1], dtype=torch.float64)[:, None, None].expand(2, 4, 8).clone()
+    background = State(values, channels, grid, np.datetime64("2020-01-01", "ns"))
+    for move, depression in ((-1.0, 3.0), (-3.0, 2.0 / 1.5), (-9.0, 2.0 / 4.5)):
+        moved = values.clone()
+        moved[1] -= move
+        limited = limit_humidity(background, moved)
+        torch.testing.assert_close(limited.values[0] - limited.values[1], torch.full((4, 8), depression).double())
+    assert limited.supersaturated == 32
+    assert torch.equal(limit_humidity(background, values).values, values)

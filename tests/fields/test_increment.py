@@ -41,8 +41,16 @@ def test_channels_are_matched_by_variable_and_level():
     out = interpolate_increment(state, wanted, METHOD).values
     torch.testing.assert_close(out[:, 2], 0.5 * (state.values[:, 0] + state.values[:, 2]))
     assert torch.equal(out[:, 1], state.values[:, 3])
-    for absent_or_far_above in (0, 3, 4):
+    for absent_or_far_above in (0, 3):
         assert torch.all(out[:, absent_or_far_above] == 0)
+
+
+def test_the_pressure_at_the_ground_moves_by_as_much_of_ln_p_as_that_at_sea_level():
+    state = increment()
+    surface = torch.full(METHOD.shape, 0.7 * 101_325.0, dtype=torch.float64)
+    out = interpolate_increment(state, (Channel("sp"), Channel("msl")), METHOD, surface).values
+    torch.testing.assert_close(out[:, 0], 0.7 * out[:, 1])
+    assert torch.equal(interpolate_increment(state, (Channel("sp"),), METHOD).values[:, 0], out[:, 1])
 
 
 def test_winds_are_regridded_as_vectors_and_scalars_are_not():

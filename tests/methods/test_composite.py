@@ -1,4 +1,4 @@
-"""Methods on grids of their own, as one."""
+"""The upper air and the ground, as one method."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 
 from phyda_cli.assimilation import AssimilationOptions, assimilate
 from phyda_cli.errors_b.error_scale import ErrorScale
+from phyda_cli.errors_b.surface_structure import Structure
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.composite import Composite
-from phyda_cli.methods.oi import OptimalInterpolation
+from phyda_cli.methods.surface import QUANTITIES, SurfaceAnalysis
+from phyda_cli.methods.surface_fit import GroundError
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 from tests.support.background_error import CHANNELS, small_statistics, zero_time
@@ -22,10 +24,11 @@ from tests.support.observations import make_departures, make_observations
 FINE = LatLonGrid.equiangular(24, 48)
 ALL = (*CHANNELS, Channel("t2m"))
 UPPER = ThreeDVar(small_statistics(), tolerance=1e-8)
-GROUND = OptimalInterpolation(
-    State(torch.full((1, *FINE.shape), 2.0, dtype=torch.float64), (Channel("t2m"),), FINE, zero_time())
-)
-BOTH = Composite((UPPER, GROUND))
+ERRORS = {name: quantity.usual for name, quantity in QUANTITIES.items()} | {
+    "temperature": GroundError(2.0, Structure(800e3))
+}
+GROUND = SurfaceAnalysis(FINE, (Channel("t2m"),), errors=ERRORS)
+BOTH = Composite(UPPER, GROUND)
 ROWS = [("t", 50_000.0, 10.0, 40.0, 1.0, 0.5), ("t2m", np.nan, -18.75, 300.0, 3.0, 1.0)]
 
 
@@ -33,7 +36,7 @@ def background() -> State:
     return State(torch.zeros(len(ALL), *FINE.shape, dtype=torch.float64), ALL, FINE, zero_time())
 
 
-def test_each_row_goes_to_the_method_that_reaches_it():
+def test_each_row_serves_the_fields_that_it_reaches():
     departures = make_departures(ROWS)
     made = BOTH.increment(background(), departures)
     upper = UPPER.increment(background(), departures.take(np.array([0])))
@@ -42,21 +45,43 @@ def test_each_row_goes_to_the_method_that_reaches_it():
     torch.testing.assert_close(made.onto(FINE, ALL).values, expected)
     near = expected[-1].abs().max()
     assert float(near) == pytest.approx(3.0 * 4.0 / 5.0, rel=0.05)
-    assert float(expected[ALL.index(("t", 50_000.0))].abs().max()) > 0.1
-    assert made.spread_onto(FINE, ALL).values[-1].min() < 2.0
+    assert made.spread_onto(FINE, ALL).values[-1].min() == pytest.approx(2.0 / np.sqrt(5.0), rel=0.05)
     at = made.at(departures.operator)
     assert at[1] == pytest.approx(3.0 * 4.0 / 5.0, rel=0.05)
     assert 0 < at[0] < 1.0
 
 
-def test_the_background_error_is_that_of_the_owner_and_scales():
+def test_the_ground_takes_what_the_upper_air_leaves():
+    """δ = δ_u + K (d − H δ_u): with K = ½ at the station and δ_u = 1 there, d = 3 gives 2; far away δ_u stays."""
+
+    class Warmer:
+        name, largest_scale = "warmer", ErrorScale.uniform(1.0)
+
+        def increments(self, cases):
+            ones = torch.ones(1, *FINE.shape, dtype=torch.float64)
+            state = State(ones, (Channel("t2m"),), FINE, zero_time())
+            return [replace(GROUND.unobserved(case.background), mean=state) for case in cases]
+
+    errors = ERRORS | {"temperature": GroundError(1.0, Structure(100e3))}
+    ground = replace(GROUND, errors=errors)
+    latitude, longitude = FINE.coordinates
+    rows = [("t2m", np.nan, float(latitude[500]), float(longitude[500]), 3.0, 1.0)]
+    made = Composite(Warmer(), ground).increment(background(), make_departures(rows))
+    field = made.onto(FINE, ALL).values[-1].reshape(-1)
+    assert float(field[500]) == pytest.approx(2.0)
+    assert float(field[0]) == pytest.approx(1.0)
+
+
+def test_the_ground_judges_its_rows_and_the_upper_air_has_the_scale():
     operator = make_departures([*ROWS, ("u10", np.nan, 0.0, 0.0, 1.0, 1.0)]).operator
     sigma = BOTH.background_error_at(operator, background())
     assert sigma[0] == pytest.approx(UPPER.background_error_at(operator, background())[0])
     assert sigma[1:].tolist() == [2.0, 0.0]
-    np.testing.assert_allclose(
-        BOTH.scaled(ErrorScale.uniform(3.0)).background_error_at(operator, background()), 3.0 * sigma
-    )
+    assert BOTH.predicts(operator).tolist() == [False, True, False]
+    tripled = BOTH.scaled(ErrorScale.uniform(3.0)).background_error_at(operator, background())
+    np.testing.assert_allclose(tripled, [3.0 * sigma[0], 2.0, 0.0])
+    assert BOTH.scaling is UPPER
+    assert GROUND.scaling is None
 
 
 def test_it_goes_through_the_whole_analysis():
@@ -69,6 +94,6 @@ def test_it_goes_through_the_whole_analysis():
     result = assimilate(start, rows, method=BOTH, table=default_error_table(), options=options, orography=ground)
     assert result.feedback.observations.used.all()
     assert float(result.increment.values[-1].max()) == pytest.approx(3.0 * 4.0 / 5.0, rel=0.05)
-    assert result.log["method"] == "3dvar+oi"
+    assert result.log["method"] == "3dvar+surface"
     moved = result.feedback.analysis_equivalent - result.feedback.background_equivalent
     assert (moved > 0).all()

@@ -149,3 +149,37 @@ def test_heights_within_thirty_metres_of_the_standard_ones_are_flight_levels(met
     pressure = np.linspace(20_000, 60_000, 20)
     table = observations("gh", standard_height(pressure) + metres, pressure=pressure)
     assert set(convert(table, np.arange(20)).flag.tolist()) == {flag}
+
+
+SCREEN = {"report": "synop", "pressure": np.nan}
+
+
+def test_relative_humidity_at_the_screen_is_a_dew_point():
+    """Over water at 20 °C and 50 %: e = 1168.9 Pa, T_d = 9.26 °C (WMO-No. 8: 9.3); at saturation T_d = T."""
+    result = one_report(["t", "r"], [293.15, 0.5], error=[1.0, 0.05], **SCREEN)
+    assert result.variable.tolist() == ["t2m", "d2m"]
+    assert result.value[1] == pytest.approx(273.15 + 9.26, abs=0.03)
+    by_humidity = one_report(["t", "r"], [293.15, 0.5005], **SCREEN).value[1] - result.value[1]
+    by_warmth = one_report(["t", "r"], [293.16, 0.5], **SCREEN).value[1] - result.value[1]
+    assert result.error[1] == pytest.approx(np.hypot(100.0 * by_humidity, 100.0 * by_warmth), rel=1e-2)
+    assert one_report(["t", "r"], [283.15, 1.0], **SCREEN).value[1] == pytest.approx(283.15)
+    assert one_report(["r"], [0.5], **SCREEN).reason.tolist() == ["the report has no valid temperature"]
+    given = one_report(["t", "td", "r"], [293.15, 282.0, 0.5], **SCREEN)
+    assert given.flag.tolist() == [0, 0, Flag.THINNED]
+
+
+@pytest.mark.parametrize(("elevation", "pressure"), [(0.0, 101_325.0), (500.0, 95_460.8), (1500.0, 84_556.0)])
+def test_an_altimeter_setting_is_the_standard_atmosphere_s_pressure_at_the_station(elevation, pressure):
+    """ICAO Doc 7488: 954.61 hPa at 500 m, 845.56 hPa at 1500 m, where the setting is the standard 1013.25 hPa."""
+    result = one_report(["qnh"], [101_325.0], elevation=elevation, error=[50.0], **SCREEN)
+    assert result.variable.tolist() == ["sp"]
+    assert result.value[0] == pytest.approx(pressure, abs=5.0)
+    assert result.error[0] == pytest.approx(50.0 * pressure / 101_325.0, rel=0.05)
+
+
+def test_an_altimeter_setting_beside_a_pressure_counts_only_where_that_is_reduced_from_high_up():
+    for names, elevation, used in ((["qnh", "sp"], 1500.0, 0), (["qnh", "msl"], 900.0, 0), (["qnh", "msl"], 1500.0, 1)):
+        result = one_report(names, [101_000.0, 101_100.0], elevation=elevation, **SCREEN)
+        assert int(result.used[0]) == used
+    nowhere = one_report(["qnh"], [101_000.0], **SCREEN)
+    assert nowhere.reason.tolist() == ["an altimeter setting needs the station's elevation"]

@@ -23,6 +23,7 @@ from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
 from phyda_cli.formats.gridded.grib_grid import grid_of, refuse_grid
 from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_headers, grib_moment
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
+from phyda_cli.grids.orientation import Orientation
 
 
 def read_grib(
@@ -55,6 +56,21 @@ def read_grib(
         dataset, *grid.dims, grid.orientation, axis, valid, fields, source, frozenset(select), folding=folding,
         messages=tuple(cube.messages),
     )  # fmt: skip
+
+
+def read_surface(path: Path) -> tuple[xr.Dataset, tuple[str, str], Orientation]:
+    """Return the fields of a file that need not be those of an analysis, at its first valid time, the dimensions of
+    rows and columns, and their grid. Raises BadDataError as `read_grib` does.
+    """
+    headers = grib_headers(path, {})
+    for header in headers:
+        refuse_grid(header)
+    if not headers:
+        raise BadDataError(f"{path}: holds no message")
+    first = min(header.valid for header in headers)
+    chosen = [header for header in headers if header.valid == first]
+    grid = grid_of(_one_grid(chosen, str(path)), str(path))
+    return Cube(chosen, str(path)).build(grid)[0], grid.dims, grid.orientation
 
 
 def _nothing_known(headers: Sequence[Header]) -> str:

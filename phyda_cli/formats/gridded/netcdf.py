@@ -22,7 +22,7 @@ from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents
 from phyda_cli.formats.gridded.folding import unfold
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
 from phyda_cli.formats.gridded.netcdf_fields import find_fields, pressures
-from phyda_cli.formats.gridded.netcdf_grid import horizontal
+from phyda_cli.formats.gridded.netcdf_grid import Horizontal, horizontal
 from phyda_cli.formats.gridded.netcdf_time import align_other_axes, select_indices, select_time
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, decode_times, valid_times
 from phyda_cli.formats.sniff import FileFormat
@@ -108,6 +108,20 @@ def read_dataset(
         tuple(notes),
         folding=folding,
     )
+
+
+def read_surface(path: Path, kind: FileFormat) -> tuple[xr.Dataset, Horizontal]:
+    """Return the fields of a file that need not be those of an analysis, at its first time, and their grid.
+
+    Raises BadDataError as `read_netcdf` does.
+    """
+    notes: list[str] = []
+    with _open(path, kind, notes) as opened:
+        dataset, _ = unfold(opened)
+        times = [dim for dim in dataset.dims if str(dim).casefold() == "time"]
+        dataset = dataset.isel(dict.fromkeys(times, 0))
+        grid = horizontal(dataset, str(path), notes)
+        return dataset.load(), grid
 
 
 def netcdf_fields(path: Path, kind: FileFormat) -> frozenset[object]:

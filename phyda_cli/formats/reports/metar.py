@@ -1,8 +1,9 @@
 """METAR and SPECI reports as they are sent or archived: bulletins, plain lists of reports, hourly cycle files.
 
 Read are the wind, temperature and dew point (in tenths where the remarks give them: T00221006, and agree with the
-report) and the sea-level pressure of the remarks (SLP158: 1015.8 hPa). A report gives the day of the month alone: the
-month is the one that lies nearest to the analysis, or to the date line above the report where there is one
+report), the sea-level pressure of the remarks (SLP158: 1015.8 hPa) and the altimeter setting (Q1016: 1016 hPa, rounded
+down; A2992: 29.92 inches of mercury), which becomes the pressure at the station. A report gives the day of the month
+alone: the month is the one that lies nearest to the analysis, or to the date line above the report where there is one
 (`2020/01/01 11:51`, as in the cycle files of the US National Weather Service). It gives no place: that is a matter of a
 table of stations (`stations.py`).
 
@@ -21,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from phyda_cli.constants import KNOT
+from phyda_cli.constants import INCH_OF_MERCURY, KNOT
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.entries import observations_from_table
@@ -50,6 +51,9 @@ _CORRECTED: Final = re.compile(r"(?:(?:AUTO|RTD)\s+)?(?P<group>COR|CC[A-Z])(?!\S
 _WIND: Final = re.compile(r"(?<!\S)(?P<direction>\d{3}|VRB)(?P<speed>\d{2,3})(?:G\d{2,3})?(?P<unit>KT|MPS|KMH)(?!\S)")
 _TEMPERATURE: Final = re.compile(r"(?<!\S)(?P<t>M?\d\d)/(?P<td>M?\d\d)?(?!\S)")
 _TENTHS: Final = re.compile(r"(?<!\S)T(?P<t>[01]\d{3})(?P<td>[01]\d{3})?(?!\S)")
+_ALTIMETER: Final = re.compile(r"(?<!\S)(?P<unit>[QA])(?P<digits>\d{4})(?!\S)")
+_ROUNDED_DOWN: Final = 0.5
+"""hPa that a setting in whole ones is below the pressure on average."""
 _SEA_LEVEL: Final = re.compile(r"(?<!\S)SLP(?P<tenths>\d{3})(?!\S)")
 _SPEEDS: Final = {"KT": KNOT, "MPS": 1.0, "KMH": 1.0 / 3.6}
 _HALF: Final = 500
@@ -57,7 +61,7 @@ _HALF: Final = 500
 _MONTH: Final = np.timedelta64(1, "M")
 _ROUNDED: Final = 1.0
 """Tenths of a temperature and its whole degrees differ by no more than this; else the tenths are garbled."""
-_COLUMNS: Final = ("station", "time", "t [degC]", "td [degC]", "wind_direction", "wind_speed", "msl [hPa]")
+_COLUMNS: Final = ("station", "time", "t [degC]", "td [degC]", "wind_direction", "wind_speed", "msl [hPa]", "qnh [hPa]")
 
 
 class _Report(NamedTuple):
@@ -148,8 +152,8 @@ def _row(report: _Report) -> tuple[str, ...]:
     trend = _TREND.search(body)
     body = body if trend is None else body[: trend.start()]
     wind, coarse = _WIND.search(body), _TEMPERATURE.search(body)
-    fine, sea_level = _TENTHS.search(remarks), _SEA_LEVEL.search(remarks)
-    direction = speed = t = td = pressure = ""
+    fine, sea_level, altimeter = _TENTHS.search(remarks), _SEA_LEVEL.search(remarks), _ALTIMETER.search(body)
+    direction = speed = t = td = pressure = setting = ""
     if wind is not None:
         speed = repr(int(wind["speed"]) * _SPEEDS[wind["unit"]])
         direction = "" if wind["direction"] == "VRB" else str(int(wind["direction"]))
@@ -160,8 +164,12 @@ def _row(report: _Report) -> tuple[str, ...]:
     if sea_level is not None:
         tenths = int(sea_level["tenths"])
         pressure = repr((tenths + (9000 if tenths >= _HALF else 10000)) / 10)
+    if altimeter is not None:
+        number = int(altimeter["digits"])
+        hectopascal = number + _ROUNDED_DOWN if altimeter["unit"] == "Q" else number / 100 * INCH_OF_MERCURY / 100
+        setting = f"{hectopascal:.2f}"
     assert report.near is not None
-    return match["station"], _time(match, report.near), t, td, direction, speed, pressure
+    return match["station"], _time(match, report.near), t, td, direction, speed, pressure, setting
 
 
 def _finer(whole: str, tenths: str) -> str:

@@ -246,7 +246,16 @@ def test_of_two_corrections_the_second_counts_and_repeats_stay():
 @pytest.mark.parametrize("trend", ["TEMPO", "BECMG FM1300", "NOSIG RMK", "PROB30 TEMPO", "INTER 1215/1300"])
 def test_forecasts_in_a_report_are_not_read(trend):
     o = of_metar(f"METAR KJFK 011151Z /////KT 9999 15/10 Q1015 {trend} 35030KT 02/01=\n")
-    assert values(o, "KJFK") == {"t2m": pytest.approx(288.15), "d2m": pytest.approx(283.15)}
+    pressure = pytest.approx(101_550.0 - 48.0, abs=1.0)  # 1015.5 hPa, and 12 Pa a metre at 4 m
+    assert values(o, "KJFK") == {"t2m": pytest.approx(288.15), "d2m": pytest.approx(283.15), "sp": pressure}
+
+
+def test_an_altimeter_setting_is_the_pressure_at_the_station_unless_the_report_has_that_at_sea_level():
+    o = of_metar("METAR KJFK 011151Z 27010KT 9999 15/10 A2992 RMK AO2=\nMETAR EDDF 011150Z 27010KT 9999 15/10 Q1013=\n")
+    assert values(o, "KJFK")["sp"] == pytest.approx(29.92 * 3386.389 - 48.0, abs=1.0)
+    both = of_metar("METAR KJFK 011151Z 27010KT 9999 15/10 A2992 RMK AO2 SLP132=\n")
+    assert "sp" not in values(both, "KJFK")
+    assert "the report gives msl itself" in both.reason.tolist()
 
 
 def test_cycle_files_have_no_word_metar_and_tell_the_date():

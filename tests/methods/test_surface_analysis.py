@@ -1,0 +1,166 @@
+"""The analysis near the ground: closed forms at single stations, what the departures tell, invariances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
+from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_pressure
+from phyda_cli.fields.state import Channel, State
+from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.methods.base import Departures
+from phyda_cli.methods.surface import QUANTITIES, SurfaceAnalysis
+from phyda_cli.methods.surface_fit import GroundError, Sample, fitted
+from phyda_cli.operators.operator import Operator
+
+GRID = LatLonGrid.equiangular(18, 36)
+CHANNELS = tuple(Channel(name) for name in ("t2m", "d2m", "u10", "v10", "msl", "sp"))
+FLAT = torch.zeros(GRID.shape, dtype=torch.float64)
+POINT = 250
+SIZES = (280.0, 275.0, 3.0, 1.0, 1.0e5, 9.0e4)
+
+
+def background() -> State:
+    values = torch.tensor(SIZES, dtype=torch.float64)[:, None, None].expand(-1, *GRID.shape).clone()
+    return State(values, CHANNELS, GRID, np.datetime64("2020-01-01T00", "ns"))
+
+
+def method(**errors: GroundError) -> SurfaceAnalysis:
+    usual = {name: quantity.usual for name, quantity in QUANTITIES.items()}
+    return SurfaceAnalysis(GRID, CHANNELS, FLAT, FLAT + 1.0, errors=usual | errors)
+
+
+def station(variable: str, departure: float, error: float, *, height: float = 0.0, land: float = 1.0) -> Departures:
+    """One at a grid point, whose ground is at sea level and land."""
+    latitude, longitude = (x[[POINT]] for x in GRID.coordinates)
+    operator = Operator.at(
+        np.array([variable], dtype=object), latitude, longitude, np.array([np.nan]),
+        surface_pressure=np.array([SEA_LEVEL_PRESSURE]), difference=np.array([height]), height=np.array([height]),
+        land=np.array([land]),
+    )  # fmt: skip
+    return Departures(operator, np.array([departure]), np.array([error]))
+
+
+def at_point(state: State, variable: str) -> float:
+    return float(state.values[state.index(Channel(variable))].reshape(-1)[POINT])
+
+
+def test_a_station_at_a_grid_point():
+    """δ = σ_b²/(σ_b² + σ_o²) d, σ_a² = σ_b² σ_o²/(σ_b² + σ_o²)."""
+    made = method(temperature=GroundError(2.0, Structure(100e3))).increment(background(), station("t2m", 3.0, 1.0))
+    assert at_point(made.mean, "t2m") == pytest.approx(3.0 * 4.0 / 5.0)
+    assert at_point(made.spread, "t2m") == pytest.approx(np.sqrt(4.0 / 5.0))
+    others = [i for i, channel in enumerate(CHANNELS) if channel.variable != "t2m"]
+    assert not made.mean.values[others].any()
+    assert at_point(made.spread, "d2m") == pytest.approx(QUANTITIES["dew point"].usual.sigma)
+
+
+def test_height_and_land_make_an_observation_worth_less():
+    """σ_o² + (ρ_h δ)² + (ρ_l Δl)², and of the correlation the factors of height and land."""
+    error = GroundError(2.0, Structure(100e3, 600.0, 0.5))
+    made = method(temperature=error).increment(background(), station("t2m", 3.0, 1.0, height=400.0, land=0.0))
+    quantity = QUANTITIES["temperature"]
+    rho = np.exp(-0.5 * (400.0 / 600.0) ** 2 - 0.5 / 0.25)
+    variance = 1.0 + (quantity.height * 400.0) ** 2 + quantity.land**2
+    assert at_point(made.mean, "t2m") == pytest.approx(rho * 3.0 * 4.0 / (4.0 + variance))
+
+
+def test_pressure_is_one_field_whatever_the_height_of_the_barometer():
+    """A station at 1500 m with d ln p = 0.002 moves msl and sp by the same part as one at sea level."""
+    error = GroundError(2e-3, Structure(300e3))
+    part = 0.002 * 0.8
+    for height in (0.0, 1500.0):
+        pressure = float(standard_pressure(height))
+        rows = station("sp", 0.002 * pressure, 1e-3 * pressure, height=height)
+        quantity = QUANTITIES["pressure"]._replace(height=0.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(QUANTITIES, "pressure", quantity)
+            made = method(pressure=error).increment(background(), rows)
+        assert at_point(made.mean, "msl") == pytest.approx(part * SEA_LEVEL_PRESSURE, rel=1e-6)
+        assert at_point(made.mean, "sp") == pytest.approx(part * 9.0e4, rel=1e-6)
+
+
+def test_what_others_say_is_in_si_and_mute_ones_say_nothing():
+    both = [station("t2m", d, 1.0) for d in (3.0, 1.0)]
+    operator = Operator(
+        *(np.concatenate([getattr(one.operator, name) for one in both])
+          for name in ("variable", "latitude", "longitude", "pressure", "surface_pressure", "difference",
+                       "ground_temperature", "height", "land", "relief")),
+    )  # fmt: skip
+    rows = Departures(operator, np.array([3.0, 1.0]), np.ones(2))
+    analysis, everyone = method(temperature=GroundError(2.0, Structure(100e3))), np.ones(2, dtype=bool)
+    found = analysis.predicted(rows, everyone, everyone)
+    np.testing.assert_allclose(found.residual, [3.0 - 0.8, 1.0 - 2.4])
+    np.testing.assert_allclose(found.expected, np.sqrt(4.0 + 1.0 - 16.0 / 5.0))
+    assert found.count.tolist() == [1, 1]
+    alone = analysis.predicted(rows, everyone, np.array([True, False]))
+    assert alone.residual[0] == pytest.approx(3.0, abs=1e-4)
+    assert alone.residual[1] == pytest.approx(1.0 - 2.4, abs=1e-4)
+    assert alone.expected[1] == pytest.approx(np.sqrt(5.0 - 16.0 / 5.0), rel=1e-4)
+    assert alone.count.tolist() == [0, 1]
+
+
+def drawn(error: GroundError, sigma_o: float, n: int = 700) -> Sample:
+    """Departures with the covariance of a background error and independent observation errors."""
+    rng = np.random.default_rng(11)
+    places = GroundPlaces.at(rng.uniform(45, 55, n), rng.uniform(0, 15, n), rng.uniform(0, 500, n), None)
+    covariance = error.sigma**2 * error.structure.correlation(places, places).numpy()
+    lower = np.linalg.cholesky(covariance + sigma_o**2 * np.eye(n))
+    return Sample(places, lower @ rng.normal(size=n), np.ones(n))
+
+
+def test_departures_tell_size_length_and_observation_error():
+    truth = GroundError(3.0, Structure(200e3, 600.0))
+    usual = GroundError(1.5, Structure(100e3, 600.0))
+    sample = drawn(truth, sigma_o=1.0)
+    found = fitted(usual, [sample])
+    assert found.structure == truth.structure
+    assert found.sigma == pytest.approx(3.0, rel=0.25)
+    assert found.factor == pytest.approx(1.0, rel=0.3)
+    spoiled = sample.departure.copy()
+    spoiled[::50] += 60.0
+    again = fitted(usual, [replace(sample, departure=spoiled)])
+    assert again.structure == truth.structure
+    assert again.sigma == pytest.approx(found.sigma, rel=0.2)
+
+
+def test_few_departures_tell_the_size_alone():
+    usual = GroundError(1.5, Structure(100e3, 600.0))
+    sample = drawn(GroundError(3.0, Structure(30e3)), sigma_o=1.0, n=150)
+    found = fitted(usual, [sample])
+    assert found.structure == usual.structure
+    assert found.sigma == pytest.approx(3.0, rel=0.25)
+    few = Sample(sample.places.take(torch.arange(20)), sample.departure[:20], sample.error[:20])
+    assert fitted(usual, [few]).sigma == usual.sigma
+
+
+def test_the_order_of_rows_and_a_turn_of_the_globe_do_not_matter():
+    rng = np.random.default_rng(2)
+    n = 40
+    names = rng.choice(np.array(["t2m", "u10", "v10", "sp", "msl"], dtype=object), n)
+    latitude, longitude = rng.uniform(-80, 80, n), rng.uniform(0, 360, n)
+
+    def analysed(order, turn):
+        operator = Operator.at(
+            names, latitude, longitude + turn, np.full(n, np.nan), height=np.zeros(n), difference=np.zeros(n),
+            surface_pressure=np.full(n, 1e5), land=np.ones(n),
+        )  # fmt: skip
+        rows = Departures(operator, np.sin(np.arange(n)), np.full(n, 1.0))
+        return method().increment(background(), rows.take(order)).mean.values
+
+    first = analysed(np.arange(n), 0.0)
+    assert first.abs().max() > 0.3
+    torch.testing.assert_close(analysed(rng.permutation(n), 0.0), first, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        analysed(np.arange(n), 30.0), first.roll(3, -1), rtol=0, atol=5e-3
+    )  # blocks end where ρ is 0.3 %
+
+
+def test_without_observations_it_is_the_background_error():
+    nothing = method().unobserved(background())
+    assert not nothing.mean.values.any()
+    assert at_point(nothing.spread, "sp") == pytest.approx(QUANTITIES["pressure"].usual.sigma * 9.0e4)
