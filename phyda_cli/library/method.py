@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,7 @@ from phyda_cli.methods.base import EnsembleMethod, Method
 from phyda_cli.methods.composite import Composite
 from phyda_cli.methods.material import Lagged
 from phyda_cli.methods.surface import SurfaceAnalysis
-from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, sha256, shipped_weights
+from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_MODEL, shipped_weights
 from phyda_cli.settings.assimilate import Chosen
 from phyda_cli.settings.methods import entry_of, make
 
@@ -120,42 +120,23 @@ class Files:
         """That of the background."""
         return self.background.grid
 
-    def background_error(
-        self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"
-    ) -> BackgroundError:
+    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
         """Return the statistics of a file, or those shipped."""
-        chosen = path or shipped_weights(shipped, remedy=f"give {option} FILE")
+        chosen = path or shipped_weights(BACKGROUND_ERROR, remedy=f"give {option} FILE")
         statistics, _ = read_background_error(chosen)
         self.read.append(chosen)
         return statistics
 
     def checkpoint(self, path: Path | None) -> Checkpoint:
-        """The learned model of a file, or the one shipped, trained with the statistics that were read before it."""
+        """The learned model of a file, or the one shipped."""
         from phyda_cli.networks.checkpoint import read_checkpoint  # loads what only learned methods need
 
         chosen = path or shipped_weights(LEARNED_MODEL, remedy="give --weights FILE, or --method 3dvar")
         checkpoint = read_checkpoint(chosen)
-        _check_origin(checkpoint, chosen, self.read[-1])
+        stage = checkpoint.about.get("stage")
+        if stage != _FINISHED:
+            _log.warning("%s: weights of stage %s, not of a finished training", chosen, stage)
         if not checkpoint.model.config.conditional:
             raise BadDataError(f"{chosen}: the prior alone, which sees no observation; take weights that see them")
         self.read.insert(0, chosen)
         return checkpoint
-
-
-def _check_origin(checkpoint: Checkpoint, weights: Path, background_error: Path) -> None:
-    """Raises BadDataError unless the weights say that they were trained with this background error."""
-    inputs = checkpoint.about.get("inputs")
-    trained = inputs.get("background_error") if isinstance(inputs, Mapping) else None
-    if not isinstance(trained, str):
-        raise BadDataError(
-            f"{weights}: do not say which background error they were trained with; take weights that phyda train made"
-        )
-    found = sha256(background_error)
-    if trained != found:
-        raise BadDataError(
-            f"{weights}: trained with the background error of SHA-256 {trained[:12]}…, but {background_error} has "
-            f"{found[:12]}…; name the file they were trained with: --background-error FILE"
-        )
-    stage = checkpoint.about.get("stage")
-    if stage != _FINISHED:
-        _log.warning("%s: weights of stage %s, not of a finished training", weights, stage)

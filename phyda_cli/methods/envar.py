@@ -122,7 +122,7 @@ def make(settings: EnVarSettings, material: Material) -> Method:
     weight = settings.ensemble_weight
     if weight is None:
         weight = WEIGHT if material.numbers else LAGGED_WEIGHT
-    static = plain(settings, material)
+    static = plain(settings, material, settings.weights)
     statistics = static.statistics
     mean = material.background
     if material.numbers:

@@ -11,7 +11,6 @@ from phyda_cli.fields.ground import Ground
 from phyda_cli.fields.state import State
 from phyda_cli.grids.base import Grid
 from phyda_cli.networks.checkpoint import Checkpoint
-from phyda_cli.resources import BACKGROUND_ERROR
 
 
 class Lagged(NamedTuple):
@@ -59,17 +58,13 @@ class Material(Protocol):
         """Of every random number."""
         ...
 
-    def background_error(
-        self, path: Path | None, *, shipped: str = BACKGROUND_ERROR, option: str = "--weights"
-    ) -> BackgroundError:
-        """Return the statistics of a file, or those shipped under a name. option: how a user names the file.
+    def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
+        """Return the statistics of a file, or those shipped. option: how a user names the file.
 
         Raises BadDataError for a file that is none, ConfigError for shipped statistics that are missing or damaged.
         """
         ...
 
     def checkpoint(self, path: Path | None) -> Checkpoint:
-        """Return the learned model of a file, or the one shipped, which must have been trained with the background
-        error that was asked for. Raises as `background_error` does.
-        """
+        """Return the learned model of a file, or the one shipped. Raises as `background_error` does."""
         ...

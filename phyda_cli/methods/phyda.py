@@ -36,7 +36,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method
 from phyda_cli.methods.material import Material
-from phyda_cli.methods.threedvar import Minimisation, ThreeDVar
+from phyda_cli.methods.threedvar import Minimisation, ThreeDVar, plain
 from phyda_cli.methods.trust import halves, nearest_channels, trust
 from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.checkpoint import Checkpoint
@@ -44,7 +44,6 @@ from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
-from phyda_cli.resources import LEARNED_BACKGROUND_ERROR
 from phyda_cli.settings.methods import LearnedSettings
 
 MEMBERS: Final = 16
@@ -315,13 +314,11 @@ class LearnedAnalysis(Method):
 
 
 def make(settings: LearnedSettings, material: Material) -> Method:
-    """Return the learned analysis with the statistics that its weights were trained with."""
-    statistics = material.background_error(
-        settings.background_error, shipped=LEARNED_BACKGROUND_ERROR, option="--background-error"
-    )
+    """Return the learned analysis upon 3D-Var as `--method 3dvar` has it."""
+    guess = plain(settings, material, settings.background_error, option="--background-error")
     return LearnedAnalysis(
         material.checkpoint(settings.weights),
-        ThreeDVar(statistics, dtype=torch.float32, device=material.device),
+        replace(guess, members=0),
         members=MEMBERS if settings.members is None else settings.members,
         evaluations=settings.evaluations,
         seed=material.seed,

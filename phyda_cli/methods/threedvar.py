@@ -23,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -387,18 +388,19 @@ def _fields(x: torch.Tensor) -> torch.Tensor:
     return x.permute(3, 2, 1, 0)
 
 
-def statistics_for(settings: ThreeDVarSettings, material: Material) -> BackgroundError:
-    """Return the statistics at the truncation that is asked for, or the largest that the background has a use for."""
-    statistics = material.background_error(settings.weights)
-    if settings.truncation == "auto":
-        return at_truncation(statistics, fitting_truncation(statistics, material.grid))
-    return at_truncation(statistics, settings.truncation)
+def plain(
+    settings: ThreeDVarSettings, material: Material, path: Path | None, *, option: str = "--weights"
+) -> ThreeDVar:
+    """3D-Var of one background, in single precision, with the statistics of a file or those shipped.
 
-
-def plain(settings: ThreeDVarSettings, material: Material) -> ThreeDVar:
-    """3D-Var of one background, in single precision."""
+    They are cut at the truncation that is asked for, or the largest that the background has a use for. option: how a
+    user names the file.
+    """
+    statistics = material.background_error(path, option=option)
+    asked = settings.truncation
+    truncation = fitting_truncation(statistics, material.grid) if asked == "auto" else asked
     return ThreeDVar(
-        statistics_for(settings, material),
+        at_truncation(statistics, truncation),
         members=MEMBERS if settings.members is None else settings.members,
         seed=material.seed,
         between=BETWEEN,
@@ -420,4 +422,4 @@ def for_background(method: ThreeDVar, material: Material) -> Method:
 
 def make(settings: ThreeDVarSettings, material: Material) -> Method:
     """3D-Var of one background, or of every member of an ensemble; single precision."""
-    return for_background(plain(settings, material), material)
+    return for_background(plain(settings, material, settings.weights), material)

@@ -62,27 +62,6 @@ class StatisticsSettings(MethodSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedSettings(StatisticsSettings):
-    """Of the learned analysis."""
-
-    members: Annotated[int | None, _MEMBERS.with_default("16")] = None
-    evaluations: Annotated[int, Option("Network evaluations for each sample.", "N", default="12", ge=1, le=100_000)] = (
-        12
-    )
-    churn: Annotated[float, Option("Fresh noise before each evaluation.", "X", default="0", ge=0)] = 0.0
-    background_error: Annotated[
-        Path | None,
-        Option("Statistics that the learned model was trained with.", "FILE", default="those shipped"),
-    ] = None
-
-    def problem(self) -> str | None:
-        """Say that one member makes no spread."""
-        if self.members == 1:
-            return "--members 1: one member makes no spread; give at least 2, or 0 for the mean alone"
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ThreeDVarSettings(StatisticsSettings):
     """Of 3D-Var."""
 
@@ -95,6 +74,27 @@ class ThreeDVarSettings(StatisticsSettings):
         ),
     ] = "auto"  # fmt: skip
     huber: Annotated[float, _HUBER] = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedSettings(ThreeDVarSettings):
+    """Of the learned analysis, whose first guess is 3D-Var."""
+
+    members: Annotated[int | None, _MEMBERS.with_default("16")] = None
+    evaluations: Annotated[int, Option("Network evaluations for each sample.", "N", default="12", ge=1, le=100_000)] = (
+        12
+    )
+    churn: Annotated[float, Option("Fresh noise before each evaluation.", "X", default="0", ge=0)] = 0.0
+    background_error: Annotated[
+        Path | None,
+        Option("Background-error statistics of the first guess.", "FILE", default="those shipped"),
+    ] = None
+
+    def problem(self) -> str | None:
+        """Say that one member makes no spread."""
+        if self.members == 1:
+            return "--members 1: one member makes no spread; give at least 2, or 0 for the mean alone"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

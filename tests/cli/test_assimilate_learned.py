@@ -29,7 +29,7 @@ ROWS = (
     f"{TIME},-35,20,850,u,9,2\n",
     f"{TIME},-35,20,850,v,-1,2\n",
 )
-FILES = ("phyda-5.6deg/background-error.safetensors", "phyda-5.6deg/phyda.safetensors")
+FILES = ("background-error.safetensors", "phyda-5.6deg/phyda.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,7 @@ def shipped(tmp_path_factory) -> Path:
     (directory / FILES[0]).write_bytes(to_bytes(small_statistics(), provenance={}))
     digest = sha256(directory / FILES[0])
     (directory / FILES[1]).write_bytes(weights(scrambled(), background_error=digest))
-    shutil.copyfile(directory / FILES[0], directory / "background-error.safetensors")  # that of 3D-Var
-    lines = [f"{sha256(directory / name)}  {name}\n" for name in (*FILES, "background-error.safetensors")]
+    lines = [f"{sha256(directory / name)}  {name}\n" for name in FILES]
     (directory / "SHA256SUMS").write_text("".join(lines))
     return directory
 
@@ -239,22 +238,6 @@ def test_weights_that_are_not_what_they_should_be_are_refused(ready, shipped, tm
     path.write_bytes({"cut": content[:-10], "text": b"no weights", "kind": other}[fault])
     ready[ready.index("--weights") + 1] = str(path)
     assert f"{path}: " in error_of(ready, capsys, 65)
-
-
-def test_another_background_error_than_the_training_s_is_refused(ready, tmp_path, capsys):
-    path = tmp_path / "b.safetensors"
-    path.write_bytes(to_bytes(small_statistics(), provenance={"another": True}))
-    ready[ready.index("--background-error") + 1] = str(path)
-    line = error_of(ready, capsys, 65)
-    assert f"{path} has {sha256(path)[:12]}" in line
-    assert line.endswith("--background-error FILE")
-
-
-def test_weights_that_do_not_say_their_background_error_are_refused(ready, tmp_path, capsys):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(weights(scrambled(), background_error=None))
-    ready[ready.index("--weights") + 1] = str(path)
-    assert "do not say which background error" in error_of(ready, capsys, 65)
 
 
 def test_unfinished_weights_are_used_with_a_warning(ready, shipped, tmp_path, capsys):
