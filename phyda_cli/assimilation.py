@@ -49,6 +49,7 @@ from phyda_cli.observations.table import Feedback, Flag, Observations
 from phyda_cli.operators.first_guess import BackgroundTimes, FirstGuess, first_guess
 from phyda_cli.quality.checks import EARLY, LATE, check_missing
 from phyda_cli.quality.neighbours import ROUNDS, WORTHWHILE_SCALE, check_neighbours, check_reports
+from phyda_cli.quality.pressure_twice import pressure_once
 from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, Guess, checked, screen
 
 Mask = NDArray[np.bool_]
@@ -87,7 +88,8 @@ class Analysis:
     state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
     not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
     result: what the method returned, on its own grid. ensemble: the members of a background that is an ensemble, from
-    which those of the result move; else None. fade: w (lat, lon), None for 1.
+    which those of the result move; else None. fade: w (lat, lon), None for 1. left_out: what the others say of each row
+    in use near the ground, None where the method predicts none.
     """
 
     state: State
@@ -99,6 +101,7 @@ class Analysis:
     result: Increment
     ensemble: State | None = None
     fade: torch.Tensor | None = None
+    left_out: Predicted | None = None
 
     @property
     def member_count(self) -> int:
@@ -136,7 +139,7 @@ def assimilate(
     case = _Case.of(background, first, method, fading(background.grid, options.taper))
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
-    rows = screen(assign_errors(check_missing(observations), table), guess)
+    rows = pressure_once(screen(assign_errors(check_missing(observations), table), guess))
     scale = _scale(rows, options, case, method)
     method = method.scaled(scale).fitted(case.departures(rows, rows.used & is_active(rows)))
     sigma, predicted = method.background_error_at(first.increments, background), method.predicts(first.increments)
@@ -161,6 +164,8 @@ def assimilate(
     }
     result = case.analysed(method, rows) if options.update else method.unobserved(background)
     analysis = _ending(case, _weighed(rows, result), result, log | result.log)
+    if guess.predict is not None:
+        analysis = replace(analysis, left_out=guess.predict(rows, rows.used, rows.used))
     return analysis if options.update else replace(analysis, feedback=_without_analysis(analysis.feedback))
 
 

@@ -49,7 +49,14 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     from phyda_cli.library.analysis import analyse
     from phyda_cli.library.inputs import first_guesses, lagged_forecasts, open_background, read_observations
     from phyda_cli.library.outcome import judge
-    from phyda_cli.observations.summary import format_summary, summarise, summarise_reports
+    from phyda_cli.observations.summary import (
+        format_left_out,
+        format_share,
+        format_summary,
+        share_of,
+        summarise,
+        summarise_reports,
+    )
     from phyda_cli.outputs import together
 
     settings = asked.common
@@ -82,7 +89,8 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     )
     summary = summarise(analysis.result.feedback)
     reports = summarise_reports(analysis.result.feedback)
-    console.table(format_summary(summary, reports))
+    share, left_out = share_of(analysis.result.feedback.observations), analysis.left_out
+    console.table("\n".join([format_share(share), format_summary(summary, reports), format_left_out(left_out)]))
     judge(analysis.result, settings)
     with together():
         packing = _write(settings, analysis, carried)
@@ -103,6 +111,8 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         "valid_time": f"{np.datetime_as_string(time, unit='s')}Z",
         "observations": len(rows),
         "used": int(rows.used.sum()),
+        "share": dataclasses.asdict(share),
+        "left_out": [dataclasses.asdict(entry) for entry in left_out],
         "variables": [dataclasses.asdict(entry) for entry in summary],
         "reports": [dataclasses.asdict(entry) for entry in reports],
         "log": analysis.log,

@@ -48,6 +48,7 @@ from phyda_cli.library.method import background_for, make_method
 from phyda_cli.library.outcome import judge
 from phyda_cli.methods.base import Log, Method
 from phyda_cli.methods.material import Lagged
+from phyda_cli.observations.summary import LeftOut, left_out_of
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import BackgroundTimes
 from phyda_cli.settings.assimilate import Chosen, chosen_settings
@@ -197,6 +198,14 @@ class Analysis:
         """Write what became of every observation. Raises CannotWriteError."""
         write = write_ioda if layout == "ioda" else write_feedback
         write(Path(path), self.result.feedback, attributes=self.attributes, overwrite=overwrite)
+
+    @cached_property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """How well each station near the ground is predicted by all others, by variable; empty without a surface
+        analysis.
+        """
+        predicted = self.result.left_out
+        return () if predicted is None else left_out_of(self.result.feedback, predicted)
 
     @cached_property
     def _mean(self) -> Background:

@@ -1,12 +1,17 @@
-"""The summary of a feedback: counts and departures by variable, and by report type and variable.
+"""The summary of a feedback: what is in use and what is lost most, counts and departures by variable and report type.
 
 With d = y − G(x), over Σ n rows:  bias = Σ d / n,  RMS = √(Σ d² / n),  J_o/n = Σ (d/σ_o)² / n.
 J_o/n of the background is 1 + (σ_b/σ_o)² where the statistics are right; of the analysis it is below 1. What was used,
-withheld and monitored is kept apart: only withheld rows judge an analysis.
+withheld and monitored is kept apart: only withheld rows judge an analysis. Near the ground each row in use is also
+compared with what its neighbours say of it, itself left out: the RMS of that, and over what was expected, where 1
+is right.
+
+Valid are rows that neither their file nor the bounds of what can be reject, and that are not set aside on purpose.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.observations.passive import is_set_aside
-from phyda_cli.observations.table import Feedback, Flag, Use
+from phyda_cli.observations.predicted import Predicted
+from phyda_cli.observations.table import Feedback, Flag, Observations, Use
 
+_NUMBER: Final = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_LOSSES: Final = 3
 _HEAD: Final = f"{'Jo/n':>15}  {'bias O-B → O-A':>23}  {'RMS O-B → O-A':>23}"
 
 
@@ -64,6 +72,53 @@ class Summary:
     monitored: Group
 
 
+@dataclass(frozen=True)
+class Share:
+    """valid, used: numbers of rows. losses: the commonest reasons of valid rows that are not used, and how many."""
+
+    valid: int
+    used: int
+    losses: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Rows near the ground of one variable. background, predicted: RMS of O − B and of O minus what others say, SI.
+
+    ratio: RMS of that over the standard deviation expected.
+    """
+
+    variable: str
+    count: int
+    background: float
+    predicted: float
+    ratio: float
+
+
+def share_of(observations: Observations) -> Share:
+    """Return which share of the valid rows is in use, and the three largest losses."""
+    o = observations
+    aside = is_set_aside(o, Use.WITHHOLD) | is_set_aside(o, Use.MONITOR)
+    valid = ~np.isin(o.flag, (Flag.MISSING, Flag.PRE_QC, Flag.BOUNDS, Flag.BLACKLIST)) & ~aside
+    lost = Counter(_NUMBER.sub("…", str(reason)) for reason in o.reason[valid & ~o.used])
+    return Share(int(valid.sum()), int(o.used.sum()), tuple(lost.most_common(_LOSSES)))
+
+
+def left_out_of(feedback: Feedback, predicted: Predicted) -> tuple[LeftOut, ...]:
+    """Return the scores of rows that others predict, by variable. predicted: of all rows."""
+    o, found = feedback.observations, []
+    for name in dict.fromkeys(o.variable.tolist()):
+        rows = np.flatnonzero((o.variable == name) & np.isfinite(predicted.residual) & (predicted.count > 0))
+        if rows.size:
+            residual = predicted.residual[rows]
+            before, after, ratio = (
+                float(np.sqrt(np.mean(x**2)))
+                for x in (feedback.background_departure[rows], residual, residual / predicted.expected[rows])
+            )
+            found.append(LeftOut(name, rows.size, before, after, ratio))
+    return tuple(found)
+
+
 def summarise(feedback: Feedback) -> tuple[Summary, ...]:
     """Return one entry for every variable among the input rows, in the order of first appearance."""
     variable = feedback.observations.variable
@@ -92,6 +147,24 @@ def _summary(feedback: Feedback, report: str, variable: str, mine: NDArray[np.bo
     rejected = dict(sorted(flags.items()))
     return Summary(
         report, variable, int(mine.sum()), own.count, rejected, own.background, own.analysis, withheld, monitored
+    )
+
+
+def format_share(share: Share) -> str:
+    """The first lines of the summary."""
+    part = f" ({100.0 * share.used / share.valid:.1f} %)" if share.valid else ""
+    lines = [f"{share.used} of {share.valid} valid rows are used{part}{'; lost most:' if share.losses else ''}"]
+    return "\n".join([*lines, *(f"{count:>8}  {reason}" for reason, count in share.losses), ""])
+
+
+def format_left_out(scores: Sequence[LeftOut]) -> str:
+    """The table of rows that others predict; nothing without any."""
+    if not scores:
+        return ""
+    head = ["", f"{'each left out':<17}{'rows':>8}{'RMS O-B':>12}{'of the rest':>13}{'/ expected':>12}"]
+    return "\n".join(
+        head
+        + [f"{s.variable:<17}{s.count:>8}{s.background:>12.3g}{s.predicted:>13.3g}{s.ratio:>12.2f}" for s in scores]
     )
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from phyda_cli.observations.summary import format_summary, summarise
-from phyda_cli.observations.table import Feedback, Flag, concatenate
-from tests.support.observations import make_observations
+from phyda_cli.observations.predicted import Predicted
+from phyda_cli.observations.summary import (
+    Share,
+    format_left_out,
+    format_share,
+    format_summary,
+    left_out_of,
+    share_of,
+    summarise,
+)
+from phyda_cli.observations.table import Feedback, Flag, Use, concatenate
+from tests.support.observations import make_observations, observations
 
 TIME = np.datetime64("2020-03-01T12", "ns")
 
@@ -50,3 +61,31 @@ def test_tables_joined_keep_their_sources():
     assert joined.source.tolist() == [0, 1, 1]
     assert joined.row.tolist() == [1, 1, 2]
     assert joined.sources == ("obs.csv", "obs.csv")
+
+
+def test_the_share_of_valid_rows_and_what_is_lost_most():
+    """10 rows: 6 used, 1 withheld, 1 that its file rejects, 2 lost for one reason with different numbers."""
+    o = observations("t2m", np.full(10, 280.0), flag=[0] * 6 + [Flag.PASSIVE, Flag.PRE_QC, Flag.DOMAIN, Flag.DOMAIN])
+    reasons = np.full(10, "", dtype=object)
+    reasons[6:] = ["withheld", "quality mark 9", "station is +612 m from it", "station is -501.5 m from it"]
+    use = np.where(reasons == "withheld", Use.WITHHOLD.value, o.use).astype(object)
+    share = share_of(replace(o, reason=reasons, use=use))
+    assert share == Share(8, 6, (("station is … m from it", 2),))
+    assert format_share(share).splitlines()[:2] == [
+        "6 of 8 valid rows are used (75.0 %); lost most:",
+        "       2  station is … m from it",
+    ]
+    assert format_share(Share(0, 0, ())).strip() == "0 of 0 valid rows are used"
+
+
+def test_scores_of_rows_that_others_predict():
+    o = observations(["t2m", "t2m", "u"], [281.0, 283.0, 1.0])
+    feedback = Feedback(o, np.array([280.0, 280.0, 0.0]), np.zeros(3), np.zeros(3))
+    predicted = Predicted(np.array([0.6, -0.8, np.nan]), np.array([0.5, 1.0, np.nan]), np.array([3, 4, 0]))
+    (score,) = left_out_of(feedback, predicted)
+    assert (score.variable, score.count) == ("t2m", 2)
+    assert score.background == pytest.approx(np.sqrt(5.0))
+    assert score.predicted == pytest.approx(np.sqrt(0.5))
+    assert score.ratio == pytest.approx(np.sqrt((1.44 + 0.64) / 2))
+    assert format_left_out((score,)).splitlines()[-1].split() == ["t2m", "2", "2.24", "0.707", "1.02"]
+    assert format_left_out(()) == ""
