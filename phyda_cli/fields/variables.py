@@ -63,6 +63,11 @@ class Variable:
         """Whether it is a component along east or north; across a pole such a component changes its sign."""
         return self.standard_name in ("eastward_wind", "northward_wind")
 
+    @property
+    def is_northward(self) -> bool:
+        """Whether it is a component along north, which changes its sign in a mirror at the equator."""
+        return self.standard_name == "northward_wind"
+
 
 _TABLE: Final = (
     Variable(

@@ -1,9 +1,11 @@
 """What one training step sees: a pure function of (seed, step), so that a resumed run sees what it would have seen.
 
-Epoch e visits the cases in the order of the generator of [seed, e]; step k takes the k-th `size` of them. Signs of
-departures and increments are drawn at random (their distribution is symmetric, what a case teaches about the sign is
-noise), the background is unchanged. Half of the cases are mirrored at the equator: rows are reversed, v changes its
-sign and the season is half a year later, under which the equations of motion are unchanged. Some cases have channels
+Epoch e visits the cases in the order of the generator of [seed, e]; step k takes the k-th `size` of them. Every case is
+turned about the axis of the earth by a number of columns drawn at random, with all its static fields. Signs of
+departures and increments are drawn at random, the background is unchanged: what a case teaches about the sign is the
+forecast model's own error. Half of the cases are mirrored at the equator: rows are reversed, northward winds change
+their sign and the season is half a year later, under which the equations of motion are unchanged. `signed` keeps signs
+and hemispheres, for who trains on one forecast model and wants its systematic errors learned. Some cases have channels
 of the background missing, as a user's file may.
 """
 
@@ -15,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base
@@ -69,6 +72,7 @@ def training_batch(
     step: int,
     steps: int,
     seed: int,
+    signed: bool = False,
     rank: int = 0,
     world: int = 1,
 ) -> Batch:
@@ -82,13 +86,16 @@ def training_batch(
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))
     sign = torch.randint(0, 2, (size, 1, 1, 1), generator=generator).float() * 2 - 1
     mirror = torch.rand(size, generator=generator) < 0.5
+    if signed:
+        sign, mirror = torch.ones_like(sign), torch.zeros_like(mirror)
+    columns = torch.randint(0, statistics.grid.shape[1], (size,), generator=generator)
     gaps = torch.rand(size, 1, 1, 1, generator=generator) < _CASES_WITH_GAPS
     kept = ~(gaps & (torch.rand(size, len(statistics.channels), 1, 1, generator=generator) < _GAPS))
     own = slice(rank * size // world, (rank + 1) * size // world)
     batch = fixed_batch(
         cases, statistics, order[own], generator=generator, progress=step / steps, first=own.start, total=size
     )
-    batch = mirrored(batch, statistics, mirror[own])
+    batch = turned(mirrored(batch, statistics, mirror[own]), columns[own])
     return replace(
         batch,
         increment=batch.increment * sign[own],
@@ -133,7 +140,8 @@ def fixed_batch(
 def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batch:
     """Return the batch with the cases chosen (batch,) reflected at the equator; the grid's rows must be symmetric."""
     where = chosen[:, None, None, None]
-    north = torch.tensor([-1.0 if channel.variable == "v" else 1.0 for channel in statistics.channels])[:, None, None]
+    signs = [-1.0 if VARIABLES[channel.variable].is_northward else 1.0 for channel in statistics.channels]
+    north = torch.tensor(signs)[:, None, None]
 
     def turn(x: torch.Tensor, sign: torch.Tensor | float) -> torch.Tensor:
         return torch.where(where, x.flip(-2) * sign, x)
@@ -151,6 +159,23 @@ def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batc
         observations=GriddedObservations(turn(seen.signal, north), turn(seen.noise, 1.0), turn(seen.density, 1.0)),
         sigma=turn(batch.sigma, 1.0),
         base=Base(turn(batch.base.anomaly, north), turn(batch.base.ratio, 1.0)),
+    )
+
+
+def turned(batch: Batch, columns: torch.Tensor) -> Batch:
+    """Return the batch with each case moved eastward by its number of columns (batch,), its static fields too."""
+
+    def move(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([one.roll(shift, -1) for one, shift in zip(x, columns.tolist(), strict=True)])
+
+    seen = batch.observations
+    names = ("increment", "first_guess", "background", "state", "static")
+    fields: dict[str, Any] = {name: move(getattr(batch, name)) for name in names}
+    return replace(
+        batch,
+        **fields,
+        observations=GriddedObservations(move(seen.signal), move(seen.noise), move(seen.density)),
+        base=batch.base._replace(anomaly=move(batch.base.anomaly)),
     )
 
 

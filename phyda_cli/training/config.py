@@ -72,6 +72,10 @@ class TrainConfig(BaseModel):
     prdo: PrdoConfig = PrdoConfig()
     """The physical regularisation of the score stage."""
 
+    signed: bool = False
+    """Whether errors keep their signs and hemispheres: the systematic errors of the one forecast model of the store are
+    then learned, and the weights are for that model alone."""
+
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of convolutions and products; parameters and sums stay float32. auto: bfloat16 on CUDA, float32 elsewhere."""

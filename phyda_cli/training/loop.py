@@ -155,7 +155,7 @@ def run_stage(
             group["lr"] = rate
         batch = training_batch(
             data.train, data.statistics, size=settings.batch, step=step, steps=settings.steps, seed=config.seed,
-            rank=place.rank, world=place.world,
+            signed=config.signed, rank=place.rank, world=place.world,
         )  # fmt: skip
         with _autocast(config, place.device):
             losses: Losses = shared(to_device(batch, place.device))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.training import batches
-from phyda_cli.training.batches import Batch, training_batch
+from phyda_cli.training.batches import Batch, training_batch, turned
 
 FIELDS = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
 STEPS = 100
@@ -52,30 +53,53 @@ def test_the_shares_of_all_processes_are_the_whole(data, world):
     assert equal([torch.cat(pieces) for pieces in zip(*parts, strict=True)], whole)
 
 
+def turned_back(batch: Batch, plain: torch.Tensor) -> tuple[Batch, list[int]]:
+    """The batch with every case turned until its increment is that of `plain`, of any sign and hemisphere; by how much."""
+    columns = []
+    for own, case in zip(batch.increment.abs(), plain.abs(), strict=True):
+        fits = [k for k in range(own.shape[-1]) if any(torch.equal(own.roll(k, -1), x) for x in (case, case.flip(-2)))]
+        columns.append(fits[0])
+    return turned(batch, torch.tensor(columns)), columns
+
+
+def test_v_at_ten_metres_is_mirrored_as_v_is():
+    assert [name for name, variable in VARIABLES.items() if variable.is_northward] == ["v", "v10"]
+
+
+def test_signed_cases_keep_signs_and_hemispheres(data):
+    cases, size = data.train, len(data.train)
+    shuffled = np.random.default_rng([0, 0]).permutation(size).tolist()
+    batch = training_batch(cases, data.statistics, size=size, step=0, steps=STEPS, seed=0, signed=True)
+    back, columns = turned_back(batch, cases.increment[shuffled].float())
+    assert torch.equal(back.increment, cases.increment[shuffled].float())
+    assert torch.equal(back.first_guess, cases.first_guess[shuffled].float())
+    assert len(set(columns)) > 16
+
+
 def test_signs_turn_the_errors_and_mirrors_the_sphere(data):
     cases, size = data.train, len(data.train)
     shuffled = np.random.default_rng([0, 0]).permutation(size).tolist()
-    batch = draw(data, 0, size=size)
+    batch, _ = turned_back(draw(data, 0, size=size), cases.increment[shuffled].float())
     north = torch.tensor([-1.0 if c.variable == "v" else 1.0 for c in data.statistics.channels])[:, None, None]
     plain = cases.increment[shuffled].float()
     mirror = (batch.increment.abs() == plain.flip(-2).abs()).all((1, 2, 3))
     assert torch.equal((batch.increment.abs() == plain.abs()).all((1, 2, 3)), ~mirror)
 
-    def turned(x: torch.Tensor, sign: torch.Tensor | float) -> torch.Tensor:
+    def flipped(x: torch.Tensor, sign: torch.Tensor | float) -> torch.Tensor:
         return torch.stack([row.flip(-2) * sign if turn else row for row, turn in zip(x, mirror, strict=True)])
 
-    sign = torch.sign((batch.increment * turned(plain, north)).sum((1, 2, 3)))[:, None, None, None]
+    sign = torch.sign((batch.increment * flipped(plain, north)).sum((1, 2, 3)))[:, None, None, None]
     for drawn in (sign, 1 - 2 * mirror.float()):
         assert set(drawn.flatten().tolist()) == {-1.0, 1.0}
         assert abs(float(drawn.mean())) < 0.4
     observed = cases.rows(shuffled).observations()
-    assert torch.equal(batch.increment, turned(plain, north) * sign)
-    assert torch.equal(batch.first_guess, turned(cases.first_guess[shuffled].float(), north) * sign)
-    assert torch.equal(batch.observations.signal, turned(observed.signal, north) * sign)
-    assert torch.equal(batch.observations.noise, turned(observed.noise, 1.0))
-    assert torch.equal(batch.observations.density, turned(observed.density, 1.0))
+    assert torch.equal(batch.increment, flipped(plain, north) * sign)
+    assert torch.equal(batch.first_guess, flipped(cases.first_guess[shuffled].float(), north) * sign)
+    assert torch.equal(batch.observations.signal, flipped(observed.signal, north) * sign)
+    assert torch.equal(batch.observations.noise, flipped(observed.noise, 1.0))
+    assert torch.equal(batch.observations.density, flipped(observed.density, 1.0))
     assert torch.equal(batch.density, cases.density[shuffled])
-    background = turned(cases.background[shuffled].float(), north).clamp(-5, 5)
+    background = flipped(cases.background[shuffled].float(), north).clamp(-5, 5)
     kept = (batch.background != 0).flatten(2).any(2)
     assert torch.equal(batch.background, background * kept[:, :, None, None])
     gaps = (~kept).any(1).float().mean()
