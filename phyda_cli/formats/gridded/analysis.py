@@ -107,7 +107,8 @@ def increment_dataset(background: Background, analysis: State, *, attributes: Ma
         kept = {key: described[name].attrs[key] for key in ("units", "coverage_content_type")}
         label = {"long_name": f"analysis increment of {described[name].attrs['long_name']}"}
         described[name] = difference.assign_attrs(kept | label | _temperature(kept["units"], "difference"))
-    return _finish(described, background, "Analysis increment: analysis minus background", attributes)
+    title = "Analysis increment: analysis minus background"
+    return _finish(described, background, title, attributes, differences=True)
 
 
 def spread_dataset(analysis: xr.Dataset) -> xr.Dataset:
@@ -134,7 +135,7 @@ def write_members(
 
     Those of a background that folds its fields are in memory all at once. Raises as `write_analysis`.
     """
-    if background.folding is not None:
+    if background.folding is not None or background.model is not None:
         checked = (_finite(path, member, f"member {number}") for number, member in enumerate(members))
         _write(path, members_dataset(background, checked, count=count, attributes=attributes), overwrite=overwrite)
         return
@@ -306,9 +307,14 @@ def _write(path: Path, dataset: xr.Dataset, *, overwrite: bool) -> None:
         dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
 
 
-def _finish(dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str]) -> xr.Dataset:
+def _finish(
+    dataset: xr.Dataset, background: Background, title: str, attributes: Mapping[str, str], *, differences: bool = False
+) -> xr.Dataset:
     dataset = _with_coordinates(dataset, background)
     dataset.attrs = _global_attributes(dataset, background, title, attributes)
+    if background.model is not None:
+        dataset = background.model.back(dataset, differences=differences)
+        dataset.attrs = background.dataset.attrs | dataset.attrs
     return dataset if background.folding is None else background.folding.fold(dataset)
 
 

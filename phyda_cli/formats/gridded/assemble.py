@@ -86,7 +86,7 @@ def assemble(
     return Background(
         state, contents.dataset.drop_encoding(), orientation, planes.layout, tuple(planes.companions),
         contents.latitude, contents.longitude, contents.member, sources, notes, counts, contents.folding,
-        contents.messages,
+        messages=contents.messages, model=contents.model,
     )  # fmt: skip
 
 
@@ -198,9 +198,10 @@ class _Planes:
 
     def counted(self) -> tuple[str, ...]:
         """Return a sentence for everything that was changed on the way in."""
+        again = ", and missing in the outputs" if self.contents.model is None else ""
         said = {
             NEGATIVE_HUMIDITY: "slightly negative values of humidity count as 0",
-            MISSING_BELOW_GROUND: "values missing below the ground are extended from above, and missing in the outputs",
+            MISSING_BELOW_GROUND: f"values missing below the ground are extended from above{again}",
         }
         return tuple(
             f"{self.contents.source}: {self.counts[key]} {text}" for key, text in said.items() if self.counts[key]

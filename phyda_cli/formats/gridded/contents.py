@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.folding import Folding
+from phyda_cli.formats.gridded.model_levels import ModelLevels
 from phyda_cli.formats.units import UnitConversion
 from phyda_cli.grids.orientation import Orientation
 
@@ -80,6 +81,7 @@ class Contents:
     dimensions of rows and columns. orientation: of these. member: name of the dimension of members.
     time: valid time, None when the file does not tell. selected: the keys of `select` that the file knew.
     notes: what was inferred or left out, one sentence each, for the log. folding: how the file folds its fields.
+    model: the way back to the model's own levels, where the file's fields were on these.
     messages: where the planes come from, if from GRIB.
     """
 
@@ -94,6 +96,7 @@ class Contents:
     selected: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     folding: Folding | None = None
+    model: ModelLevels | None = None
     messages: tuple[GribField, ...] = ()
 
 

@@ -21,8 +21,10 @@ from phyda_cli.formats.gridded.contents import Contents, choose_time
 from phyda_cli.formats.gridded.folding import Folding, Line
 from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
 from phyda_cli.formats.gridded.grib_grid import grid_of, refuse_grid
-from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_headers, grib_moment
+from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_half_levels, grib_headers, grib_moment
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
+from phyda_cli.formats.gridded.model_levels import on_pressure_levels
+from phyda_cli.formats.gridded.netcdf_fields import find_fields
 from phyda_cli.grids.orientation import Orientation
 
 
@@ -41,7 +43,7 @@ def read_grib(
         raise BadDataError(f"{source}: no message has {wanted}; see the file's keys with grib_ls")
     for header in headers:
         refuse_grid(header)
-    known = [header for header in headers if header.variable is not None]
+    known = [header for header in headers if header.variable is not None or header.on_model_levels]
     if not known:
         raise BadDataError(f"{source}: {_nothing_known(headers)}")
     valid = choose_time([header.valid for header in known], time, source)
@@ -51,10 +53,17 @@ def read_grib(
     dataset, fields = cube.build(grid)
     dataset = dataset.assign_coords(_time_coordinates(chosen, valid))
     axis = MEMBER if MEMBER in dataset.dims else None
+    notes: list[str] = []
+    model = None
+    if any(header.on_model_levels for header in chosen):
+        pressure = _model_pressure(chosen, dataset, source)
+        dataset, model = on_pressure_levels(dataset, grid.dims, axis, source, notes, pressure=pressure)
+        made = find_fields(dataset[[] if model is None else list(model.plain)], grid.dims, axis, source)[0]
+        fields = (*fields, *made)
     folding = Folding(Line(), None) if grid.dims[0] == Line.row else None
     return Contents(
-        dataset, *grid.dims, grid.orientation, axis, valid, fields, source, frozenset(select), folding=folding,
-        messages=tuple(cube.messages),
+        dataset, *grid.dims, grid.orientation, axis, valid, fields, source, frozenset(select), tuple(notes),
+        folding=folding, model=model, messages=tuple(cube.messages),
     )  # fmt: skip
 
 
@@ -76,11 +85,50 @@ def read_surface(path: Path) -> tuple[xr.Dataset, tuple[str, str], Orientation]:
 def _nothing_known(headers: Sequence[Header]) -> str:
     held = sorted({f"{header.keys['shortName']} ({header.keys['typeOfLevel']})" for header in headers})
     listed = ", ".join(held[:6]) + (" …" if len(held) > 6 else "")
-    if any(header.keys["typeOfLevel"] in ("hybrid", "hybridLayer", "sigma", "eta") for header in headers):
+    if any(header.keys["typeOfLevel"] in ("hybridLayer", "sigma", "eta") for header in headers):
         return (
-            f"holds model levels only: {listed}; interpolate them to pressure levels first, for example with cdo ml2pl"
+            f"holds model levels of a kind that is not read: {listed}; interpolate them to pressure levels first, for "
+            "example with cdo ml2pl"
         )
     return f"holds no analysed variable on pressure levels or at the surface: {listed}"
+
+
+def _model_pressure(headers: Sequence[Header], dataset: xr.Dataset, source: str) -> xr.DataArray:
+    """Return the pressure (level, row, column) [Pa] of hybrid levels: the mean of that of their half levels.
+
+    Raises BadDataError where the surface pressure or the coefficients are missing.
+    """
+    header = next(header for header in headers if header.on_model_levels)
+    name = next(
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if variable.attrs.get("GRIB_shortName") == header.keys["shortName"]
+        and variable.attrs.get("GRIB_typeOfLevel") == "hybrid"
+    )
+    surface = next(
+        (
+            np.exp(variable.values) if variable.attrs["GRIB_shortName"] == "lnsp" else variable.values
+            for variable in dataset.data_vars.values()
+            if variable.attrs.get("GRIB_shortName") in ("lnsp", "sp")
+        ),
+        None,
+    )
+    held = f"{source}: its {header.keys['shortName']} is on hybrid levels"
+    if surface is None:
+        raise BadDataError(
+            f"{held}, and their pressure needs the surface pressure: give sp or lnsp of the same time too"
+        )
+    half = grib_half_levels(header)
+    dim = next((str(dim) for dim in dataset[name].dims if str(dim).startswith("hybrid")), None)
+    if dim is None or half is None:
+        raise BadDataError(
+            f"{held}, {'of which one is not enough' if dim is None else 'and the message has no coefficients (pv)'}"
+        )
+    number = dataset[dim].values.astype(np.int64)
+    if number.max() >= half.shape[1] or number.min() < 1:
+        raise BadDataError(f"{held} {number.min()} to {number.max()}, its coefficients are of {half.shape[1] - 1}")
+    a, b = (xr.DataArray(0.5 * (row[number - 1] + row[number]), dims=dim) for row in half)
+    return a + b * xr.DataArray(surface, dims=dataset[name].dims[-2:])
 
 
 def grib_fields(path: Path, *, time: np.datetime64 | None, select: Mapping[str, str]) -> frozenset[object]:

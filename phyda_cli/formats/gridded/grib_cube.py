@@ -97,7 +97,8 @@ class Cube:
             (*lead, *grid.dims),
             data.reshape((*lead.values(), *shape)),
             _attributes(first, levels if level_dim is None else ())
-            | ({} if grid.mapping is None else {"grid_mapping": MAPPING}),
+            | ({} if grid.mapping is None else {"grid_mapping": MAPPING})
+            | (_along_grid(first) if first.along_grid else {}),
         )
         if known is None:
             return name, variable, None
@@ -186,6 +187,13 @@ def _is_known(cells: Mapping[tuple[int, tuple[float, ...]], Header]) -> bool:
 
 
 _DIMENSIONLESS: Final = ("unknown", "~", "(0 - 1)", "Proportion", "Fraction")
+
+
+def _along_grid(header: Header) -> dict[str, str]:
+    """Return the standard name of a wind in the grid's own directions."""
+    names = {"eastward_wind": "x_wind", "northward_wind": "y_wind"}
+    standard = names.get(str(header.keys["cfName"]))
+    return {} if standard is None else {"standard_name": standard}
 
 
 def _attributes(header: Header, levels: Sequence[tuple[float, ...]]) -> dict[str, Any]:

@@ -135,6 +135,7 @@ _LEVEL_KEYS: Final = ("level", "topLevel", "bottomLevel")
 
 _SCALED: Final = ("scaleFactorOfFirstFixedSurface", "scaledValueOfFirstFixedSurface")
 
+_ANALYSED: Final = ("u", "v", "t", "q", "z")
 _ALONG_GRID: Final = 8
 """Bit of the component flags: winds are in the grid's own directions."""
 NO_STATE: Final = {"ea": 7, "4i": 20}
@@ -177,6 +178,11 @@ class Header:
         if known.pressure_level:
             return known if self.pressure is not None else None
         return known if self.keys["typeOfLevel"] in _SINGLE_LEVELS else None
+
+    @property
+    def on_model_levels(self) -> bool:
+        """Whether it is a field for analysis on hybrid levels."""
+        return self.keys["typeOfLevel"] == "hybrid" and self.keys["shortName"] in _ANALYSED
 
     @property
     def along_grid(self) -> bool:
@@ -266,6 +272,15 @@ def grib_places(header: Header) -> tuple[NDArray[np.float64], NDArray[np.float64
                 ) from None
             return latitude, longitude
     raise BadDataError(f"{header.path}: message {header.index + 1} is not there any more")
+
+
+def grib_half_levels(header: Header) -> NDArray[np.float64] | None:
+    """Return a [Pa] and b (2, half level) of a field's hybrid coordinate, None where its message has none."""
+    for index, message in enumerate(grib_messages(header.path)):
+        if index == header.index:
+            found = np.asarray(message.message_get("pv", default=()), np.float64)
+            return found.reshape(2, -1) if found.size and found.size % 2 == 0 else None
+    return None
 
 
 def grib_moment(day: int, clock: int) -> np.datetime64:

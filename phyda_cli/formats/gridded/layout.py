@@ -33,6 +33,7 @@ from phyda_cli.fields.thermodynamics import (
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.contents import GribField, format_time, of_members
 from phyda_cli.formats.gridded.folding import Folding
+from phyda_cli.formats.gridded.model_levels import ModelLevels
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.orientation import Orientation
@@ -83,7 +84,8 @@ class Background:
     layout: for every channel its field. companions: further fields of the same quantity (r beside q), kept consistent.
     latitude, longitude, member: names of the dimensions of rows, columns and members. sources: the files. notes: what
         the log should say.
-    folding: how the file folds plain fields into its own layout; None when it does not.
+    folding: how the file folds plain fields into its own layout; None when it does not. model: the way back to the
+        model's own levels, None when the file's are pressure levels.
     counts: how many values were changed on the way in, by kind. Where the dataset has NaN, below the ground, the state
         is extended from above (`fields.below_ground`).
     messages: where the planes of the dataset come from, if from GRIB.
@@ -101,6 +103,7 @@ class Background:
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     folding: Folding | None = None
+    model: ModelLevels | None = None
     messages: tuple[GribField, ...] = ()
 
     @property

@@ -51,6 +51,8 @@ def _join(first: Contents, second: Contents) -> Contents:
             f"{both}: valid at different times, {format_time(first.time)} and {format_time(second.time)}; "
             "choose one with --time"
         )
+    if first.model is not None or second.model is not None:
+        raise BadDataError(f"{both}: fields on model levels cannot be merged with others; give one file")
     if first.folding is not None or second.folding is not None:
         raise BadDataError(
             f"{both}: fields along an axis of points or names cannot be merged with others; give one file"
@@ -176,6 +178,8 @@ def stack_members(contents: Sequence[Contents]) -> Contents:
     Raises BadDataError naming both files where times, grids, levels, units or numbers of members disagree.
     """
     first = contents[0]
+    if any(item.model is not None for item in contents):
+        raise BadDataError(f"{first.source}: fields on model levels cannot be members of an ensemble; give one file")
     turned = [first, *(_like(first, item) for item in contents[1:])]
     numbers = _numbers(turned)
     shared = set.intersection(*(set(item.dataset.data_vars) for item in turned))

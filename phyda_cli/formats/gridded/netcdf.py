@@ -21,6 +21,7 @@ from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, decla
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents
 from phyda_cli.formats.gridded.folding import unfold
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
+from phyda_cli.formats.gridded.model_levels import on_pressure_levels
 from phyda_cli.formats.gridded.netcdf_fields import find_fields, pressures
 from phyda_cli.formats.gridded.netcdf_grid import Horizontal, horizontal
 from phyda_cli.formats.gridded.netcdf_time import align_other_axes, select_indices, select_time
@@ -76,9 +77,10 @@ def read_dataset(
     dataset = dataset.set_coords(grid.coordinates)
     dataset, member_dim = _choose_member(dataset, member, source)
     dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
+    _check_memory(dataset, source)
+    dataset, model = on_pressure_levels(dataset, (latitude, longitude), member_dim, source, notes)
     fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
     _refuse_differences(dataset[[field.name for field in fields]], source)
-    _check_memory(dataset, source)
     try:
         dataset = dataset.load()
     except _UNREADABLE as error:
@@ -107,6 +109,7 @@ def read_dataset(
         selected,
         tuple(notes),
         folding=folding,
+        model=model,
     )
 
 

@@ -197,7 +197,7 @@ def test_damaged_section_lengths_are_refused(tmp_path, edition):
     ("sample", "says"),
     [
         ("sh_pl_grib2", "spectral .spherical harmonics.: transform it to a grid first"),
-        ("regular_gg_ml_grib2", "model levels only"),
+        ("regular_gg_ml_grib2", "t is on hybrid levels, .*: give sp or lnsp of the same time too"),
     ],
 )
 def test_spectral_fields_and_model_levels_are_refused_with_a_remedy(tmp_path, sample, says):
