@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.standard_atmosphere import standard_height
-from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.fields.variables import QUANTITIES, VARIABLES
 from phyda_cli.formats.units import UnitConversion, candidates
 
 Floats = NDArray[np.float64]
@@ -82,9 +82,9 @@ def judge(
 ) -> Verdict:
     """Return what the values of a whole column or field say of its unit.
 
-    quantity: a short name of `VARIABLES`, `pressure` or `wind_speed`; of others nothing is known. z and gh are one, in
-    m2 s-2 or m. values: in `unit`, any shape. pressures: Pa of each value, NaN where there is none, of a shape that
-    broadcasts to the values'. unit: what the label says; None where there is no label. heights: for the quantity
+    quantity: a short name of `VARIABLES`, `pressure`, `qnh` or `wind_speed`; of others nothing is known. z and gh are
+    one, in m2 s-2 or m. values: in `unit`, any shape. pressures: Pa of each value, NaN where there is none, of a shape
+    that broadcasts to the values'. unit: what the label says; None where there is no label. heights: for the quantity
     `pressure`, geopotential heights [m] of the values, NaN where there is none. gridded: whether it is a field of a
     gridded product, which is never in degrees F.
     A height is judged by its pressure and a pressure by its height: judge pressures first, and take a contradiction
@@ -126,7 +126,7 @@ def units_of(quantity: str, *, gridded: bool = False) -> tuple[UnitConversion, .
     return candidates(si, gridded=gridded)
 
 
-_SI: Final = {"pressure": "Pa", "wind_speed": "m s-1"}
+_SI: Final = {"pressure": "Pa", "qnh": "Pa", "wind_speed": "m s-1"}
 _Test = Callable[[Floats, Floats], float]
 
 
@@ -204,7 +204,7 @@ def _nowhere(values: Floats, pressures: Floats, layer: tuple[float, float], fewe
 
 _TESTS: Final[dict[str, _Test]] = {
     **{name: _outside(*limits) for name, limits in _TEMPERATURES.items()},
-    **{name: _outside(*VARIABLES[name].bounds) for name in ("msl", "sp")},
+    **{name: _outside(*QUANTITIES[name].bounds) for name in ("msl", "sp", "qnh")},
     **dict.fromkeys(("u", "v", "u10", "v10"), _outside(-_FASTEST, _FASTEST)),
     "wind_speed": _outside(0.0, _FASTEST),
     "q": _doubt_of_humidity,

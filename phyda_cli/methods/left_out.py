@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.surface_structure import Structure
 from phyda_cli.methods.block_interpolation import GroundData
 
@@ -37,7 +38,8 @@ class LeftOut(NamedTuple):
 def nearest(data: GroundData, rows: torch.Tensor) -> torch.Tensor:
     """Return indices (m, k) of the nearest others of some observations (m,), the farthest first."""
     count = min(NEIGHBOURS, len(data) - 1)
-    positions, found = data.places.position, []
+    # single precision tells places 2 km apart, and the order of nearer ones does not matter
+    positions, found = (data.places.position / EARTH_RADIUS).float(), []
     for chunk in torch.split(rows, _CHUNK):
         near = positions[chunk] @ positions.T
         near[torch.arange(len(chunk)), chunk] = -torch.inf
@@ -51,8 +53,14 @@ def left_out(data: GroundData, structure: Structure, rows: torch.Tensor, neighbo
     together = torch.cat([neighbours, rows[:, None]], dim=1)
     for first in range(0, len(rows), _CHUNK):
         near = data.take(together[first : first + _CHUNK])
-        factor = torch.linalg.cholesky(near.matrix(structure))
-        white = torch.linalg.solve_triangular(factor, near.departure[..., None], upper=False)[:, -1, 0]
-        own = factor[:, -1, -1]
-        residual[first : first + _CHUNK], variance[first : first + _CHUNK] = own * white, own**2
+        part = of_last(near.matrix(structure), near.departure)
+        residual[first : first + _CHUNK], variance[first : first + _CHUNK] = part
     return LeftOut(residual.numpy(), variance.numpy())
+
+
+def of_last(matrix: torch.Tensor, departure: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return residual and variance (m,) of the last of some observations, of S (m, k, k) and d (m, k)."""
+    factor = torch.linalg.cholesky(matrix)
+    white = torch.linalg.solve_triangular(factor, departure[..., None], upper=False)[:, -1, 0]
+    own = factor[:, -1, -1]
+    return own * white, own**2

@@ -1,6 +1,6 @@
 """The background error near the ground that the departures show: its size, its length, and how large σ_o is beside it.
 
-    maximise over L and ε̄   Σ_i log N(d_i; d̂_i(L, ε̄), s² v_i(L, ε̄)),     s² = median (d_i − d̂_i)²/v_i / 0.4549
+    maximise over L and ε̄   Σ_i log N(d_i; d̂_i(L, ε̄), s² v_i(L, ε̄)),     s² = mean (d_i − d̂_i)²/v_i within 4 s
 
 d̂_i and s² v_i are what the neighbours of an observation say of it (`left_out.py`): the error with which a sample of
 observations is predicted by all others chooses L and ε̄, the mean ratio of the variances, and its own size is σ_b. So
@@ -9,7 +9,7 @@ than five robust standard deviations from zero take no part. With few departures
 brought to their median (`methods/scale.py`), if there are enough for that.
 
 Source: Hollingsworth and Lönnberg (1986), who take the error covariances from the departures; the choice by prediction
-is cross-validation as of Wahba and Wendelberger (1980), here by the likelihood, with the median for its size.
+is cross-validation as of Wahba and Wendelberger (1980), here by the likelihood.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
-from phyda_cli.methods.block_interpolation import GroundData
-from phyda_cli.methods.left_out import left_out, nearest
+from phyda_cli.methods.block_interpolation import SMALLEST_RATIO, GroundData
+from phyda_cli.methods.left_out import nearest, of_last
 from phyda_cli.methods.scale import CHI_SQUARE_MEDIAN, SMALLEST_SAMPLE, Innovations, consistent_scale
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,8 @@ ENOUGH: Final = 200
 _SAMPLE: Final = 600
 """Most observations that are predicted."""
 _GROSS: Final = 5.0
+_LIMIT: Final = 4.0
+_ROUNDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,24 @@ def fitted(usual: GroundError, samples: Sequence[Sample]) -> GroundError:
     error = float(np.sqrt(np.median(np.concatenate([sample.error for sample in held]) ** 2)))
     for length in LENGTHS:
         structure = replace(usual.structure, length=length)
-        for ratio in RATIOS:
-            found = [one.of_ratio(structure, ratio, error) for one in tries]
+        by_ratio = zip(*(one.of_ratios(structure, error) for one in tries), strict=True)
+        for ratio, found in zip(RATIOS, by_ratio, strict=True):
             square = np.concatenate([residual**2 / variance for residual, variance in found])
-            size = float(np.sqrt(np.median(square) / CHI_SQUARE_MEDIAN))
+            size = _size(square)
             variance = size**2 * np.concatenate([one for _, one in found])
             cost = float(np.mean(np.log(variance) + np.minimum(square / size**2, _GROSS**2)))
             if size > 0 and (best is None or cost < best[0]):
                 factor = float(np.sqrt(ratio)) * size / error
                 best = cost, replace(usual, sigma=size, structure=structure, factor=factor)
     return usual if best is None else best[1]
+
+
+def _size(square: Floats) -> float:
+    """s of squares that have mean s², but for those beyond 4 s, which the test of consistency rejects."""
+    size = float(np.sqrt(np.median(square) / CHI_SQUARE_MEDIAN))
+    for _ in range(_ROUNDS if size > 0 else 0):
+        size = float(np.sqrt(np.mean(square[square <= (_LIMIT * size) ** 2])))
+    return size
 
 
 def _robust(departure: Floats) -> float:
@@ -133,8 +143,15 @@ class _Predictions:
         data = GroundData(sample.places, torch.zeros(n).double(), torch.ones(n).double())
         return cls(sample, rows, nearest(data, rows))
 
-    def of_ratio(self, structure: Structure, ratio: float, error: float) -> tuple[Floats, Floats]:
-        """Residuals and their variances in units of s². error: σ_o whose ε is the ratio."""
-        own = torch.from_numpy(ratio * (self.sample.error / error) ** 2)
-        data = GroundData(self.sample.places, torch.from_numpy(self.sample.departure), own)
-        return left_out(data, structure, self.rows, self.neighbours)
+    def of_ratios(self, structure: Structure, error: float) -> list[tuple[Floats, Floats]]:
+        """Residuals and their variances in units of s², for each of `RATIOS`. error: σ_o whose ε is the ratio."""
+        together = torch.cat([self.neighbours, self.rows[:, None]], dim=1)
+        places = self.sample.places.take(together)
+        matrix = structure.correlation(places, places)
+        part = torch.from_numpy((self.sample.error / error) ** 2)[together]
+        departure, found = torch.from_numpy(self.sample.departure)[together], []
+        for ratio in RATIOS:
+            matrix.diagonal(dim1=-2, dim2=-1).copy_(1.0 + (ratio * part).clamp_min(SMALLEST_RATIO))
+            residual, variance = of_last(matrix, departure)
+            found.append((residual.numpy(), variance.numpy()))
+        return found
