@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # From a background and observations to an analysis, its scores and a picture, in out/demo/.
-# Takes phyda from $PHYDA or the PATH, and the python beside it for the picture ($PYTHON to choose another).
+# Takes phyda from $PHYDA or the PATH; the picture needs phyda[plot].
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 phyda=${PHYDA:-phyda}
 phyda=$(command -v "$phyda") || { echo "demo: no phyda: install it, or set PHYDA to its executable" >&2; exit 69; }
-python=${PYTHON:-$(dirname "$phyda")/python}
 out=out/demo
 mkdir -p "$out"
 
@@ -25,5 +24,5 @@ heading "Against the observations of stations that were withheld"
     tee "$out/scores-withheld.txt"
 
 heading "Picture"
-"$python" examples/plot_demo.py --background examples/background.nc --analysis "$out/analysis.nc" \
-    --feedback "$out/feedback.nc" --truth examples/truth.nc --channel z500 --out "$out/demo.png"
+"$phyda" plot --background examples/background.nc --analysis "$out/analysis.nc" --feedback "$out/feedback.nc" \
+    --truth examples/truth.nc --channel z500 --only maps --out "$out/demo.png" --overwrite

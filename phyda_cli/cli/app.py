@@ -26,6 +26,7 @@ from phyda_cli.cli.doctor import doctor
 from phyda_cli.cli.evaluate import EvaluateCommand, evaluate
 from phyda_cli.cli.experiment import experiment
 from phyda_cli.cli.info import info
+from phyda_cli.cli.plot import plot
 from phyda_cli.cli.prepare import prepare
 from phyda_cli.cli.train import train
 from phyda_cli.console import LogFormat, console, discard_stdout
@@ -68,7 +69,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _command in (assimilate, cycle, evaluate, diagnose, prepare, train, experiment, info, doctor):
+for _command in (assimilate, cycle, evaluate, diagnose, plot, prepare, train, experiment, info, doctor):
     app.command(epilog=_COMMAND_EPILOG, cls=EvaluateCommand if _command is evaluate else None)(_command)
 
 

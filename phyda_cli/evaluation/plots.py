@@ -1,4 +1,4 @@
-"""A picture of one analysis: four global maps of one channel.
+"""A picture of one analysis: maps of one channel.
 
 With the background x_b, the analysis x_a and the truth x_t the maps show
 
@@ -6,8 +6,9 @@ With the background x_b, the analysis x_a and the truth x_t the maps show
     x_a − x_b      increment                   x_a − x_t      analysis error
 
 on one symmetric colour scale: a perfect increment is the background error with its sign changed, and the departures are
-its samples with the observations' own errors. Without a truth the background and the analysis themselves are shown.
-The numbers beside the titles are root mean squares over the sphere, √⟨e²⟩ with the area weights of the grid's rows.
+its samples with the observations' own errors. Without a truth they show the analysis, the increment, the spread and the
+departures, each with a scale of its own but for the increment and the departures, which share one.
+The numbers beside the titles are root mean squares over the grid, √⟨e²⟩ with the areas of its points.
 
 matplotlib is optional and imported when a picture is made. Nothing of its global state is used or changed.
 """
@@ -23,22 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, MissingExtraError
-from phyda_cli.evaluation.coastline import coastline, land_rings
 from phyda_cli.evaluation.display import Display, display
+from phyda_cli.evaluation.map_view import INK, MUTED, MapView, map_of
 from phyda_cli.fields.state import Channel, State
-from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.base import Grid
 from phyda_cli.observations.table import Feedback
 
 Array = NDArray[np.float64]
 
 DIVERGING: Final = "RdBu_r"
 SEQUENTIAL: Final = "viridis"
+SIZES: Final = "magma_r"
+"""Colours of what is never negative: the spread."""
 COVERED: Final = 99.0
 """The symmetric scale holds this part of the errors [%]; what lies beyond has the colour of its end."""
 LIMITS: Final = (1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 4.8, 6.4, 8.0, 10.0)
 """Ends of the symmetric scale, times a power of ten: an eighth of each is a round number."""
 
-_LAND, _INK, _MUTED = "#ececea", "#222222", "#6b6b6b"
 _LEVEL_TOLERANCE: Final = 1e-6
 
 
@@ -46,12 +48,13 @@ _LEVEL_TOLERANCE: Final = 1e-6
 class ChannelMaps:
     """What the picture shows of one channel.
 
-    grid: of the fields. time: valid time (UTC). background, analysis, truth: (lat, lon), SI, canonical orientation.
+    grid: of the fields. time: valid time (UTC). background, analysis, truth, spread: (lat, lon), SI, canonical
+    orientation; None for what there is not.
     latitude, longitude, departure: (n,) of the observations used of this channel; departure y − H(x_b), SI.
     """
 
     channel: Channel
-    grid: LatLonGrid
+    grid: Grid
     time: np.datetime64
     background: Array
     analysis: Array
@@ -59,6 +62,7 @@ class ChannelMaps:
     latitude: Array
     longitude: Array
     departure: Array
+    spread: Array | None = None
 
 
 class Panel(NamedTuple):
@@ -67,28 +71,31 @@ class Panel(NamedTuple):
     title: str
     field: Array | None
     score: str
-    diverging: bool
+    colours: str
 
 
 def select_maps(
-    channel: Channel, background: State, analysis: State, feedback: Feedback, truth: State | None = None
+    channel: Channel,
+    background: State,
+    analysis: State,
+    feedback: Feedback | None,
+    truth: State | None = None,
+    spread: State | None = None,
 ) -> ChannelMaps:
     """Return what a picture of the channel needs, from the states (channel, lat, lon) on one grid and the feedback.
 
-    Raises BadDataError when a state does not hold the channel or the grids differ.
+    spread: of the analysis, of those channels that have one. Raises BadDataError when a state does not hold the channel
+    or the grids differ.
     """
     states = [background, analysis] if truth is None else [background, analysis, truth]
-    if not isinstance(background.grid, LatLonGrid):
-        raise BadDataError("a picture needs fields on a global latitude-longitude grid")
     if any(state.grid.shape != background.grid.shape for state in states):
         grids = ", ".join(str(state.grid) for state in states)
         raise BadDataError(f"a picture needs all fields on one grid, found {grids}")
-    planes = [state.values[state.index(channel)].double().cpu().numpy() for state in states]
-    observations = feedback.observations
-    mine = observations.used & (observations.variable == channel.variable)
-    if channel.level is not None:
-        with np.errstate(invalid="ignore"):
-            mine &= np.abs(observations.pressure / channel.level - 1.0) < _LEVEL_TOLERANCE
+    planes = [_plane(state, channel) for state in states]
+    nowhere = np.empty(0)
+    latitude, longitude, departure = nowhere, nowhere, nowhere
+    if feedback is not None:
+        latitude, longitude, departure = _departures(channel, feedback)
     return ChannelMaps(
         channel=channel,
         grid=background.grid,
@@ -96,15 +103,30 @@ def select_maps(
         background=planes[0],
         analysis=planes[1],
         truth=planes[2] if truth is not None else None,
-        latitude=observations.latitude[mine],
-        longitude=observations.longitude[mine],
-        departure=feedback.background_departure[mine],
+        latitude=latitude,
+        longitude=longitude,
+        departure=departure,
+        spread=None if spread is None or channel not in spread.channels else _plane(spread, channel),
     )
 
 
-def root_mean_square(field: Array, grid: LatLonGrid) -> float:
-    """√⟨e²⟩ of a field (lat, lon) over the sphere."""
-    return float(np.sqrt(np.mean(field**2, axis=-1) @ grid.area_weights))
+def _departures(channel: Channel, feedback: Feedback) -> tuple[Array, Array, Array]:
+    """Latitude, longitude and y − H(x_b) of the observations used of a channel."""
+    observations = feedback.observations
+    mine = observations.used & (observations.variable == channel.variable)
+    if channel.level is not None:
+        with np.errstate(invalid="ignore"):
+            mine &= np.abs(observations.pressure / channel.level - 1.0) < _LEVEL_TOLERANCE
+    return observations.latitude[mine], observations.longitude[mine], feedback.background_departure[mine]
+
+
+def _plane(state: State, channel: Channel) -> Array:
+    return np.asarray(state.values[state.index(channel)].double().cpu().numpy())
+
+
+def root_mean_square(field: Array, grid: Grid) -> float:
+    """√⟨e²⟩ of a field (lat, lon) over the grid, with the areas that its points stand for."""
+    return float(np.sqrt(np.sum(grid.area * field**2)))
 
 
 def symmetric_limit(*fields: Array) -> float:
@@ -119,27 +141,31 @@ def symmetric_limit(*fields: Array) -> float:
     return float(steps[np.searchsorted(steps, size * (1.0 - 1e-12))])
 
 
-def panels(maps: ChannelMaps) -> tuple[Panel, Panel, Panel, Panel]:
-    """Return the four maps in reading order, with their titles and root mean squares, as displayed."""
+def panels(maps: ChannelMaps) -> tuple[Panel, ...]:
+    """Return the maps in reading order, with their titles and root mean squares, as displayed."""
     factor, _, unit = display(maps.channel.variable)
     background, analysis = factor * maps.background, factor * maps.analysis
     increment, departure = analysis - background, factor * maps.departure
-    spread = f"RMS {_number(float(np.sqrt(np.mean(departure**2))))} {unit}" if departure.size else ""
-    departures = Panel(f"Observation departures, y − H(x$_b$): {departure.size} used", None, spread, True)
-    size = root_mean_square(increment, maps.grid)
-    change = Panel("Increment, x$_a$ − x$_b$", increment, f"RMS {_number(size)} {unit}", True)
+    size = f"RMS {_number(float(np.sqrt(np.mean(departure**2))))} {unit}" if departure.size else ""
+    departures = Panel(f"Observation departures, y − H(x$_b$): {departure.size} used", None, size, DIVERGING)
+    moved = f"RMS {_number(root_mean_square(increment, maps.grid))} {unit}"
+    change = Panel("Increment, x$_a$ − x$_b$", increment, moved, DIVERGING)
     if maps.truth is None:
-        before = Panel("Background, x$_b$", background, "", False)
-        return before, departures, change, Panel("Analysis, x$_a$", analysis, "", False)
+        after = Panel("Analysis, x$_a$", analysis, "", SEQUENTIAL)
+        if maps.spread is None:
+            return Panel("Background, x$_b$", background, "", SEQUENTIAL), departures, change, after
+        spread = factor * maps.spread
+        mean = f"RMS {_number(root_mean_square(spread, maps.grid))} {unit}"
+        return after, change, Panel("Spread of the analysis", spread, mean, SIZES), departures
     truth = factor * maps.truth
     before_error, after_error = background - truth, analysis - truth
     rmse, rmse_after = root_mean_square(before_error, maps.grid), root_mean_square(after_error, maps.grid)
     gain = f" ({100.0 * (rmse_after / rmse - 1.0):+.0f} %)".replace("-", "−") if rmse > 0 else ""
     return (
-        Panel("Background error, x$_b$ − x$_t$", before_error, f"RMSE {_number(rmse)} {unit}", True),
+        Panel("Background error, x$_b$ − x$_t$", before_error, f"RMSE {_number(rmse)} {unit}", DIVERGING),
         departures,
         change,
-        Panel("Analysis error, x$_a$ − x$_t$", after_error, f"RMSE {_number(rmse_after)} {unit}{gain}", True),
+        Panel("Analysis error, x$_a$ − x$_t$", after_error, f"RMSE {_number(rmse_after)} {unit}{gain}", DIVERGING),
     )
 
 
@@ -162,32 +188,63 @@ def png(drawn: Any, *, dots_per_inch: int = 110) -> bytes:
     return stream.getvalue()
 
 
-def draw(maps: ChannelMaps) -> Any:
-    """Return the picture as a matplotlib Figure. Raises MissingExtraError without matplotlib."""
-    drawing = figure(12.0, 7.95)
-    shown, four = display(maps.channel.variable), panels(maps)
-    limit = symmetric_limit(*(p.field for p in four if p.diverging and p.field is not None))
-    grid = drawing.add_gridspec(2, 2, left=0.05, right=0.98, bottom=0.135, top=0.875, wspace=0.06, hspace=0.17)
-    symmetric = symmetric_levels(limit)
-    full = [panel.field for panel in four if panel.field is not None and not panel.diverging]
-    values = even_levels(full) if full else symmetric
-    drawn: dict[bool, Any] = {}
-    for index, panel in enumerate(four):
-        axes = drawing.add_subplot(grid[index // 2, index % 2])
-        _decorate(axes, left=index % 2 == 0, bottom=index // 2 == 1)
-        if panel.field is None:
-            _draw_observations(axes, maps, shown.factor, symmetric)
-        else:
-            levels, colours = (symmetric, DIVERGING) if panel.diverging else (values, SEQUENTIAL)
-            drawn[panel.diverging] = draw_field(axes, panel.field, maps.grid, levels, colours)
-        axes.set_title(panel.title, loc="left", fontsize=10.5, color=_INK, pad=5)
-        axes.set_title(panel.score, loc="right", fontsize=10.5, color=_INK, pad=5)
+WIDTH: Final = 12.0
+"""Of every picture [inch]."""
+_ABOVE, _BELOW = 0.95, 0.95
+"""Room for the title and for the colour bars [inch]."""
+
+
+def height(maps: ChannelMaps) -> float:
+    """Return how high the picture is [inch], for the shape of its maps."""
+    return float(np.clip(2 * 5.45 * map_of(maps.grid).shape + 0.75, 5.0, 12.0)) + _ABOVE + _BELOW
+
+
+def heading(maps: ChannelMaps) -> str:
+    """Return what the picture shows, such as 500 hPa geopotential height."""
     level = "" if maps.channel.level is None else f"{maps.channel.level / 100:g} hPa "
-    title = f"{level}{shown.name}"
+    title = f"{level}{display(maps.channel.variable).name}"
+    return title[0].upper() + title[1:]
+
+
+def caption(maps: ChannelMaps) -> str:
+    """Return in words what is seen."""
+    said = ["Increment: analysis minus background. Departures: observation minus background, of the used rows."]
+    if maps.truth is not None:
+        said.insert(0, "Errors: state minus truth.")
+    elif maps.spread is not None:
+        said.append("Spread: the standard deviation of the analysis' error, as the method estimates it.")
+    return " ".join([*said, "RMS over the grid, weighted by area."])
+
+
+def draw(maps: ChannelMaps, drawing: Any = None) -> Any:
+    """Draw the picture into a Figure or SubFigure as high as `height`, by default one of its own, and return it.
+
+    Raises MissingExtraError without matplotlib.
+    """
+    tall = height(maps)
+    drawing = figure(WIDTH, tall) if drawing is None else drawing
+    shown, shows, view = display(maps.channel.variable), panels(maps), map_of(maps.grid)
+    limit = symmetric_limit(*(p.field for p in shows if p.colours == DIVERGING and p.field is not None))
+    levels = {DIVERGING: symmetric_levels(limit)}
+    for colours in (SEQUENTIAL, SIZES):
+        fields = [p.field for p in shows if p.colours == colours and p.field is not None]
+        levels |= {colours: even_levels(fields)} if fields else {}
+    top, bottom = 1.0 - _ABOVE / tall, _BELOW / tall + 0.01
+    grid = drawing.add_gridspec(2, 2, left=0.05, right=0.98, bottom=bottom, top=top, wspace=0.06, hspace=0.17)
+    drawn: dict[str, Any] = {}
+    for index, panel in enumerate(shows):
+        axes = drawing.add_subplot(grid[index // 2, index % 2])
+        view.decorate(axes, left=index % 2 == 0, bottom=index // 2 == 1)
+        if panel.field is None:
+            _draw_observations(axes, maps, view, shown.factor, levels[DIVERGING])
+        else:
+            drawn[panel.colours] = draw_field(axes, panel.field, view, levels[panel.colours], panel.colours)
+        axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK, pad=5)
+        axes.set_title(panel.score, loc="right", fontsize=10.5, color=INK, pad=5)
     moment = np.datetime_as_string(maps.time, unit="m").replace("T", " ")
-    drawing.text(0.05, 0.948, title[0].upper() + title[1:], fontsize=15, fontweight="bold", color=_INK)
-    drawing.text(0.98, 0.948, f"valid {moment} UTC", fontsize=11, color=_MUTED, ha="right")
-    _draw_bars(drawing, drawn, shown, symmetric)
+    drawing.text(0.05, 1.0 - 0.42 / tall, heading(maps), fontsize=15, fontweight="bold", color=INK)
+    drawing.text(0.98, 1.0 - 0.42 / tall, f"valid {moment} UTC", fontsize=11, color=MUTED, ha="right")
+    _draw_bars(drawing, drawn, shown, levels[DIVERGING], 0.55 / tall, 0.143 / tall)
     return drawing
 
 
@@ -217,101 +274,40 @@ def even_levels(fields: Iterable[Array]) -> Array:
     return np.asarray(MaxNLocator(nbins=14).tick_values(low, high if high > low else low + 1.0))
 
 
-def _closed(field: Array, grid: LatLonGrid) -> tuple[Array, Array, Array]:
-    """Return longitudes from −180 to 180, latitudes from pole to pole, and the field there.
-
-    The meridians at both ends of the map are interpolated between their neighbours. Where the grid has no pole row, the
-    pole holds the mean of the last row.
-    """
-    longitudes = (np.asarray(grid.longitudes) + 180.0) % 360.0 - 180.0
-    order = np.argsort(longitudes)
-    longitudes, field = longitudes[order], field[:, order]
-    around = np.concatenate([[longitudes[-1] - 360.0], longitudes, [longitudes[0] + 360.0]])
-    columns = np.concatenate([field[:, -1:], field, field[:, :1]], axis=1)
-    inside = longitudes[(longitudes > -180.0) & (longitudes < 180.0)]
-    x = np.concatenate([[-180.0], inside, [180.0]])
-    values = np.stack([np.interp(x, around, row) for row in columns])
-    y = np.asarray(grid.latitudes)
-    if y[0] > -90.0:
-        y, values = np.concatenate([[-90.0], y]), np.vstack([np.full(x.size, field[0].mean()), values])
-    if y[-1] < 90.0:
-        y, values = np.concatenate([y, [90.0]]), np.vstack([values, np.full(x.size, field[-1].mean())])
-    return x, y, values
-
-
-def draw_field(axes: Any, field: Array, grid: LatLonGrid, levels: Array, colours: str) -> Any:
+def draw_field(axes: Any, field: Array, view: MapView, levels: Array, colours: str) -> Any:
     """Fill a map with a field (lat, lon) in the steps of the levels; what lies beyond has the colour of its end."""
-    x, y, values = _closed(field, grid)
-    beyond = "both" if colours == DIVERGING else "neither"
-    filled = axes.contourf(x, y, values, levels=levels, cmap=colours, extend=beyond, zorder=1)
-    filled.set_edgecolor("face")
-    return filled
+    return view.fill(axes, field, levels, colours, extend="both" if colours == DIVERGING else "neither")
 
 
-def _draw_observations(axes: Any, maps: ChannelMaps, factor: float, levels: Array) -> None:
+def _draw_observations(axes: Any, maps: ChannelMaps, view: MapView, factor: float, levels: Array) -> None:
     from matplotlib import colormaps
-    from matplotlib.collections import PathCollection
     from matplotlib.colors import BoundaryNorm
-    from matplotlib.path import Path
 
-    land = Path.make_compound_path(*(Path(ring, closed=True) for ring in land_rings()))
-    axes.add_collection(PathCollection([land], facecolors=[_LAND], edgecolors="none", zorder=1))
+    view.land(axes)
     colours = colormaps[DIVERGING]
-    axes.scatter(
-        (maps.longitude + 180.0) % 360.0 - 180.0,
-        maps.latitude,
-        c=factor * maps.departure,
-        s=20,
-        cmap=colours,
-        norm=BoundaryNorm(levels, colours.N, extend="both"),
-        edgecolors=_INK,
-        linewidths=0.4,
-        zorder=4,
-    )
+    view.scatter(
+        axes, maps.latitude, maps.longitude, c=factor * maps.departure, s=20 if maps.departure.size < 2000 else 6,
+        cmap=colours, norm=BoundaryNorm(levels, colours.N, extend="both"), edgecolors=INK,
+        linewidths=0.4 if maps.departure.size < 2000 else 0.1, zorder=4,
+    )  # fmt: skip
 
 
-def frame(axes: Any, width: float) -> None:
-    """Draw the coastlines [points] on a map of the whole globe."""
-    from matplotlib.collections import LineCollection
-
-    axes.add_collection(LineCollection(list(coastline()), colors=_INK, linewidths=width, zorder=3))
-    axes.set_xlim(-180, 180)
-    axes.set_ylim(-90, 90)
-
-
-def _decorate(axes: Any, *, left: bool, bottom: bool) -> None:
-    """Coastlines, graticule and axis labels."""
-    frame(axes, 0.6)
-    meridians, parallels = range(-180, 181, 60), range(-90, 91, 30)
-    shared = 180 if left else -180  # where the two maps of a row meet, labels would run into each other
-    axes.set_aspect("equal")
-    axes.set_xticks(
-        meridians, [_degrees(value, "W", "E") if value != shared else "" for value in meridians] if bottom else []
-    )
-    axes.set_yticks(parallels, [_degrees(value, "S", "N") for value in parallels] if left else [])
-    axes.grid(color=_MUTED, linewidth=0.3, linestyle=(0, (2, 3)), zorder=2)
-    axes.set_axisbelow(False)
-    axes.tick_params(labelsize=8.5, length=2.5, color=_MUTED, labelcolor=_MUTED)
-    for spine in axes.spines.values():
-        spine.set(linewidth=0.6, color=_MUTED)
-
-
-def _degrees(value: int, negative: str, positive: str) -> str:
-    if value == 0 or abs(value) == 180:
-        return f"{abs(value)}°"
-    return f"{abs(value)}°{negative if value < 0 else positive}"
-
-
-def _draw_bars(figure: Any, drawn: dict[bool, Any], shown: Display, symmetric: Array) -> None:
-    """One colour bar, or two side by side when full fields are shown as well."""
+def _draw_bars(
+    figure: Any, drawn: dict[str, Any], shown: Display, symmetric: Array, bottom: float, thick: float
+) -> None:
+    """One colour bar for each scale, side by side."""
     alone = len(drawn) == 1
-    for diverging, filled in drawn.items():
-        place = (0.25, 0.072, 0.53, 0.018) if alone else ((0.56 if diverging else 0.08), 0.072, 0.38, 0.018)
-        axes = figure.add_axes(place)
-        bar = figure.colorbar(filled, cax=axes, orientation="horizontal", extendfrac=0.03)
-        if diverging:
+    said = {
+        DIVERGING: "error, departure, increment" if alone else "increment, departure",
+        SEQUENTIAL: shown.name,
+        SIZES: "spread",
+    }
+    room = 0.93 / len(drawn)
+    for number, colours in enumerate(name for name in (SEQUENTIAL, DIVERGING, SIZES) if name in drawn):
+        place = (0.25, bottom, 0.53, thick) if alone else (0.05 + room * (number + 0.06), bottom, 0.88 * room, thick)
+        bar = figure.colorbar(drawn[colours], cax=figure.add_axes(place), orientation="horizontal", extendfrac=0.03)
+        if colours == DIVERGING:
             bar.set_ticks(symmetric[[0, 2, 4, 6, 9, 11, 13, 15]])
-        bar.ax.tick_params(labelsize=8.5, length=2.5, color=_MUTED, labelcolor=_INK)
-        bar.outline.set(linewidth=0.6, edgecolor=_MUTED)
-        what = "error, departure, increment" if alone else "departure, increment" if diverging else shown.name
-        bar.set_label(f"{what} [{shown.unit}]", fontsize=9.5, color=_INK)
+        bar.ax.tick_params(labelsize=8.5, length=2.5, color=MUTED, labelcolor=INK)
+        bar.outline.set(linewidth=0.6, edgecolor=MUTED)
+        bar.set_label(f"{said[colours]} [{shown.unit}]", fontsize=9.5, color=INK)

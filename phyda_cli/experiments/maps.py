@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.evaluation import plots
 from phyda_cli.evaluation.display import display
+from phyda_cli.evaluation.map_view import MapView, map_of
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.methods.base import ExperimentMethod
 from phyda_cli.fields.state import Channel
@@ -130,8 +131,9 @@ def _size(error: Array, example: Example) -> str:
 
 
 def _field(axes: Any, field: Array, grid: LatLonGrid, title: str, colours: str, levels: Array) -> Any:
-    drawn = plots.draw_field(axes, field, grid, levels, colours)
-    _frame(axes, title)
+    view = map_of(grid)
+    drawn = plots.draw_field(axes, field, view, levels, colours)
+    _frame(axes, view, title)
     return drawn
 
 
@@ -141,11 +143,11 @@ def _observations(axes: Any, example: Example, limit: float) -> None:
         (example.longitude + 180.0) % 360.0 - 180.0, example.latitude, c=shown.factor * example.departure, s=9,
         cmap=plots.DIVERGING, vmin=-limit, vmax=limit, edgecolors=_INK, linewidths=0.3,
     )  # fmt: skip
-    _frame(axes, f"departures y − H(x$_b$): {example.departure.size} of this channel")
+    _frame(axes, map_of(example.grid), f"departures y − H(x$_b$): {example.departure.size} of this channel")
 
 
-def _frame(axes: Any, title: str) -> None:
-    plots.frame(axes, 0.4)
+def _frame(axes: Any, view: MapView, title: str) -> None:
+    view.frame(axes, 0.4)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=9, loc="left")

@@ -198,6 +198,11 @@ class Feedback:
     analysis_equivalent: NDArray[np.float64]
     spread: NDArray[np.float64]
 
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Feedback:
+        """Return the rows of an index or mask, in that order."""
+        columns = self.background_equivalent, self.analysis_equivalent, self.spread
+        return Feedback(self.observations.take(index), *(column[index] for column in columns))
+
     @property
     def background_departure(self) -> NDArray[np.float64]:
         """(n,) O − B = y − H(x_b)."""

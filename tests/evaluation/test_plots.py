@@ -10,6 +10,7 @@ import torch
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.evaluation.coastline import coastline, land_rings
+from phyda_cli.evaluation.map_view import map_of
 from phyda_cli.evaluation.plots import (
     LIMITS,
     ChannelMaps,
@@ -121,9 +122,8 @@ def test_fields_keep_their_place_on_the_map():
     # the grid's column at 180° is the last one west of the dateline: it holds both edges; 270° lies at −90°
     field = np.tile([0.0, 1.0, 7.0, 3.0], (3, 1))
     maps = replace(height_maps(), truth=None, background=GRAVITY * field, analysis=GRAVITY * field)
-    from phyda_cli.evaluation.plots import _closed
-
-    x, y, values = _closed(panels(maps)[0].field, GRID)
+    view = map_of(GRID)
+    x, y, values = view.x, view.y, view.sample(panels(maps)[0].field)
     np.testing.assert_allclose(x, [-180.0, -90.0, 0.0, 90.0, 180.0])
     np.testing.assert_allclose(y, [-90.0, -60.0, 0.0, 60.0, 90.0])
     np.testing.assert_allclose(values[2], [7.0, 3.0, 0.0, 1.0, 7.0])
@@ -131,10 +131,8 @@ def test_fields_keep_their_place_on_the_map():
 
 
 def test_grid_without_a_point_on_the_dateline_meets_there():
-    from phyda_cli.evaluation.plots import _closed
-
     grid = LatLonGrid((-45.0, 45.0), (45.0, 135.0, 225.0, 315.0))
-    _, _, values = _closed(np.tile([1.0, 2.0, 4.0, 8.0], (2, 1)), grid)
+    values = map_of(grid).sample(np.tile([1.0, 2.0, 4.0, 8.0], (2, 1)))
     # half-way between the 2 at 135° and the 4 at 225°
     np.testing.assert_allclose(values[1], [3.0, 4.0, 8.0, 1.0, 2.0, 3.0])
 

@@ -6,6 +6,7 @@ NaN. Units differ from row to row and stand in `units`; everything is SI.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -165,6 +166,16 @@ def read_feedback(path: Path) -> Feedback:
         raise BadDataError(f"{path}: cannot be read as NetCDF; is it cut off?") from None
     except (KeyError, IndexError) as error:
         raise BadDataError(f"{path}: is not a feedback file of phyda: no variable {error}") from None
+
+
+def read_log(path: Path) -> dict[str, Any]:
+    """Return what the run that wrote a feedback file decided; empty where the file does not say."""
+    with netCDF4.Dataset(path) as dataset:
+        try:
+            held = json.loads(dataset.getncattr("phyda_log"))
+        except (AttributeError, ValueError):
+            return {}
+    return held if isinstance(held, dict) else {}
 
 
 def _read(dataset: Any) -> Feedback:
