@@ -192,12 +192,13 @@ def validate(stage: Stage, config: TrainConfig, data: Data, device: torch.device
     size = len(data.validation)
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)
     stage.eval()
-    with torch.no_grad(), _autocast(config, device):
-        for start in range(0, size, _VALIDATION_BATCH):
-            chosen = list(range(start, min(start + _VALIDATION_BATCH, size)))
-            batch = fixed_batch(data.validation, data.statistics, chosen, generator=generator)
-            for key, value in stage(to_device(batch, device)).items():
-                totals[key] = totals.get(key, 0.0) + float(value) * len(chosen) / size
+    for start in range(0, size, _VALIDATION_BATCH):
+        chosen = list(range(start, min(start + _VALIDATION_BATCH, size)))
+        batch = to_device(fixed_batch(data.validation, data.statistics, chosen, generator=generator), device)
+        with torch.no_grad(), _autocast(config, device):
+            losses = stage(batch)
+        for key, value in losses.items():
+            totals[key] = totals.get(key, 0.0) + float(value) * len(chosen) / size
     return totals
 
 

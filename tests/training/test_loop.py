@@ -101,6 +101,22 @@ def test_it_learns(data, tmp_path):
     assert learned < half - 0.2 * (half - whole)
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "encoder", "score"])
+def test_half_precision_trains_and_validates_to_its_rounding(data, tmp_path, name):
+    scores = []
+    for precision in ("float32", "bfloat16"):
+        place = tmp_path / precision
+        place.mkdir()
+        stage = settings(steps=3).stages["encoder"]
+        config = tiny(precision=precision, stages={name: stage})
+        torch.manual_seed(0)
+        model = PhyDA(len(data.statistics.channels), data.statistics.grid.shape, config.model)
+        run_stage(name, model, config, data, Workplace(place, torch.device("cpu")), run="r", progress=lambda done: None)
+        scores += [r["loss"] for r in read_metrics(place / "metrics.jsonl") if r["part"] == "validation"]
+    assert scores[1] == pytest.approx(scores[0], rel=0.05)
+    assert scores[1] != scores[0]
+
+
 def test_gradients_are_clipped(data, tmp_path, monkeypatch):
     seen = []
     step = torch.optim.AdamW.step
