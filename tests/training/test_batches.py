@@ -54,7 +54,7 @@ def test_the_shares_of_all_processes_are_the_whole(data, world):
 
 
 def turned_back(batch: Batch, plain: torch.Tensor) -> tuple[Batch, list[int]]:
-    """The batch with every case turned until its increment is that of `plain`, of any sign and hemisphere; by how much."""
+    """The batch with every case turned until its increment is that of `plain`, of any sign and hemisphere."""
     columns = []
     for own, case in zip(batch.increment.abs(), plain.abs(), strict=True):
         fits = [k for k in range(own.shape[-1]) if any(torch.equal(own.roll(k, -1), x) for x in (case, case.flip(-2)))]
