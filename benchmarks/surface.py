@@ -143,7 +143,7 @@ def case(name: str, files: Files, cases: Path, folder: Path) -> str:
     lines, parts = [], []
     for variable in NAMES:
         own = feedback[feedback.variable == variable]
-        used, out = own[own.flag == 0], own[withheld & (feedback.variable == variable)]
+        used, out = own[own.flag == 0], own[withheld[own.index]]
         if len(used) < 50 or len(out) < 20:
             continue
         left = {length: out.o_minus_b - theirs(fields, used, out, length) for length in LENGTHS}

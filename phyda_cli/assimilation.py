@@ -54,6 +54,8 @@ from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, Guess, checked, sc
 
 Mask = NDArray[np.bool_]
 
+_SCORED: Final = 20_000
+"""About how many rows near the ground are left out, each in turn, for the scores."""
 _UNJUDGED: Final = 1e30
 """σ_b for the check against neighbours of what trial analyses do not reach."""
 
@@ -165,7 +167,9 @@ def assimilate(
     result = case.analysed(method, rows) if options.update else method.unobserved(background)
     analysis = _ending(case, _weighed(rows, result), result, log | result.log)
     if guess.predict is not None:
-        analysis = replace(analysis, left_out=guess.predict(rows, rows.used, rows.used))
+        some = np.flatnonzero(rows.used & predicted)
+        sample = np.isin(np.arange(len(rows)), some[:: 1 + some.size // _SCORED])
+        analysis = replace(analysis, left_out=guess.predict(rows, sample, rows.used))
     return analysis if options.update else replace(analysis, feedback=_without_analysis(analysis.feedback))
 
 

@@ -113,24 +113,25 @@ def _blocks(latitude: Floats, longitude: Floats, data: GroundData, structure: St
         if not (left.size and len(data)):
             return
         crowded = []
-        for points, distance in _distances(latitude, longitude, left, size, positions):
-            # to the farthest point of the block
-            near = np.flatnonzero(distance <= structure.reach + 0.75 * size)
+        # to the farthest point of the block
+        least = 1.0 - 0.5 * ((structure.reach + 0.75 * size) / EARTH_RADIUS) ** 2
+        for points, cosine in _cosines(latitude, longitude, left, size, positions):
+            near = np.flatnonzero(cosine >= least)
             if not near.size:
                 continue
             if near.size > most and size > BLOCK_SIZES[-1] and points.size > 1:
                 crowded.append(points)
                 continue
             if near.size > most:
-                near = np.sort(near[np.argpartition(distance[near], most)[:most]])
+                near = np.sort(near[np.argpartition(-cosine[near], most)[:most]])
             yield _Block(points, near)
         left = np.concatenate(crowded) if crowded else np.empty(0, dtype=np.int64)
 
 
-def _distances(
+def _cosines(
     latitude: Floats, longitude: Floats, points: Integers, size: float, positions: Floats
 ) -> Iterator[tuple[Integers, Floats]]:
-    """Yield the points of each cell of a size [m] and how far [m] every observation is from the middle of the cell."""
+    """Yield the points of each cell of a size [m] and cos of the angle of every observation with the cell's middle."""
     cell = cells(latitude[points], longitude[points], size)
     order = np.argsort(cell.number, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(cell.number[order]) != 0))
@@ -138,6 +139,4 @@ def _distances(
     own = np.split(points[order], first[1:])
     step = max(1, _CHUNK // max(len(positions), 1))
     for start in range(0, len(own), step):
-        product = middle[start : start + step] @ positions.T
-        distance = EARTH_RADIUS * np.sqrt(np.maximum(2.0 - 2.0 * product, 0.0))
-        yield from zip(own[start : start + step], distance, strict=True)
+        yield from zip(own[start : start + step], middle[start : start + step] @ positions.T, strict=True)

@@ -22,7 +22,7 @@ from phyda_cli.methods.block_interpolation import GroundData
 
 Floats = NDArray[np.float64]
 
-NEIGHBOURS: Final = 40
+NEIGHBOURS: Final = 30
 """Nearest observations that predict one that is left out."""
 _CHUNK: Final = 500
 """Observations that are left out together."""

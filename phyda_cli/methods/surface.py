@@ -219,8 +219,13 @@ class SurfaceAnalysis(Method):
 
     def _rows(self, operator: Operator, variables: Sequence[str]) -> NDArray[np.int64]:
         """Return the rows of these variables that the background's fields let it analyse."""
-        rows = np.flatnonzero(np.isin(operator.variable.astype(str), variables))
-        return rows[operator.take(rows).increments(self.grid, self.channels).defined] if rows.size else rows
+        held = {channel.variable for channel in self.channels}
+        seen = [name for name in variables if name in held or (name == "sp" and "msl" in held)]
+        rows = np.flatnonzero(np.isin(operator.variable.astype(str), seen))
+        own = operator.take(rows)
+        there = own.beyond(self.grid) <= own.margin
+        known = np.isfinite(own.height) if "sp" not in held else np.ones(len(own), dtype=bool)
+        return np.asarray(rows[there & ((own.variable != "sp") | known)])
 
     def _part(self, departures: Departures, quantity: Quantity, variables: Sequence[str]) -> _Part:
         rows = self._rows(departures.operator, variables)

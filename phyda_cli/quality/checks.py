@@ -3,7 +3,7 @@
 A row keeps its first verdict, so the order in which `screening.py` calls them matters. Reasons name the value and,
 where the size of a value betrays its unit, the suspicion and the remedy.
 
-Of reports from the ground δ = h_station − h_ground decides: where either height is not known, t2m and sp cannot be
+Of reports from the ground δ = h_station − h_ground decides: where either height is not known, t2m, d2m and sp cannot be
 brought to the station (`operators/kinds.py`) and are refused, or taken as they are if the settings say so; too large a
 δ is DOMAIN for every variable measured at a station, and so is a pressure reduced to sea level from high up.
 """
@@ -229,7 +229,7 @@ def _any_of(variable: NDArray[np.object_], names: list[str]) -> Mask:
     return mask
 
 
-_ADJUSTED: Final = ("t2m", "sp")
+_ADJUSTED: Final = ("t2m", "d2m", "sp")
 
 
 def check_surface(observations: Observations, difference: Floats, settings: Surface) -> Observations:
