@@ -22,7 +22,7 @@ from phyda_cli.grids.base import Grid
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_LARGEST_CELL: Final = 1e6
+_LARGEST_CELL: Final = 2e6
 """Of the parts of a grid that look for places together [m]."""
 
 
@@ -79,7 +79,7 @@ def vicinities(at: tuple[Floats, Floats], latitude: Floats, longitude: Floats, r
     at: latitude and longitude (m,) [degree] of the points. A cell that no place is near is left out.
     """
     points, places = unit_vectors(*at), unit_vectors(latitude, longitude)
-    number = cells(*at, min(0.5 * radius, _LARGEST_CELL)).number
+    number = cells(*at, min(2.0 * radius, _LARGEST_CELL)).number
     order = np.argsort(number, kind="stable")
     for own in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         middle = points[own].sum(0)

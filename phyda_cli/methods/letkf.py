@@ -25,7 +25,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -142,14 +142,19 @@ class LETKF(Method):
             heights = _heights(self.background_members.channels)
             flat, target = values.flatten(2), change.flatten(2)
             met = torch.zeros(flat.shape[-1], dtype=torch.bool, device=values.device)
-            for height in np.unique(heights):
-                rows = torch.from_numpy(np.flatnonzero(heights == height)).to(self.device)
-                vertical = self.taper((data.height - float(height)) * (2.0 / self.vertical_radius))
-                near = data.take(vertical > 0)
-                for columns, mean, root in self._weights(near, near.precision * vertical[vertical > 0]):
-                    met[columns] = True
-                    own = flat[:, rows[:, None], columns].permute(2, 1, 0).contiguous()
-                    target[:, rows[:, None], columns] = self._update(own, mean, root).permute(2, 1, 0)
+            levels = np.unique(heights)
+            rows = [torch.from_numpy(np.flatnonzero(heights == height)).to(self.device) for height in levels]
+            apart = data.height - torch.from_numpy(levels).to(data.height)[:, None]
+            precision = data.precision * self.taper(apart * (2.0 / self.vertical_radius))
+            for columns, mean, root, reaches in self._weights(data, precision):
+                met[columns] |= reaches.any(1)
+                for number, own_rows in enumerate(rows):
+                    some = torch.nonzero(reaches[:, number]).squeeze(-1)
+                    if len(some):
+                        at = own_rows[:, None], columns[some]
+                        own = flat[:, *at].permute(2, 1, 0).contiguous()
+                        moved = self._update(own, mean[some, number], root[some, number])
+                        target[:, *at] = moved.permute(2, 1, 0)
             reached = int(met.sum())
         members = change.cpu()
         labels = (self.background_members.channels, self.background_members.grid, background.time)
@@ -167,33 +172,35 @@ class LETKF(Method):
         factor = relaxation(prior.std(-1), posterior.std(-1), self.relaxation)
         return middle + prior @ mean[..., None] + factor[..., None] * posterior - own
 
-    def _weights(
-        self, data: _Data, precision: torch.Tensor
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Columns (c,) that observations reach, w (c, N) and W (c, N, N).
+    def _weights(self, data: _Data, precision: torch.Tensor) -> Iterator[_Weights]:
+        """Return the weights of parts of the background's columns.
 
-        precision: (n,) of the observations at this height.
+        precision: (height, n) of the observations.
         """
-        grid = self.background_members.grid
+        grid, members = self.background_members.grid, self.background_members.values.shape[0]
         if self._anchors is None:
             yield from self._solved(data, precision, grid.coordinates)
             return
-        members = self.background_members.values.shape[0]
-        for part in self._anchors.parts(max(1, self.block // (members * members))):
-            mean = data.departure.new_zeros(len(part.latitude), members)
-            root = torch.eye(members).to(mean).expand(len(mean), -1, -1).clone()
-            met = torch.zeros(len(mean), dtype=torch.bool, device=mean.device)
-            for places, own_mean, own_root in self._solved(data, precision, (part.latitude, part.longitude)):
-                mean[places], root[places], met[places] = own_mean, own_root, True
-            corners, weights = (torch.from_numpy(x).to(mean.device) for x in (part.corners, part.weights))
-            reached = torch.nonzero((met[corners] & (weights > 0)).any(1)).squeeze(-1)
-            for some in torch.split(reached, max(1, self.block // (4 * members * members))) if len(reached) else ():
-                share = weights[some]
-                yield (
-                    torch.from_numpy(part.columns).to(mean.device)[some],
-                    torch.einsum("pk,pkn->pn", share, mean[corners[some]]),
-                    torch.einsum("pk,pknm->pnm", share, root[corners[some]]),
-                )
+        size = members * members * len(precision)
+        for part in self._anchors.parts(max(1, 4 * self.block // size)):
+            mean = precision.new_zeros(part.count, len(precision), members)
+            root = torch.eye(members).to(mean).expand(part.count, len(precision), -1, -1).clone()
+            met = torch.zeros(mean.shape[:2], dtype=torch.bool, device=mean.device)
+            for own in self._solved(data, precision, (part.latitude, part.longitude)):
+                mean[own.columns], root[own.columns], met[own.columns] = own.mean, own.root, own.reaches
+            corners, weights, columns = (
+                torch.from_numpy(x).to(mean.device) for x in (part.corners, part.weights, part.columns)
+            )
+            reaches = (met[corners] & (weights > 0)[..., None]).any(1)
+            for some in torch.split(torch.arange(len(columns), device=mean.device), max(1, self.block // (4 * size))):
+                if bool(reaches[some].any()):
+                    share, near = weights[some], corners[some]
+                    yield _Weights(
+                        columns[some],
+                        torch.einsum("pk,pkhn->phn", share, mean[near]),
+                        torch.einsum("pk,pkhnm->phnm", share, root[near]),
+                        reaches[some],
+                    )
 
     @cached_property
     def _anchors(self) -> Anchors | None:
@@ -205,21 +212,21 @@ class LETKF(Method):
 
     def _solved(
         self, data: _Data, precision: torch.Tensor, at: tuple[NDArray[np.float64], NDArray[np.float64]]
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Those of some places that observations reach (c,), with w (c, N) and W (c, N, N).
+    ) -> Iterator[_Weights]:
+        """Return the weights of some places, in parts; those that no observation is near are left out.
 
         at: latitude and longitude [degree] of the places.
         """
-        for places, index, weights in self._neighbours(data, at):
+        for places, index, weights in self._neighbours(data, at, len(precision)):
             observed = self.inflation * data.observed[:, index].movedim(0, 1)
-            weighted = (weights * precision[index])[:, None, :]
+            weighted = precision[:, index].movedim(0, 1) * weights[:, None, :]
             mean, root = ensemble_transform(observed, data.departure[index], weighted)
-            yield places, mean[:, 0], root[:, 0]
+            yield _Weights(places, mean, root, (weighted > 0).any(-1))
 
     def _neighbours(
-        self, data: _Data, at: tuple[NDArray[np.float64], NDArray[np.float64]]
+        self, data: _Data, at: tuple[NDArray[np.float64], NDArray[np.float64]], heights: int
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Places (c,), their observations (c, n) and ρ_h (c, n).
+        """Places (c,), their observations (c, n) and ρ_h (c, n), for weights at so many heights.
 
         How many observations a place's list has depends on that place only, and with it every sum: the size of the
         blocks does not show.
@@ -235,7 +242,7 @@ class LETKF(Method):
                 padded = _padding(counts)
                 for size in torch.unique(padded[counts > 0]).tolist():
                     group = torch.nonzero((padded == size) & (counts > 0)).squeeze(-1)
-                    share = max(1, self.block // (size * members))
+                    share = max(1, self.block // (size * members * heights))
                     for part in torch.split(group, share):
                         order, kept = _compact(weights[part], size)
                         yield columns[part], near[order], kept
@@ -246,6 +253,15 @@ class LETKF(Method):
         half_chord = 0.5 * (x.square() + y.square() + z.square()).sqrt()
         distance = 2.0 * EARTH_RADIUS * torch.asin(half_chord.clamp_max(1.0))
         return self.taper(distance * (2.0 / self.radius))
+
+
+class _Weights(NamedTuple):
+    """Columns (c,), w (c, height, N), W (c, height, N, N), and at which heights observations reach them (c, height)."""
+
+    columns: torch.Tensor
+    mean: torch.Tensor
+    root: torch.Tensor
+    reaches: torch.Tensor
 
 
 def _padding(counts: torch.Tensor) -> torch.Tensor:
@@ -281,14 +297,6 @@ class _Data:
 
     def __len__(self) -> int:
         return int(self.latitude.shape[0])
-
-    def take(self, mask: torch.Tensor) -> _Data:
-        """Return some of them, in their order."""
-        at = mask.cpu().numpy()
-        return _Data(
-            self.latitude[at], self.longitude[at], self.places[mask], self.height[mask], self.departure[mask],
-            self.precision[mask], self.observed[:, mask],
-        )  # fmt: skip
 
     @classmethod
     def of(cls, departures: Departures, method: LETKF) -> _Data:
