@@ -112,17 +112,14 @@ def _analysed(background: Background) -> str:
         written = "tuvq" if background.model is not None else VARIABLES  # the heights of a model's levels stay
         kept = [c for c in analysis.result.state.channels if c in again.channels and c.variable in written]
         apart = again.select(tuple(kept)).values - analysis.result.state.select(tuple(kept)).values
-        size = increment.abs().amax((-2, -1))
-        worst = max(
-            float(apart[n].abs().max() / (size[analysis.result.state.channels.index(c)] + 1e-3 * _scale(c)))
-            for n, c in enumerate(kept)
-        )
-    largest = max(
-        analysis.result.state.channels, key=lambda c: float(size[analysis.result.state.channels.index(c)]) / _scale(c)
-    )
-    moved = float(size[analysis.result.state.channels.index(largest)])
-    back = "read again the same" if worst < 0.05 else f"read again within {worst:.0%} of the increment"
-    return f"analysed by {method}: {used} of {len(feedback)} used, {largest} moves by up to {moved:.3g}, {back}"
+        size = dict(zip(analysis.result.state.channels, increment.abs().amax((-2, -1)).tolist(), strict=True))
+        shares = {c: float(apart[n].abs().max()) / (size[c] + 1e-3 * _scale(c)) for n, c in enumerate(kept)}
+    worst = max(shares, key=lambda c: shares[c])
+    largest = max(size, key=lambda c: size[c] / _scale(c))
+    back = "read again the same"
+    if shares[worst] >= 0.05:
+        back = f"read again within {shares[worst]:.0%} of the increment ({worst})"
+    return f"analysed by {method}: {used} of {len(feedback)} used, {largest} moves by up to {size[largest]:.3g}, {back}"
 
 
 def _scale(channel: Channel) -> float:

@@ -1,10 +1,8 @@
-"""Write what phyda makes of public sample files into the tables of docs/formats.md.
+"""Write what phyda makes of public observation files into the table of docs/formats.md.
 
-    python -m tools.formats_table grids CASES [docs/formats.md]
-    python -m tools.formats_table observations DIRECTORY [docs/formats.md]
+    python -m tools.formats_table DIRECTORY [docs/formats.md]
 
-CASES holds folders `grid_*` of grid files, DIRECTORY observation files. Only the table between its markers is replaced.
-Of a grid file with several valid times the first is read; a climatology gets its first entry.
+Only the table between its markers is replaced. Grid files have theirs from benchmarks/domains.py.
 """
 
 from __future__ import annotations
@@ -20,8 +18,6 @@ import numpy as np
 
 from phyda_cli.errors import PhydaError
 from phyda_cli.experiments.markdown import table
-from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.registry import find_format
 from phyda_cli.formats.reports.stations import read_stations
@@ -53,58 +49,6 @@ OPTIONS: Final = {
 }
 """Of the sample files that need any."""
 _SHOWN: Final = 8
-
-
-def grids(cases: Path) -> str:
-    """One table for each folder `grid_*`."""
-    parts = []
-    for folder in sorted(cases.glob("grid_*")):
-        rows = [[path.name, *verdict(path)] for path in sorted(folder.iterdir()) if path.is_file()]
-        parts.append(f"### {folder.name}\n\n{table(['file', 'options', 'verdict'], rows)}")
-    return "\n".join(parts)
-
-
-def verdict(path: Path) -> tuple[str, str]:
-    """(options, verdict) of one grid file, with the options that the messages themselves ask for."""
-    choice: dict[str, str] = {}
-    time: np.datetime64 | None = None
-    said = ""
-    for _ in range(3):
-        try:
-            said = _describe(read_background([path], time=time, select=choice))
-            break
-        except PhydaError as error:
-            message = str(error).replace(f"{path}: ", "").replace(str(path), path.name)
-            said = f"refused: {message}"
-            several = re.search(r"choose one with --time: (\S+)Z", message)
-            axis = re.search(r"choose one with --select (\w+)=([\w.]+)", message)
-            if several and time is None:
-                time = np.datetime64(several[1])
-            elif axis and axis[1] not in choice:
-                choice[axis[1]] = axis[2]
-            elif "give it with --time" in message and time is None:
-                time = np.datetime64("2000-01-15T00:00")
-            else:
-                break
-    options = [*(f"--select {key}={value}" for key, value in choice.items()), *([f"--time {time}Z"] if time else [])]
-    return f"`{' '.join(options)}`" if options else "", said.replace("|", "/")
-
-
-def _describe(background: Background) -> str:
-    state = background.state
-    rows, columns = state.grid.shape
-    held = []
-    for name in state.variables:
-        levels = [level / 100 for level in state.levels(name)]
-        span = f" at {len(levels)} levels {max(levels):g}–{min(levels):g} hPa" if len(levels) > 1 else ""
-        held.append(name + (span or (f" at {levels[0]:g} hPa" if levels else "")))
-    members = f", {state.values.shape[0]} members" if background.member else ""
-    valid = np.datetime_as_string(state.time, unit="m")
-    through = len(background.dataset.data_vars) - len(
-        {place.name for place in (*background.layout.values(), *(place for _, place in background.companions))}
-    )
-    also = f"; {through} further fields passed through" if through else ""
-    return f"read: {rows}×{columns}, valid {valid}Z{members}: {', '.join(held)}{also}"
 
 
 def observations(directory: Path) -> str:
@@ -151,6 +95,5 @@ def _without_numbers(reason: str) -> str:
 
 
 if __name__ == "__main__":
-    which, folder = sys.argv[1], Path(sys.argv[2])
-    made = {"grids": grids, "observations": observations}[which](folder)
-    put(Path(sys.argv[3] if len(sys.argv) > 3 else "docs/formats.md"), f"{which} of sample files", made)
+    page = Path(sys.argv[2] if len(sys.argv) > 2 else "docs/formats.md")
+    put(page, "observations of sample files", observations(Path(sys.argv[1])))

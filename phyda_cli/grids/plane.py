@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from phyda_cli.grids.places import unit_vectors
 from phyda_cli.grids.structured import Structured, bearing
 
 Array = NDArray[np.float64]
+
+
+_LONE: Final = 1e-2
+"""Step of a grid of one point, in the units of its axes."""
 
 
 class Projection(Protocol):
@@ -162,8 +166,8 @@ class PlaneGrid(Structured):
 
     @staticmethod
     def _width(other: tuple[float, ...]) -> float:
-        """Return the step of an axis of one entry: that of the other axis."""
-        return float(np.median(np.diff(other))) if len(other) > 1 else np.finfo(np.float64).tiny
+        """Return the step of an axis of one entry: that of the other axis, or next to nothing."""
+        return float(np.median(np.diff(other))) if len(other) > 1 else _LONE
 
     def __str__(self) -> str:
         latitude, longitude = self.coordinates

@@ -191,6 +191,8 @@ def test_a_band_goes_round_and_one_row_holds_half_a_step():
     row = along_axes(np.array([50.0]), np.arange(0.0, 5.0, 0.5)).grid
     inside = row.corners(np.array([50.2, 50.3, 49.8]), np.array([1.25, 1.25, 1.25])).inside
     assert inside.tolist() == [True, False, True]
+    point = along_axes(np.array([51.07]), np.array([7.27])).grid
+    assert point.corners(np.array([51.07, 51.08]), np.array([7.27, 7.27])).inside.tolist() == [True, False]
     assert row.rim is not None
     assert row.rim.max() > 0  # a row is no rim of itself
 
