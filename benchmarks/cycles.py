@@ -18,9 +18,9 @@ import numpy as np
 
 from phyda_cli.cycle.run import Record, read_records
 from phyda_cli.cycle.scores import REGIONS
-from phyda_cli.evaluation.display import display
 from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.markdown import table
+from phyda_cli.fields.display import display
 from tools.pages import put
 
 CHANNELS: Final = ("z500", "t850", "t500", "t250", "u850", "u250", "v500", "q850", "msl")

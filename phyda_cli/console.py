@@ -87,6 +87,11 @@ class Console:
         if not self.quiet and self.log_format is LogFormat.TEXT:
             self._stderr(text)
 
+    def record(self, message: str, fields: Mapping[str, Any]) -> None:
+        """Log what a table says to people as one object, among JSON log lines alone."""
+        if self.log_format is LogFormat.JSON:
+            logging.getLogger(_INTERNAL_LOGGER).info(message, extra={"fields": plain(fields)})
+
     def failure(self, message: str, *, code: int, kind: str) -> None:
         """Say why the run ends: one line on stderr and, with --json, the document on stdout."""
         message = " ".join(message.split())
@@ -181,7 +186,8 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
         level, message = record.levelname.lower(), " ".join(record.getMessage().split())
-        return printable_json({"time": when, "level": level, "logger": record.name, "message": message})
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        return printable_json({"time": when, "level": level, "logger": record.name, "message": message} | fields)
 
 
 def _progress_lines(description: str, total: int) -> Callable[[int], None]:

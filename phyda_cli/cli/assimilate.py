@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import os
 import resource
 import time as clock
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from phyda_cli.console import console
-from phyda_cli.settings.assimilate import command_fields
+from phyda_cli.settings.assimilate import command_fields, merge_config
 from phyda_cli.settings.option import parameters
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ _CONFIG: Final = inspect.Parameter(
     default=None,
     annotation=Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file with these settings, - as _ in names; flags win.")
+    ],
+)
+_PRINT: Final = inspect.Parameter(
+    "print_config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--print-config", help="Print these settings as a file for --config, and do nothing.")
     ],
 )
 
@@ -39,14 +48,17 @@ def assimilate(**flags: Any) -> None:
     from phyda_cli.cli.targets import check_inputs, check_outputs
     from phyda_cli.errors import UsageError
     from phyda_cli.outputs import output_lock
-    from phyda_cli.settings.assimilate import merge_config
 
     began = clock.monotonic()
-    config = flags.pop("config")
+    config, printed = flags.pop("config"), flags.pop("print_config")
+    if printed:
+        _print_config(config, _given(flags))
+        return
     asked = merge_config(config, _given(flags))
     common = asked.common
     if common.feedback_format != "phyda" and common.feedback is None:
         raise UsageError(f"--feedback-format {common.feedback_format}: there is no feedback; give --feedback FILE")
+    asked = _without_missing(asked)
     inputs, targets = _inputs(asked, config), _outputs(asked)
 
     def check() -> None:
@@ -69,7 +81,20 @@ def assimilate(**flags: Any) -> None:
     console.result(said, document)
 
 
-_PARAMETERS: Final = (*parameters(command_fields()), _CONFIG)
+def _print_config(config: Path | None, flags: dict[str, Any]) -> None:
+    """Print the settings of a run as TOML; files that are not named yet stay open."""
+    from phyda_cli.settings.assimilate import run_fields
+    from phyda_cli.settings.toml import read_toml
+    from phyda_cli.settings.write_toml import as_toml
+
+    held = set(flags) | ({key.replace("-", "_") for key in read_toml(config)} if config else set())
+    open_ones = {field.name: "…" for field in command_fields() if field.required and field.name not in held}
+    asked = merge_config(config, flags | open_ones)
+    document = {name: value for name, value in asked.document().items() if name not in open_ones}
+    console.result(as_toml(run_fields(asked), document, needed=open_ones), {"status": "ok", "settings": document})
+
+
+_PARAMETERS: Final = (*parameters(command_fields()), _CONFIG, _PRINT)
 assimilate.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 assimilate.__annotations__ = {one.name: one.annotation for one in _PARAMETERS}
 
@@ -83,6 +108,30 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
         if name in given:
             given[name] = parse_choices(given[name], f"--{name}", example)
     return given
+
+
+def _without_missing(asked: Run) -> Run:
+    """Return the settings without the observation files that are not there, where these may be missing.
+
+    Raises InputMissingError where none is left and an analysis without any is not wanted.
+    """
+    import dataclasses
+
+    from phyda_cli.errors import InputMissingError
+
+    common = asked.common
+    if common.on_missing_obs == "fail":
+        return asked
+    missing = tuple(path for path in common.observations if str(path) != "-" and _is_missing(path))
+    for path in missing:
+        logging.getLogger(__name__).warning("%s: not there or empty; the analysis goes on without it", path)
+    if len(missing) == len(common.observations) and common.on_empty == "fail":
+        raise InputMissingError(f"{missing[0]}: not there or empty, as all of --obs; --on-empty background goes on")
+    return dataclasses.replace(asked, missing=missing)
+
+
+def _is_missing(path: Path) -> bool:
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
 
 def _inputs(asked: Run, config: Path | None) -> list[Path]:

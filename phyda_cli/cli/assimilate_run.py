@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
+import time as clock
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_STAGES: Final = ("background", "observations", "analysis", "outputs")
 STANDARD_INPUT: Final = Path("-")
 _NOT_OF_THE_RESULT: Final = ("overwrite", "wait", "carry_new")
 """Settings that no output hangs on, and that its attributes do not name."""
@@ -49,6 +51,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     from phyda_cli.library.analysis import analyse
     from phyda_cli.library.inputs import first_guesses, lagged_forecasts, open_background, read_observations
     from phyda_cli.library.outcome import judge
+    from phyda_cli.observations.reasons import format_rejections, rejections
     from phyda_cli.observations.summary import (
         format_left_out,
         format_share,
@@ -57,9 +60,11 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         summarise,
         summarise_reports,
     )
+    from phyda_cli.observations.table import no_observations
     from phyda_cli.outputs import together
 
-    settings = asked.common
+    settings, stages = asked.common, _Stages()
+    stages.begin("background")
     background = open_background(
         settings.background, time=settings.time, member=settings.member, select=settings.select
     )
@@ -69,13 +74,17 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         background, members="--members-out",
     )  # fmt: skip
     time = background.state.time
-    observations = read_observations(
-        [sys.stdin if path == STANDARD_INPUT else path for path in settings.observations],
-        time=time,
-        stations=settings.stations,
-        units=settings.units,
-    )
+    stages.begin("observations")
+    observations = no_observations()
+    if asked.observations:  # none where all files are missing, and may be
+        observations = read_observations(
+            [sys.stdin if path == STANDARD_INPUT else path for path in asked.observations],
+            time=time,
+            stations=settings.stations,
+            units=settings.units,
+        )
     carried = begin_cycle(settings, time)
+    stages.begin("analysis")
     analysis = analyse(
         background,
         carried.flag(observations),
@@ -90,12 +99,20 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     summary = summarise(analysis.result.feedback)
     reports = summarise_reports(analysis.result.feedback)
     share, left_out = share_of(analysis.result.feedback.observations), analysis.left_out
-    console.table("\n".join([format_share(share), format_summary(summary, reports), format_left_out(left_out)]))
+    lost = rejections(analysis.result.feedback)
+    tables = format_share(share), format_summary(summary, reports), format_left_out(left_out), format_rejections(lost)
+    console.table("\n".join(tables))
+    for entry in reports:
+        console.record(f"departures: {entry.variable} {entry.report}", {"departures": dataclasses.asdict(entry)})
+    for one in lost:
+        console.record(f"rejected: {one.flag} {one.count}", {"rejected": dataclasses.asdict(one)})
     judge(analysis.result, settings)
+    stages.begin("outputs")
     with together():
         packing = _write(settings, analysis, carried)
         record.confirm()
     _say_packing(packing)
+    stages.end()
     rows = analysis.result.feedback.observations
     return {
         "status": "ok",
@@ -114,10 +131,33 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         "share": dataclasses.asdict(share),
         "left_out": [dataclasses.asdict(entry) for entry in left_out],
         "variables": [dataclasses.asdict(entry) for entry in summary],
+        "missing_observations": asked.missing,
         "reports": [dataclasses.asdict(entry) for entry in reports],
+        "rejections": [dataclasses.asdict(one) for one in lost],
         "log": analysis.log,
+        "stages": stages.seconds,
         "settings": asked.document(),
     }
+
+
+class _Stages:
+    """The stages of a run, said as they begin. seconds: how long those that are over took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._name, self._began = "", 0.0
+
+    def begin(self, name: str) -> None:
+        """End the stage before and say that this one begins."""
+        self.end()
+        _log.info("stage %d of %d: %s", _STAGES.index(name) + 1, len(_STAGES), name)
+        self._name, self._began = name, clock.monotonic()
+
+    def end(self) -> None:
+        """End the stage that goes on, if one does."""
+        if self._name:
+            self.seconds[self._name] = round(clock.monotonic() - self._began, 3)
+            self._name = ""
 
 
 def input_files(asked: Run) -> list[Path]:
@@ -128,7 +168,7 @@ def input_files(asked: Run) -> list[Path]:
     )  # fmt: skip
     weights = (getattr(own, name, None) for name in ("weights", "background_error"))
     lagged = getattr(own, "lagged", ())
-    named = [*common.background, *common.fgat, *lagged, *common.observations, *further, *weights]
+    named = [*common.background, *common.fgat, *lagged, *asked.observations, *further, *weights]
     return [path for path in named if path is not None]
 
 

@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.evaluation.display import aligned, arrow, display
 from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.evaluation.scores import bias, mae, rmse
+from phyda_cli.fields.display import aligned, arrow, display
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid

@@ -21,10 +21,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.evaluation.display import display
 from phyda_cli.evaluation.levels import nearest_standard_level
 from phyda_cli.evaluation.map_view import INK, MUTED, MapView, map_of
 from phyda_cli.evaluation.sheet import Section
+from phyda_cli.fields.display import display
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.latlon import LatLonGrid

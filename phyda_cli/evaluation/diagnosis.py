@@ -22,8 +22,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.evaluation.display import aligned, arrow, display, number
 from phyda_cli.evaluation.levels import nearest_standard_level
+from phyda_cli.fields.display import aligned, arrow, display, number
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.observations.passive import is_set_aside
 from phyda_cli.observations.summary import Departure

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, MissingExtraError
-from phyda_cli.evaluation.display import Display, display
 from phyda_cli.evaluation.map_view import INK, MUTED, MapView, map_of
+from phyda_cli.fields.display import Display, display
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
 from phyda_cli.observations.table import Feedback

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.evaluation import plots
-from phyda_cli.evaluation.display import display
 from phyda_cli.evaluation.map_view import MapView, map_of
 from phyda_cli.experiments.cases import CaseBatch, CaseDrawer
 from phyda_cli.experiments.methods.base import ExperimentMethod
+from phyda_cli.fields.display import display
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 

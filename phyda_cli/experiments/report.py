@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from phyda_cli.evaluation.display import display, number
 from phyda_cli.experiments import figures
 from phyda_cli.experiments.comparison import Cell, Comparison
 from phyda_cli.experiments.ensembles import spread_skill
@@ -21,6 +20,7 @@ from phyda_cli.experiments.measure import SHOWN
 from phyda_cli.experiments.results import ALL
 from phyda_cli.experiments.score import CRPS, RMSE, Score
 from phyda_cli.experiments.tables import shown
+from phyda_cli.fields.display import display, number
 
 LOSING: str = "losing-cells.csv"
 

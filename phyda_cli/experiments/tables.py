@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from phyda_cli.evaluation.display import aligned, number
 from phyda_cli.evaluation.spectra import Bands
 from phyda_cli.experiments.comparison import REFERENCES, Cell, Comparison
 from phyda_cli.experiments.ensembles import band_ratios, grouped, pooled_divergence, spread_skill
 from phyda_cli.experiments.results import ALL, Results
 from phyda_cli.experiments.score import CONSISTENCY, CRPS, PLAIN, RMSE, SCALARS, SCORES, Of, Part, Score
+from phyda_cli.fields.display import aligned, number
 
 COLUMNS: Final = (
     "method", "density_percent", "channel", "score", "value",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Final
 
 import numpy as np
 
@@ -34,7 +35,19 @@ def judge(analysis: Analysis, settings: AnalysisSettings) -> None:
             log.get("iterations", "all"),
             float(log.get("gradient_reduction", float("nan"))),
         )
+    scale = float(log.get("background_error_scale", 1.0))
+    if scale >= DOUBTFUL_SCALE:
+        _log.warning(
+            "the background's errors count as %.3g times those of a short forecast: do background and observations "
+            "belong together? Check times (%s), units and places; an old forecast or a climatology is like that",
+            scale,
+            _when(analysis.feedback.observations, analysis),
+        )
     _check_use(analysis, settings)
+
+
+DOUBTFUL_SCALE: Final = 4.0
+"""Scale of the background errors from which an operator should look: forecasts of some days reach 3."""
 
 
 def _check_use(analysis: Analysis, settings: AnalysisSettings) -> None:
@@ -61,10 +74,16 @@ def _why(o: Observations, analysis: Analysis) -> str:
     """Return the commonest verdicts, and when the observations and the background are."""
     verdicts = Counter(Flag(int(flag)).name.lower() for flag in o.flag)
     listed = ", ".join(f"{name} {count}" for name, count in verdicts.most_common(3)) or "no rows"
+    when = _when(o, analysis)
+    return f"{listed}; {when}" if when else listed
+
+
+def _when(o: Observations, analysis: Analysis) -> str:
+    """Return when the observations and the background are; nothing where no row has a time."""
     times = o.time[~np.isnat(o.time)]
     if not times.size:
-        return listed
+        return ""
     first, last, own = (
         f"{np.datetime_as_string(t, unit='m')}Z" for t in (times.min(), times.max(), analysis.background.time)
     )
-    return f"{listed}; they are of {first} to {last}, the background of {own}"
+    return f"they are of {first} to {last}, the background of {own}"

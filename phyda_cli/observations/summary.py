@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.fields.display import display
 from phyda_cli.observations.passive import is_set_aside
 from phyda_cli.observations.predicted import Predicted
 from phyda_cli.observations.table import Feedback, Flag, Observations, Use
@@ -95,12 +96,17 @@ class LeftOut:
     ratio: float
 
 
+def without_numbers(reason: str) -> str:
+    """Return a reason without its numbers, so that rows with the same reason count together."""
+    return _NUMBER.sub("…", reason)
+
+
 def share_of(observations: Observations) -> Share:
     """Return which share of the valid rows is in use, and the three largest losses."""
     o = observations
     aside = is_set_aside(o, Use.WITHHOLD) | is_set_aside(o, Use.MONITOR)
     valid = ~np.isin(o.flag, (Flag.MISSING, Flag.PRE_QC, Flag.BOUNDS, Flag.BLACKLIST)) & ~aside
-    lost = Counter(_NUMBER.sub("…", str(reason)) for reason in o.reason[valid & ~o.used])
+    lost = Counter(without_numbers(str(reason)) for reason in o.reason[valid & ~o.used])
     return Share(int(valid.sum()), int(o.used.sum()), tuple(lost.most_common(_LOSSES)))
 
 
@@ -161,24 +167,26 @@ def format_left_out(scores: Sequence[LeftOut]) -> str:
     """The table of rows that others predict; nothing without any."""
     if not scores:
         return ""
-    head = ["", f"{'each left out':<17}{'rows':>8}{'RMS O-B':>12}{'of the rest':>13}{'/ expected':>12}"]
-    return "\n".join(
-        head
-        + [f"{s.variable:<17}{s.count:>8}{s.background:>12.3g}{s.predicted:>13.3g}{s.ratio:>12.2f}" for s in scores]
-    )
+    lines = ["", f"{'each left out':<17}{'rows':>8}  {'unit':<6}{'RMS O-B':>10}{'of the rest':>13}{'/ expected':>12}"]
+    for s in scores:
+        factor, _, unit = display(s.variable)
+        sizes = f"{factor * s.background:>10.3g}{factor * s.predicted:>13.3g}{s.ratio:>12.2f}"
+        lines.append(f"{s.variable:<17}{s.count:>8}  {unit:<6}{sizes}")
+    return "\n".join(lines)
 
 
 def format_summary(summary: Sequence[Summary], reports: Sequence[Summary] = ()) -> str:
     """The tables for people: used rows by variable; what was withheld and monitored, if anything; report types."""
-    lines = [f"{'variable':<9}{'in':>8}{'used':>8}  {_HEAD}  rejected"]
+    lines = [f"{'variable':<9}{'in':>8}{'used':>8}  {'unit':<6}{_HEAD}  rejected"]
     for entry in summary:
         own = Group(entry.used, entry.background, entry.analysis)
-        lines.append(f"{entry.variable or '?':<9}{entry.total:>8}{_departures(own)}  {_listed(entry.rejected.items())}")
+        head = f"{entry.variable or '?':<9}{entry.total:>8}{_departures(own, entry.variable)}"
+        lines.append(f"{head}  {_listed(entry.rejected.items())}")
     for title in ("withheld", "monitored"):
         groups = [(entry.variable, getattr(entry, title)) for entry in summary]
         if any(group.count for _, group in groups):
-            lines += ["", f"{title:<17}{'rows':>8}  {_HEAD}"]
-            lines += [f"{name:<17}{_departures(group)}" for name, group in groups if group.count]
+            lines += ["", f"{title:<17}{'rows':>8}  {'unit':<6}{_HEAD}"]
+            lines += [f"{name:<17}{_departures(group, name)}" for name, group in groups if group.count]
     if reports:
         lines += ["", f"{'report type':<17}{'in':>8}{'used':>8}{'withheld':>10}{'monitored':>11}  rejected"]
         for report in dict.fromkeys(entry.report for entry in reports):
@@ -195,12 +203,12 @@ def format_summary(summary: Sequence[Summary], reports: Sequence[Summary] = ()) 
     return "\n".join(lines)
 
 
-def _departures(group: Group) -> str:
+def _departures(group: Group, variable: str) -> str:
+    """The departures of a group in familiar units: heights in m, humidity in g/kg."""
     b, a = group.background, group.analysis
-    return (
-        f"{group.count:>8}  {_pair(b.cost, a.cost, 6, '.2f')}"
-        f"  {_pair(b.bias, a.bias, 10, '.3g')}  {_pair(b.rms, a.rms, 10, '.3g')}"
-    )
+    factor, _, unit = display(variable)
+    bias, rms = (_pair(factor * x, factor * y, 10, ".3g") for x, y in ((b.bias, a.bias), (b.rms, a.rms)))
+    return f"{group.count:>8}  {unit:<6}{_pair(b.cost, a.cost, 6, '.2f')}  {bias}  {rms}"
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:

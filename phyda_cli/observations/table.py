@@ -166,6 +166,13 @@ class Observations:
         return replace(self, flag=flags, reason=reasons)
 
 
+def no_observations() -> Observations:
+    """Return a table without rows."""
+    numbers, texts = np.empty(0), np.empty(0, object)
+    times = np.empty(0, "datetime64[ns]")
+    return Observations.build("no file", variable=texts, latitude=numbers, longitude=numbers, value=numbers, time=times)
+
+
 def turned(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return longitudes from −180 to 360 as those in [0, 360); others as they are, for the check of bounds to find."""
     usual = (longitude >= -180.0) & (longitude <= 360.0)

@@ -157,6 +157,10 @@ class AnalysisSettings:
 class AssimilateConfig(AnalysisSettings, TableChoice, BackgroundChoice, FileSettings):
     """The keys of a configuration file are the names of the fields, and those of the method's settings."""
 
+    on_missing_obs: Annotated[
+        Literal["fail", "warn"],
+        Option("An observation file that is not there, or empty: fail (66), or go on with the others.", default="fail"),
+    ] = "fail"
     overwrite: Annotated[bool, Option("Replace outputs that exist.")] = False
     wait: Annotated[
         timedelta,
@@ -190,9 +194,15 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Run(Chosen):
-    """The settings of one run of the command."""
+    """The settings of one run of the command. missing: files of observations that it goes on without."""
 
     common: AssimilateConfig
+    missing: tuple[Path, ...] = ()
+
+    @property
+    def observations(self) -> tuple[Path, ...]:
+        """The files of observations that are read."""
+        return tuple(path for path in self.common.observations if path not in self.missing)
 
 
 def command_fields() -> tuple[Field, ...]:
@@ -200,6 +210,12 @@ def command_fields() -> tuple[Field, ...]:
     common, own = fields_of(AssimilateConfig), method_fields()
     place = next(number for number, one in enumerate(common) if one.name == "method") + 1
     return (*common[:place], *own, *common[place:])
+
+
+def run_fields(asked: Run) -> tuple[Field, ...]:
+    """Return the options that a run of its method has."""
+    own = {one.name for one in (*fields_of(AssimilateConfig), *fields_of(type(asked.own)))}
+    return tuple(one for one in command_fields() if one.name in own)
 
 
 def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,9 @@ def names(tmp_path: Path) -> list[str]:
 
 def test_a_cycle_by_cron(cycle, phyda, tmp_path):
     done = cycle("false", arrived=False)
+    late = f"phyda cycle {CYCLE} lacks its background after 6 h\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", late)
+    done = cycle("false", arrived=False)  # said once
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = cycle(phyda)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -88,3 +92,23 @@ def test_what_cron_mails(cycle, tmp_path, code, mails):
     line = f'phyda cycle {CYCLE} failed with code {code}: {{"message": "why"}}\n'
     assert done.stderr == (line if mails else "")
     assert done.stdout == ""
+
+
+def test_late_cycles_are_caught_up_in_order_whatever_their_formats(tmp_path):
+    place = tmp_path / "srv"
+    (place / "incoming").mkdir(parents=True)
+    now = datetime.now(UTC)
+    last = now.replace(hour=now.hour // 6 * 6, minute=0, second=0, microsecond=0)
+    cycles = [f"{last - timedelta(hours=h):%Y%m%d%H}" for h in (12, 6, 0)]
+    for name in (f"background-{cycles[0]}.grib", f"observations-{cycles[0]}.bufr", f"background-{cycles[1]}.nc",
+                 f"observations-{cycles[1]}-a.csv.gz", f"observations-{cycles[1]}-b.prepbufr"):  # fmt: skip
+        (place / "incoming" / name).write_text("x")
+    program = tmp_path / "program"
+    program.write_text('#!/bin/bash\nprintf "%s " "$@" >> "$CALLS"; echo >> "$CALLS"\n')
+    program.chmod(0o755)
+    done = start("cron/phyda-cycle.sh", place, PHYDA=program, CALLS=tmp_path / "calls", PHYDA_PATIENCE=1000)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [f"background-{cycle}" in call for cycle, call in zip(cycles, calls, strict=False)] == [True, True]
+    assert len(calls) == 2
+    assert calls[1].count("--obs ") == 2

@@ -87,5 +87,5 @@ def test_scores_of_rows_that_others_predict():
     assert score.background == pytest.approx(np.sqrt(5.0))
     assert score.predicted == pytest.approx(np.sqrt(0.5))
     assert score.ratio == pytest.approx(np.sqrt((1.44 + 0.64) / 2))
-    assert format_left_out((score,)).splitlines()[-1].split() == ["t2m", "2", "2.24", "0.707", "1.02"]
+    assert format_left_out((score,)).splitlines()[-1].split() == ["t2m", "2", "K", "2.24", "0.707", "1.02"]
     assert format_left_out(()) == ""
