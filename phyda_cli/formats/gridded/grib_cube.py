@@ -52,7 +52,9 @@ class Cube:
         """Return the dataset and the fields in it that phyda knows."""
         self.names |= set(grid.dims)
         # Known and isobaric groups first: they get the plain names.
-        order = sorted(self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa"))
+        order = sorted(
+            self.groups.items(), key=lambda g: (not _is_known(g[1]), g[0][3] != "isobaricInhPa", _place_in_table(g[1]))
+        )
         variables: dict[str, xr.Variable] = {}
         fields: list[FoundField] = []
         targets: Targets = {}
@@ -184,6 +186,15 @@ class Cube:
 
 def _is_known(cells: Mapping[tuple[int, tuple[float, ...]], Header]) -> bool:
     return next(iter(cells.values())).variable is not None
+
+
+def _place_in_table(cells: Mapping[tuple[int, tuple[float, ...]], Header]) -> int:
+    """Return where a parameter stands among those of its quantity."""
+    header = next(iter(cells.values()))
+    if header.variable is None:
+        return 0
+    names, short = header.variable.grib, str(header.keys["shortName"])
+    return names.index(short) if short in names else len(names)
 
 
 _DIMENSIONLESS: Final = ("unknown", "~", "(0 - 1)", "Proportion", "Fraction")

@@ -223,3 +223,12 @@ def test_a_selection_that_no_netcdf_file_knows_is_a_usage_error(tmp_path):
 def test_a_missing_list_of_files_is_a_usage_error():
     with pytest.raises(UsageError):
         read_background([])
+
+
+@pytest.mark.parametrize("order", [("msl", "prmsl"), ("prmsl", "msl")])
+def test_of_two_sea_level_pressures_the_table_chooses_not_their_order(tmp_path, order):
+    pressures = {"msl": 101_000.0, "prmsl": 100_500.0}
+    keys = {"typeOfLevel": "meanSea", "level": 0}
+    handles = [message(name, keys=keys, values=np.full((ROWS, COLUMNS), pressures[name])) for name in order]
+    state = read_background([write_grib(handles, tmp_path / "a.grib2")]).state
+    np.testing.assert_allclose(state.values[state.index(Channel("msl"))], 101_000.0, atol=1.0)
