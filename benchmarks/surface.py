@@ -36,7 +36,7 @@ GRID: Final = LatLonGrid.with_poles(181, 360)
 FORECAST: Final = "grid_grib/gfs_2011011012_f120_2p5deg.grib2"
 NAMES: Final = ("t2m", "d2m", "u10", "v10", "msl", "sp")
 RULE: Final = "station % 5 == 0"
-LENGTHS: Final = (50e3, 100e3, 200e3, 400e3)
+LENGTHS: Final = (100e3, 200e3, 400e3)
 USUAL: Final = 100e3
 REGIONS: Final = {
     "Europe": "latitude > 35 and latitude < 72 and (longitude > 345 or longitude < 45)",

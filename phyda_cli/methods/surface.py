@@ -64,12 +64,15 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES: Final[Mapping[str, Quantity]] = {
-    "temperature": Quantity(("t2m",), GroundError(1.5, Structure(150e3, 600.0, 0.5)), 0.003, 1.0),
-    "dew point": Quantity(("d2m",), GroundError(1.8, Structure(150e3, 600.0, 0.5)), 0.004, 1.0),
-    "wind": Quantity(("u10", "v10"), GroundError(1.8, Structure(150e3, 600.0, 1.0)), 0.003, 1.0),
+    "temperature": Quantity(("t2m",), GroundError(1.5, Structure(150e3, 800.0, 2.0)), 0.003, 1.0),
+    "dew point": Quantity(("d2m",), GroundError(1.8, Structure(150e3, 800.0, 2.0)), 0.004, 1.0),
+    "wind": Quantity(("u10", "v10"), GroundError(1.8, Structure(150e3, 800.0, 2.0)), 0.003, 1.0),
     "pressure": Quantity(("msl", "sp"), GroundError(1.5e-3, Structure(250e3)), 1.0e-6, 0.0, relative=True),
 }
-"""σ_b and V near those of the IFS's screen-level analysis (part II, chapter 9: 1.5 K, 800 m), L of a short forecast."""
+"""σ_b of temperature and V are those of the IFS's screen-level analysis (part II, chapter 9: 1.5 K, 800 m), L that of a
+short forecast. W is wide: with 0.5, gridpp's usual, stations at coasts said nothing to coarse grid points at sea, and
+the error of temperature at withheld METAR stations was twice as large (docs/surface.md).
+"""
 
 
 @dataclass(frozen=True)
