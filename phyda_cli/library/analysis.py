@@ -224,7 +224,8 @@ def assimilate(
     """Assimilate observations into a background; nothing is written, and what is given stays as it is.
 
     background, observations: what `open_background` and `read_observations` return, or what they take.
-    method: phyda, 3dvar, envar, oi or letkf. fgat: the background at other times of the window, each as `background`.
+    method: phyda, 3dvar, envar, oi, surface or letkf. fgat: the background at other times of the window, each as
+    `background`.
     lagged: for envar, other forecasts valid at the background's time, each as `background`.
     settings: those of the command and of the method (docs/cli.md), with the same checks.
     Raises the errors of `phyda_cli.errors`, one line each: UsageError or ConfigError for settings, InputMissingError

@@ -264,7 +264,7 @@ def test_own_errors_and_quality_as_files_and_as_mappings(dataset, tmp_path):
         ({"members": 1}, UsageError,
          "--members 1: one member makes no spread; give at least 2, or 0 for the mean alone"),
         ({"method": "kriging"}, UsageError,
-         "--method: Input should be 'phyda', '3dvar', 'envar', 'oi' or 'letkf' (got kriging)"),
+         "--method: Input should be 'phyda', '3dvar', 'envar', 'oi', 'surface' or 'letkf' (got kriging)"),
         ({"sed": 1}, ConfigError, "assimilate: unknown key 'sed'; did you mean 'seed'?"),
         ({"output": "a.nc"}, ConfigError, "assimilate: unknown key 'output'"),
         ({"errors": "none.toml"}, InputMissingError, "none.toml: No such file or directory"),
