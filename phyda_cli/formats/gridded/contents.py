@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.folding import Folding
@@ -21,7 +20,6 @@ from phyda_cli.formats.gridded.model_levels import ModelLevels
 from phyda_cli.formats.units import UnitConversion
 from phyda_cli.grids.orientation import Orientation
 
-Array = NDArray[np.float64]
 Made = TypeVar("Made")
 
 PASSIVE = frozenset({"w", "vo", "d"})
