@@ -134,7 +134,7 @@ def scale(folder: Path) -> None:
     command = [
         "/usr/bin/time", "-f", "%e s wall, %U s processor, %M KiB", sys.executable, "-m", "phyda_cli", "assimilate",
         "--method", "letkf", "-b", str(background), "-y", str(observations), "-o", str(folder / "an.nc"),
-        "--feedback", str(folder / "feedback.nc"), "--threads", "2", "--overwrite",
+        "--feedback", str(folder / "feedback.nc"), "--threads", "1", "--overwrite",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stderr[-3000:])
