@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import logging
 import os
 import resource
+import shlex
 import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -54,7 +56,7 @@ def assimilate(**flags: Any) -> None:
     if printed:
         _print_config(config, _given(flags))
         return
-    asked = merge_config(config, _given(flags))
+    asked = dataclasses.replace(merge_config(config, _given(flags)), command=_command(config, flags))
     common = asked.common
     if common.feedback_format != "phyda" and common.feedback is None:
         raise UsageError(f"--feedback-format {common.feedback_format}: there is no feedback; give --feedback FILE")
@@ -79,6 +81,20 @@ def assimilate(**flags: Any) -> None:
     console.table(f"{document['wall_seconds']} s, peak memory {document['peak_memory_mib']} MiB")
     said = str(common.feedback or "dry run: nothing written") if common.dry_run else str(common.output)
     console.result(said, document)
+
+
+def _command(config: Path | None, flags: dict[str, Any]) -> str:
+    """Return the command line, without what the result does not hang on."""
+    from phyda_cli.cli.assimilate_run import NOT_OF_THE_RESULT
+
+    words = ["phyda", "assimilate", *([] if config is None else ["--config", str(config)])]
+    for field in command_fields():
+        value = flags.get(field.name)
+        if value in (None, [], ()) or field.name in (*NOT_OF_THE_RESULT, "threads"):
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [field.spelling] if field.kind is bool else [field.spelling, str(one)]
+    return shlex.join(words)
 
 
 def _print_config(config: Path | None, flags: dict[str, Any]) -> None:
@@ -115,8 +131,6 @@ def _without_missing(asked: Run) -> Run:
 
     Raises InputMissingError where none is left and an analysis without any is not wanted.
     """
-    import dataclasses
-
     from phyda_cli.errors import InputMissingError
 
     common = asked.common

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _STAGES: Final = ("background", "observations", "analysis", "outputs")
 STANDARD_INPUT: Final = Path("-")
-_NOT_OF_THE_RESULT: Final = ("overwrite", "wait", "carry_new")
+NOT_OF_THE_RESULT: Final = ("overwrite", "wait", "carry_new")
 """Settings that no output hangs on, and that its attributes do not name."""
 
 
@@ -91,10 +91,11 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         asked,
         record=record,
         inputs=input_files(asked),
-        document={name: value for name, value in asked.document().items() if name not in _NOT_OF_THE_RESULT},
+        document={name: value for name, value in asked.document().items() if name not in NOT_OF_THE_RESULT},
         first_guesses=first_guesses(settings.fgat, background, member=settings.member, select=settings.select),
         lagged=lagged_forecasts(getattr(asked.own, "lagged", ()), background, select=settings.select),
         usual_scale=carried.usual_scale,
+        command=asked.command,
     )
     summary = summarise(analysis.result.feedback)
     reports = summarise_reports(analysis.result.feedback)

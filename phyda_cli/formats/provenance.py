@@ -99,17 +99,18 @@ def provenance(
     weights: Sequence[Path],
     settings: Mapping[str, Any],
     log: Mapping[str, float | int | str],
+    command: str = "",
 ) -> dict[str, str]:
     """Return global attributes that say how an output was made.
 
     record: digests of the files read. inputs: files read. weights: files of weights and statistics used. settings: the
-    run's configuration. log: what the run decided.
+    run's configuration. log: what the run decided. command: the command line, if there is one.
     """
     created = f"{creation_time():%Y-%m-%dT%H:%M:%SZ}"
     digests = {str(path): digest for path in inputs if (digest := record.digest(path)) is not None}
     attributes = {
         "date_created": created,
-        "history": f"{created} phyda {__version__}",
+        "history": f"{created} phyda {__version__}" + (f": {command}" if command else ""),
         "phyda_version": __version__,
         "phyda_libraries": _json(
             {"python": platform.python_version()} | {name: metadata.version(name) for name in _LIBRARIES}

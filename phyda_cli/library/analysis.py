@@ -276,12 +276,13 @@ def analyse(
     lagged: Sequence[Lagged] = (),
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
+    command: str = "",
 ) -> Analysis:
     """Return the analysis of a background, observations and checked settings.
 
     record, inputs, document: digests, files and settings for the attributes. lagged: other forecasts valid at the
-    background's time. tables: contents that take the place of
-    the files `errors` and `quality`. usual_scale: of the background errors where the departures are too few.
+    background's time. tables: contents that take the place of the files `errors` and `quality`. usual_scale: of the
+    background errors where the departures are too few. command: the command line, for the history.
     Raises BadDataError and ConfigError for inputs that do not fit, DeviceError without the device.
     """
     background = background_for(chosen, background)
@@ -299,6 +300,7 @@ def analyse(
         weights=weights,
         settings={name: value for name, value in document.items() if name != "threads"},
         log=result.log,
+        command=command,
     )
     return Analysis(background, result, about)
 

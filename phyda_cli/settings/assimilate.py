@@ -194,10 +194,14 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Run(Chosen):
-    """The settings of one run of the command. missing: files of observations that it goes on without."""
+    """The settings of one run of the command.
+
+    missing: files of observations that it goes on without. command: the command line, as far as the result hangs on it.
+    """
 
     common: AssimilateConfig
     missing: tuple[Path, ...] = ()
+    command: str = ""
 
     @property
     def observations(self) -> tuple[Path, ...]:

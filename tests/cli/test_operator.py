@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -82,3 +84,23 @@ def test_departures_far_beyond_a_short_forecast_are_a_warning(tmp_path, capsys):
     assert "do background and observations belong together?" in capsys.readouterr().err
     assert main(inputs.words(background_error_scale=2)) == 0
     assert "belong together" not in capsys.readouterr().err
+
+
+def test_the_history_is_the_command_line_without_what_the_result_does_not_hang_on(tmp_path, monkeypatch):
+    inputs = make_inputs(tmp_path)
+    outputs = [f"--out={tmp_path / 'b.nc'}", f"--feedback={tmp_path / 'f.nc'}"]
+    words = [*inputs.words()[1:], *outputs, '--withhold=station == "A"']
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert main(["assimilate", *words, "--wait=1min", "--threads=1"]) == 0
+    for name in ("b.nc", "f.nc"):
+        with netCDF4.Dataset(tmp_path / name) as dataset:
+            created, said = dataset.history.splitlines()[0].split(": ", 1)
+        assert created.startswith("1970-01-01T00:00:00Z phyda ")
+        again = shlex.split(said)
+        assert again[:2] == ["phyda", "assimilate"]
+        assert "--wait" not in again
+        assert "--overwrite" not in again
+        assert again[again.index("--withhold") + 1] == 'station == "A"'
+    first = (tmp_path / "b.nc").read_bytes()
+    assert main([*again[1:], "--overwrite"]) == 0  # what it says can be run
+    assert (tmp_path / "b.nc").read_bytes() == first

@@ -1,7 +1,8 @@
 """The feedback file: NetCDF, one row for each input observation, in input order.
 
 Departures are observation minus model. Numbers that do not exist (H not defined, no spread) hold the fill value, never
-NaN. Units differ from row to row and stand in `units`; everything is SI.
+NaN. Units differ from row to row and stand in `units`; everything is SI. Texts are arrays of characters (UTF-8), which
+compress and which every NetCDF tool reads. `reason` counts into `reason_text`, where each reason stands once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from phyda_cli import __version__
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables
@@ -30,6 +32,8 @@ _NANOSECONDS: Final = 1_000_000_000
 _NUMBERS: Final[dict[str, dict[str, str]]] = {
     "time": {
         "standard_name": "time",
+        "long_name": "time of the observation",
+        "units_metadata": "leap_seconds: none",
         "units": "seconds since 1970-01-01 00:00:00",
         "calendar": "standard",
         "axis": "T",
@@ -52,12 +56,21 @@ _TEXTS: Final = {
     "use": "what the observation is for: assimilate, monitor or withhold",
     "variable": "observed variable",
     "units": "units of value, error, equivalents and departures",
-    "reason": "why the observation was not used, what a superob stands for, or how far it counts; else empty",
 }
+_COORDINATES: Final = "time latitude longitude pressure"
+_CONTENT: Final = {
+    "value": "physicalMeasurement",
+    **dict.fromkeys(("H_background", "H_analysis", "o_minus_b", "o_minus_a"), "modelResult"),
+    **dict.fromkeys(("error", "spread"), "qualityInformation"),
+}
+"""What ACDD calls the content of a column."""
+_INDEX: Final = {"units": "1", "coverage_content_type": "auxiliaryInformation", "coordinates": _COORDINATES}
+_REASON: Final = "why an observation was not used, what a superob stands for, or how far it counts; else empty"
+_REASONS: Final = "reason_text"
+_ENCODING: Final = "utf-8"
 
 
 _PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation")
-_COORDINATES: Final = "time latitude longitude pressure"
 _AUTHORITIES: Final = {"flag": "JEDI UFO", "dart_qc": "DART quality control"}
 _INTEGERS: Final = {"source": np.int64, "row": np.int64, "flag": np.int16}
 
@@ -76,13 +89,37 @@ def write_feedback(
     ):
         dataset.setncatts(
             {
-                "Conventions": "CF-1.11",
+                "Conventions": "CF-1.11, ACDD-1.3",
                 "featureType": "point",
-                "title": "Feedback of observations: departures from background and analysis, quality control",
+                **_about(feedback.observations),
                 **attributes,
             }
         )
         _fill(dataset, feedback)
+
+
+def _about(o: Observations) -> dict[str, str | float]:
+    """What ACDD wants to know of the rows."""
+    title = "Feedback of observations: departures from background and analysis, quality control"
+    about: dict[str, str | float] = {
+        "title": title,
+        "summary": f"{title}; {len(o)} rows of {len(o.sources)} files, one for each value, {int(o.used.sum())} used.",
+        "keywords": "data assimilation, departures, innovations, quality control, observation feedback",
+        "source": f"phyda {__version__}, data assimilation",
+        "processing_level": "observation feedback",
+        "cdm_data_type": "Point",
+        "product_version": __version__,
+    }
+    for axis, values, unit in (("lat", o.latitude, "degrees_north"), ("lon", o.longitude, "degrees_east")):
+        held = values[np.isfinite(values)]
+        if held.size:
+            ends = {f"geospatial_{axis}_min": float(held.min()), f"geospatial_{axis}_max": float(held.max())}
+            about |= {**ends, f"geospatial_{axis}_units": unit}
+    times = o.time[~np.isnat(o.time)]
+    if times.size:
+        first, last = (f"{np.datetime_as_string(time, unit='s')}Z" for time in (times.min(), times.max()))
+        about |= {"time_coverage_start": first, "time_coverage_end": last}
+    return about
 
 
 def _fill(dataset: Any, feedback: Feedback) -> None:
@@ -91,27 +128,27 @@ def _fill(dataset: Any, feedback: Feedback) -> None:
     dataset.createDimension("source_file", len(o.sources))
     for name, attributes in _NUMBERS.items():
         column = _seconds(o.time) if name == "time" else columns[name]
-        where = {} if name in _PLACE else {"coordinates": _COORDINATES}
+        where = {} if name in _PLACE else {"coordinates": _COORDINATES, "coverage_content_type": _CONTENT[name]}
         _column(dataset, name, "f8", np.where(np.isfinite(column), column, _FILL), {**attributes, **where}, _FILL)
     for name, long_name in _TEXTS.items():
-        variable = dataset.createVariable(name, str, ("observation",))
-        variable.long_name = long_name
-        if len(o):
-            variable[:] = columns[name].astype(object)
+        _texts(dataset, name, columns[name], "observation", {"long_name": long_name, "coordinates": _COORDINATES})
+    reasons, number = np.unique(o.reason.astype(str), return_inverse=True)
+    dataset.createDimension(_REASONS, reasons.size)
+    _column(dataset, "reason", "i4", number.ravel(), _INDEX | {"long_name": f"index into {_REASONS}, from 0"})
+    _texts(dataset, _REASONS, reasons, _REASONS, {"long_name": _REASON})
     for name, kind in (("flag", Flag), ("dart_qc", DartQC)):
         meanings = {
             "long_name": f"quality control verdict (numbers of {_AUTHORITIES[name]})",
             "flag_values": np.array([int(member) for member in kind], dtype=np.int16),
             "flag_meanings": " ".join(member.name.lower() for member in kind),
+            "standard_name": "status_flag",
+            "coverage_content_type": "qualityInformation",
             "coordinates": _COORDINATES,
         }
         _column(dataset, name, "i2", columns[name], meanings)
-    _column(dataset, "source", "i8", o.source, {"long_name": "index into source_file, from 0"})
-    _column(dataset, "row", "i8", o.row, {"long_name": "data row in the source, from 1, the header not counted"})
-    files = dataset.createVariable("source_file", str, ("source_file",))
-    files.long_name = "input file"
-    for index, source in enumerate(o.sources):
-        files[index] = source
+    _column(dataset, "source", "i8", o.source, _INDEX | {"long_name": "index into source_file, from 0"})
+    _column(dataset, "row", "i8", o.row, _INDEX | {"long_name": "data row in the source, from 1 after the header"})
+    _texts(dataset, "source_file", np.array(o.sources, object), "source_file", {"long_name": "input file"})
 
 
 def _columns(feedback: Feedback) -> dict[str, NDArray[Any]]:
@@ -126,7 +163,7 @@ def _columns(feedback: Feedback) -> dict[str, NDArray[Any]]:
         "units": np.array([VARIABLES[name].units if name in VARIABLES else "" for name in o.variable], dtype=object),
         "dart_qc": dart_qc(o.flag),
     }
-    names = (*_NUMBERS, *_TEXTS, "flag", "dart_qc", "source", "row")
+    names = (*_NUMBERS, *_TEXTS, "reason", "flag", "dart_qc", "source", "row")
     return {name: made[name] if name in made else getattr(o, name) for name in names}
 
 
@@ -143,6 +180,19 @@ def _column(
     variable = dataset.createVariable(name, kind, ("observation",), zlib=True, complevel=1, fill_value=fill)
     variable.setncatts(attributes)
     variable[:] = values
+
+
+def _texts(dataset: Any, name: str, texts: NDArray[Any], dimension: str, attributes: Mapping[str, Any]) -> None:
+    """Write texts as rows of characters."""
+    encoded = [str(text).encode(_ENCODING) for text in texts]
+    width = max([1, *map(len, encoded)])
+    length = f"{name}_length"
+    dataset.createDimension(length, width)
+    variable = dataset.createVariable(name, "S1", (dimension, length), zlib=True, complevel=1)
+    variable.set_auto_chartostring(False)
+    variable.setncatts({"_Encoding": _ENCODING, **attributes})
+    if encoded:
+        variable[:] = np.array(encoded, f"S{width}").view("S1").reshape(len(encoded), width)
 
 
 def _seconds(time: NDArray[np.datetime64]) -> NDArray[np.float64]:
@@ -184,7 +234,18 @@ def _read(dataset: Any) -> Feedback:
         return np.where(values == _FILL, np.nan, values)
 
     def text(name: str) -> NDArray[np.object_]:
-        return np.asarray(dataset.variables[name][:], dtype=object)
+        variable = dataset.variables[name]
+        if variable.dtype is str:  # of an earlier version
+            return np.asarray(variable[:], dtype=object)
+        variable.set_auto_chartostring(False)
+        characters = np.ascontiguousarray(np.ma.filled(variable[:], b""))
+        rows = characters.view(f"S{characters.shape[1]}").ravel().tolist()
+        return np.array([row.decode(_ENCODING) for row in rows], dtype=object)
+
+    def reason() -> NDArray[np.object_]:
+        if _REASONS not in dataset.variables:  # of an earlier version
+            return text("reason")
+        return np.asarray(text(_REASONS)[np.asarray(dataset.variables["reason"][:], np.int64)], dtype=object)
 
     seconds = number("time")
     known = np.isfinite(seconds)
@@ -193,12 +254,13 @@ def _read(dataset: Any) -> Feedback:
     moments = (microseconds * 1000).astype("timedelta64[ns]") + _EPOCH
     columns: dict[str, Any] = {
         **{name: number(name) for name in ("latitude", "longitude", "pressure", "elevation", "value", "error")},
-        **{name: text(name) for name in ("variable", "station", "report", "use", "reason")},
+        **{name: text(name) for name in ("variable", "station", "report", "use")},
+        "reason": reason(),
         **{name: np.asarray(dataset.variables[name][:], kind) for name, kind in _INTEGERS.items()},
     }
     observations = Observations(
         time=np.where(known, moments, np.datetime64("NaT", "ns")),
-        sources=tuple(str(name) for name in dataset.variables["source_file"][:]),
+        sources=tuple(text("source_file").tolist()),
         **columns,
     )
     return Feedback(observations, number("H_background"), number("H_analysis"), number("spread"))

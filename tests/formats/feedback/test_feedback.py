@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from phyda_cli.errors import BadDataError, CannotWriteError, InputMissingError
 from phyda_cli.formats.feedback.netcdf import read_feedback, write_feedback
@@ -59,13 +60,39 @@ def test_what_the_file_holds(tmp_path):
         assert dataset["dart_qc"][:].tolist() == [0, 7, 4]
         meanings = dict(zip(dataset["flag"].flag_values.tolist(), dataset["flag"].flag_meanings.split(), strict=True))
         assert meanings == {member.value: member.name.lower() for member in Flag}
-        assert dataset["station"].dtype is str
+        assert dataset["station"][:].tolist() == ["10393", "Zürich", ""]
+        reasons = dataset["reason_text"][:][dataset["reason"][:]].tolist()
+        assert reasons == ["", "departure 900", "unknown variable radiance"]
+        assert (dataset.time_coverage_start, dataset.time_coverage_end) == (
+            f"{np.datetime_as_string(TIME, unit='s')}Z",
+            f"{np.datetime_as_string(TIME + np.timedelta64(1, 's'), unit='s')}Z",
+        )
         dataset.set_auto_mask(False)
         for name, variable in dataset.variables.items():
-            if variable.dtype is not str:
+            if variable.dtype.kind in "if":
                 assert np.isfinite(variable[:]).all(), name
                 assert np.isfinite(getattr(variable, "_FillValue", 0.0)), name
         assert dataset["spread"][1] == dataset["spread"]._FillValue
+
+
+def test_many_rows_are_small_and_xarray_reads_their_texts(tmp_path):
+    n = 79_000
+    rng = np.random.default_rng(0)
+    table = observations(["t"] * n, np.round(250 + rng.normal(size=n), 1), pressure=np.round(rng.uniform(1e4, 1e5, n)))
+    table = replace(
+        table,
+        station=np.array([f"{i % 800:05d}" for i in range(n)], object),
+        report=np.full(n, "sonde", object),
+        reason=np.array([f"departure {x:.3g} K" if x > 2 else "" for x in rng.normal(size=n)], object),
+    )
+    path = tmp_path / "feedback.nc"
+    numbers = np.round(250 + rng.normal(size=(3, n)), 2)
+    write_feedback(path, Feedback(table, *numbers), attributes={})
+    assert path.stat().st_size < 5_000_000
+    with xr.open_dataset(path) as dataset:
+        assert dataset["station"].values[:2].tolist() == ["00000", "00001"]
+        texts = dataset["reason_text"].values[dataset["reason"].values]
+        assert texts.tolist() == table.reason.tolist()
 
 
 def test_no_observations(tmp_path):
