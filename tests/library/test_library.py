@@ -65,10 +65,12 @@ def test_dataset_in_is_file_in(analysis, written):
 
 def test_feedback_has_the_columns_of_the_file(analysis, written):
     with xr.open_dataset(written / "f.nc") as file:
+        reasons = file.reason_text.values[file.reason.values]
         for name in analysis.feedback:
             if name != "source_file":
-                np.testing.assert_array_equal(analysis.feedback[name].to_numpy(), file[name].values, name)
-        assert set(analysis.feedback.columns) == set(file.variables)
+                held = reasons if name == "reason" else file[name].values
+                np.testing.assert_array_equal(analysis.feedback[name].to_numpy(), held, name)
+        assert {*analysis.feedback.columns, "reason_text"} == set(file.variables)
         assert set(analysis.feedback.source_file) == set(file.source_file.values)
 
 
