@@ -291,8 +291,6 @@ def test_wrong_settings_are_one_line(dataset, given, kind, line):
 def test_wrong_inputs_are_one_line(dataset):
     with pytest.raises(InputMissingError, match=r"^none\.nc: "):
         assimilate("none.nc", TABLE)
-    with pytest.raises(BadDataError, match=r"^dataset: not global: "):
-        open_background(dataset.isel(latitude=slice(0, 10)))
     with pytest.raises(BadDataError, match=r"^dataset: variable 't' has the unit 'parsec', which phyda cannot convert"):
         open_background(dataset.assign(t=dataset.t.assign_attrs(units="parsec")))
     with pytest.raises(BadDataError, match=r"^dataset: its dimension 'level' has no entries"):
