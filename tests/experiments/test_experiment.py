@@ -151,7 +151,7 @@ def test_refusals_are_one_line(ground, finished, tmp_path, capsys):
     words = ground.words(finished)
     refused([*words, "--store", "s"], 2, "name one store")
     refused(["experiment", "--out", "x"], 2, "name one store, phyda experiment STORE")
-    refused([*words, "--methods", "letkf"], 2, "no such method; there are background, 3dvar, oi, phyda, unet")
+    refused([*words, "--methods", "letkf"], 2, "no such method; there are background, 3dvar, oi, surface, phyda, unet")
     refused([*words, "--densities", "five"], 2, "give numbers with commas")
     refused([*words, "--densities", "200"], 78, "--densities")
     refused([*words, "--leads", "7"], 65, "no backgrounds at lead 7 h")

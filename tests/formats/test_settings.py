@@ -123,7 +123,16 @@ def test_the_defaults_in_the_documentation_are_the_defaults():
     blocks = [block.split("```")[0] for block in DOCUMENT.read_text(encoding="utf-8").split("```toml\n")[1:]]
     defaults = Quality.model_validate(tomllib.loads(blocks[0]))
     assert defaults == Quality()
-    assert set(tomllib.loads(blocks[0])) == {"domain", "surface", "duplicates", "track", "stuck", "profile", "buddy"}
+    assert set(tomllib.loads(blocks[0])) == {
+        "domain",
+        "surface",
+        "duplicates",
+        "track",
+        "stuck",
+        "profile",
+        "buddy",
+        "consistency",
+    }
     for name, table in tomllib.loads(blocks[0]).items():
         assert set(table) == set(type(getattr(defaults, name)).model_fields), name
     Quality.model_validate(tomllib.loads(blocks[1]))
