@@ -20,8 +20,8 @@ Source: paper, section 3; design, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -76,7 +76,7 @@ class LearnedAnalysis(Method):
 
     first_guess: 3D-Var on any grid, whose background error holds all channels of the weights.
     members: samples M, 2 or more, or 0 for the reconstruction alone. evaluations: of the score network for each
-    sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none. scale: s.
+    sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none.
     judged: whether the correction is judged by observations withheld from it; False trusts it wholly.
     Raises ConfigError for one member, BadDataError when the first guess lacks a channel.
     """
@@ -87,7 +87,6 @@ class LearnedAnalysis(Method):
     evaluations: int = EVALUATIONS
     seed: int = 0
     churn: float = 0.0
-    scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
     judged: bool = True
     device: torch.device | str = "cpu"
     name: str = "phyda"
@@ -102,11 +101,11 @@ class LearnedAnalysis(Method):
 
     def scaled(self, scale: ErrorScale) -> LearnedAnalysis:
         """Return the same method for background errors that are larger by these factors."""
-        return replace(self, scale=self.scale.times(scale))
+        return replace(self, first_guess=self.first_guess.scaled(scale))
 
     def trial(self) -> ThreeDVar:
         """Return the first guess's."""
-        return self._guess.trial()
+        return self.first_guess.trial()
 
     @property
     def largest_scale(self) -> ErrorScale:
@@ -115,15 +114,15 @@ class LearnedAnalysis(Method):
 
     def background_error(self, background: State | None = None) -> State:
         """σ_b [SI] of the first guess."""
-        return self._guess.background_error(background)
+        return self.first_guess.background_error(background)
 
     def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """σ_b of the first guess at observations."""
-        return self._guess.background_error_at(operator, background)
+        return self.first_guess.background_error_at(operator, background)
 
     def unobserved(self, background: State) -> Increment:
         """σ_b, and draws of the background error."""
-        return self._guess.unobserved(background)
+        return self._drawing(self.seed).unobserved(background)
 
     def increments(
         self, cases: Sequence[Case], first_guesses: tuple[torch.Tensor, Minimisation] | None = None
@@ -140,16 +139,14 @@ class LearnedAnalysis(Method):
             ]
         if not cases:
             return []
-        own_scales = [
-            replace(case, departures=case.departures.canonical(), scale=self.scale.times(case.scale)) for case in cases
-        ]
-        solved = self._solved(own_scales) if first_guesses is None else first_guesses
+        ordered = [replace(case, departures=case.departures.canonical()) for case in cases]
+        solved = self._solved(ordered) if first_guesses is None else first_guesses
         guesses = solved[0].cpu().float()
-        correction = self.correct(own_scales, guesses)
+        correction = self.correct(ordered, guesses)
         means = guesses + self._returned(correction.mean)
         return [
             self._summary(case, means[number], correction.deviations[number], correction.trust[number], solved[1])
-            for number, case in enumerate(own_scales)
+            for number, case in enumerate(ordered)
         ]
 
     def _summary(
@@ -169,7 +166,7 @@ class LearnedAnalysis(Method):
     def correct(self, cases: Sequence[Case], guesses: torch.Tensor) -> Correction:
         """Return what the model adds to first guesses (case, channel, lat, lon) of 3D-Var, SI.
 
-        cases: with departures in canonical order, and s in full.
+        cases: with departures in canonical order.
         """
         statistics, model, here = self.checkpoint.statistics, self.checkpoint.model.to(self.device), self.device
         sigma = torch.stack([self._sigma(case) for case in cases])
@@ -236,10 +233,9 @@ class LearnedAnalysis(Method):
         known = known & (regrid(everywhere, background.grid, statistics.grid) > _COVERED)
         return torch.where(known, statistics.anomaly(result[None])[0], 0.0)
 
-    @property
-    def _guess(self) -> ThreeDVar:
-        """The first guess with this method's scale, members and seed."""
-        return replace(self.first_guess, members=self.members, seed=self.seed).scaled(self.scale)
+    def _drawing(self, seed: int) -> ThreeDVar:
+        """Return the first guess's method with draws of the background error from a seed."""
+        return replace(self.first_guess, members=self.members, seed=seed)
 
     def _solved(self, cases: Sequence[Case]) -> tuple[torch.Tensor, Minimisation]:
         """Return the first guesses of cases."""
@@ -256,8 +252,7 @@ class LearnedAnalysis(Method):
         """(1 − P) L ζ (member, channel, lat, lon), less their mean; zero where the model has the grid of B."""
         if self._same_grid:
             return torch.zeros(())
-        guess = replace(self.first_guess, members=self.members, seed=self.seed + case.seed).scaled(case.scale)
-        draws = guess.prior_members(case.background)
+        draws = self._drawing(self.seed + case.seed).scaled(case.scale).prior_members(case.background)
         assert draws is not None
         own = draws[:, self._order].float()
         draws = draws.float()
@@ -270,14 +265,13 @@ class LearnedAnalysis(Method):
 
     def _own(self, guesses: torch.Tensor) -> torch.Tensor:
         """Return fields on the first guess's grid and channels on the model's."""
-        own = guesses[..., self._order, :, :]
-        return own if self._same_grid else self._to_model(own)
+        return self._to_model(guesses[..., self._order, :, :])
 
     def _returned(self, fields: torch.Tensor) -> torch.Tensor:
         """Return the model's fields on the first guess's grid and channels, zero where it has none."""
         grid, channels = self.first_guess.statistics.grid, self.first_guess.statistics.channels
         result = fields.new_zeros(*fields.shape[:-3], len(channels), *grid.shape)
-        result[..., self._order, :, :] = fields if self._same_grid else self._from_model(fields)
+        result[..., self._order, :, :] = self._from_model(fields)
         return result
 
     @cached_property
@@ -285,14 +279,14 @@ class LearnedAnalysis(Method):
         return BandLimit(self.checkpoint.statistics.channels, self.checkpoint.statistics.grid)
 
     @cached_property
-    def _to_model(self) -> BandLimit:
+    def _to_model(self) -> Callable[[torch.Tensor], torch.Tensor]:
         own = self.checkpoint.statistics
-        return BandLimit(own.channels, self.first_guess.statistics.grid, own.grid)
+        return _unchanged if self._same_grid else BandLimit(own.channels, self.first_guess.statistics.grid, own.grid)
 
     @cached_property
-    def _from_model(self) -> BandLimit:
+    def _from_model(self) -> Callable[[torch.Tensor], torch.Tensor]:
         own = self.checkpoint.statistics
-        return BandLimit(own.channels, own.grid, self.first_guess.statistics.grid)
+        return _unchanged if self._same_grid else BandLimit(own.channels, own.grid, self.first_guess.statistics.grid)
 
     @cached_property
     def _order(self) -> list[int]:
@@ -311,6 +305,10 @@ class LearnedAnalysis(Method):
             torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
         )
+
+
+def _unchanged(fields: torch.Tensor) -> torch.Tensor:
+    return fields
 
 
 def make(settings: LearnedSettings, material: Material) -> Method:
