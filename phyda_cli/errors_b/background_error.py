@@ -22,6 +22,7 @@ import torch
 from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import Channel
+from phyda_cli.fields.variables import EASTWARD, NORTHWARD
 from phyda_cli.grids.latlon import LatLonGrid
 
 
@@ -125,13 +126,13 @@ def control_channels(channels: Sequence[Channel]) -> tuple[Channel, ...]:
 
     Surface pressure is left out, for the orography makes its errors unfit: the pressure at sea level stands for it.
     """
-    u, v = ([c for c in channels if c.variable in names] for names in (("u", "u10"), ("v", "v10")))
+    u, v = ([c for c in channels if c.variable in names] for names in (EASTWARD, NORTHWARD))
     return (*u, *v, *(c for c in channels if c not in (*u, *v) and c.variable != "sp"))
 
 
 def eastward_winds(channels: Sequence[Channel]) -> int:
     """Return how many of the channels are an eastward wind, on a pressure level or at 10 m."""
-    return sum(channel.variable in ("u", "u10") for channel in channels)
+    return sum(channel.variable in EASTWARD for channel in channels)
 
 
 def _stretch(covariance: torch.Tensor, factor: float) -> torch.Tensor:

@@ -234,6 +234,10 @@ def grib_names(rows: Iterable[Variable]) -> dict[str, str]:
     return index(lambda row: row.grib, rows)
 
 
+EASTWARD: Final = ("u", "u10")
+NORTHWARD: Final = ("v", "v10")
+"""The components of the same winds, in the same order: on pressure levels and at 10 m."""
+
 _BY_ALIAS: Final = file_names(_TABLE)
 _BY_GRIDDED_NAME: Final = gridded_names(_TABLE)
 _BY_GRIB: Final = grib_names(_TABLE)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 
 from phyda_cli.fields.state import Channel
+from phyda_cli.fields.variables import EASTWARD, NORTHWARD
 from phyda_cli.grids.harmonics import largest_truncation
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.physics.spectral_filter import SpectralFilter
@@ -33,7 +34,7 @@ class BandLimit:
         paired = [
             (number, place[partner])
             for channel, number in place.items()
-            for east, north in (("u", "v"), ("u10", "v10"))
+            for east, north in zip(EASTWARD, NORTHWARD, strict=True)
             if channel.variable == east and (partner := Channel(north, channel.level)) in place
         ]
         self._east, self._north = [u for u, _ in paired], [v for _, v in paired]

@@ -30,7 +30,7 @@ from phyda_cli.fields.thermodynamics import (
     saturation_vapour_pressure_water,
     specific_humidity_from_vapour_pressure,
 )
-from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.fields.variables import EASTWARD, NORTHWARD, VARIABLES
 from phyda_cli.observations.kinds import FAMILIES, of_each
 from phyda_cli.observations.table import Flag, Observations
 
@@ -145,7 +145,7 @@ def _wind(observations: Observations, report: NDArray[np.int64]) -> Observations
         return observations
     surface = is_surface(observations)
     result = observations
-    for quantity, repeated_by in (("wind_speed", ("u", "u10")), ("wind_direction", ("v", "v10"))):
+    for quantity, repeated_by in (("wind_speed", EASTWARD), ("wind_direction", NORTHWARD)):
         for direct in repeated_by:
             given = _companion(result, report, direct).distinct > 0
             repeated = (result.variable == quantity) & given

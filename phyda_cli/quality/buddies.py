@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.fields.variables import EASTWARD, NORTHWARD
 from phyda_cli.grids.places import chord_distance, unit_vectors
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.kinds import families
@@ -48,8 +49,6 @@ _CHUNK: Final = 20_000
 """Rows that are predicted at a time."""
 _DEEPEST: Final = 2.0
 """Buddies are at most this many correlation lengths apart in ln p and in time."""
-_EASTWARD: Final = ("u", "u10")
-_NORTHWARD: Final = ("v", "v10")
 
 
 class Field(NamedTuple):
@@ -158,8 +157,8 @@ def describe(observations: Observations, background_error: Floats) -> Field:
     north = np.stack([-np.sin(phi) * np.cos(lam), -np.sin(phi) * np.sin(lam), np.cos(phi)], axis=-1)
     names = o.variable.astype(str)
     place = unit_vectors(o.latitude, o.longitude)
-    axis = np.where(np.isin(names, _EASTWARD)[:, None], east, north)
-    wind = np.isin(names, (*_EASTWARD, *_NORTHWARD))
+    axis = np.where(np.isin(names, EASTWARD)[:, None], east, north)
+    wind = np.isin(names, (*EASTWARD, *NORTHWARD))
     log_pressure = np.log(np.where(np.isfinite(o.pressure), o.pressure, 1.0))
     hours = (o.time - o.time.min()).astype(np.int64) / 3.6e12
     return Field(place, axis, np.cross(axis, place), wind, log_pressure, hours, background_error, o.error)

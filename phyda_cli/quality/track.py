@@ -25,6 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.fields.variables import EASTWARD, NORTHWARD
 from phyda_cli.grids.places import chord_distance, unit_vectors
 from phyda_cli.observations.kinds import families, of_each
 from phyda_cli.observations.settings import Selection, Stuck, Track
@@ -111,7 +112,7 @@ def _failed_part(platform: NDArray[np.int64], time: Floats, place: Floats, limit
     return np.asarray(failed / np.maximum(total, 1.0))
 
 
-_WINDS: Final = ("u", "v", "u10", "v10")
+_WINDS: Final = EASTWARD + NORTHWARD
 _HOUR: Final = 3.6e12
 
 

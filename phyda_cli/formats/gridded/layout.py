@@ -30,7 +30,7 @@ from phyda_cli.fields.thermodynamics import (
     relative_humidity_from_dewpoint,
     relative_humidity_from_specific_humidity,
 )
-from phyda_cli.fields.variables import VARIABLES
+from phyda_cli.fields.variables import EASTWARD, NORTHWARD, VARIABLES
 from phyda_cli.formats.gridded.contents import GribField, format_time, of_members
 from phyda_cli.formats.gridded.folding import Folding
 from phyda_cli.formats.gridded.model_levels import ModelLevels
@@ -219,8 +219,8 @@ def missing(values: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, np.bool_)
 
 
-_ACROSS: Final = {"u": "v", "v": "u", "u10": "v10", "v10": "u10"}
-WINDS: Final = {Conversion.ALONG_X: ("u", "u10"), Conversion.ALONG_Y: ("v", "v10")}
+_ACROSS: Final = dict(zip(EASTWARD + NORTHWARD, NORTHWARD + EASTWARD, strict=True))
+WINDS: Final = {Conversion.ALONG_X: EASTWARD, Conversion.ALONG_Y: NORTHWARD}
 """The components that a field in the grid's own directions becomes."""
 
 
