@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ from phyda_cli.errors_b.resolution import at_truncation, fitting_truncation
 from phyda_cli.fields.state import State
 from phyda_cli.grids.places import local_mean
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Method, zero
-from phyda_cli.methods.conjugate_gradients import Solution, conjugate_gradients
+from phyda_cli.methods.conjugate_gradients import Solution
+from phyda_cli.methods.control_problem import ControlProblem, Transform, fields_of
 from phyda_cli.methods.huber import Huber, reweighted, weights_of
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.weighted_operator import WeightedOperator
@@ -87,23 +88,6 @@ class Minimum(NamedTuple):
     log: Log
 
 
-class Transform(Protocol):
-    """L between packed control vectors v ~ N(0, I) (size, case) and fields (lon, lat, channel, case), L Lᵀ = B."""
-
-    @property
-    def size(self) -> int:
-        """The length of a packed control vector."""
-        ...
-
-    def forward(self, v: torch.Tensor) -> torch.Tensor:
-        """L v."""
-        ...
-
-    def adjoint(self, fields: torch.Tensor) -> torch.Tensor:
-        """Lᵀ of fields."""
-        ...
-
-
 @dataclass(frozen=True)
 class ThreeDVar(Method):
     """3D-Var with given background-error statistics.
@@ -149,7 +133,7 @@ class ThreeDVar(Method):
         if self.members == 0:
             return None
         draws = self._draws(torch.Generator().manual_seed(self.seed))
-        return self._sized(_fields(self._transform.forward(draws)).cpu().double(), background)
+        return self._sized(fields_of(self._transform.forward(draws)).cpu().double(), background)
 
     def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
@@ -197,7 +181,7 @@ class ThreeDVar(Method):
     def _sample(self, departures: Departures, background: State) -> tuple[torch.Tensor, torch.Tensor]:
         """Return draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
         generator = torch.Generator().manual_seed(self.seed)
-        problem = _Problem(self, [departures] * self.members, self._sizes([background] * self.members))
+        problem = self._problem([departures] * self.members, self._sizes([background] * self.members))
         prior = self._draws(generator)
         noise = torch.randn(self.members, len(departures), generator=generator, dtype=torch.float64)
         tolerance = max(self.tolerance, _MEMBER_TOLERANCE)
@@ -253,7 +237,7 @@ class ThreeDVar(Method):
         Raises BadDataError when the minimisation does not stay finite.
         """
         sizes = self._sizes(backgrounds)
-        plain = _Problem(self, cases, sizes)
+        plain = self._problem(cases, sizes)
         solution = plain.solve(tolerance=self.tolerance)
         made, spent = list(cases), solution.iterations
         log: Log = {}
@@ -264,7 +248,7 @@ class ThreeDVar(Method):
                 if not bool(((weights - before).abs() > self.huber.settled).any()):
                     break
                 made = reweighted(cases, weights.squeeze(1))
-                solution = _Problem(self, made, sizes).solve(tolerance=self.tolerance, guess=solution.x)
+                solution = self._problem(made, sizes).solve(tolerance=self.tolerance, guess=solution.x)
                 spent, rounds = spent + solution.iterations, rounds + 1
             raised = [int((own.error > case.error).sum()) for own, case in zip(made, cases, strict=True)]
             log |= {"downweighted": sum(raised), "reweightings": rounds}
@@ -272,6 +256,21 @@ class ThreeDVar(Method):
         log |= {"cost_before": cost_before, "cost_after": cost_after}
         minimisation = Minimisation.of(solution._replace(iterations=spent))
         return Minimum(made, plain.fields(solution.x), minimisation, minimisation.log() | log)
+
+    def _problem(self, cases: Sequence[Departures], sizes: Sequence[torch.Tensor] | None) -> ControlProblem:
+        """Return the linear system of a batch of cases. sizes: S of each, None where it is 1."""
+        observe = WeightedOperator(
+            self.statistics.grid,
+            self.statistics.channels,
+            cases,
+            sizes,
+            between=self.between,
+            dtype=self.dtype,
+            device=self.device,
+        )
+        stacked = None if sizes is None else torch.stack(list(sizes)).to(self.device, self.dtype)
+        largest = float(self.statistics.sigma.max())
+        return ControlProblem(self._transform, observe, cases, stacked, self.huber, self.max_iterations, largest)
 
     def _sizes(self, backgrounds: Sequence[State | None]) -> list[torch.Tensor] | None:
         """S (channel, lat, lon) of each case, or None where it is 1."""
@@ -295,97 +294,6 @@ class ThreeDVar(Method):
     @cached_property
     def _transform(self) -> Transform:
         return self._static
-
-
-class _Problem:
-    """The linear system of a batch of cases, in packed control vectors (size, case)."""
-
-    def __init__(self, method: ThreeDVar, cases: Sequence[Departures], sizes: Sequence[torch.Tensor] | None) -> None:
-        self.method = method
-        self.sizes = None if sizes is None else torch.stack(list(sizes)).to(method.device, method.dtype)
-        self.transform = method._transform
-        self.cases = cases
-        self.observe = WeightedOperator(
-            method.statistics.grid,
-            method.statistics.channels,
-            cases,
-            sizes,
-            between=method.between,
-            dtype=method.dtype,
-            device=method.device,
-        )
-
-    @torch.no_grad()
-    def solve(self, *, tolerance: float, guess: torch.Tensor | None = None) -> Solution:
-        """Return the analysis in control space. guess: where the minimisation starts."""
-        return self._solved(self.observe.departure, tolerance, guess)
-
-    @torch.no_grad()
-    def sample(self, zeta: torch.Tensor, noise: torch.Tensor, *, tolerance: float) -> tuple[torch.Tensor, Solution]:
-        """Return samples (case, channel, lat, lon) of the posterior, for cases that share their observations.
-
-        zeta: (size, case) background draws. noise: (observation, case) draws of unit variance.
-        """
-        target = self.observe.departure + noise - self.observe(self.transform.forward(zeta))
-        solution = self._solved(target, tolerance, None)
-        return self.fields(solution.x + zeta), solution
-
-    @torch.no_grad()
-    def fields(self, v: torch.Tensor) -> torch.Tensor:
-        """S L v: (case, channel, lat, lon)."""
-        fields = _fields(self.transform.forward(v))
-        return fields if self.sizes is None else fields * self.sizes
-
-    @torch.no_grad()
-    def residual(self, v: torch.Tensor) -> torch.Tensor:
-        """(d − H L v)/σ_o (observation, column)."""
-        return self.observe.departure - self.observe(self.transform.forward(v))
-
-    @torch.no_grad()
-    def cost(self, v: torch.Tensor) -> tuple[float, float]:
-        """J(0) and J(v), summed over the cases."""
-        before, after = (self._misfit(r.double()) for r in (self.observe.departure, self.residual(v)))
-        return before, float(0.5 * v.double().square().sum()) + after
-
-    def _misfit(self, residual: torch.Tensor) -> float:
-        huber = self.method.huber
-        return float((0.5 * residual.square() if huber is None else huber.cost(residual)).sum())
-
-    def _solved(self, target: torch.Tensor, tolerance: float, guess: torch.Tensor | None) -> Solution:
-        def hessian(v: torch.Tensor) -> torch.Tensor:
-            return self._gradient(self.observe(self.transform.forward(v))).add_(v)
-
-        solution = conjugate_gradients(
-            hessian,
-            self._gradient(target),
-            tolerance=tolerance,
-            max_iterations=self.method.max_iterations,
-            guess=guess,
-        )
-        if not solution.is_finite:
-            raise BadDataError(self._why_not_finite())
-        return solution
-
-    def _why_not_finite(self) -> str:
-        """Return what a person can change: the extremes that the minimisation had to weigh against each other."""
-        smallest = min((case for case in self.cases if len(case)), key=lambda case: float(case.error.min()))
-        row = int(np.argmin(smallest.error))
-        sigma = float(self.method.statistics.sigma.max())
-        return (
-            f"3D-Var cannot be solved: the smallest observation error is {smallest.error[row]:.3g} (of "
-            f"{smallest.variable[row]}), the largest background error {sigma:.3g}; give observation errors that the "
-            "instruments have (the column error, or --errors where there is none), or another background error "
-            "(--background-error-scale, --background-error)"
-        )
-
-    def _gradient(self, y: torch.Tensor) -> torch.Tensor:
-        """Lᵀ Hᵀ R^{-1/2} y."""
-        return self.transform.adjoint(self.observe.adjoint(y))
-
-
-def _fields(x: torch.Tensor) -> torch.Tensor:
-    """(case, channel, lat, lon) of fields as a transform makes them."""
-    return x.permute(3, 2, 1, 0)
 
 
 def plain(
