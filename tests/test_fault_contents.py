@@ -17,7 +17,7 @@ import torch
 
 from phyda_cli.cli.app import main
 from phyda_cli.formats.feedback.netcdf import read_feedback
-from phyda_cli.methods import threedvar
+from phyda_cli.methods import control_problem
 from phyda_cli.methods.conjugate_gradients import Solution
 from tests.support.runs import TABLE, TIME, make_inputs, refused
 
@@ -106,12 +106,12 @@ def test_columns_and_variables_that_were_not_read_are_named_once(inputs, capsys)
 
 def solving(monkeypatch, change):
     """Change what the solver of 3D-Var finds."""
-    real = threedvar.conjugate_gradients
+    real = control_problem.conjugate_gradients
 
     def changed(*arguments: object, **options: object) -> Solution:
         return change(real(*arguments, **options))
 
-    monkeypatch.setattr(threedvar, "conjugate_gradients", changed)
+    monkeypatch.setattr(control_problem, "conjugate_gradients", changed)
 
 
 def test_a_solver_that_fails_leaves_the_old_output(inputs, monkeypatch, capsys):
