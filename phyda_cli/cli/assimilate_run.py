@@ -95,6 +95,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         first_guesses=first_guesses(settings.fgat, background, member=settings.member, select=settings.select),
         lagged=lagged_forecasts(getattr(asked.own, "lagged", ()), background, select=settings.select),
         usual_scale=carried.usual_scale,
+        memory=carried.memory,
         command=asked.command,
     )
     summary = summarise(analysis.result.feedback)

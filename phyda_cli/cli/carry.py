@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from phyda_cli.assimilation import Analysis
     from phyda_cli.formats.carry import Carry
+    from phyda_cli.methods.base import Memory
     from phyda_cli.observations.table import Observations
     from phyda_cli.settings.assimilate import AssimilateConfig
 
@@ -55,6 +56,11 @@ class CarriedState:
         """The background-error scale where this cycle has too few departures for its own."""
         return (self.before.scale if self.before is not None else None) or 1.0
 
+    @property
+    def memory(self) -> Memory:
+        """What the method of the cycle before tells this one's."""
+        return {} if self.before is None else self.before.memory
+
     def flag(self, observations: Observations) -> Observations:
         """Return the observations, those that an earlier cycle has used flagged HISTORY."""
         from phyda_cli.observations.table import Flag
@@ -78,7 +84,8 @@ class CarriedState:
         used = analysis.feedback.observations.take(was_used(analysis.feedback.observations))
         if analysis.state.time in self.before.cycles:
             _log.info("carry: this cycle was run before; its record is replaced")
-        cycle = Cycle(float(analysis.log["background_error_scale"]), keys(used))
+        memory = analysis.result.memory or self.memory
+        cycle = Cycle(float(analysis.log["background_error_scale"]), keys(used), memory)
         write_carry(self.path, self.before.followed_by(analysis.state.time, cycle, window=self.window))
 
 

@@ -1,6 +1,7 @@
 """The loop of a forecast centre: background → observations → analysis → forecast → background.
 
     DIRECTORY/00007/background.nc    the forecast that is the background of cycle 7; beside it what the model needs
+              00007/memory.json      what the method's analysis of cycle 6 tells that of cycle 7
               00007/analysis.nc, increment.nc, feedback.nc
               00007/lag-2/…            of a forecast that went on for two cycles more (`lagged.py`)
               00007/member-003/…     of an ensemble that is forecast member by member (`forecast/members.py`)
@@ -42,7 +43,7 @@ from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.library.analysis import solve
 from phyda_cli.library.method import background_for
-from phyda_cli.methods.base import Method
+from phyda_cli.methods.base import Memory, Method
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Observations
 from phyda_cli.outputs import atomic_path
@@ -50,6 +51,7 @@ from phyda_cli.settings.assimilate import Run
 
 LINES: Final = "cycles.jsonl"
 _CONFIG: Final = "cycle.json"
+_MEMORY: Final = "memory.json"
 _FREE: Final = ("cycles", "keep", "spin_up", "directory")
 """Settings that may change when a run goes on."""
 
@@ -133,13 +135,15 @@ def run_cycles(centre: Centre, progress: Callable[[Record], None]) -> list[Recor
         background = _background(centre, here, moment)
         if centre.observe is not None and (method is None or background.member is not None or config.lagged):
             method = centre.method(background, number)
-        analysis = _analyse(centre, method, background, moment)
+        analysis = _analyse(centre, _remembering(method, here), background, moment)
         record = {"cycle": number, "time": f"{np.datetime_as_string(moment, unit='m')}Z"}
         record |= scores_of(analysis, background, None if centre.truth is None else centre.truth(moment))
         increment = _written(here, background, analysis, own=centre.forecast.own)
         step = Step(moment, config.hours, here, centre.place(number + 1), increment)
         centre.forecast.run(step)
         run_on(centre.forecast, step, background, config.lagged)
+        if analysis is not None and analysis.result.memory:
+            _write_memory(step.target, analysis.result.memory)
         record["seconds"] = round(clock.monotonic() - begun, 2)
         records.append(record)
         _write_records(config.directory, records)
@@ -158,6 +162,22 @@ def read_records(directory: Path) -> list[Record]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except ValueError as error:
         raise BadDataError(f"{path}: not the lines of a cycle ({error}); remove it to begin anew") from None
+
+
+def _remembering(method: Method | None, here: Path) -> Method | None:
+    """Return the method with what the analysis before has left in the directory of a cycle."""
+    path = here / _MEMORY
+    if method is None or not path.exists():
+        return method
+    try:
+        return method.remembering(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise BadDataError(f"{path}: not the memory of an analysis ({error}); remove it to go on without") from None
+
+
+def _write_memory(target: Path, memory: Memory) -> None:
+    with atomic_path(target / _MEMORY, overwrite=True) as partial:
+        partial.write_text(f"{json.dumps(memory, indent=1)}\n", encoding="utf-8")
 
 
 def _analyse(centre: Centre, method: Method | None, background: Background, moment: np.datetime64) -> Analysis | None:

@@ -1,18 +1,20 @@
 """The carry file: what one cycle tells the next, as JSON; nothing else passes between runs.
 
     {"format": "phyda-carry", "version": 1, "method": "3dvar",
-     "cycles": [{"valid_time": "2020-03-01T06:00:00Z", "background_error_scale": 1.31, "used": ["0c1f…", …]}, …]}
+     "cycles": [{"valid_time": "2020-03-01T06:00:00Z", "background_error_scale": 1.31, "used": ["0c1f…", …],
+                 "memory": {"north t500": [1.2, 1.9], …}}, …]}
 
-`used` are the keys of the observations that the cycle assimilated (`quality/duplicates.py`). A run at time T reads
-the cycles before T and writes them and its own, so that the last cycle may be run again with the same result. Cycles
-whose window cannot reach into the next one are forgotten, but for the last.
+`used` are the keys of the observations that the cycle assimilated (`quality/duplicates.py`), `memory` is what its
+method tells its next analysis (`Increment.memory`), left out where that is nothing. A run at time T reads the cycles
+before T and writes them and its own, so that the last cycle may be run again with the same result. Cycles whose window
+cannot reach into the next one are forgotten, but for the last.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, InputMissingError
+from phyda_cli.methods.base import Memory
 from phyda_cli.outputs import atomic_path
 
 FORMAT: Final = "phyda-carry"
@@ -28,10 +31,14 @@ VERSION: Final = 1
 
 @dataclass(frozen=True)
 class Cycle:
-    """What a cycle leaves. scale: factor on its σ_b. used: (n,) keys of the observations that it assimilated."""
+    """What a cycle leaves. scale: factor on its σ_b. used: (n,) keys of the observations that it assimilated.
+
+    memory: of its method.
+    """
 
     scale: float
     used: NDArray[np.str_]
+    memory: Memory = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class Carry:
     def scale(self) -> float | None:
         """The background-error scale of the last cycle; None without one."""
         return self.cycles[max(self.cycles)].scale if self.cycles else None
+
+    @property
+    def memory(self) -> Memory:
+        """That of the last cycle; empty without one."""
+        return self.cycles[max(self.cycles)].memory if self.cycles else {}
 
     def followed_by(self, time: np.datetime64, cycle: Cycle, *, window: np.timedelta64) -> Carry:
         """With one more cycle at `time`, later than the others, and without those that no longer matter."""
@@ -68,7 +80,7 @@ def read_carry(path: Path, *, method: str, time: np.datetime64) -> Carry:
     try:
         found = str(document["method"])
         cycles = {_time(entry["valid_time"]): _cycle(entry) for entry in document["cycles"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     if found != method:
         raise BadDataError(f"{path}: carried by --method {found}, this run is of {method}; take a file of its own")
@@ -84,7 +96,12 @@ def read_carry(path: Path, *, method: str, time: np.datetime64) -> Carry:
 def write_carry(path: Path, carry: Carry) -> None:
     """Write it, whole or not at all, over the file of the cycle before. Raises CannotWriteError."""
     cycles = [
-        {"valid_time": _label(time), "background_error_scale": cycle.scale, "used": sorted(set(cycle.used.tolist()))}
+        {
+            "valid_time": _label(time),
+            "background_error_scale": cycle.scale,
+            "used": sorted(set(cycle.used.tolist())),
+            **({"memory": cycle.memory} if cycle.memory else {}),
+        }
         for time, cycle in sorted(carry.cycles.items())
     ]
     document = {"format": FORMAT, "version": VERSION, "method": carry.method, "cycles": cycles}
@@ -111,7 +128,8 @@ def _cycle(entry: Mapping[str, Any]) -> Cycle:
     used = entry["used"]
     if not (0 < scale < np.inf) or not isinstance(used, list) or not all(isinstance(key, str) for key in used):
         raise ValueError(f"the cycle of {entry['valid_time']}")
-    return Cycle(scale, np.array(used, dtype="U16"))
+    memory = {str(name): [float(value) for value in values] for name, values in entry.get("memory", {}).items()}
+    return Cycle(scale, np.array(used, dtype="U16"), memory)
 
 
 def _time(text: str) -> np.datetime64:

@@ -46,7 +46,7 @@ from phyda_cli.library.inputs import (
 )
 from phyda_cli.library.method import background_for, make_method
 from phyda_cli.library.outcome import judge
-from phyda_cli.methods.base import Log, Method
+from phyda_cli.methods.base import Log, Memory, Method
 from phyda_cli.methods.material import Lagged
 from phyda_cli.observations.summary import LeftOut, left_out_of
 from phyda_cli.observations.table import Observations
@@ -276,13 +276,15 @@ def analyse(
     lagged: Sequence[Lagged] = (),
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
+    memory: Memory | None = None,
     command: str = "",
 ) -> Analysis:
     """Return the analysis of a background, observations and checked settings.
 
     record, inputs, document: digests, files and settings for the attributes. lagged: other forecasts valid at the
     background's time. tables: contents that take the place of the files `errors` and `quality`. usual_scale: of the
-    background errors where the departures are too few. command: the command line, for the history.
+    background errors where the departures are too few. memory: of the method's analysis before. command: the command
+    line, for the history.
     Raises BadDataError and ConfigError for inputs that do not fit, DeviceError without the device.
     """
     background = background_for(chosen, background)
@@ -290,6 +292,7 @@ def analyse(
         ground = read_ground(background, chosen.common.orography, chosen.common.land_sea)
         method, weights = make_method(chosen, background, lagged, ground)
         record.add(weights)  # those that ship
+        method = method.remembering(memory or {})
         result = solve(
             background, observations, chosen, method, ground=ground,
             first_guesses=first_guesses, tables=tables, usual_scale=usual_scale,

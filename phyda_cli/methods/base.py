@@ -5,7 +5,7 @@ cases (background, departures with their operator) ── Method.increments ─�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -97,6 +97,8 @@ class Case:
 
 
 Log = dict[str, float | int | str]
+Memory = Mapping[str, Sequence[float]]
+"""What a method has learned from the observations of an analysis and its next one may use, under names of its own."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Increment:
     log: what a reader of the log should know (scale used, iterations, cost before and after).
     parts: further increments on grids of their own, which add to this one.
     weights: (n,) of the departures in the cost, where that is not quadratic (`huber.py`); else None.
+    memory: for the method's next analysis (`Method.remembering`).
     """
 
     mean: State
@@ -117,6 +120,7 @@ class Increment:
     log: Log = field(default_factory=dict)
     parts: tuple[Increment, ...] = ()
     weights: Floats | None = None
+    memory: Memory = field(default_factory=dict)
 
     def onto(self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None) -> State:
         """Return the mean on another grid and other channels, zero where nothing is known of them.
@@ -186,6 +190,10 @@ class Method(Protocol):
 
     def fitted(self, departures: Departures) -> Method:
         """Return the method with what departures of all kinds of rows say of its background error beside its scale."""
+        return self
+
+    def remembering(self, memory: Memory) -> Method:
+        """Return the method with what its analysis before has told (`Increment.memory`). Raises BadDataError."""
         return self
 
     def predicted(self, departures: Departures, wanted: NDArray[np.bool_], judging: NDArray[np.bool_]) -> Predicted:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
-from phyda_cli.methods.base import Case, Departures, Increment, Method
+from phyda_cli.methods.base import Case, Departures, Increment, Memory, Method
 from phyda_cli.observations.predicted import Predicted
 from phyda_cli.operators.operator import Operator
 
@@ -49,6 +49,10 @@ class Composite(Method):
     def fitted(self, departures: Departures) -> Composite:
         """Return both with what the departures say of their background errors."""
         return replace(self, upper=self.upper.fitted(departures), ground=self.ground.fitted(departures))
+
+    def remembering(self, memory: Memory) -> Composite:
+        """Return the upper air with its memory."""
+        return replace(self, upper=self.upper.remembering(memory))
 
     def predicted(self, departures: Departures, wanted: NDArray[np.bool_], judging: NDArray[np.bool_]) -> Predicted:
         """Return the ground's predictions."""

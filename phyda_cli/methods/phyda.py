@@ -3,7 +3,7 @@
     x_g = 3D-Var(d, σ_o; s B)          first guess, on the grid and at the truncation of B; σ_b of B, s its scale
     g = P x_g / (s σ_b)                on the model's grid, up to the wavenumbers N that both grids carry (`BandLimit`)
     δ_i = a-calibrated members of PhyDA(Hᵀd, Hᵀσ_o, g, anomaly of x_b, static)              in units of s σ_b
-    mean = x_g + P s σ_b τ (μ − g)     τ in [0, 1] by channel: how far the correction is to be trusted (`trust`)
+    mean = x_g + P s σ_b τ (μ − g)     τ(φ) in [0, 1] by channel: how far the correction is to be trusted (`trust`)
     member_i = mean + P s σ_b (δ_i − δ̄) + (1 − P) L ζ_i,      spread² = Σ_i (member_i − mean)²/(M − 1)
 
 The model corrects what its own grid carries, N, of a first guess of any truncation; what is beyond stays as 3D-Var has
@@ -34,10 +34,10 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.regrid import regrid
-from phyda_cli.methods.base import Case, Departures, Increment, Log, Method
+from phyda_cli.methods.base import Case, Departures, Increment, Log, Memory, Method
 from phyda_cli.methods.material import Material
 from phyda_cli.methods.threedvar import Minimisation, ThreeDVar, plain
-from phyda_cli.methods.trust import halves, nearest_channels, trust
+from phyda_cli.methods.trust import Evidence, at_rows, halves, nearest_channels
 from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
@@ -62,12 +62,14 @@ class Correction(NamedTuple):
     """What the model makes of cases, SI, on its grid.
 
     mean: (case, C, H, W) to be added to the first guesses. deviations: (case, M, C, H, W) of the members from it.
-    trust: τ (case, C), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var.
+    trust: τ (case, C, H), 1 where the correction is trusted wholly, 0 where the analysis is 3D-Var. evidence: of each
+    case, on which the trust stands; none where the correction is not judged.
     """
 
     mean: torch.Tensor
     deviations: torch.Tensor
     trust: torch.Tensor
+    evidence: Sequence[Evidence]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class LearnedAnalysis(Method):
     first_guess: 3D-Var on any grid, whose background error holds all channels of the weights.
     members: samples M, 2 or more, or 0 for the reconstruction alone. evaluations: of the score network for each
     sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none.
-    judged: whether the correction is judged by observations withheld from it; False trusts it wholly.
+    judged: whether the correction is judged by observations withheld from it; False trusts it wholly. before: what the
+    judgements of analyses before have found.
     Raises ConfigError for one member, BadDataError when the first guess lacks a channel.
     """
 
@@ -88,6 +91,7 @@ class LearnedAnalysis(Method):
     seed: int = 0
     churn: float = 0.0
     judged: bool = True
+    before: Evidence | None = None
     device: torch.device | str = "cpu"
     name: str = "phyda"
 
@@ -102,6 +106,10 @@ class LearnedAnalysis(Method):
     def scaled(self, scale: ErrorScale) -> LearnedAnalysis:
         """Return the same method for background errors that are larger by these factors."""
         return replace(self, first_guess=self.first_guess.scaled(scale))
+
+    def remembering(self, memory: Memory) -> LearnedAnalysis:
+        """Return the method whose trust stands on earlier analyses too."""
+        return replace(self, before=Evidence.remembered(memory, self.checkpoint.statistics.channels))
 
     def trial(self) -> ThreeDVar:
         """Return the first guess's."""
@@ -145,23 +153,25 @@ class LearnedAnalysis(Method):
         correction = self.correct(ordered, guesses)
         means = guesses + self._returned(correction.mean)
         return [
-            self._summary(case, means[number], correction.deviations[number], correction.trust[number], solved[1])
-            for number, case in enumerate(ordered)
+            self._summary(case, means[number], correction, number, solved[1]) for number, case in enumerate(ordered)
         ]
 
     def _summary(
-        self, case: Case, mean: torch.Tensor, deviations: torch.Tensor, trusted: torch.Tensor, solved: Minimisation
+        self, case: Case, mean: torch.Tensor, correction: Correction, number: int, solved: Minimisation
     ) -> Increment:
-        """Return the increment of one case, from its mean on the first guess's grid and the model's deviations."""
-        statistics = self.first_guess.statistics
+        """Return the increment of one case, from its mean on the first guess's grid and the model's correction."""
+        statistics, own = self.first_guess.statistics, self.checkpoint.statistics
         labels = (statistics.channels, statistics.grid, case.background.time)
-        log: Log = {"members": self.members, "trust": round(float(trusted.mean()), 3), **solved.log()}
+        trusted = float((correction.trust[number] * own.area[:, 0]).mean())
+        log: Log = {"members": self.members, "trust": round(trusted, 3), **solved.log()}
+        memory = correction.evidence[number].memory(own.channels) if self.judged else {}
         centre = State(mean.double(), *labels)
         if self.members == 0:
-            return Increment(centre, log=log)
-        members = mean + self._returned(deviations) + self._beyond(case)
+            return Increment(centre, log=log, memory=memory)
+        members = mean + self._returned(correction.deviations[number]) + self._beyond(case)
         spread = State(members.double().std(0), *labels)
-        return Increment(centre, spread, members.double(), log | {"evaluations": self.evaluations})
+        log |= {"evaluations": self.evaluations}
+        return Increment(centre, spread, members.double(), log, memory=memory)
 
     def correct(self, cases: Sequence[Case], guesses: torch.Tensor) -> Correction:
         """Return what the model adds to first guesses (case, channel, lat, lon) of 3D-Var, SI.
@@ -179,10 +189,13 @@ class LearnedAnalysis(Method):
             seen = anomaly.clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT).to(here)
             base = Base(anomaly.to(here), (statistics.std.float()[:, :, None] / sigma).to(here))
             reconstruction, latent_mean, log_sigma = model.reconstruct(observations, guess.to(here), seen, static, base)
-            tau = self._trust(cases, sigma, seen, static) if self.judged else torch.ones(sigma.shape[:2])
-            mean = self._band_limit(tau.float()[:, :, None, None] * (reconstruction.mean.cpu() - guess) * sigma)
+            evidence = self._evidence(cases, sigma, seen, static) if self.judged else []
+            tau = (
+                torch.stack([self._trust(found) for found in evidence]) if self.judged else torch.ones(sigma.shape[:3])
+            )
+            mean = self._band_limit(tau[..., None].float() * (reconstruction.mean.cpu() - guess) * sigma)
             if self.members == 0:
-                return Correction(mean, mean[:, None][:, :0], tau)
+                return Correction(mean, mean[:, None][:, :0], tau, evidence)
             members = model.members(
                 reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
                 seeds=[self.seed + case.seed for case in cases], churn=self.churn,
@@ -190,14 +203,23 @@ class LearnedAnalysis(Method):
         size = sigma[0].numel()
         density = torch.tensor([len(case.departures) / size for case in cases])
         members = self.checkpoint.calibration.apply(members, density)
-        return Correction(mean, self._band_limit((members - members.mean(1)[:, None]) * sigma[:, None]), tau)
+        deviations = self._band_limit((members - members.mean(1)[:, None]) * sigma[:, None])
+        return Correction(mean, deviations, tau, evidence)
 
-    def _trust(
+    def _trust(self, evidence: Evidence) -> torch.Tensor:
+        """τ (C, H)."""
+        own = self.checkpoint.statistics
+        return at_rows(evidence.trust(own.channels), np.asarray(own.grid.latitudes))
+
+    def _evidence(
         self, cases: Sequence[Case], sigma: torch.Tensor, seen: torch.Tensor, static: torch.Tensor
-    ) -> torch.Tensor:
-        """τ (case, C), from an analysis of half of each case's observations. sigma: s σ_b; seen: of the background."""
+    ) -> list[Evidence]:
+        """Return what half of each case's observations say of an analysis of the others, and what was known before.
+
+        sigma: s σ_b; seen: of the background.
+        """
         statistics = self.checkpoint.statistics
-        first = [halves(case.departures) for case in cases]
+        first = [halves(case.departures, case.background.time) for case in cases]
         used = [
             replace(case, departures=case.departures.take(chosen)) for case, chosen in zip(cases, first, strict=True)
         ]
@@ -205,7 +227,7 @@ class LearnedAnalysis(Method):
         guess = self._own(guesses) / sigma
         gridded = self._gridded([case.departures for case in used], sigma).to(self.device)
         mean = self.checkpoint.model.encoder(gridded, guess.to(self.device), seen, static).mean.cpu()
-        factors = []
+        result = []
         for number, (case, chosen) in enumerate(zip(cases, first, strict=True)):
             other = case.departures.take(~chosen)
             rows = other.operator.increments(statistics.grid, statistics.channels)
@@ -214,8 +236,12 @@ class LearnedAnalysis(Method):
             correction = rows((mean[number] - guess[number]) * sigma[number])
             variance = torch.from_numpy(other.error).float().square() + rows.of_spread(sigma[number]).square()
             nearest = nearest_channels(other, statistics.channels)
-            factors.append(trust(residual, correction, variance, nearest, statistics.channels))
-        return torch.stack(factors)
+            count = len(statistics.channels)
+            found = Evidence.of(
+                residual, correction, variance, latitude=other.latitude, channel=nearest, channels=count
+            )
+            result.append(found if self.before is None else found.after(self.before))
+        return result
 
     def anomaly(self, background: State) -> torch.Tensor:
         """(C, H, W) of a background on any grid; 0 for channels that it lacks and where it is not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from phyda_cli.cli.app import main
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.carry import FORMAT, VERSION, read_carry
 from phyda_cli.formats.feedback.netcdf import read_feedback
+from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.table import Flag
 from phyda_cli.quality.duplicates import keys, was_used
 from tests.support.fields import dataset, save
@@ -126,8 +128,26 @@ def test_the_scale_of_the_cycle_before_serves_where_departures_are_too_few(run, 
     assert carried(tmp_path)["cycles"][-1]["background_error_scale"] == 1.5
 
 
-def document(*, scale=1.0, used=(), time="2020-03-01T12:00:00Z", **changes):
+def test_the_memory_of_a_method_goes_on(run, tmp_path, monkeypatch):
+    """What an analysis tells is given to the next one, over a cycle whose method tells nothing."""
+    told, increments = [], ThreeDVar.increments
+    monkeypatch.setattr(ThreeDVar, "remembering", lambda self, memory: told.append(memory) or self)
+    with monkeypatch.context() as telling:
+        telling.setattr(
+            ThreeDVar,
+            "increments",
+            lambda self, cases: [replace(one, memory={"north t500": [1.5, 2.0]}) for one in increments(self, cases)],
+        )
+        assert run(12, EARLY, "--carry-new") == 0
+    assert run(18, LATE) == 0
+    assert run(19, LATE[1:]) == 0
+    assert told == [{}, {"north t500": [1.5, 2.0]}, {"north t500": [1.5, 2.0]}]
+    assert [cycle["memory"] for cycle in carried(tmp_path)["cycles"]] == [{"north t500": [1.5, 2.0]}] * 2
+
+
+def document(*, scale=1.0, used=(), time="2020-03-01T12:00:00Z", memory=None, **changes):
     cycle = {"valid_time": time, "background_error_scale": scale, "used": list(used)}
+    cycle |= {} if memory is None else {"memory": memory}
     return {"format": "phyda-carry", "version": 1, "method": "3dvar", "cycles": [cycle]} | changes
 
 
@@ -146,6 +166,8 @@ def document(*, scale=1.0, used=(), time="2020-03-01T12:00:00Z", **changes):
         (json.dumps(document(scale=-1.0)), "damaged carry file"),
         (json.dumps(document(scale="nan")), "damaged carry file"),
         (json.dumps(document(used=[1])), "damaged carry file"),
+        (json.dumps(document(memory=[1])), "damaged carry file"),
+        (json.dumps(document(memory={"north t500": "soon"})), "damaged carry file"),
         (json.dumps(document(time="soon")), "damaged carry file"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from phyda_cli.cycle.truth import truth_of
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.forecast.command import CommandForecast
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +138,25 @@ def test_a_run_that_ends_anywhere_goes_on_to_the_same(prepared, tmp_path, monkey
         xr.open_dataset(prepared / "out" / "00004" / "background.nc") as held,
     ):
         xr.testing.assert_identical(own.load(), held.load())
+
+
+def test_a_cycle_is_told_what_the_method_has_learned_before(prepared, tmp_path, monkeypatch):
+    """Each analysis tells the number of those before it; the run is ended after two of them and goes on."""
+    place, told, solve = copy_of(prepared, tmp_path), [], loop.solve
+
+    def telling(*given):
+        analysis = solve(*given)
+        return replace(analysis, result=replace(analysis.result, memory={"analyses": [len(told) + 1.0]}))
+
+    monkeypatch.setattr(loop, "solve", telling)
+    monkeypatch.setattr(ThreeDVar, "remembering", lambda self, memory: told.append(memory) or self)
+    words = ["cycle", "--config", str(place / "cycle.toml"), "--quiet"]
+    assert main([*words, "--cycles", "2"]) == 0
+    assert main([*words, "--cycles", "4"]) == 0
+    assert told == [{"analyses": [1.0]}, {"analyses": [2.0]}, {"analyses": [3.0]}]
+    (place / "out" / "00004" / "memory.json").write_text("[]")
+    monkeypatch.setattr(ThreeDVar, "remembering", lambda self, memory: memory.get("analyses"))
+    assert main([*words, "--cycles", "5"]) == 65
 
 
 def test_a_longer_run_goes_on_and_other_settings_are_refused(prepared, tmp_path, capsys):

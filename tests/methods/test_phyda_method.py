@@ -18,6 +18,7 @@ from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Case, Departures
 from phyda_cli.methods.phyda import LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
+from phyda_cli.methods.trust import BANDS, FORGETTING
 from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.calibration import EDGES, Calibration
 from phyda_cli.observations.errors import default_error_table
@@ -89,6 +90,27 @@ def test_before_training_the_analysis_is_3dvar_with_the_scaled_background_error(
     assert relative(expected.mean.values, torch.zeros(1)) > 1.0
     assert relative(found.mean.values, expected.mean.values) < 1e-3
     assert (found.spread is None) == (members == 0)
+
+
+def test_what_is_remembered_decides_how_far_the_correction_is_trusted():
+    """A memory of harm in the north and of good elsewhere: there the analysis is 3D-Var's; the sums go on."""
+    method, departures = learned(members=0), make_departures(network(80, seed=1))
+    one = method.increment(climate(), departures)
+    harm = {f"{band} {channel}": [-1e6 if band == "north" else 1e6, 1e6] for band in BANDS for channel in CHANNELS}
+    wary = method.remembering(harm).increment(climate(), departures)
+    case, guess = Case(climate(), departures.canonical()), torch.zeros(1, len(CHANNELS), *GRID.shape)
+    trust = method.remembering(harm).correct([case], guess).trust[0]
+    latitudes = torch.tensor(GRID.latitudes)
+    assert trust[:, latitudes > 25].max() == 0.0
+    assert trust[:, latitudes < 15].min() > 0.999
+    assert float(wary.log["trust"]) == pytest.approx(
+        float((trust * torch.as_tensor(GRID.area_weights)).sum(1).mean()), abs=1e-3
+    )
+    for name, (agreement, weight) in wary.memory.items():
+        before = harm.get(name, [0.0, 0.0])
+        found = [agreement - FORGETTING * before[0], weight - FORGETTING * before[1]]
+        assert found == pytest.approx(one.memory[name], abs=1e-8)
+    assert max(weight for _, weight in one.memory.values()) > 0.1
 
 
 def finer() -> ThreeDVar:
