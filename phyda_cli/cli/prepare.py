@@ -52,10 +52,16 @@ def prepare(
     ] = False,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the simulation.")] = 0,
     cycle: Annotated[
-        bool, typer.Option("--cycle", help="Take the forecasts from cycles of 3D-Var on the simulated weather.")
+        bool, typer.Option("--cycle", help="Take the forecasts from cycles on the simulated weather.")
     ] = False,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Background-error statistics of these cycles, else as shipped.")
+    ] = None,
+    learned: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Weights of phyda train: these cycles take the learned analysis, not 3D-Var."
+        ),
     ] = None,
     background_error: Annotated[
         Path | None,
@@ -76,9 +82,12 @@ def prepare(
         raise UsageError("name the material: either --simulate, or --analysis and --forecast files")
     if (validation_year is None) != (test_year is None):
         raise UsageError("give --validation-year and --test-year together, or neither")
-    if (cycle and not simulate) or (weights is not None and not cycle):
-        raise UsageError("--cycle goes with --simulate" if cycle else "--weights are those of --cycle; give it too")
-    check_inputs([*files, *([] if weights is None else [weights])])
+    if cycle and not simulate:
+        raise UsageError("--cycle goes with --simulate")
+    of_cycles = {name: path for name, path in {"--weights": weights, "--learned": learned}.items() if path is not None}
+    if of_cycles and not cycle:
+        raise UsageError(f"{', '.join(of_cycles)}: of --cycle; give it too")
+    check_inputs([*files, *of_cycles.values()])
     check_not_inside(files, output, "--out")
     if background_error is not None:
         check_outputs({"--background-error": background_error}, files, overwrite=overwrite)
@@ -88,7 +97,10 @@ def prepare(
         if background_error is not None and not partial:
             _check_fit(preset, cycle=cycle)
         place = pieces or output.with_name(f"{output.name}.pieces")
-        material = (_cycled if cycle else _simulated)(preset, place, seed, weights, partial=partial)
+        if cycle:
+            material = _cycled(preset, place, seed, weights, learned, partial=partial)
+        else:
+            material = _simulated(preset, place, seed, partial=partial)
     else:
         from phyda_cli.preparation.from_files import files_material
 
@@ -104,7 +116,7 @@ def prepare(
     console.result(str(output), document)
 
 
-def _simulated(preset: str, pieces: Path, seed: int, _: Path | None, *, partial: bool) -> Material:
+def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Material:
     """Run the simulation, or what is missing of it, and describe the material that it made."""
     from phyda_cli.preparation.from_simulation import simulation_material
     from phyda_cli.simulation.config import preset as named
@@ -115,17 +127,22 @@ def _simulated(preset: str, pieces: Path, seed: int, _: Path | None, *, partial:
     return simulation_material(pieces)
 
 
-def _cycled(preset: str, pieces: Path, seed: int, weights: Path | None, *, partial: bool) -> Material:
-    """Run the nature run and the cycles, or what is missing of them, and describe the material that they made."""
+def _cycled(
+    preset: str, pieces: Path, seed: int, weights: Path | None, learned: Path | None, *, partial: bool
+) -> Material:
+    """Run the nature run and the cycles, or what is missing of them, and describe the material that they made.
+
+    The cycles of a learned analysis have a directory of their own.
+    """
     from phyda_cli.cycle.campaign import run_campaign
     from phyda_cli.preparation.from_simulation import simulation_material
     from phyda_cli.simulation.config import preset as named
     from phyda_cli.simulation.run import simulate
 
-    cycles = pieces / "cycles"
+    cycles = pieces / ("cycles" if learned is None else "cycles-learned")
     if not partial:
         simulate(named(preset).model_copy(update={"seed": seed}), pieces, progress=_log.info, part="nature")
-        run_campaign(pieces, cycles, weights=weights, progress=_log.info)
+        run_campaign(pieces, cycles, weights=weights, learned=learned, progress=_log.info)
     return simulation_material(pieces, cycles=cycles)
 
 

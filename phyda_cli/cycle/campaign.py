@@ -1,10 +1,10 @@
 """Cycles on a nature run whose forecasts are the errors of a training store: errors of the day, not drawn ones.
 
 Each part of the nature run (training, validation, test) is cut into streams, each a cycle of its own (`cycle/run.py`:
-3D-Var every 6 h, the increment into the model's state), with networks that persist for a segment
-(`simulation/networks.py`). Its first state is the nature run's own, perturbed as the simulation perturbs its forecasts.
-Every 6 h background is kept. Forecasts go on from it where they are valid at a multiple of `every_hours`, so that
-several leads are there for one time:
+3D-Var or the learned analysis every 6 h, the increment into the model's state), with networks that persist for a
+segment (`simulation/networks.py`). Its first state is the nature run's own, perturbed as the simulation perturbs its
+forecasts. Every 6 h background is kept. Forecasts go on from it where they are valid at a multiple of `every_hours`, so
+that several leads are there for one time:
 
     DIRECTORY/simulation.json              as the simulation's, so that `chunks.read_forecasts` reads what is here
               cycles.json                  what this directory is bound to
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -156,18 +156,21 @@ class NetworkSource:
         return Network.draw(self.settings.networks, (self.settings.seed, self.stream.number, segment))
 
 
-def run_campaign(simulation: Path, directory: Path, *, weights: Path | None, progress: Progress) -> None:
+def run_campaign(
+    simulation: Path, directory: Path, *, weights: Path | None, progress: Progress, learned: Path | None = None
+) -> None:
     """Run what is missing of all cycles on the nature run of a simulation.
 
-    weights: background-error statistics of 3D-Var, those shipped if None. Raises ConfigError where the directory holds
-    cycles of other settings.
+    weights: background-error statistics of 3D-Var, those shipped if None. learned: weights of the learned analysis
+    upon it, for another round of training on what its own analyses lead to. Raises ConfigError where the directory
+    holds cycles of other settings.
     """
     config, planned = chunks.read_config(simulation), list(streams(simulation))
     settings = config.cycles
     chunks.bind(directory, config)
     with output_lock(directory / _BOUND):
-        _bind(directory, config, planned, weights)
-        common = _Common.of(simulation, directory, settings, weights)
+        _bind(directory, config, planned, weights, learned)
+        common = _Common.of(simulation, directory, settings, weights, learned)
         per_turn = HOURS_PER_DAY * settings.segment_days // settings.hours
         for turn in range(-(-max(stream.cycles for stream in planned) // per_turn)):
             for stream in planned:
@@ -190,10 +193,15 @@ class _Common:
     made: list[Method] = field(default_factory=list)
 
     @classmethod
-    def of(cls, simulation: Path, directory: Path, settings: CyclesConfig, weights: Path | None) -> _Common:
+    def of(
+        cls, simulation: Path, directory: Path, settings: CyclesConfig, weights: Path | None, learned: Path | None
+    ) -> _Common:
+        method: dict[str, Any] = {"method": "3dvar", "weights": weights}
+        if learned is not None:
+            method = {"method": "phyda", "weights": learned, "background_error": weights}
         asked = merge_config(None, {
             "background": [directory], "observations": [directory], "output": directory,
-            "method": "3dvar", "members": 0, "weights": weights, **IN_CYCLES,
+            "members": 0, **method, **IN_CYCLES,
         })  # fmt: skip
         model = JcmForecast(simulation, hours=settings.hours, start_days_before=0)
         return cls(settings, directory, model, SimulationTruth(simulation), asked)
@@ -218,13 +226,16 @@ class _Common:
         return self.made[0]
 
 
-def _bind(directory: Path, config: SimulationConfig, planned: list[Stream], weights: Path | None) -> None:
+def _bind(
+    directory: Path, config: SimulationConfig, planned: list[Stream], weights: Path | None, learned: Path | None
+) -> None:
     """Tie the directory to what decides the results. Raises ConfigError where it holds cycles of other settings."""
     statistics = weights or shipped_weights(BACKGROUND_ERROR, remedy="give --weights FILE")
     own = {
         "cycles": config.cycles.model_dump(mode="json"),
         "streams": [asdict(stream) for stream in planned],
         "statistics": sha256(statistics),
+        **({} if learned is None else {"learned": sha256(learned)}),
     }
     path = directory / _BOUND
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != own:

@@ -109,7 +109,11 @@ def pad_sphere(x: torch.Tensor, rows: int = 1) -> torch.Tensor:
     return torch.cat([tall[..., -rows:], tall, tall[..., :rows]], dim=-1)
 
 
-def local_mean(x: torch.Tensor) -> torch.Tensor:
-    """Return means over 3 × 3 points of (channel, lat, lon); round in longitude, the outermost rows counted twice."""
-    wide = pad(x, (1, 1), mode="circular")
-    return avg_pool2d(pad(wide, (0, 0, 1, 1), mode="replicate"), 3, stride=1)
+def local_mean(x: torch.Tensor, reach: int = 1) -> torch.Tensor:
+    """Return means of (…, channel, lat, lon) over the points within `reach` rows and columns; round in longitude.
+
+    Beyond the outermost rows these stand for what is not there.
+    """
+    flat = x.reshape(-1, 1, *x.shape[-2:])
+    wide = pad(pad(flat, (reach, reach, 0, 0), mode="circular"), (0, 0, reach, reach), mode="replicate")
+    return avg_pool2d(wide, 2 * reach + 1, stride=1).reshape(x.shape)

@@ -2,7 +2,8 @@
 
     x_g = 3D-Var(d, σ_o; s B)          first guess, on the grid and at the truncation of B; σ_b of B, s its scale
     g = P x_g / (s σ_b)                on the model's grid, up to the wavenumbers N that both grids carry (`BandLimit`)
-    δ_i = a-calibrated members of PhyDA(Hᵀd, Hᵀσ_o, g, anomaly of x_b, static)              in units of s σ_b
+    δ_i = members of PhyDA(Hᵀd, Hᵀσ_o, g, anomaly of x_b, static), of the local size that it says (`local_spread`),
+          a-calibrated (`calibration`)                                                      in units of s σ_b
     mean = x_g + P s σ_b τ (μ − g)     τ(φ) in [0, 1] by channel: how far the correction is to be trusted (`trust`)
     member_i = mean + P s σ_b (δ_i − δ̄) + (1 − P) L ζ_i,      spread² = Σ_i (member_i − mean)²/(M − 1)
 
@@ -41,6 +42,7 @@ from phyda_cli.methods.trust import Evidence, at_rows, halves, nearest_channels
 from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
+from phyda_cli.networks.local_spread import localised
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import stacked
@@ -202,8 +204,9 @@ class LearnedAnalysis(Method):
             ).cpu()  # fmt: skip
         size = sigma[0].numel()
         density = torch.tensor([len(case.departures) / size for case in cases])
-        members = self.checkpoint.calibration.apply(members, density)
-        deviations = self._band_limit((members - members.mean(1)[:, None]) * sigma[:, None])
+        members = self._band_limit(members * sigma[:, None]) / sigma[:, None]
+        members = self.checkpoint.calibration.apply(localised(members, reconstruction.log_sigma.cpu()), density)
+        deviations = (members - members.mean(1)[:, None]) * sigma[:, None]
         return Correction(mean, deviations, tau, evidence)
 
     def _trust(self, evidence: Evidence) -> torch.Tensor:

@@ -23,6 +23,7 @@ from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.methods.phyda import EVALUATIONS
 from phyda_cli.networks.calibration import Calibration, CalibrationSums
 from phyda_cli.networks.checkpoint import Checkpoint, read_checkpoint, to_bytes
+from phyda_cli.networks.local_spread import localised
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.networks.vae import initialise_linear
@@ -134,6 +135,7 @@ def calibrate(
         parts = model.reconstruct(batch.observations, batch.first_guess, batch.background, batch.static, batch.base)
         seeds = [_CALIBRATION_SEED + number for number in chosen]
         members = model.members(*parts, batch.base, count=MEMBERS, evaluations=EVALUATIONS, seeds=seeds).cpu()
+        members = localised(members, parts[0].log_sigma.cpu())
         sums.add(members, parts[0].mean.cpu(), batch.increment.cpu(), batch.density.cpu(), statistics.area)
         progress(start + len(chosen))
     return sums.fit()

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.cycle import campaign
 from phyda_cli.cycle.campaign import CycledForecast, NetworkSource, streams
 from phyda_cli.cycle.truth import SimulationTruth
-from phyda_cli.errors import BadDataError
+from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.fields.state import State
 from phyda_cli.forecast.base import Step
 from phyda_cli.observations.errors import default_error_table
@@ -144,3 +145,25 @@ def test_observations_are_the_truth_with_the_errors_they_are_given(tmp_path):
     assert normal.std() == pytest.approx(1.0, abs=0.05)
     other, _ = replace(source, stream=replace(stream, number=5))(time)
     assert not np.array_equal(other.value[:100], rows.value[:100])
+
+
+def test_cycles_may_take_the_learned_analysis_and_are_bound_to_its_weights(tmp_path, monkeypatch):
+    """The settings of the analyses, and a directory that goes on with the same weights only."""
+    simulation, weights = nature(tmp_path / "nature", TINY), [tmp_path / name for name in ("first", "second")]
+    for path in (*weights, tmp_path / "statistics"):
+        path.write_text(path.name)
+    asked = []
+    monkeypatch.setattr(campaign, "run_cycles", lambda centre, _: asked.append(centre.asked) or [])
+
+    def run(learned: Path | None) -> None:
+        campaign.run_campaign(
+            simulation, tmp_path / "cycles", weights=tmp_path / "statistics", learned=learned, progress=print
+        )
+
+    run(weights[0])
+    assert asked[0].entry.name == "phyda"
+    assert (asked[0].own.weights, asked[0].own.background_error) == (weights[0], tmp_path / "statistics")
+    assert asked[0].own.members == 0
+    for other in (weights[1], None):
+        with pytest.raises(ConfigError, match="holds cycles of other settings"):
+            run(other)
