@@ -3,7 +3,8 @@
 DIRECTORY/cases/                      the cases (`case_files.py`), unless trainings share them elsewhere
 DIRECTORY/state.safetensors           where the stage in work stands
 DIRECTORY/STAGE.safetensors           the model after each finished stage, complete weights
-DIRECTORY/phyda.safetensors           after the score stage: the same with the calibrated spread, ready for use
+DIRECTORY/phyda.safetensors           after the score stage: the same with the calibrated spread and in half precision,
+                                      ready for use
 DIRECTORY/metrics.jsonl               losses
 
 The header of the weights says their origin: data, code, settings, machine, hours and scores.
@@ -116,7 +117,7 @@ def _calibrated(model: PhyDA, data: Data, place: Workplace, score: Path, progres
             model, data.validation, data.statistics, place.device, lambda done: progress("calibration", done, total)
         )
         about = {**read_checkpoint(score).about, "stage": "calibration"}
-        content = to_bytes(model, data.statistics, about=about, calibration=calibration)
+        content = to_bytes(model, data.statistics, about=about, calibration=calibration, half=True)
         with atomic_path(path, overwrite=True) as temporary:
             temporary.write_bytes(content)
     return path

@@ -212,6 +212,17 @@ def test_a_checkpoint_comes_back_whole_and_its_bytes_are_the_model_s(tmp_path: P
     assert torch.equal(draw_members(checkpoint.model, 2)[1], draw_members(made, 2)[1])
 
 
+def test_half_precision_is_half_the_file_and_a_thousandth_of_the_values(tmp_path):
+    made = model()
+    whole, half = (to_bytes(made, statistics(), about={}, half=half) for half in (False, True))
+    assert 0.5 < len(half) / len(whole) < 0.6
+    (tmp_path / "half").write_bytes(half)
+    read = read_checkpoint(tmp_path / "half").model.state_dict()
+    for name, value in made.state_dict().items():
+        assert read[name].dtype == torch.float32
+        assert torch.allclose(read[name], value, rtol=2**-11, atol=2**-25), name
+
+
 @pytest.mark.parametrize("fault", ["cut", "empty", "text", "format", "config", "missing", "input"])
 def test_a_wrong_checkpoint_is_refused_in_one_line(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "weights.safetensors"

@@ -88,7 +88,8 @@ def test_each_stage_trains_its_networks_and_keeps_those_before(whole):
 
     assert changed(first, second) == {"encoder"}
     assert changed(second, third) == {"score", "latent_log_sigma"}
-    assert changed(third, weights(whole, "phyda")) == set()
+    rounded = {name: value.half().float() for name, value in third.items()}
+    assert changed(rounded, weights(whole, "phyda")) == set()
 
 
 def test_the_header_tells_stage_hours_and_scores(whole):
