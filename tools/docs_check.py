@@ -17,7 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from phyda_cli.experiments.markdown import table
+from phyda_cli.fields.state import Channel
+from phyda_cli.formats.models.needs import MODELS, summed
 from phyda_cli.formats.reports.ioda_names import NAMES, VIRTUAL
 from tools.cli_docs import manual
 from tools.pages import block
@@ -37,8 +41,24 @@ def ioda_names() -> str:
     return table(["phyda", "IODA", "unit", "read as well"], rows)
 
 
+def model_inputs() -> str:
+    """The table of what machine-learning models want."""
+    rows = []
+    for model in MODELS:
+        near = ", ".join(model.single + model.ground)
+        above = f"{', '.join(model.upper)} at {len(model.levels)} levels" if model.upper else ""
+        further = "; ".join(summed(Channel(name, 100.0 * level) for name, level in model.extra))
+        times = "1" if model.before is None else f"2, {model.before / np.timedelta64(1, 'h'):g} h apart"
+        lacks = "; ".join(f"{what} ({whence})" for what, whence in model.besides.items())
+        rows.append([model.name, ", ".join(model.layouts), near, above + further, times, model.grid, lacks])
+    return table(["model", "layout", "near the ground", "on pressure levels", "times", "grid", "lacks"], rows)
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {"cli.md": manual}
-TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {("formats.md", "names of IODA files"): ioda_names}
+TABLES: Final[dict[tuple[str, str], Callable[[], str]]] = {
+    ("formats.md", "names of IODA files"): ioda_names,
+    ("ai-models.md", "what the models want"): model_inputs,
+}
 
 
 def faults(docs: Path = DOCS) -> Iterator[str]:

@@ -166,6 +166,7 @@ def _outputs(asked: Run) -> dict[str, Path]:
         "--increment": common.increment,
         "--spread-out": common.spread_out,
         "--members-out": common.members_out,
+        "--layout-out": common.layout_out,
         "--carry": common.carry,
     }
     return {option: path for option, path in outputs.items() if path is not None}

@@ -14,6 +14,8 @@ from phyda_cli.console import console
 
 if TYPE_CHECKING:
     from phyda_cli.cli.carry import CarriedState
+    from phyda_cli.fields.state import State
+    from phyda_cli.formats.gridded.layout import Background
     from phyda_cli.formats.provenance import InputRecord
     from phyda_cli.library.analysis import Analysis
     from phyda_cli.settings.assimilate import AssimilateConfig, Run
@@ -74,6 +76,7 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         background, members="--members-out",
     )  # fmt: skip
     time = background.state.time
+    previous = _previous(settings, background)
     stages.begin("observations")
     observations = no_observations()
     if asked.observations:  # none where all files are missing, and may be
@@ -111,9 +114,11 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     judge(analysis.result, settings)
     stages.begin("outputs")
     with together():
-        packing = _write(settings, analysis, carried)
+        packing = _write(settings, analysis, carried, previous)
         record.confirm()
     _say_packing(packing)
+    models = {} if settings.layout is None else analysis.models_of_layout(settings.layout, previous=previous)
+    _say_models(models)
     stages.end()
     rows = analysis.result.feedback.observations
     return {
@@ -124,6 +129,8 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
         "increment": None if settings.dry_run else settings.increment,
         "spread_out": None if settings.dry_run else settings.spread_out,
         "members_out": None if settings.dry_run else settings.members_out,
+        "layout_out": None if settings.dry_run else settings.layout_out,
+        **({"models": models} if models else {}),
         "carry": settings.carry,
         **({"packing_error": packing} if packing else {}),
         "background": {"notes": background.notes, **background.counts},
@@ -167,6 +174,7 @@ def input_files(asked: Run) -> list[Path]:
     common, own = asked.common, asked.own
     further = (
         common.stations, common.errors, common.quality, common.orography, common.land_sea, common.carry,
+        common.previous,
     )  # fmt: skip
     weights = (getattr(own, name, None) for name in ("weights", "background_error"))
     lagged = getattr(own, "lagged", ())
@@ -174,7 +182,21 @@ def input_files(asked: Run) -> list[Path]:
     return [path for path in named if path is not None]
 
 
-def _write(settings: AssimilateConfig, analysis: Analysis, carried: CarriedState) -> dict[str, float]:
+def _previous(settings: AssimilateConfig, background: Background) -> State | None:
+    """Return the state at an earlier time for a layout, once it is clear that the layout can be written."""
+    if settings.layout is None or settings.layout_out is None:
+        return None
+    from phyda_cli.formats.models.write import check_layout, read_previous
+
+    mean = background.ensemble_mean().state
+    previous = None if settings.previous is None else read_previous(settings.previous, mean.time)
+    check_layout(settings.layout, settings.layout_out, mean, previous)
+    return previous
+
+
+def _write(
+    settings: AssimilateConfig, analysis: Analysis, carried: CarriedState, previous: State | None
+) -> dict[str, float]:
     """Write the outputs, of a dry run the feedback alone; the analysis last: who sees it takes the others for there.
 
     Returns the largest packing error of each field of the analysis, of GRIB.
@@ -190,6 +212,8 @@ def _write(settings: AssimilateConfig, analysis: Analysis, carried: CarriedState
         analysis.write_spread(settings.spread_out, overwrite=overwrite)
     if settings.members_out is not None and analysis.result.member_count:
         analysis.write_members(settings.members_out, overwrite=overwrite)
+    if settings.layout is not None and settings.layout_out is not None:
+        analysis.write_layout(settings.layout_out, settings.layout, previous=previous, overwrite=overwrite)
     carried.write(analysis.result)
     return dict(analysis.write(settings.output, overwrite=overwrite))
 
@@ -199,3 +223,13 @@ def _say_packing(errors: Mapping[str, float]) -> None:
     if errors:
         listed = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
         _log.info("largest error of packing, in the units of the fields: %s", listed)
+
+
+def _say_models(models: Mapping[str, list[str]]) -> None:
+    """Log which models find all their inputs in a layout, and what the others lack."""
+    complete = [name for name, lacks in models.items() if not lacks]
+    if complete:
+        _log.info("layout: all inputs are there for %s", ", ".join(complete))
+    for name, lacks in models.items():
+        if lacks:
+            _log.info("layout: %s lacks %s", name, "; ".join(lacks))

@@ -38,6 +38,7 @@ class Variable:
     ioda: name in IODA's ObsValue, in `units`, and former names. ioda_near_surface: the same at 2 or 10 metres.
     dart: what DART's names of types end with. odb: number in ODB (`varno`).
     bufr: BUFR element descriptors in SI (relative humidity in %), the best first. prepbufr: names in PREPBUFR.
+    cds: name in the Climate Data Store, WeatherBench 2 and GraphCast. earth2studio: name there, of levels without them.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Variable:
     odb: int | None = None
     bufr: tuple[int, ...] = ()
     prepbufr: Prepbufr | None = None
+    cds: str | None = None
+    earth2studio: str | None = None
 
     @property
     def is_wind_component(self) -> bool:
@@ -75,12 +78,14 @@ _TABLE: Final = (
         aliases=("u_component_of_wind", "ugrd", "ua", "uwnd", "eastward_wind"), gridded=("uu", "ugrdprs"),
         table=("u_wind", "uwind", "wind_u"), ioda=("windEastward", "eastward_wind"), dart=("U_WIND_COMPONENT",), odb=3,
         bufr=(11003,), prepbufr=Prepbufr("UOB", "WQM"),
+        cds="u_component_of_wind", earth2studio="u",
     ),
     Variable(
         "v", "V component of wind", "northward_wind", "m s-1", (-200.0, 200.0), True, grib=("v",),
         aliases=("v_component_of_wind", "vgrd", "va", "vwnd", "northward_wind"), gridded=("vv", "vgrdprs"),
         table=("v_wind", "vwind", "wind_v"), ioda=("windNorthward", "northward_wind"), dart=("V_WIND_COMPONENT",),
         odb=4, bufr=(11004,), prepbufr=Prepbufr("VOB", "WQM"),
+        cds="v_component_of_wind", earth2studio="v",
     ),
     Variable(
         "t", "Temperature", "air_temperature", "K", (150.0, 350.0), True, grib=("t",),
@@ -88,16 +93,19 @@ _TABLE: Final = (
         table=("temp", "air_temp", "airtemp"), table_units=(("tmpf", "degF"), ("tmpc", "degC")),
         ioda=("airTemperature", "air_temperature"), dart=("TEMPERATURE",), odb=2, bufr=(12101, 12001),
         prepbufr=Prepbufr("TOB", "TQM", offset=ZERO_CELSIUS),
+        cds="temperature", earth2studio="t",
     ),
     Variable(
         "q", "Specific humidity", "specific_humidity", "kg kg-1", (-0.0001, 0.06), True, grib=("q",),
         aliases=("specific_humidity", "spfh", "hus", "shum"), gridded=("qv", "spfhprs"),
         ioda=("specificHumidity", "specific_humidity"), dart=("SPECIFIC_HUMIDITY",), odb=7, bufr=(13001,),
         prepbufr=Prepbufr("QOB", "QQM", 1e-6),
+        cds="specific_humidity", earth2studio="q",
     ),
     Variable(
         "z", "Geopotential", "geopotential", "m2 s-2", (-20000.0, 600000.0), True, grib=("z",),
         aliases=("geopotential", "phi"), odb=1, bufr=(10003, 10008),
+        cds="geopotential", earth2studio="z",
     ),
     Variable(
         "gh", "Geopotential height", "geopotential_height", "m", (-2000.0, 60000.0), True, grib=("gh",),
@@ -111,6 +119,7 @@ _TABLE: Final = (
         aliases=("relative_humidity", "rh", "hur", "relhum"), gridded=("rhprs", "rhum"),
         table=("rhum", "relh", "rel_hum"), ioda=("relativeHumidity", "relative_humidity"), dart=("RELATIVE_HUMIDITY",),
         odb=29, bufr=(13003,),
+        cds="relative_humidity", earth2studio="r",
     ),
     Variable(
         "td", "Dew point temperature", "dew_point_temperature", "K", (120.0, 320.0), True, grib=("dpt",),
@@ -123,12 +132,17 @@ _TABLE: Final = (
     Variable(
         "w", "Vertical velocity", "lagrangian_tendency_of_air_pressure", "Pa s-1", (-50.0, 50.0), True, grib=("w",),
         aliases=("vertical_velocity", "omega", "wap"), gridded=("vvelprs", "vvel", "vertical_velocity_pressure"),
+        cds="vertical_velocity", earth2studio="w",
     ),
     Variable(
         "vo", "Vorticity (relative)", "atmosphere_relative_vorticity", "s-1", (-0.01, 0.01), True, grib=("vo",),
         aliases=("vorticity", "relative_vorticity"),
+        cds="vorticity",
     ),
-    Variable("d", "Divergence", "divergence_of_wind", "s-1", (-0.01, 0.01), True, grib=("d",), aliases=("divergence",)),
+    Variable(
+        "d", "Divergence", "divergence_of_wind", "s-1", (-0.01, 0.01), True, grib=("d",), aliases=("divergence",),
+        cds="divergence",
+    ),
     Variable(
         "msl", "Mean sea level pressure", "air_pressure_at_mean_sea_level", "Pa", (85000.0, 110000.0), False,
         grib=("msl", "prmsl", "mslet"),
@@ -139,6 +153,7 @@ _TABLE: Final = (
         table=("pressure_msl",),
         ioda=("pressureReducedToMeanSeaLevel", "mean_sea_level_pressure", "air_pressure_at_sea_level"), odb=108,
         bufr=(10051,), prepbufr=Prepbufr("PMO", "PMQ", 100.0),
+        cds="mean_sea_level_pressure", earth2studio="msl",
     ),
     Variable(
         "sp", "Surface pressure", "surface_air_pressure", "Pa", (40000.0, 110000.0), False, grib=("sp",),
@@ -147,17 +162,20 @@ _TABLE: Final = (
         table=("stn_pres", "station_pres", "stn_pressure"),
         ioda=("stationPressure", "surface_pressure", "station_pressure", "surfacePressure"),
         dart=("SURFACE_PRESSURE", "SFC_PRESSURE"), odb=110, bufr=(10004,), prepbufr=Prepbufr("POB", "PQM", 100.0),
+        cds="surface_pressure", earth2studio="sp",
     ),
     Variable(
         "t2m", "2 metre temperature", "air_temperature", "K", (180.0, 340.0), False, grib=("2t",),
         aliases=("2t", "2m_temperature", "tas", "t2", "temperature_2m"),
         gridded=("trefht", "tmp2m", "tmp_2maboveground"), ioda=("airTemperatureAt2M", "air_temperature_at_2m", "t2m"),
         dart=("TEMPERATURE_2_METER",), odb=39, bufr=(12104, 12004),
+        cds="2m_temperature", earth2studio="t2m",
     ),
     Variable(
         "d2m", "2 metre dewpoint temperature", "dew_point_temperature", "K", (150.0, 320.0), False, grib=("2d",),
         aliases=("2d", "2m_dewpoint_temperature", "td2m"), gridded=("dpt2m", "dpt_2maboveground"),
         ioda=("dewpointTemperatureAt2M",), dart=("DEWPOINT_2_METER",), odb=40, bufr=(12106, 12006),
+        cds="2m_dewpoint_temperature", earth2studio="d2m",
     ),
     Variable(
         "r2m", "2 metre relative humidity", "relative_humidity", "1", (-0.05, 2.0), False, grib=("2r",),
@@ -168,11 +186,13 @@ _TABLE: Final = (
         "u10", "10 metre U wind component", "eastward_wind", "m s-1", (-100.0, 100.0), False, grib=("10u",),
         aliases=("10u", "10m_u_component_of_wind", "uas", "u10m"), gridded=("ugrd10m", "ugrd_10maboveground"),
         ioda=("windEastwardAt10M", "uwind_at_10m", "eastward_wind_at_10m"), dart=("U_10_METER_WIND",), odb=41,
+        cds="10m_u_component_of_wind", earth2studio="u10m",
     ),
     Variable(
         "v10", "10 metre V wind component", "northward_wind", "m s-1", (-100.0, 100.0), False, grib=("10v",),
         aliases=("10v", "10m_v_component_of_wind", "vas", "v10m"), gridded=("vgrd10m", "vgrd_10maboveground"),
         ioda=("windNorthwardAt10M", "vwind_at_10m", "northward_wind_at_10m"), dart=("V_10_METER_WIND",), odb=42,
+        cds="10m_v_component_of_wind", earth2studio="v10m",
     ),
     Variable(
         "tcwv", "Total column vertically-integrated water vapour", "atmosphere_mass_content_of_water_vapor", "kg m-2",
@@ -180,6 +200,7 @@ _TABLE: Final = (
         gridded=("prw", "tqv", "tmq", "pwat_entireatmosphere_consideredasasinglelayer_",
                  "precipitable_water_entire_atmosphere_single_layer"),
         ioda=("precipitableWater", "precipitable_water"), odb=9, prepbufr=Prepbufr("PWO", "PWQ"),
+        cds="total_column_water_vapour", earth2studio="tcwv",
     ),
 )  # fmt: skip
 

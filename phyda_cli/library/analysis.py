@@ -25,12 +25,14 @@ import xarray as xr
 from phyda_cli import assimilation
 from phyda_cli.assimilation import AssimilationOptions
 from phyda_cli.fields.ground import Ground
+from phyda_cli.fields.state import State
 from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
 from phyda_cli.formats.gridded import analysis as gridded
 from phyda_cli.formats.gridded.ground import ground_of, read_ground
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.formats.gridded.output_names import is_grib_name
+from phyda_cli.formats.models import write as layouts
 from phyda_cli.formats.provenance import InputRecord, provenance
 from phyda_cli.formats.settings import read_errors, read_quality
 from phyda_cli.library.inputs import (
@@ -51,7 +53,7 @@ from phyda_cli.methods.material import Lagged
 from phyda_cli.observations.summary import LeftOut, left_out_of
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import BackgroundTimes
-from phyda_cli.settings.assimilate import Chosen, chosen_settings
+from phyda_cli.settings.assimilate import Chosen, LayoutName, chosen_settings
 
 
 class Settings(TypedDict, total=False):
@@ -95,12 +97,13 @@ class Analysis:
     """An analysis, with its datasets in the axes, names and units of its background.
 
     background: what it was made from, with the members that were used. result: the states on the canonical grid, SI.
-    attributes: where it comes from, the global attributes of its files.
+    attributes: where it comes from, the global attributes of its files. ground: what lies under it.
     """
 
     background: Background
     result: assimilation.Analysis
     attributes: Mapping[str, str]
+    ground: Ground
 
     @property
     def log(self) -> Log:
@@ -191,6 +194,26 @@ class Analysis:
             place, self.background, each, count=count, attributes=self.attributes, overwrite=overwrite
         )
         return {}
+
+    def write_layout(
+        self, path: FilePath, layout: LayoutName, *, previous: State | None = None, overwrite: bool = False
+    ) -> None:
+        """Write the initial condition of a machine-learning model in its layout (docs/ai-models.md), NetCDF.
+
+        previous: an earlier state on the same grid, such as `open_background(file).state`, for models that want two
+        times. Raises UsageError and BadDataError where the layout cannot hold it, CannotWriteError.
+        """
+        place, states = Path(path), self._states(previous)
+        layouts.check_layout(layout, place, self.result.state, previous)
+        dataset = layouts.layout_dataset(layout, states, self.ground, attributes=self.attributes)
+        layouts.write_layout(place, dataset, overwrite=overwrite)
+
+    def models_of_layout(self, layout: LayoutName, *, previous: State | None = None) -> dict[str, list[str]]:
+        """Return for each model that takes a layout which of its inputs the analysis lacks."""
+        return layouts.readiness(layout, self._states(previous), self.ground)
+
+    def _states(self, previous: State | None) -> list[State]:
+        return [self.result.state] if previous is None else [previous, self.result.state]
 
     def write_feedback(
         self, path: FilePath, *, layout: Literal["phyda", "ioda"] = "phyda", overwrite: bool = False
@@ -305,7 +328,7 @@ def analyse(
         log=result.log,
         command=command,
     )
-    return Analysis(background, result, about)
+    return Analysis(background, result, about, ground)
 
 
 def solve(

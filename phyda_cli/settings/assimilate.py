@@ -17,6 +17,8 @@ Settings = TypeVar("Settings")
 Common = TypeVar("Common", bound="AnalysisSettings")
 
 _MOST_THREADS: Final = 1024
+LayoutName = Literal["earth2studio", "anemoi", "weatherbench2", "aurora", "graphcast"]
+"""Layouts in which machine-learning models take initial conditions (`formats/models/layouts.py`)."""
 
 
 def _files(value: Any) -> Any:
@@ -66,6 +68,16 @@ class FileSettings:
         Path | None, Option("Also write the spread alone, as --out; a NetCDF analysis holds it too.", "FILE")
     ] = None
     members_out: Annotated[Path | None, Option("Also write every member of the analysis, as --out.", "FILE")] = None
+    layout: Annotated[
+        LayoutName | None,
+        Option("Layout of --layout-out."),
+    ] = None
+    layout_out: Annotated[
+        Path | None, Option("Also write the initial condition of a machine-learning model, in a --layout.", "FILE")
+    ] = None
+    previous: Annotated[
+        Path | None, Option("The analysis 6 h before, for models of --layout that want two times.", "FILE")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +253,10 @@ def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:
     entry = entry_of(common.method)
     if common.members_out is not None and not entry.has_members:
         raise UsageError(f"--members-out {common.members_out}: {entry.name} has no members")
+    if (common.layout is None) != (common.layout_out is None):
+        raise UsageError("--layout NAME and --layout-out FILE go together; give both")
+    if common.previous is not None and common.layout is None:
+        raise UsageError(f"--previous {common.previous}: is for --layout, which is not given")
     for option, path in (("--members-out", common.members_out), ("--spread-out", common.spread_out)):
         if path is not None and entry.has_members and own.members == 0:
             raise UsageError(f"{option} {path}: --members 0 makes none")

@@ -104,3 +104,42 @@ def test_the_history_is_the_command_line_without_what_the_result_does_not_hang_o
     first = (tmp_path / "b.nc").read_bytes()
     assert main([*again[1:], "--overwrite"]) == 0  # what it says can be run
     assert (tmp_path / "b.nc").read_bytes() == first
+
+
+def test_a_layout_is_written_beside_the_analysis_and_says_what_the_models_lack(tmp_path, capsys):
+    inputs = make_inputs(tmp_path)
+    layout = tmp_path / "ic.nc"
+    words = [*inputs.words(), "--layout=earth2studio", f"--layout-out={layout}", "--json"]
+    assert main([*words, "--dry-run"]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert asked["layout_out"] is None
+    assert not layout.exists()
+    assert main(words) == 0
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert document["models"] == asked["models"]
+    assert document["models"]["DLWP"] == [
+        "t2m", "tcwv", "z at 1000, 700, 300 hPa", "the time 6 h before",
+    ]  # fmt: skip
+    assert "layout: DLWP lacks t2m; tcwv" in said.err
+    with netCDF4.Dataset(layout) as made, netCDF4.Dataset(tmp_path / "a.nc") as analysis:
+        names = [str(name) for name in made["variable"][:]]
+        assert names == ["u500", "u850", "v500", "v850", "z500", "z850", "t500", "t850"]
+        np.testing.assert_allclose(
+            made["fields"][0, names.index("t500")], analysis["t"][0, 1, ::-1], rtol=1e-6
+        )  # which runs north
+        assert made.history.splitlines()[0] == analysis.history.splitlines()[0]
+
+
+def test_a_layout_that_cannot_be_is_refused_before_the_observations_are_read(tmp_path, capsys):
+    inputs = make_inputs(tmp_path)
+    (tmp_path / "obs.csv").write_text("no observations")
+    words, out = inputs.words(), f"--layout-out={tmp_path / 'ic.nc'}"
+    assert main([*words, "--layout=aurora"]) == 2
+    assert "--layout NAME and --layout-out FILE go together" in capsys.readouterr().err
+    assert main([*words, "--previous=old.nc"]) == 2
+    assert "--previous old.nc: is for --layout, which is not given" in capsys.readouterr().err
+    assert main([*words, "--layout=aurora", out]) == 65
+    assert "--layout aurora: Aurora needs t2m; u10; v10; msl; " in capsys.readouterr().err
+    assert main([*words, "--layout=anemoi", out, f"--previous={tmp_path / 'bg.nc'}"]) == 65
+    assert "--previous: valid at 2020-03-01T12:00Z, not before the background" in capsys.readouterr().err
