@@ -8,8 +8,8 @@ and compared with B, in three bands of latitude with shares w_k(φ), Σ_k w_k = 
     τ_k = (P_k + κ τ₀) / (Q_k + κ),    within [0, 1];    τ(φ) = Σ_k w_k(φ) τ_k
 
 is the factor on c that leaves least of r, drawn to τ₀ with the weight κ: first for each variable on the whole globe
-with τ₀ = 1, then for the variable in each band, then for each of its channels there, each with the τ before as τ₀.
-Where errors are like those of the training τ stays near 1; where they are not, as against a climatology or another
+with τ₀ = 0.7, then for the variable in each band, then for each of its channels there, each with the τ before as τ₀.
+Where errors are like those of the training τ comes near 1; where they are not, as against a climatology or another
 model's stratosphere, the analysis falls back to 3D-Var. One analysis tells little of a channel in a band; in a cycle
 the sums go on with the forgetting f, so that a correction which does harm there is found out within days. An
 observation between levels counts for the nearest one. Source: stacked regressions (Breiman 1996), with two members.
@@ -33,6 +33,8 @@ WEIGHT: Final = 5.0
 """κ: a sum of c²/v as large as this makes observations count as much as what is believed before."""
 FORGETTING: Final = 0.98
 """F, of 6 h: what is fifty cycles old counts for a third."""
+PRIOR: Final = 0.7
+"""τ₀ where nothing is known: 0.91 of what a right correction gains, as that is 2τ − τ² of it, and half of its risk."""
 BANDS: Final = ("south", "tropics", "north")
 _EDGE: Final = 20.0
 """Latitude between the tropics and the rest [degrees]; the shares change linearly within _RAMP of it."""
@@ -118,11 +120,11 @@ class Evidence:
 
     def trust(self, channels: Sequence[Channel]) -> torch.Tensor:
         """τ_k (band, channel)."""
-        result = torch.ones(len(BANDS), len(channels), dtype=torch.float64)
+        result = torch.full((len(BANDS), len(channels)), PRIOR, dtype=torch.float64)
         for variable in dict.fromkeys(c.variable for c in channels):
             own = [number for number, c in enumerate(channels) if c.variable == variable]
             agreement, size = self.agreement[:, own], self.size[:, own]
-            everywhere = _drawn(agreement.sum(), size.sum(), torch.ones(()))
+            everywhere = _drawn(agreement.sum(), size.sum(), torch.tensor(PRIOR))
             band = _drawn(agreement.sum(1, keepdim=True), size.sum(1, keepdim=True), everywhere)
             result[:, own] = _drawn(agreement, size, band)
         return result

@@ -9,7 +9,17 @@ import torch
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
 from phyda_cli.methods.base import Departures
-from phyda_cli.methods.trust import BANDS, FORGETTING, WEIGHT, Evidence, at_rows, halves, nearest_channels, shares
+from phyda_cli.methods.trust import (
+    BANDS,
+    FORGETTING,
+    PRIOR,
+    WEIGHT,
+    Evidence,
+    at_rows,
+    halves,
+    nearest_channels,
+    shares,
+)
 from tests.support.observations import make_departures, moved_to
 
 CHANNELS = (Channel("t", 85_000.0), Channel("t", 50_000.0), Channel("u", 50_000.0), Channel("msl"))
@@ -36,13 +46,13 @@ def evidence(n: int, r: float, c: float, v: float, *, latitude: float = 50.0, ch
 
 
 def test_the_factor_by_hand() -> None:
-    """With κ = 5, Σ r c/v = 40·2/4 = 20, Σ c²/v = 40: 25/45 everywhere, 22.78/45 in the band, 22.53/45 there."""
-    assert WEIGHT == 5.0
+    """With κ = 5 and τ₀ = 0.7, Σ r c/v = 40·2/4 = 20, Σ c²/v = 40: 23.5/45 everywhere, then in the band, then there."""
+    assert (WEIGHT, PRIOR) == (5.0, 0.7)
     trust = evidence(40, 1.0, 2.0, 4.0).trust(CHANNELS)
-    assert trust[NORTH, 0].item() == pytest.approx((20 + 5 * (20 + 5 * 25 / 45) / 45) / 45)
-    assert trust[NORTH, 1].item() == pytest.approx((20 + 5 * 25 / 45) / 45)  # the variable's other level in its band
-    assert trust[TROPICS, :2].tolist() == pytest.approx([25 / 45] * 2)  # and other bands the whole globe
-    assert torch.equal(trust[:, 2:], torch.ones(3, 2).double())  # nothing is known of the others
+    assert trust[NORTH, 0].item() == pytest.approx((20 + 5 * (20 + 5 * 23.5 / 45) / 45) / 45)
+    assert trust[NORTH, 1].item() == pytest.approx((20 + 5 * 23.5 / 45) / 45)  # the variable's other level in its band
+    assert trust[TROPICS, :2].tolist() == pytest.approx([23.5 / 45] * 2)  # and other bands the whole globe
+    assert (trust[:, 2:] == PRIOR).all()  # nothing is known of the others
 
 
 def test_a_correction_against_the_observations_is_not_trusted_and_one_too_small_is_not_enlarged() -> None:
@@ -67,7 +77,7 @@ def test_noise_does_not_distrust_a_right_correction() -> None:
 
 
 def test_an_observation_of_no_channel_counts_nowhere() -> None:
-    assert torch.equal(evidence(50, -1.0, 1.0, 1.0, channel=-1).trust(CHANNELS), torch.ones(3, 4).double())
+    assert (evidence(50, -1.0, 1.0, 1.0, channel=-1).trust(CHANNELS) == PRIOR).all()
 
 
 def test_the_shares_of_the_bands_make_one_and_meet_at_twenty_degrees() -> None:
