@@ -78,7 +78,8 @@ class TrainConfig(BaseModel):
 
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of convolutions and products; parameters and sums stay float32. auto: bfloat16 on CUDA, float32 elsewhere."""
+    """Of convolutions and products; parameters and sums stay float32. auto: bfloat16 where the device computes in it,
+    CUDA and processors with AVX-512 BF16, else float32."""
 
 
 def read_config(source: Path | str) -> TrainConfig:

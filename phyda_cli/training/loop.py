@@ -218,5 +218,6 @@ def _shared_mean(losses: Losses, world: int) -> dict[str, float]:
 
 
 def _autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    half = device.type == "cuda" if config.precision == "auto" else config.precision == "bfloat16"
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    half = native if config.precision == "auto" else config.precision == "bfloat16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)

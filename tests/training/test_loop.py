@@ -169,10 +169,19 @@ def test_nan_in_the_validation_cases_stops_it_too(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("precision", "device", "half"),
-    [("auto", "cpu", False), ("auto", "cuda", True), ("bfloat16", "cpu", True), ("float32", "cuda", False)],
+    ("precision", "device", "native", "half"),
+    [
+        ("auto", "cpu", False, False),
+        ("auto", "cpu", True, True),
+        ("auto", "cuda", False, True),
+        ("bfloat16", "cpu", False, True),
+        ("float32", "cuda", True, False),
+    ],
 )
-def test_half_precision_is_for_cuda_unless_asked_for(precision, device, half, monkeypatch):
+def test_half_precision_is_for_devices_that_compute_in_it_unless_asked_for(
+    precision, device, native, half, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *args: True)
     context = loop._autocast(tiny(precision=precision), torch.device(device))

@@ -22,6 +22,7 @@ from tests.support.background_error import CHANNELS
 
 ROOT = Path(__file__).parents[2]
 EVERY_STEP = """
+precision = "float32"
 [model]
 latent_channels = 16
 autoencoder_width = 16
