@@ -2,9 +2,10 @@
 
     x ← Σ_{n ≤ N} x_n^m Y_n^m,    (u, v) ← the rotational and divergent parts up to N
 
-N is the largest truncation that both grids carry. From a grid to itself that leaves out what it cannot carry: a network
-that works on patches of the grid leaves noise at its smallest scales, the corners of the wavenumber plane and rows near
-the poles, where no state has any power.
+N is the largest truncation of which both grids carry the products of two fields, 3 N + 1 ≤ n_lon, as a spectral model's
+grid does for its own. From a grid to itself that leaves out what is finer: a network that works on patches of the grid
+leaves noise at its smallest scales, the corners of the wavenumber plane and rows near the poles, where no state of such
+a model has any power.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class BandLimit:
 
     def __init__(self, channels: Sequence[Channel], source: LatLonGrid, target: LatLonGrid | None = None) -> None:
         grids = (source, source if target is None else target)
-        truncation = min(largest_truncation(grid) for grid in grids)
+        truncation = min(min(largest_truncation(grid), (grid.shape[1] - 1) // 3) for grid in grids)
         self._source, self._target = (
             SpectralFilter(grid, truncation, dtype=torch.float32, device="cpu") for grid in grids
         )

@@ -154,7 +154,7 @@ def test_a_correction_is_the_same_on_every_grid_of_the_first_guess():
     fine = LearnedAnalysis(
         checkpoint(scrambled()), replace(finer(), statistics=on_grid(small_statistics(), FINE)), members=2
     )
-    guess = threedvar().increment(climate(), departures).mean.values[None].float()
+    guess = BandLimit(CHANNELS, GRID)(threedvar().increment(climate(), departures).mean.values[None].float())
     there = BandLimit(CHANNELS, GRID, FINE)(guess)
     first, second = coarse.correct([case], guess), fine.correct([case], there)
     for one, other in zip(first[:2], second[:2], strict=True):
