@@ -37,6 +37,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.humidity import Limited, limit_humidity
 from phyda_cli.fields.moments import Moments
+from phyda_cli.fields.refractivity import COEFFICIENTS
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Method
@@ -137,7 +138,8 @@ def assimilate(
         raise BadDataError("the background holds several members: choose one with --member")
     if not bool(torch.isfinite(background.values).all()):
         raise BadDataError("the background holds values that are not finite")
-    first = first_guess(background, observations, first_guesses or {}, orography, options.margin)
+    coefficients = COEFFICIENTS[options.quality.refractivity.constants]
+    first = first_guess(background, observations, first_guesses or {}, orography, options.margin, coefficients)
     case = _Case.of(background, first, method, fading(background.grid, options.taper))
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason

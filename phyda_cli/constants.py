@@ -49,3 +49,20 @@ INCH_OF_MERCURY: Final = 3386.389
 
 KNOT: Final = 1852.0 / 3600.0
 """One knot [m s-1]."""
+
+WGS84_AXIS: Final = 6_378_137.0
+"""Semi-major axis of the WGS84 ellipsoid a [m] (NIMA TR8350.2, table 3.1)."""
+
+WGS84_FLATTENING: Final = 1.0 / 298.257223563
+"""Flattening of the WGS84 ellipsoid f [1] (NIMA TR8350.2, table 3.1)."""
+
+WGS84_EQUATOR_GRAVITY: Final = 9.7803253359
+"""Gravity on the WGS84 ellipsoid at the equator γ_e [m s-2] (NIMA TR8350.2, table 3.4)."""
+
+WGS84_SOMIGLIANA: Final = 1.931852652458e-3
+"""Somigliana's constant of the WGS84 ellipsoid k [1], of which gravity at its poles follows (NIMA TR8350.2, table
+3.4)."""
+
+WGS84_CENTRIFUGAL: Final = 3.449786506841e-3
+"""Ratio of centrifugal to gravitational acceleration at the equator of WGS84 m = ω² a² b / (GM) [1] (NIMA TR8350.2,
+table 3.4)."""

@@ -36,7 +36,9 @@ LEAST: Final = 10
 FATES: Final = ("used", "withheld", "monitored", "rejected")
 _NO_LEVEL: Final = -1.0
 _SUMS: Final = 11
-_JUDGED: Final = (Flag.BOUNDS, Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE, Flag.HISTORY)
+_JUDGED: Final = (
+    Flag.BOUNDS, Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE, Flag.HISTORY, Flag.SUPER_REFRACTION,
+)  # fmt: skip
 """Verdicts on the value of a row: only rows rejected for one of these have departures to speak of."""
 
 Array = NDArray[np.float64]
@@ -104,7 +106,7 @@ class Diagnosis:
         fate[o.used] = "used"
         fate[is_set_aside(o, Use.WITHHOLD)] = "withheld"
         fate[is_set_aside(o, Use.MONITOR)] = "monitored"
-        names = np.array([Flag(int(flag)).name.lower() for flag in o.flag], dtype="U12")
+        names = np.array([Flag(int(flag)).name.lower() for flag in o.flag], dtype="U16")
         verdict = np.where(fate == "", names, fate)
         self.verdicts.update(zip(o.variable.tolist(), o.report.tolist(), verdict.tolist(), strict=True))
         fate[(fate == "") & np.isin(o.flag, _JUDGED)] = "rejected"

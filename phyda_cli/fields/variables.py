@@ -202,6 +202,10 @@ _TABLE: Final = (
         ioda=("precipitableWater", "precipitable_water"), odb=9, prepbufr=Prepbufr("PWO", "PWQ"),
         cds="total_column_water_vapour", earth2studio="tcwv",
     ),
+    Variable(
+        "refractivity", "Refractivity of air at radio frequencies", "", "1e-6", (0.0, 500.0), True,
+        aliases=("refractivity", "radio_refractivity"), ioda=("atmosphericRefractivity", "refractivity"), bufr=(15036,),
+    ),
 )  # fmt: skip
 
 VARIABLES: Final[dict[str, Variable]] = {entry.name: entry for entry in _TABLE}

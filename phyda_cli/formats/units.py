@@ -55,6 +55,7 @@ _TABLE: Final = tuple(
         ("inHg", "Pa", INCH_OF_MERCURY, 0.0, "inHg, in Hg, in_hg, inches of mercury, inches_hg"),
         ("kPa", "Pa", 1000.0, 0.0, "kPa"),
         ("1", "1", 1.0, 0.0, "1, 0-1, (0-1), fraction, dimensionless, proportion"),
+        ("N", "1e-6", 1.0, 0.0, "N, N unit, N units, N-unit, N-units, N_unit, N_units, 1"),
         ("%", "1", 0.01, 0.0, "%, pct, percent"),
         ("Pa s-1", "Pa s-1", 1.0, 0.0, "Pa s-1, Pa/s, Pa.s-1"),
         ("s-1", "s-1", 1.0, 0.0, "s-1, 1/s"),
@@ -83,7 +84,7 @@ def find_unit(text: str, si: str) -> UnitConversion | None:
     return _BY_KEY.get((si, _key(text)), same)
 
 
-_UDUNITS: Final = {"°C": "degC", "°F": "degF", "kt": "knot", "gpm": "m", "°": "degree"}
+_UDUNITS: Final = {"N": "1e-6", "°C": "degC", "°F": "degF", "kt": "knot", "gpm": "m", "°": "degree"}
 
 
 def udunits(label: str) -> str:

@@ -119,7 +119,10 @@ class OptimalInterpolation(Method):
         return Increment(State(mean.cpu(), *labels), State(spread.cpu(), *labels), log={"observations": used})
 
     def _seen(self, operator: Operator) -> _Seen:
-        """Return what the observations see: one point, or of a column a point at each of its levels."""
+        """Return what the observations see: one point, or of a column a point at each of its levels.
+
+        What mixes variables is out of reach of an analysis of one variable at a time.
+        """
         channels, sigma_b = self.sigma_b.channels, self.sigma_b.values.cpu().double()
         rows = operator.increments(self.sigma_b.grid, channels)
         sigma, variable = rows.of_spread(sigma_b).numpy(), operator.variable.copy()
@@ -127,9 +130,12 @@ class OptimalInterpolation(Method):
         pressure = np.where(np.isin(variable.astype(str), list(single)), 1.0, operator.pressure)
         height, share = np.log(pressure)[:, None], np.ones((len(operator), 1))
         columns = np.flatnonzero(operator.integrates(channels) & rows.defined)
+        terms = rows.take(columns).by_channel(sigma_b).numpy()
+        mixed = np.array([len({channels[i].variable for i in np.flatnonzero(own)}) > 1 for own in terms], dtype=bool)
+        sigma[columns[mixed]] = 0.0
+        columns, terms = columns[~mixed], terms[~mixed]
         if columns.size:
-            terms = rows.take(columns).by_channel(sigma_b).numpy()
-            held = np.flatnonzero((terms > 0).any(0))
+            held = np.flatnonzero((terms != 0).any(0))
             level = np.log(np.array([channels[i].level or 1.0 for i in held]))
             correlation = np.exp(-0.5 * ((level[:, None] - level) / self.vertical_scale) ** 2)
             total = np.sqrt(np.einsum("nk,kl,nl->n", terms[:, held], correlation, terms[:, held]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -58,7 +59,8 @@ class WeightedOperator:
         error = torch.from_numpy(np.concatenate([case.error for case in own]))
         if between:
             everywhere = torch.ones(count, rows, longitudes, dtype=torch.float64)
-            parts = [case.operator.increments(grid, channels).by_channel(everywhere) for case in own]
+            made = [case.operator.increments(grid, channels) for case in own]
+            parts = [replace(rows, weights=rows.weights.abs()).by_channel(everywhere) for rows in made]
             share = torch.cat([part.amax(1) for part in parts]).clamp(0.0, 1.0)
             error = error * (1.0 + between * 4.0 * share * (1.0 - share)).sqrt()
         self._indices = (place[flat] * len(own) + case_of[:, None]).to(device)

@@ -8,6 +8,9 @@
     d2m = T_d(r · e_w(t2m))   σ_d2m² = (∂T_d/∂r · σ_r)² + (∂T_d/∂T · σ_T)²
     sp = p*(h*(QNH) + h)      σ_sp = ∂p*/∂QNH · σ_QNH       at a station at the height h
 
+What is placed by its geometric height gets the pressure that the standard atmosphere has there, for all that sorts by
+levels; H goes by the height.
+
 p* and h* are pressure and height of the standard atmosphere, which an altimeter is set by. The row of the speed becomes
 u and the row of the direction becomes v. A row whose companion is missing, rejected or not unique in its report is
 flagged; a row that says again what its report gives directly (speed beside u, dew point beside q, relative humidity
@@ -24,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY, ZERO_CELSIUS
+from phyda_cli.fields.geometric_height import geopotential_of_height
 from phyda_cli.fields.standard_atmosphere import standard_height, standard_pressure
 from phyda_cli.fields.thermodynamics import (
     dewpoint,
@@ -61,10 +65,21 @@ def convert(observations: Observations, report: NDArray[np.int64]) -> Observatio
     in SI. report: (n,) a number for each report (one station, place, time and pressure); companions share it.
     Rows that are rejected already keep their quantity.
     """
-    result = _at_surface(_without_flight_levels(observations, report))
+    result = _at_surface(_without_flight_levels(_placed(observations), report))
     result = _wind(result, report)
     result = _screen_humidity(_altimeter(_height(result), report), report)
     return _without_level(_humidity(result, report))
+
+
+def _placed(observations: Observations) -> Observations:
+    """Return what has a height with the pressure of the standard atmosphere there, where it has a place."""
+    o = observations
+    rows = np.flatnonzero(np.isfinite(o.height) & (np.abs(o.latitude) <= 90.0))
+    if not rows.size:
+        return o
+    pressure = o.pressure.copy()
+    pressure[rows] = standard_pressure(geopotential_of_height(o.height[rows], o.latitude[rows]) / GRAVITY)
+    return replace(o, pressure=pressure)
 
 
 def _without_level(observations: Observations) -> Observations:

@@ -8,7 +8,8 @@
 
 The layout of an error table in TOML, that of `errors.toml` and of the user's `--errors FILE`, which extends it:
 
-[sigma.t]            units, pressure, sigma: σ of a variable, [sigma.t.aircraft] the same for a report type
+[sigma.t]            units, pressure, sigma: σ of a variable, [sigma.t.aircraft] the same for a report type,
+                     [sigma.t.tropics] within 20° of the equator, for every report type
 [inflation]          factor on σ, by variable
 [representativeness] σ_r to add in quadrature, by variable, SI
 [background_check]   k, by variable; `default` for all others
@@ -72,7 +73,7 @@ class ProfileEntry(BaseModel):
 
 
 class VariableEntry(BaseModel):
-    """What is said of one variable: for every report, and for some report types (the other keys)."""
+    """What is said of one variable: for every report, in the tropics, and for some report types (the other keys)."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, ProfileEntry] = Field(init=False)
@@ -80,6 +81,7 @@ class VariableEntry(BaseModel):
     units: str | None = None
     pressure: tuple[Positive, ...] = ()
     sigma: Annotated[tuple[Positive, ...], BeforeValidator(_one_or_several)] = ()
+    tropics: ProfileEntry | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> VariableEntry:
@@ -116,6 +118,9 @@ class ErrorDocument(BaseModel):
 Floats = NDArray[np.float64]
 Names = NDArray[np.object_]
 
+_TROPICS: Final = 20.0
+"""Latitude [degree] up to which they reach."""
+
 
 @dataclass(frozen=True)
 class ErrorProfile:
@@ -136,22 +141,33 @@ class ErrorProfile:
 class ErrorTable:
     """profiles: σ by short name. limits: k of the background check by short name. default_limit: k of all others.
 
-    by_report: σ by short name and report type (lower case). inflation: f, representativeness: σ_r [SI], by short name.
+    by_report: σ by short name and report type (lower case), tropics: by short name within 20° of the equator, both in
+    place of those in profiles. inflation: f, representativeness: σ_r [SI], by short name.
     """
 
     profiles: dict[str, ErrorProfile]
     limits: dict[str, float]
     default_limit: float
     by_report: Mapping[tuple[str, str], ErrorProfile] = field(default_factory=dict)
+    tropics: Mapping[str, ErrorProfile] = field(default_factory=dict)
     inflation: Mapping[str, float] = field(default_factory=dict)
     representativeness: Mapping[str, float] = field(default_factory=dict)
 
-    def sigma(self, variable: Names, pressure: Floats, report: Names | None = None) -> Floats:
-        """σ (n,) in SI; NaN where the table has no value for the variable. report (n,): report types."""
+    def sigma(
+        self, variable: Names, pressure: Floats, report: Names | None = None, latitude: Floats | None = None
+    ) -> Floats:
+        """σ (n,) in SI; NaN where the table has no value for the variable.
+
+        report: (n,) report types. latitude: (n,) [degree]; without it nothing is in the tropics.
+        """
         result = np.full(pressure.shape, np.nan)
         for name, profile in self.profiles.items():
             rows = variable == name
             result[rows] = profile.at(pressure[rows])
+        if latitude is not None:
+            for name, profile in self.tropics.items():
+                rows = (variable == name) & (np.abs(latitude) < _TROPICS)
+                result[rows] = profile.at(pressure[rows])
         if report is None or not self.by_report:
             return result
         kinds, which = np.unique(report.astype(str), return_inverse=True)
@@ -178,12 +194,15 @@ class ErrorTable:
 
     def extended(self, document: ErrorDocument) -> ErrorTable:
         """Return this table with what a document says instead, or besides."""
-        profiles, by_report = dict(self.profiles), dict(self.by_report)
+        profiles, by_report, tropics = dict(self.profiles), dict(self.by_report), dict(self.tropics)
         for name, entry in document.sigma.items():
             scaled = [(name, 1.0)] + ([("z", GRAVITY)] if name == "gh" and "z" not in document.sigma else [])
             for target, scale in scaled:
                 if entry.sigma:
                     profiles[target] = _profile(entry, scale)
+                    tropics.pop(target, None)
+                if entry.tropics is not None:
+                    tropics[target] = _profile(entry.tropics, scale)
                 by_report |= {(target, kind.casefold()): _profile(e, scale) for kind, e in entry.by_report.items()}
         limits = self.limits | document.background_check
         default = limits.pop("default", self.default_limit)
@@ -192,6 +211,7 @@ class ErrorTable:
             limits=_with_geopotential(limits, 1.0),
             default_limit=default,
             by_report=by_report,
+            tropics=tropics,
             inflation=_with_geopotential({**self.inflation, **document.inflation}, 1.0),
             representativeness=_with_geopotential({**self.representativeness, **document.representativeness}, GRAVITY),
         )
@@ -219,7 +239,7 @@ def assign_errors(observations: Observations, table: ErrorTable) -> Observations
     """
     o = observations
     given = ~np.isnan(o.error)
-    sigma = np.where(given, o.error, table.sigma(o.variable, o.pressure, o.report))
+    sigma = np.where(given, o.error, table.sigma(o.variable, o.pressure, o.report, o.latitude))
     bad = given & ~(np.isfinite(sigma) & (sigma > 0))
     usual = _usual(o)
     absurd = given & ~bad & (sigma > LARGEST_PART * usual)
@@ -243,7 +263,8 @@ def count_raised(observations: Observations) -> int:
 
 def _usual(observations: Observations) -> Floats:
     """(n,) σ of the table that ships with phyda, NaN for other variables."""
-    return default_error_table().sigma(observations.variable, observations.pressure)
+    o = observations
+    return default_error_table().sigma(o.variable, o.pressure, latitude=o.latitude)
 
 
 def _profile(entry: VariableEntry | ProfileEntry, scale: float) -> ErrorProfile:

@@ -28,6 +28,7 @@ _REMEDIES: Final = {
     Flag.BUDDY: "look at the station, its neighbours disagree; --quality sets the check",
     Flag.PROFILE: "look at the station; --quality sets the check",
     Flag.HISTORY: "an earlier cycle used them, as --carry wants it",
+    Flag.SUPER_REFRACTION: "rays are bent into the ground there; --quality sets the check",
     Flag.SUPEROB: "as --quality wants it: others stand for them",
 }
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from phyda_cli.fields.refractivity import ConstantsName
+
 
 def _several(value: Any) -> Any:
     """Return one entry stands for a list of one."""
@@ -191,6 +193,18 @@ class Superob(Mesh):
     """Fewest rows that make a superob; fewer stay as they are."""
 
 
+class Refractivity(_Table):
+    """Radio occultations: the constants of N, and the checks of their own."""
+
+    enabled: bool = True
+    constants: ConstantsName = "bevis"
+    """Bevis et al. (1994), or Rüger (2002)."""
+    departure: Positive = 1.0
+    """Factor on the largest relative departures."""
+    gradient: Positive = 0.75
+    """Part of the critical gradient of refractivity, −157 km⁻¹, from which on a level and all below it are refused."""
+
+
 class Quality(_Table):
     """All of it. `blacklist`, `allow`, `thinning` and `superob` are lists of rules, empty by default."""
 
@@ -203,6 +217,7 @@ class Quality(_Table):
     track: Track = Track()
     stuck: Stuck = Stuck()
     profile: Profile = Profile()
+    refractivity: Refractivity = Refractivity()
     buddy: Buddy = Buddy()
     consistency: Consistency = Consistency()
     thinning: Annotated[tuple[Mesh, ...], BeforeValidator(_several)] = ()

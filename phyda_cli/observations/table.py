@@ -34,6 +34,7 @@ class Flag(IntEnum):
     BUDDY = 22
     PROFILE = 24
     HISTORY = 28
+    SUPER_REFRACTION = 30
     SUPEROB = 31
 
 
@@ -51,11 +52,13 @@ class Observations:
 
     variable: short name, a key of `VARIABLES` (str); what is assimilated, after all conversions.
     latitude, longitude: degrees north, degrees east in [0, 360) (float64).
-    pressure: Pa, NaN for single-level variables (float64).
+    pressure: Pa, NaN for single-level variables; of what is placed by height that of the standard atmosphere, by which
+        checks and tables know its level (float64).
     value: SI (float64). error: standard deviation σ_o, SI, NaN until assigned (float64).
     time: UTC (datetime64[ns], NaT when missing).
     station: identifier (str). report: report type such as sonde, aircraft, synop (str, may be empty).
-    elevation: m (float64, NaN when missing).
+    elevation: m, of the station (float64, NaN when missing).
+    height: m above mean sea level, geometric, of what is placed by height (float64, NaN for all others).
     use: `Use` (str): whether it may be assimilated, or is only looked at.
     source: index into `sources`. row: 1-based data row (the header not counted) in that source (int64).
     flag: `Flag` (int16). reason: why, a short slug with the value where it helps (str, empty when passed).
@@ -71,6 +74,7 @@ class Observations:
     station: NDArray[np.object_]
     report: NDArray[np.object_]
     elevation: NDArray[np.float64]
+    height: NDArray[np.float64]
     use: NDArray[np.object_]
     source: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -99,6 +103,7 @@ class Observations:
         station: NDArray[np.object_] | None = None,
         report: NDArray[np.object_] | None = None,
         elevation: NDArray[np.float64] | None = None,
+        height: NDArray[np.float64] | None = None,
         use: NDArray[np.object_] | None = None,
         row: NDArray[np.int64] | None = None,
         flag: NDArray[np.int16] | None = None,
@@ -125,6 +130,7 @@ class Observations:
             station=filled(station, "", object),
             report=filled(report, "", object),
             elevation=filled(elevation, np.nan, np.float64),
+            height=filled(height, np.nan, np.float64),
             use=filled(use, Use.ASSIMILATE.value, object),
             source=np.zeros(n, dtype=np.int64),
             row=np.arange(1, n + 1, dtype=np.int64) if row is None else row,

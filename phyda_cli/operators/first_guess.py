@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.refractivity import COEFFICIENTS, Coefficients
 from phyda_cli.fields.standard_atmosphere import standard_temperature
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.surface_height import surface_height
@@ -25,6 +26,7 @@ from phyda_cli.observations.kinds import families
 from phyda_cli.observations.table import Observations
 from phyda_cli.operators.kinds import station_pressure
 from phyda_cli.operators.operator import Operator, StateOperator
+from phyda_cli.operators.refractivity import Layer, common_levels, layer_around
 
 Floats = NDArray[np.float64]
 
@@ -61,13 +63,15 @@ def first_guess(
     others: BackgroundTimes,
     orography: torch.Tensor | None = None,
     margin: float = 0.0,
+    coefficients: Coefficients = COEFFICIENTS["bevis"],
 ) -> FirstGuess:
     """G for a background (channel, lat, lon) and the same at other times, which are read one after the other.
 
-    orography: (lat, lon) [m] of the background's ground, where it is known. margin: as of `Operator`.
+    orography: (lat, lon) [m] of the background's ground, where it is known. margin, coefficients: as of `Operator`.
     Raises BadDataError where another time has another grid or lacks a channel.
     """
-    operator = operator_of(background, observations, orography, margin).states(background.grid, background.channels)
+    seen = operator_of(background, observations, orography, margin, coefficients)
+    operator = seen.states(background.grid, background.channels)
     own = background.time.astype("datetime64[ns]")
     times = sorted({own, *(time.astype("datetime64[ns]") for time in others)})
     at = np.where(np.isnat(observations.time), own, observations.time)
@@ -88,12 +92,18 @@ def first_guess(
 
 
 def operator_of(
-    state: State, observations: Observations, orography: torch.Tensor | None = None, margin: float = 0.0
+    state: State,
+    observations: Observations,
+    orography: torch.Tensor | None = None,
+    margin: float = 0.0,
+    coefficients: Coefficients = COEFFICIENTS["bevis"],
 ) -> Operator:
-    """H of observations, with what a background (channel, lat, lon) says of its ground at them.
+    """H of observations, with what a background (channel, lat, lon) says of its ground and of heights at them.
+
+    What is placed by height gets the pressure that the background has there.
 
     orography: (lat, lon) [m] of the ground; else it is found from surface pressure and geopotential, if there are any.
-    margin: as of `Operator`.
+    margin, coefficients: as of `Operator`.
     """
     o = observations
     places = Operator.at(o.variable, o.latitude, o.longitude, o.pressure, margin=margin)
@@ -105,15 +115,33 @@ def operator_of(
     family = families(o.report).astype(str)
     at_sea, at_station = np.isin(family, SEA_REPORTS), np.isin(o.variable, STATION_VARIABLES)
     height = np.where(at_sea & np.isnan(o.elevation), 0.0, o.elevation)
+    layer = _layer(state, places, o.height)
     return replace(
         places,
+        pressure=np.where(np.isfinite(layer.pressure), layer.pressure, places.pressure),
         surface_pressure=places.surface_pressure if pressure is None else pressure,
         difference=np.where(at_station, height - ground, np.nan),
         ground_temperature=standard_temperature(ground),
-        height=np.where(at_station, height, np.nan),
+        height=np.where(at_station, height, o.height),
         land=np.where(at_sea, 0.0, np.where(family == "surface", 1.0, np.nan)),
         relief=relief,
+        below=layer.below,
+        above=layer.above,
+        coefficients=coefficients,
     )
+
+
+def _layer(state: State, places: Operator, height: Floats) -> Layer:
+    """Return the levels of a state around heights (n,) [m], NaN for none, at places."""
+    rows = np.flatnonzero(np.isfinite(height))
+    levels = common_levels(state.channels) if rows.size else np.empty(0)
+    own = places.take(rows)
+    fields = [_at(state.values[state.index(Channel("z", level))], state, own) for level in levels]
+    found = layer_around(height[rows], own.latitude, levels, np.array(fields).reshape(levels.size, rows.size))
+    result = Layer(*(np.full(len(places), np.nan) for _ in found))
+    for column, part in zip(result, found, strict=True):
+        column[rows] = part
+    return result
 
 
 def _relief(state: State, ground: torch.Tensor, places: Operator, height: Floats) -> Floats:

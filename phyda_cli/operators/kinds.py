@@ -11,113 +11,31 @@ every kind but those that say otherwise. c is a constant of the row.
     sp                  brought to the station's height: f = k sp (1 − Γ δ/T)^(g/(R_d Γ)),    T = t2m, or the standard
                         one, k as if each grid point's sp were brought there;
                         without sp from msl:  f = msl (1 − Γ h/T₀)^(g/(R_d Γ)),    T₀ = T + Γ (h − δ),   h = h_station
+    refractivity        of moist air at a geometric height (`refractivity.py`)
     tcwv                the field of it, or where the channels have none the column ∫ q dp/g (`fields/column.py`)
 
-With `beyond` an increment goes on outside the levels: constant below the lowest one, linear in ln p to zero at half the
-pressure of the highest. Otherwise H is defined from the highest to the lowest level only. Increments without a channel
-of sp move it by as much of ln p as msl: a_sp = sp/p₀ of msl.
+Increments without a channel of sp move it by as much of ln p as msl: a_sp = sp/p₀ of msl.
 Source: UFO's surface operators, which bring pressure to the station in this way; ICAO (Doc 7488) for Γ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY, LAPSE_RATE, R_DRY
 from phyda_cli.fields.column import column_weights
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, SEA_LEVEL_TEMPERATURE, standard_height
 from phyda_cli.fields.state import Channel
+from phyda_cli.operators.kind import Floats, Kind, Level, Sites, Vertical, between_levels, nothing
+from phyda_cli.operators.refractivity import Refractivity
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-_LEVEL_TOLERANCE: Final = 1e-6
-"""How far (in ln p) beyond the outermost level an observation may lie by rounding and still count as on it."""
 _WATER_LEVEL: Final = 85_000.0
 """Half of the water of a column with a scale height of 2 km is below this pressure [Pa]."""
 _EXPONENT: Final = GRAVITY / (R_DRY * LAPSE_RATE)
-
-
-class Sites(NamedTuple):
-    """What is known about n observations of one variable.
-
-    pressure: [Pa]. surface_pressure: of the background there [Pa], NaN unless known. difference: δ [m], NaN unless
-    known. ground_temperature: of the standard atmosphere at the background's ground [K]. height: of the station [m].
-    relief: k.
-    """
-
-    pressure: Floats
-    surface_pressure: Floats
-    difference: Floats
-    ground_temperature: Floats
-    height: Floats
-    relief: Floats
-
-
-class Vertical(NamedTuple):
-    """channel, weight: (n, k) of one input; a channel of −1 stands for none."""
-
-    channel: Integers
-    weight: Floats
-
-
-class Kind(Protocol):
-    """One way of looking at a column."""
-
-    def inputs(self, channels: Sequence[Channel], sites: Sites, *, beyond: bool) -> tuple[Vertical, ...]:
-        """Return the inputs that these channels give, at least one."""
-        ...
-
-    def constant(self, first: Vertical, channels: Sequence[Channel], sites: Sites) -> Floats:
-        """c (n,) of full states."""
-        ...
-
-    def value(self, inputs: Floats, sites: Sites) -> Floats:
-        """f (n,) of inputs (m, n)."""
-        ...
-
-    def slopes(self, inputs: Floats, sites: Sites) -> Floats:
-        """∂f/∂g (m, n) at inputs (m, n)."""
-        ...
-
-    def level(self, pressure: Floats) -> Floats:
-        """Return the pressure (n,) [Pa] that stands for what is seen, NaN for the ground."""
-        ...
-
-    def integrates(self, channels: Sequence[Channel]) -> bool:
-        """Return whether of these channels a whole column is seen, not one place."""
-        ...
-
-
-@dataclass(frozen=True)
-class Level:
-    """A variable on its levels, or a single-level field: linear."""
-
-    variable: str
-
-    def inputs(self, channels: Sequence[Channel], sites: Sites, *, beyond: bool) -> tuple[Vertical, ...]:
-        return (between_levels(channels, self.variable, sites.pressure, beyond=beyond),)
-
-    def constant(self, first: Vertical, channels: Sequence[Channel], sites: Sites) -> Floats:
-        return np.zeros(sites.pressure.shape)
-
-    def value(self, inputs: Floats, sites: Sites) -> Floats:
-        return np.asarray(inputs[0])
-
-    def slopes(self, inputs: Floats, sites: Sites) -> Floats:
-        return np.concatenate([np.ones((1, inputs.shape[1])), np.zeros((len(inputs) - 1, inputs.shape[1]))])
-
-    def level(self, pressure: Floats) -> Floats:
-        return pressure
-
-    def integrates(self, channels: Sequence[Channel]) -> bool:
-        return False
 
 
 class Geopotential(Level):
@@ -146,11 +64,14 @@ class StationPressure(Level):
     The second input is t2m, 0 where there is none; the third is 1 · msl where the first is msl, else 0.
     """
 
+    def lacks(self, variables: Collection[str]) -> tuple[str, ...]:
+        return () if "msl" in variables else super().lacks(variables)
+
     def inputs(self, channels: Sequence[Channel], sites: Sites, *, beyond: bool) -> tuple[Vertical, ...]:
         own = super().inputs(channels, sites, beyond=beyond)[0]
         temperature = between_levels(channels, "t2m", sites.pressure, beyond=beyond)
         if Channel(self.variable) in channels or Channel("msl") not in channels:
-            return own, temperature, _nothing(sites.pressure.size)
+            return own, temperature, nothing(sites.pressure.size)
         reduced = between_levels(channels, "msl", sites.pressure, beyond=beyond)
         if beyond:
             part = np.nan_to_num(sites.surface_pressure / SEA_LEVEL_PRESSURE, nan=1.0)
@@ -194,13 +115,16 @@ class StationPressure(Level):
 class WaterColumn(Level):
     """Total column water vapour: its own field, or the integral of q over the levels that there are."""
 
+    def lacks(self, variables: Collection[str]) -> tuple[str, ...]:
+        return () if "q" in variables else super().lacks(variables)
+
     def inputs(self, channels: Sequence[Channel], sites: Sites, *, beyond: bool) -> tuple[Vertical, ...]:
         if Channel(self.variable) in channels:
             return super().inputs(channels, sites, beyond=beyond)
         held = [(number, c.level) for number, c in enumerate(channels) if c.variable == "q" and c.level is not None]
         n = sites.pressure.size
         if not held or not (beyond or _spans(level for _, level in held)):
-            return (_nothing(n),)
+            return (nothing(n),)
         surface = np.where(np.isfinite(sites.surface_pressure), sites.surface_pressure, SEA_LEVEL_PRESSURE)
         weights = column_weights([level for _, level in held], torch.from_numpy(surface)).numpy().T
         return (Vertical(np.tile(np.array([number for number, _ in held]), (n, 1)), np.ascontiguousarray(weights)),)
@@ -220,6 +144,7 @@ KINDS: Final[dict[str, Kind]] = {
         ScreenTemperature("d2m"),
         StationPressure("sp"),
         WaterColumn("tcwv"),
+        Refractivity(),
     )
 }
 """The kinds that are more than a level; every other variable is a `Level`."""
@@ -234,39 +159,6 @@ def station_pressure(pressure: Floats, temperature: Floats, above: Floats) -> Fl
     """p (1 − Γ δ/T)^(g/(R_d Γ)) [Pa] so far [m] above where pressure and temperature are."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(pressure * np.maximum(1.0 - LAPSE_RATE * above / temperature, 0.0) ** _EXPONENT)
-
-
-def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats, *, beyond: bool) -> Vertical:
-    """Return the two channels around each pressure (n,) and their weights, or the single-level field; none where
-    undefined.
-    """
-    n = pressure.size
-    index, weight = np.full((n, 2), -1, dtype=np.int64), np.zeros((n, 2))
-    held = [(c.level, position) for position, c in enumerate(channels) if c.variable == variable]
-    single = [position for level, position in held if level is None]
-    if single:
-        index[:], weight[:] = single[0], np.array([1.0, 0.0])
-    levels = sorted((float(np.log(level)), position) for level, position in held if level is not None)
-    if single or not levels:
-        return Vertical(index, weight)
-    nodes, positions = np.array([ln for ln, _ in levels]), np.array([position for _, position in levels])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = np.log(pressure)
-    inside = (at >= nodes[0] - _LEVEL_TOLERANCE) & (at <= nodes[-1] + _LEVEL_TOLERANCE)
-    rows = np.flatnonzero(np.isfinite(at) if beyond else inside)
-    at = at[rows]
-    upper = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, max(nodes.size - 2, 0))
-    lower = np.minimum(upper + 1, nodes.size - 1)
-    width = np.where(lower > upper, nodes[lower] - nodes[upper], 1.0)
-    fraction = np.where(lower > upper, np.clip((at - nodes[upper]) / width, 0.0, 1.0), 0.0)
-    fade = np.clip(1.0 + (at - nodes[0]) / np.log(2.0), 0.0, 1.0) if beyond else np.ones_like(at)
-    index[rows] = np.stack([positions[upper], positions[lower]], axis=1)
-    weight[rows] = np.stack([1.0 - fraction, fraction], axis=1) * fade[:, None]
-    return Vertical(index, weight)
-
-
-def _nothing(n: int) -> Vertical:
-    return Vertical(np.full((n, 1), -1, dtype=np.int64), np.zeros((n, 1)))
 
 
 def _spans(levels: Iterable[float]) -> bool:

@@ -20,17 +20,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phyda_cli.fields.refractivity import COEFFICIENTS, Coefficients
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
-from phyda_cli.operators.kinds import Kind, Sites, Vertical, kind_of
+from phyda_cli.operators.kind import Kind, Sites, Vertical
+from phyda_cli.operators.kinds import kind_of
 from phyda_cli.operators.rows import Rows, combined
 
 Floats = NDArray[np.float64]
 _Key = tuple[Grid, tuple[Channel, ...], bool]
 _COLUMNS: Final = (
     "variable", "latitude", "longitude", "pressure", "surface_pressure", "difference", "ground_temperature", "height",
-    "land", "relief",
+    "land", "relief", "below", "above",
 )  # fmt: skip
 
 
@@ -41,10 +43,12 @@ class Operator:
     variable: (n,) short names. latitude, longitude: (n,) degrees, any convention of longitude. pressure: (n,) [Pa], not
     looked at for single-level variables.
     surface_pressure: (n,) of the background [Pa]. difference: (n,) height of a station above the background's ground
-    [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. height: (n,) of the station [m]. land:
-    (n,) 1 for a station on land, 0 for one at sea. NaN in these where nothing is known. relief: (n,) factor on a
+    [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. height: (n,) of the station, or of what
+    is placed by height [m]. land: (n,) 1 for a station on land, 0 for one at sea. below, above: (n,) levels of the
+    background around what is placed by height [Pa]. NaN in these where nothing is known. relief: (n,) factor on a
     pressure at the ground for what is lost when it is interpolated between grid points of different heights.
-    slopes: (m, n) ∂f/∂g at the background, or None for ones. margin: how far beyond the rim of a grid H exists [m].
+    coefficients: of refractivity. slopes: (m, n) ∂f/∂g at the background, or None for ones. margin: how far beyond the
+    rim of a grid H exists [m].
     """
 
     variable: NDArray[np.object_]
@@ -57,6 +61,9 @@ class Operator:
     height: Floats
     land: Floats
     relief: Floats
+    below: Floats
+    above: Floats
+    coefficients: Coefficients = COEFFICIENTS["bevis"]
     slopes: Floats | None = None
     margin: float = 0.0
     _made: dict[_Key, tuple[Rows, ...]] = field(default_factory=dict, init=False, repr=False)
@@ -74,6 +81,8 @@ class Operator:
         ground_temperature: Floats | None = None,
         height: Floats | None = None,
         land: Floats | None = None,
+        below: Floats | None = None,
+        above: Floats | None = None,
         margin: float = 0.0,
     ) -> Operator:
         """Return the operator of observations at these places; what is not given is not known."""
@@ -89,6 +98,8 @@ class Operator:
             unknown if height is None else height,
             unknown if land is None else land,
             np.ones(len(variable)),
+            unknown if below is None else below,
+            unknown if above is None else above,
             margin=margin,
         )
 
@@ -104,7 +115,7 @@ class Operator:
         return result
 
     def integrates(self, channels: Sequence[Channel]) -> NDArray[np.bool_]:
-        """(n,) which rows see a whole column of these channels, not one place."""
+        """(n,) which rows see several of these channels at once, as a column does, not one of them at one place."""
         result = np.zeros(len(self), dtype=bool)
         for kind, rows in self.kinds():
             result[rows] = kind.integrates(channels)
@@ -185,8 +196,9 @@ class Operator:
         """Return what is known about some rows."""
         known = (
             self.pressure, self.surface_pressure, self.difference, self.ground_temperature, self.height, self.relief,
+            self.latitude, self.below, self.above,
         )  # fmt: skip
-        return Sites(*(x[rows] for x in known))
+        return Sites._make([*(x[rows] for x in known), self.coefficients])
 
 
 @dataclass(frozen=True)
@@ -213,8 +225,11 @@ class StateOperator:
         return np.where(self.defined, result + self.constant, 0.0)
 
     def of_spread(self, values: torch.Tensor) -> Floats:
-        """|H| x (n,) of a standard deviation (channel, lat, lon)."""
-        return np.asarray(self.parts[0].of_spread(values).cpu().numpy(), dtype=np.float64)
+        """|H| x (n,) of a standard deviation (channel, lat, lon), NaN where its kind cannot say so much."""
+        first = np.asarray(self.parts[0].of_spread(values).cpu().numpy(), dtype=np.float64)
+        for kind, rows in self.operator.kinds():
+            first[rows] = kind.spread(first[rows])
+        return first
 
     def linearised(self, values: torch.Tensor) -> Operator:
         """Return the operator with its slopes at these fields."""
@@ -222,7 +237,8 @@ class StateOperator:
         slopes = np.zeros_like(inputs)
         slopes[0] = 1.0
         for kind, rows in self.operator.kinds():
-            slopes[:, rows] = kind.slopes(inputs[:, rows], self.operator.sites(rows))
+            own = kind.slopes(inputs[:, rows], self.operator.sites(rows))
+            slopes[: len(own), rows] = own
         trivial = bool((slopes[0] == 1.0).all() and not slopes[1:].any())
         if trivial:
             return self.operator

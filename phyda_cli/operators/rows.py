@@ -53,8 +53,8 @@ class Rows:
         return flat.index_add(-1, self.indices.reshape(-1).to(y.device), spread).reshape(*y.shape[:-1], *shape)
 
     def by_channel(self, values: torch.Tensor) -> torch.Tensor:
-        """|H| x before the sum over channels: (channel, lat, lon) → (n, channel)."""
-        terms = values.reshape(-1)[self.indices] * self.weights.abs()
+        """H x before the sum over channels: (channel, lat, lon) → (n, channel)."""
+        terms = values.reshape(-1)[self.indices] * self.weights
         result = terms.new_zeros(len(self), len(self.channels))
         return result.scatter_add(1, self.indices // math.prod(self.grid.shape), terms)
 

@@ -23,12 +23,15 @@ from phyda_cli.fields.variables import QUANTITIES, VARIABLES
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.settings import Domain, Surface
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.operators.kinds import kind_of
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 PRESSURE_BOUNDS: Final = (1.0, 110_000.0)
 """Credible pressures of an observation [Pa]."""
+HEIGHT_BOUNDS: Final = (-1_000.0, 150_000.0)
+"""Credible heights of what is placed by height [m]."""
 
 QUANTITY_BOUNDS: Final = {name: quantity.bounds for name, quantity in QUANTITIES.items()}
 """Bounds [SI, degree] of everything that a report can hold, before and after conversion."""
@@ -63,6 +66,7 @@ def check_missing(observations: Observations) -> Observations:
         (~np.isfinite(observations.value), "value is missing or not finite"),
         (~np.isfinite(observations.latitude) | ~np.isfinite(observations.longitude), "place is missing or not finite"),
         (np.isnat(observations.time), "time is missing"),
+        ((observations.variable == "refractivity") & ~np.isfinite(observations.height), "no height for refractivity"),
         (needs_pressure & ~np.isfinite(observations.pressure), "no pressure for a variable on pressure levels"),
     ):
         result = result.reject(missing, Flag.MISSING, reason)
@@ -74,6 +78,8 @@ def check_bounds(observations: Observations) -> Observations:
     o = observations
     low, high = PRESSURE_BOUNDS
     limits: tuple[tuple[Mask, Callable[[int], str]], ...] = (
+        ((o.height < HEIGHT_BOUNDS[0]) | (o.height > HEIGHT_BOUNDS[1]),
+         lambda i: f"height {o.height[i]:g} m is not within {HEIGHT_BOUNDS[0]:g}..{HEIGHT_BOUNDS[1]:g}"),
         (np.abs(o.latitude) > 90, lambda i: f"latitude {o.latitude[i]:g} is not within -90..90"),
         ((o.longitude < -180) | (o.longitude > 360),
          lambda i: f"longitude {o.longitude[i]:g} is not within -180..360"),
@@ -152,12 +158,19 @@ def check_operator(
     for channel in channels:
         levels.setdefault(channel.variable, []).extend([] if channel.level is None else [channel.level])
 
+    lacking = {name: kind_of(name).lacks(levels.keys()) for name in set(o.variable.tolist())}
+
     def absent(i: int) -> str:
         name = o.variable[i]
-        return f"the background has no {name}" if name in VARIABLES else f"unknown variable {name}"
+        if name not in VARIABLES:
+            return f"unknown variable {name}"
+        made_of = "" if lacking[name] == (name,) else f", of which {name} is made"
+        return f"the background has no {' and no '.join(lacking[name])}{made_of}"
 
     def outside(i: int) -> str:
-        held = levels[o.variable[i]]
+        if np.isfinite(o.height[i]):
+            return f"height {o.height[i]:.0f} m is not between the levels that the background has here"
+        held = levels.get(o.variable[i])
         if not held:
             return "the observation operator is not defined here"
         pressure = o.pressure[i]
@@ -166,7 +179,8 @@ def check_operator(
         hint = "; if this is hPa, name the column pressure_hpa" if suspicious else ""
         return f"{pressure:g} Pa is {place} level of {o.variable[i]}, {min(held):g}..{max(held):g} Pa{hint}"
 
-    result = o.reject(~_any_of(o.variable, list(levels)), Flag.H_FAILED, absent).reject(~defined, Flag.DOMAIN, outside)
+    without = _any_of(o.variable, [name for name, parts in lacking.items() if parts])
+    result = o.reject(without, Flag.H_FAILED, absent).reject(~defined, Flag.DOMAIN, outside)
     return result.reject(~np.isfinite(background_equivalent), Flag.H_FAILED, "the background is not finite here")
 
 

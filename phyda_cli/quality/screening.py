@@ -41,6 +41,7 @@ from phyda_cli.quality.checks import (
 from phyda_cli.quality.consistency import Predict, check_consistency
 from phyda_cli.quality.duplicates import check_duplicates
 from phyda_cli.quality.neighbours import WORTHWHILE_SCALE, check_reports
+from phyda_cli.quality.occultation import check_occultations
 from phyda_cli.quality.profile import check_profile
 from phyda_cli.quality.selection import check_blacklist
 from phyda_cli.quality.superob import superob
@@ -128,12 +129,13 @@ duplicate, 24 profile."""
 
 JUDGEMENT: Final[tuple[Check, ...]] = (
     _check_reach,
+    lambda rows, guess: check_occultations(rows, guess.equivalent, guess.quality.refractivity),
     lambda rows, guess: check_background(rows, guess.equivalent, guess.scaled_sigma, guess.table),
     _check_buddies,
     _check_consistency,
     lambda rows, guess: apart(rows, lambda own, _: check_reports(own)),
 )
-"""Flags 1 out of reach, 19 background, 22 buddies and whole reports."""
+"""Flags 1 out of reach, 30 super-refraction, 19 background, 22 buddies and whole reports."""
 
 REDUCTION: Final[tuple[Check, ...]] = (
     lambda rows, guess: thin(rows, guess.quality.thinning, time=guess.time, window=guess.window),

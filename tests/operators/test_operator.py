@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from phyda_cli.constants import GRAVITY
+from phyda_cli.fields.standard_atmosphere import standard_height
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.operators.kinds import KINDS
@@ -233,14 +234,17 @@ FULL = (
     *(Channel(name, level) for name in ("z", "t", "q") for level in (20_000.0, 50_000.0, 85_000.0)),
     *(Channel(name) for name in ("t2m", "d2m", "sp", "msl")),
 )
-SIZES = {"z": 5e4, "t": 260.0, "q": 4e-3, "t2m": 280.0, "d2m": 275.0, "sp": 9.8e4, "msl": 1.01e5}
+SIZES = {"t": 260.0, "q": 4e-3, "t2m": 280.0, "d2m": 275.0, "sp": 9.8e4, "msl": 1.01e5}
 SEEN = [*KINDS, "t", "q", "msl", "u10"]
+LAYER = "refractivity"
+"""Of z, which must grow upwards as in weather."""
 
 
 def weather(grid, seed: int, *, part: float = 0.1) -> torch.Tensor:
     """Fields that vary by a part of their usual size."""
     generator = torch.Generator().manual_seed(seed)
-    size = torch.tensor([SIZES[channel.variable] for channel in FULL], dtype=torch.float64)[:, None, None]
+    sizes = [SIZES[c.variable] if c.variable != "z" else GRAVITY * float(standard_height(c.level)) for c in FULL]
+    size = torch.tensor(sizes, dtype=torch.float64)[:, None, None]
     return size * (1.0 + part * torch.randn(len(FULL), *grid.shape, generator=generator, dtype=torch.float64))
 
 
@@ -250,7 +254,8 @@ def anywhere(variable: str, n: int = 40) -> Operator:
     return Operator.at(
         np.array([variable] * n, dtype=object), latitude, rng.uniform(-180, 360, n), rng.uniform(2.1e4, 8.4e4, n),
         surface_pressure=rng.uniform(6e4, 1.03e5, n), difference=rng.uniform(-400, 400, n),
-        ground_temperature=rng.uniform(260, 290, n),
+        ground_temperature=rng.uniform(260, 290, n), height=rng.uniform(1600, 5300, n) if variable == LAYER else None,
+        below=np.full(n, 85_000.0), above=np.full(n, 50_000.0),
     )  # fmt: skip
 
 
@@ -268,8 +273,8 @@ def test_increments_are_the_tangent_of_states(variable):
         errors.append(np.abs(slope - tangent).max() / max(np.abs(tangent).max(), 1e-30))
     assert errors[1] < 1e-9 or errors[1] < 0.2 * errors[0]
     assert errors[1] < 1e-2
-    if variable == "sp":
-        assert errors[0] > 1e-8  # the one that is not linear
+    if variable in ("sp", LAYER):
+        assert errors[0] > 1e-8  # those that are not linear
 
 
 @pytest.mark.parametrize("variable", SEEN)

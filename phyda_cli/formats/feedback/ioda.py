@@ -6,11 +6,11 @@
     EffectiveQC0    the verdict, in UFO's numbers; 1 (passive) where one that passed is not for assimilation
     EffectiveError0 σ_o where the verdict is 0 or 1
 
-A location is what rows of the same place, pressure, time, station, report type and elevation share; a variable that
-comes twice there goes to a further location. So every row of the feedback is one number of EffectiveQC0 that is not the
-fill value, and reading the file back gives the observations again. Units and names are IODA's (`ioda_names.py`):
-geopotential is written as geopotential height. What is missing, place and time too, is the fill value; numbers are
-single precision, times whole seconds, as the conventions have it.
+A location is what rows of the same place, pressure or height, time, station, report type and elevation share; a
+variable that comes twice there goes to a further location. So every row of the feedback is one number of EffectiveQC0
+that is not the fill value, and reading the file back gives the observations again. Units and names are IODA's
+(`ioda_names.py`): geopotential is written as geopotential height. What is missing, place and time too, is the fill
+value; numbers are single precision, times whole seconds, as the conventions have it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _fill(dataset: Any, feedback: Feedback, attributes: Mapping[str, str | int |
 
 def _locations(o: Observations, names: NDArray[np.object_]) -> tuple[Integers, Integers]:
     """(n,) the location of each row, from 0 in order of appearance, and (location,) the first row of each."""
-    shared = ("latitude", "longitude", "pressure", "time", "station", "report", "elevation")
+    shared = ("latitude", "longitude", "pressure", "height", "time", "station", "report", "elevation")
     keys = pd.DataFrame({name: getattr(o, name) for name in shared})
     place = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     again = pd.DataFrame({"place": place, "name": names}).groupby(["place", "name"], sort=False).cumcount()
@@ -134,7 +134,8 @@ def _metadata(group: Any, locations: Observations) -> None:
     for name, values, units in (
         ("latitude", o.latitude, "degrees_north"),
         ("longitude", o.longitude, "degrees_east"),
-        ("pressure", o.pressure, "Pa"),
+        ("pressure", np.where(np.isfinite(o.height), np.nan, o.pressure), "Pa"),
+        ("height", o.height, "m"),
         ("stationElevation", o.elevation, "m"),
     ):
         _variable(group, name, "f4", values, {"units": units})

@@ -42,6 +42,12 @@ _NUMBERS: Final[dict[str, dict[str, str]]] = {
     "longitude": {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"},
     "pressure": {"standard_name": "air_pressure", "long_name": "pressure", "units": "Pa", "positive": "down"},
     "elevation": {"standard_name": "surface_altitude", "long_name": "elevation of the station", "units": "m"},
+    "height": {
+        "standard_name": "altitude",
+        "long_name": "geometric height above mean sea level of what is placed by height",
+        "units": "m",
+        "positive": "up",
+    },
     "value": {"long_name": "observed value, in the units of the row"},
     "error": {"long_name": "observation error standard deviation as used, in the units of the row"},
     "H_background": {"long_name": "background at the observation"},
@@ -70,7 +76,7 @@ _REASONS: Final = "reason_text"
 _ENCODING: Final = "utf-8"
 
 
-_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation")
+_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation", "height")
 _AUTHORITIES: Final = {"flag": "JEDI UFO", "dart_qc": "DART quality control"}
 _INTEGERS: Final = {"source": np.int64, "row": np.int64, "flag": np.int16}
 
@@ -254,6 +260,8 @@ def _read(dataset: Any) -> Feedback:
     moments = (microseconds * 1000).astype("timedelta64[ns]") + _EPOCH
     columns: dict[str, Any] = {
         **{name: number(name) for name in ("latitude", "longitude", "pressure", "elevation", "value", "error")},
+        # a file of an earlier version has no heights
+        "height": number("height") if "height" in dataset.variables else np.full(seconds.shape, np.nan),
         **{name: text(name) for name in ("variable", "station", "report", "use")},
         "reason": reason(),
         **{name: np.asarray(dataset.variables[name][:], kind) for name, kind in _INTEGERS.items()},

@@ -3,6 +3,7 @@
     0, 1  surface    t2m, d2m, msl, sp, u10, v10
     2     sounding   gh or z, t, td, wind at each level; place and time of the level where it drifts
     4     aircraft   t, td or r or q, wind; a flight level or height is a pressure by the standard atmosphere
+    3     occultation  refractivity at its height (`bufr_occultation.py`)
     5     satellite  wind at its pressure (the first of each: alternatives and components follow)
 
 Td becomes q, speed and direction become u and v as in every format. Quality values and substituted values that a report
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,16 +26,26 @@ from phyda_cli.fields.standard_atmosphere import standard_pressure
 from phyda_cli.fields.variables import QUANTITIES, Variable
 from phyda_cli.formats.reports.bufr_decode import ASIDE, Elements, decode, quiet
 from phyda_cli.formats.reports.bufr_messages import Message
+from phyda_cli.formats.reports.bufr_occultation import (
+    CONFIDENCE,
+    HEIGHT,
+    QUALITY,
+    TRANSMITTER,
+    condemned,
+    occultation_levels,
+)
 from phyda_cli.formats.reports.build import Reports
 from phyda_cli.formats.reports.cells import Floats, Texts
 from phyda_cli.formats.reports.level_rows import Levels, Quantity, first_values, observations_from_levels, quantity
+from phyda_cli.observations.table import Flag
 
 _SURFACE: Final = (0, 1)
 _SOUNDING: Final = 2
+_OCCULTATION: Final = 3
 _AIRCRAFT: Final = 4
 _SATELLITE: Final = 5
-_READ: Final = (*_SURFACE, _SOUNDING, _AIRCRAFT, _SATELLITE)
-_NAMES: Final = {0: "synop", 1: "ship", 2: "sonde", 4: "aircraft", 5: "satwind"}
+_READ: Final = (*_SURFACE, _SOUNDING, _OCCULTATION, _AIRCRAFT, _SATELLITE)
+_NAMES: Final = {0: "synop", 1: "ship", 2: "sonde", 3: "gnssro", 4: "aircraft", 5: "satwind"}
 
 _TIME: Final = (4001, 4002, 4003, 4004, 4005, 4006)
 _LATITUDE: Final = (5001, 5002)
@@ -55,6 +67,7 @@ _STATION_TEXT: Final = (1011, _AERODROME, 1008, 1006, 1128, 1015, 1110, 1019)
 _WIND_10M: Final = {"wind_direction": 11011, "wind_speed": 11012}
 """The wind of a surface report; some give it by the elements of the wind aloft."""
 _STATION_PRESSURE: Final = 10004
+_N: Final = "refractivity"
 _MIXING_RATIO: Final = 13002
 
 
@@ -67,7 +80,7 @@ _ELEMENTS: Final = bufr_elements(QUANTITIES.values())
 _MEASURED: Final = tuple({*(d for row in _ELEMENTS.values() for d in row), *_WIND_10M.values(), _MIXING_RATIO})
 _PLACE: Final = (
     *_TIME, *_LATITUDE, *_LONGITUDE, *_SHIFTS, *_ELEVATION, *_BAROMETER, *_PRESSURE, *_FLIGHT_LEVEL, *_STATION,
-    _AERODROME,
+    _AERODROME, TRANSMITTER, QUALITY, CONFIDENCE,
 )  # fmt: skip
 _WANTED: Final = np.array(sorted({*_MEASURED, *_PLACE}), np.int64)
 
@@ -86,6 +99,10 @@ class _Table:
         """(n,) the same, or else of the head of its report."""
         own = self._first(self._values, descriptors)
         return np.where(np.isfinite(own), own, self._first(self._head, descriptors))
+
+    def head(self, *descriptors: int) -> Floats:
+        """(n,) the first of these elements that the head of the report has."""
+        return self._first(self._head, descriptors)
 
     @staticmethod
     def _first(values: Floats, descriptors: tuple[int, ...]) -> Floats:
@@ -132,7 +149,8 @@ def _where(message: Message) -> str:
 def _decode(message: Message) -> Elements:
     if message.category not in _READ:
         raise BadDataError(f"data category {message.category} is not read")
-    return decode(message)
+    elements = decode(message)
+    return occultation_levels(elements) if message.category == _OCCULTATION else elements
 
 
 def _levels(
@@ -202,7 +220,7 @@ def _observed(
     """Return place, time and quantities [SI] of the levels."""
     surface, aircraft = np.isin(category, _SURFACE), category == _AIRCRAFT
     upper = np.isin(category, (_SOUNDING, _AIRCRAFT, _SATELLITE))
-    sounding, satellite = category == _SOUNDING, category == _SATELLITE
+    sounding, satellite, occultation = (category == kind for kind in (_SOUNDING, _SATELLITE, _OCCULTATION))
     pressure = np.where(sounding | aircraft | satellite, t.near(*_PRESSURE), np.nan)
     pressure = np.where(sounding & np.isnan(pressure), t.own(_STATION_PRESSURE), pressure)
     pressure = np.where(aircraft & np.isnan(pressure), standard_pressure(t.near(*_FLIGHT_LEVEL)), pressure)
@@ -221,8 +239,10 @@ def _observed(
         values[name] = np.where(surface, t.own(near_surface, *_ELEMENTS[name]), values[name])
     where = {"t": mass, "td": mass, "q": mass, "r": mass & ~sounding, "z": sounding, "t2m": surface, "d2m": surface}
     where |= dict.fromkeys(_WIND_10M, upper | surface)
+    where[_N] = occultation
     where |= {n: upper if QUANTITIES[n].pressure_level else surface for n in values if n not in where}
-    quantities = [quantity(name, np.where(rows, values[name], np.nan)) for name, rows in where.items()]
+    quantities = [quantity(name, np.where(rows, values[name], np.nan)) for name, rows in where.items() if name != _N]
+    quantities.append(_refractivity(t, np.where(occultation, values[_N], np.nan)))
     names = np.full(category.size, "", object)
     for kind, name in _NAMES.items():
         names[category == kind] = name
@@ -233,11 +253,35 @@ def _observed(
         pressure=pressure,
         elevation=np.where(surface, t.near(*_BAROMETER, *_ELEVATION), t.near(*_ELEVATION)),
         time=_times(t) + np.round(shift[4086]).astype("timedelta64[s]"),
-        station=station,
+        station=_with_transmitter(station, t, occultation),
         report=names,
+        height=np.where(occultation, t.own(HEIGHT), np.nan),
         lost={int(index): lost[int(report[index])] for index in np.flatnonzero(np.isin(report, list(lost)))},
     )
     return levels, quantities
+
+
+def _refractivity(t: _Table, value: Floats) -> Quantity:
+    """Return refractivity (n,) with the verdicts of its profile and level."""
+    result = quantity(_N, value)
+    of_profile = np.stack([t.head(QUALITY), t.head(CONFIDENCE)], axis=1)
+    marks, which = np.unique(of_profile, axis=0, return_inverse=True, equal_nan=True)
+    reasons = np.array([condemned(*mark) for mark in marks.tolist()], dtype=object)[which.ravel()]
+    reasons[(reasons == "") & (t.own(CONFIDENCE) == 0)] = "no confidence in the level (0 %)"
+    unnamed = np.isnan(t.head(_SATELLITE_ID))
+    reasons[(reasons == "") & unnamed] = "no satellite identifier"
+    bad = np.isfinite(value) & (reasons != "")
+    return replace(
+        result, flag=np.where(bad, Flag.PRE_QC, Flag.PASS).astype(np.int16), reason=np.where(bad, reasons, "")
+    )
+
+
+def _with_transmitter(station: Texts, t: _Table, occultation: NDArray[np.bool_]) -> Texts:
+    """Return the stations, those of occultations as receiver-transmitter."""
+    number, result = t.head(TRANSMITTER), station.copy()
+    for at in np.flatnonzero(occultation & np.isfinite(number)):
+        result[at] = f"{station[at]}-{int(number[at])}"
+    return result
 
 
 def _times(t: _Table) -> NDArray[np.datetime64]:

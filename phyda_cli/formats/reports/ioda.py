@@ -6,8 +6,8 @@
     ObsType/x     NCEP report type
 
 A location without any value is one entry without a variable, so that every location is found again. Locations at a
-station's surface (`_surface`) give t2m, d2m, u10 and v10. What phyda does not observe (radiances, profiles along a
-second dimension, unknown names) is flagged with its name.
+station's surface (`_surface`) give t2m, d2m, u10 and v10. Refractivity has a height (`ioda_occultation.py`). What phyda
+does not observe (radiances, profiles along a second dimension, unknown names) is flagged with its name.
 
 Virtual temperature and humidity at the surface become what is observed elsewhere:
 
@@ -31,6 +31,7 @@ from phyda_cli.formats.reports.cells import Floats, Mask, Texts
 from phyda_cli.formats.reports.columns import WORST_USED_MARK, conversion, si_unit
 from phyda_cli.formats.reports.ioda_file import IodaFile
 from phyda_cli.formats.reports.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
+from phyda_cli.formats.reports.ioda_occultation import as_occultations
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert, is_surface
 from phyda_cli.observations.table import Flag, Observations, Use, concatenate
 
@@ -47,13 +48,15 @@ _LARGEST: Final = 2.0**31
 
 @dataclass(frozen=True)
 class _Places:
-    """rows: one for each location, without a variable. surface (location,): whether at a station's surface.
+    """rows: one for each location, without a variable. surface (location,): whether at a station's surface. height
+    (location,): [m], NaN where the file has none.
 
     told: whether phyda wrote the file, so that its variables are those here.
     """
 
     rows: Observations
     surface: Mask
+    height: Floats
     told: bool
 
 
@@ -114,7 +117,7 @@ def _places(file: IodaFile) -> _Places:
         report=report,
         elevation=np.where(np.isnan(elevation) & surface, height, elevation),
     )
-    return _Places(rows, surface, told)
+    return _Places(rows, surface, height, told)
 
 
 def _surface(file: IodaFile, pressure: Floats, height: Floats, elevation: Floats) -> Mask:
@@ -154,7 +157,10 @@ def _column(file: IodaFile, name: str, places: _Places) -> Observations:
     at = np.flatnonzero(~missing | (marks > WORST_USED_MARK))
     if entry is None:
         return _unknown(name, at, values, "", places)
-    return _judged(_known(file, entry, name, at, values, places), marks[at])
+    result = _known(file, entry, name, at, values, places)
+    if entry.quantity == "refractivity":
+        result = as_occultations(file, result, places.height)
+    return _judged(result, marks[at])
 
 
 def _known(

@@ -46,10 +46,16 @@ class Levels:
     time: NDArray[np.datetime64]
     station: Texts
     report: Texts
+    height: Floats | None = None
     lost: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.latitude.size)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns that there are, by their names in `Observations`."""
+        held = {column.name: getattr(self, column.name) for column in fields(self) if column.name != "lost"}
+        return {name: values for name, values in held.items() if values is not None}
 
 
 def quantity(name: str, value: Floats, error: Floats | None = None) -> Quantity:
@@ -90,7 +96,7 @@ def observations_from_levels(levels: Levels, quantities: list[Quantity], label: 
         row=at + 1,
         flag=joined([q.flag for q in quantities], np.where(lost == "", Flag.PASS, Flag.PRE_QC)),
         reason=joined([q.reason for q in quantities], lost),
-        **{column.name: getattr(levels, column.name)[at] for column in fields(levels) if column.name != "lost"},
+        **{name: column[at] for name, column in levels.columns().items()},
     )
     nothing_read = observations.variable == ""
     return Reports(observations, at).reject(nothing_read, Flag.MISSING, "the report holds no quantity that is read")
