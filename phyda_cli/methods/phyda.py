@@ -192,9 +192,8 @@ class LearnedAnalysis(Method):
             base = Base(anomaly.to(here), (statistics.std.float()[:, :, None] / sigma).to(here))
             reconstruction, latent_mean, log_sigma = model.reconstruct(observations, guess.to(here), seen, static, base)
             evidence = self._evidence(cases, sigma, seen, static) if self.judged else []
-            tau = (
-                torch.stack([self._trust(found) for found in evidence]) if self.judged else torch.ones(sigma.shape[:3])
-            )
+            trusted = [self._trust(found) for found in evidence]
+            tau = torch.stack(trusted) if self.judged else torch.ones(sigma.shape[:3])
             mean = self._band_limit(tau[..., None].float() * (reconstruction.mean.cpu() - guess) * sigma)
             if self.members == 0:
                 return Correction(mean, mean[:, None][:, :0], tau, evidence)
@@ -230,18 +229,20 @@ class LearnedAnalysis(Method):
         guess = self._own(guesses) / sigma
         gridded = self._gridded([case.departures for case in used], sigma).to(self.device)
         mean = self.checkpoint.model.encoder(gridded, guess.to(self.device), seen, static).mean.cpu()
+        corrections = self._band_limit((mean - guess) * sigma)
         result = []
         for number, (case, chosen) in enumerate(zip(cases, first, strict=True)):
             other = case.departures.take(~chosen)
             rows = other.operator.increments(statistics.grid, statistics.channels)
             guessed = other.operator.increments(self.first_guess.statistics.grid, self.first_guess.statistics.channels)
             residual = torch.from_numpy(other.departure).float() - guessed(guesses[number])
-            correction = rows((mean[number] - guess[number]) * sigma[number])
-            variance = torch.from_numpy(other.error).float().square() + rows.of_spread(sigma[number]).square()
-            nearest = nearest_channels(other, statistics.channels)
-            count = len(statistics.channels)
             found = Evidence.of(
-                residual, correction, variance, latitude=other.latitude, channel=nearest, channels=count
+                residual,
+                rows(corrections[number]),
+                torch.from_numpy(other.error).float().square() + rows.of_spread(sigma[number]).square(),
+                latitude=other.latitude,
+                channel=nearest_channels(other, statistics.channels),
+                channels=len(statistics.channels),
             )
             result.append(found if self.before is None else found.after(self.before))
         return result
