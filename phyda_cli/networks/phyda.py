@@ -88,18 +88,11 @@ class PhyDA(nn.Module):
         result: torch.Tensor = self.latent_log_sigma(features).clamp(-7.0, 3.0)
         return result
 
-    def denoise(
-        self,
-        noisy: torch.Tensor,
-        sigma: torch.Tensor,
-        mean: torch.Tensor,
-        log_sigma: torch.Tensor,
-        features: torch.Tensor,
-    ) -> torch.Tensor:
-        """D(r_σ; σ | conditions): all (batch, …), sigma (batch,)."""
+    def denoise(self, noisy: torch.Tensor, sigma: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """D(r_σ; σ | condition), the condition that of the score network: all (batch, …), sigma (batch,)."""
 
         def network(x: torch.Tensor, c_noise: torch.Tensor) -> torch.Tensor:
-            result: torch.Tensor = self.score(x, c_noise, mean, log_sigma, features)
+            result: torch.Tensor = self.score(x, c_noise, condition)
             return result
 
         return edm.denoise(network, noisy, sigma)
@@ -123,16 +116,17 @@ class PhyDA(nn.Module):
         guide: makes a guided denoiser (`guidance`).
         """
         noise = torch.cat([_noise(count, mean.shape[1:], seed) for seed in seeds]).to(mean)
-        conditions = [x.repeat_interleave(count, 0) for x in (mean, log_sigma, reconstruction.features)]
+        condition = self.score.condition(mean, log_sigma, reconstruction.features).repeat_interleave(count, 0)
+        middle, width = mean.repeat_interleave(count, 0), log_sigma.exp().repeat_interleave(count, 0)
 
         def denoiser(noisy: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-            return self.denoise(noisy, sigma, *conditions)
+            return self.denoise(noisy, sigma, condition)
 
         repeated = Base(*(x.repeat_interleave(count, 0) for x in base))
         centre = (reconstruction.mean - self.decode(mean, base)).repeat_interleave(count, 0)
 
         def increments(r: torch.Tensor) -> torch.Tensor:
-            return centre + self.decode(conditions[0] + conditions[1].exp() * r, repeated)
+            return centre + self.decode(middle + width * r, repeated)
 
         chosen = denoiser if guide is None else guide(denoiser, increments)
         r = edm.sample(chosen, noise, evaluations=evaluations, churn=churn, seed=seeds[0] + 1)

@@ -42,18 +42,16 @@ class ScoreNetwork(nn.Module):
         self.norm = nn.GroupNorm(8 if widths[0] % 8 == 0 else 1, widths[0])
         self.output = SphereConv(widths[0], latent, zero=True)
 
-    def forward(
-        self,
-        r: torch.Tensor,
-        c_noise: torch.Tensor,
-        mean: torch.Tensor,
-        log_sigma: torch.Tensor,
-        features: torch.Tensor,
-    ) -> torch.Tensor:
-        """r, mean, log_sigma (batch, c, h, w); c_noise (batch,); features (batch, width, h, w) → (batch, c, h, w)."""
+    def condition(self, mean: torch.Tensor, log_sigma: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Return what is known of a case, for any noise: (case, width, h, w) of mean and log_sigma (case, c, h, w)."""
+        result: torch.Tensor = self.conditions(torch.cat([mean, log_sigma, features], dim=1))
+        return result
+
+    def forward(self, r: torch.Tensor, c_noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """R (batch, c, h, w); c_noise (batch,); condition (batch, width, h, w) → (batch, c, h, w)."""
         phase = c_noise[:, None] * self.frequencies
         embedding = self.embed(torch.cat([phase.cos(), phase.sin(), c_noise[:, None]], dim=1))
-        x = self.first(r) + self.conditions(torch.cat([mean, log_sigma, features], dim=1))
+        x = self.first(r) + condition
         skips = []
         for level, encoder in enumerate(self.encoders):
             x = encoder(self.downs[level - 1](x) if level else x, embedding)

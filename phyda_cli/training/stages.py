@@ -99,7 +99,8 @@ class ScoreStage(Stage):
         r = ((latent - mean) * torch.exp(-log_sigma)).detach().float()
         sigma = edm.sigma_of(batch.normal()).to(r)
         noisy = r + sigma[:, None, None, None] * batch.normal(*r.shape[1:]).to(r)
-        denoised = self.model.denoise(noisy, sigma, mean, log_sigma.detach(), result.features)
+        condition = self.model.score.condition(mean, log_sigma.detach(), result.features)
+        denoised = self.model.denoise(noisy, sigma, condition)
         weight = edm.loss_weight(sigma)
         score = (weight * (denoised - r).square().mean((1, 2, 3))).mean()
         losses = {"loss": score + width, "score": score, "width": width}

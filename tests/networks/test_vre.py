@@ -164,12 +164,17 @@ def test_heads_must_divide_the_coarsest_width() -> None:
 def test_the_score_network_starts_as_zero_and_uses_all_that_it_is_given() -> None:
     network = ScoreNetwork(4, 6, (16, 16)).double()
     inputs = [draw(2, 4, 4, 8, seed=1), draw(2, seed=2), *(draw(2, c, 4, 8, seed=c) for c in (4, 4, 6))]
-    assert not network(*inputs).any()
+
+    def run(r: torch.Tensor, noise: torch.Tensor, *known: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = network(r, noise, network.condition(*known))
+        return result
+
+    assert not run(*inputs).any()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
-    reference = network(*inputs)
+    reference = run(*inputs)
     for i in range(5):
         changed = [x + 0.5 if i == j else x for j, x in enumerate(inputs)]
-        assert not torch.allclose(network(*changed), reference, atol=1e-6)
+        assert not torch.allclose(run(*changed), reference, atol=1e-6)
