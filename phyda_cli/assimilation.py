@@ -25,8 +25,9 @@ The background is never replaced by a reconstruction: fields that the method doe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -91,8 +92,8 @@ class Analysis:
     state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
     not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
     result: what the method returned, on its own grid. ensemble: the members of a background that is an ensemble, from
-    which those of the result move; else None. fade: w (lat, lon), None for 1. left_out: what the others say of each row
-    in use near the ground, None where the method predicts none.
+    which those of the result move; else None. fade: w (lat, lon), None for 1. leave_out: makes `left_out`, None where
+    the method predicts no rows from one another.
     """
 
     state: State
@@ -104,12 +105,17 @@ class Analysis:
     result: Increment
     ensemble: State | None = None
     fade: torch.Tensor | None = None
-    left_out: Predicted | None = None
+    leave_out: Callable[[], Predicted] | None = None
 
     @property
     def member_count(self) -> int:
         """How many members the analysis has."""
         return 0 if self.result.members is None else int(self.result.members.shape[0])
+
+    @cached_property
+    def left_out(self) -> Predicted | None:
+        """What the others say of each row in use near the ground, or of a sample; computed when it is asked for."""
+        return None if self.leave_out is None else self.leave_out()
 
     def member(self, number: int) -> State:
         """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members."""
@@ -171,7 +177,7 @@ def assimilate(
     if guess.predict is not None:
         some = np.flatnonzero(rows.used & predicted)
         sample = np.isin(np.arange(len(rows)), some[:: 1 + some.size // _SCORED])
-        analysis = replace(analysis, left_out=guess.predict(rows, sample, rows.used))
+        analysis = replace(analysis, leave_out=partial(guess.predict, rows, sample, rows.used))
     return analysis if options.update else replace(analysis, feedback=_without_analysis(analysis.feedback))
 
 

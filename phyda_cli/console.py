@@ -82,9 +82,14 @@ class Console:
             discard_stdout()
             raise CannotWriteError(f"standard output: {error.strerror}") from error
 
+    @property
+    def shows_tables(self) -> bool:
+        """Whether people read summaries: not with --quiet, nor among JSON log lines."""
+        return not self.quiet and self.log_format is LogFormat.TEXT
+
     def table(self, text: str) -> None:
-        """Write a summary for people to stderr; not with --quiet, nor among JSON log lines."""
-        if not self.quiet and self.log_format is LogFormat.TEXT:
+        """Write a summary for people to stderr, if they read it."""
+        if self.shows_tables:
             self._stderr(text)
 
     def record(self, message: str, fields: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ Only the table between its markers is replaced. Grid files have theirs from benc
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.registry import find_format
 from phyda_cli.formats.reports.stations import read_stations
 from phyda_cli.formats.sniff import is_netcdf
+from phyda_cli.observations.reasons import without_numbers
 from phyda_cli.observations.table import Flag, Observations, Use
 from tools.pages import put
 
@@ -78,7 +78,9 @@ def describe(o: Observations) -> tuple[str, str, str]:
     """(rows, counts by variable, counts by reason); numbers within reasons are left out, so that alike ones join."""
     rows = f"{len(o)}, {int(np.sum(o.used & (o.use == Use.ASSIMILATE)))} to use"
     reasons = Counter(
-        f"{Flag(flag).name}: {_without_numbers(reason)}" for flag, reason in zip(o.flag, o.reason, strict=True) if flag
+        f"{Flag(flag).name}: {without_numbers(reason).replace('|', '/')}"
+        for flag, reason in zip(o.flag, o.reason, strict=True)
+        if flag
     )
     monitored = int(np.sum(o.used & (o.use != Use.ASSIMILATE)))
     said = [f"{monitored} monitored"] if monitored else []
@@ -87,11 +89,6 @@ def describe(o: Observations) -> tuple[str, str, str]:
     others = variables[_SHOWN:]
     shown += f", {len(others)} others {sum(n for _, n in others)}" if others else ""
     return rows, shown, ", ".join(said + [f"{n} {reason}" for reason, n in reasons.most_common(_SHOWN)])
-
-
-def _without_numbers(reason: str) -> str:
-    """A reason without the values that differ from row to row; what names a code or limit stays."""
-    return re.sub(r"(?<![\w.])-?\d+(\.\d+)?(e[+-]?\d+)?(?![\w.])", "…", reason).replace("|", "/")
 
 
 if __name__ == "__main__":

@@ -53,12 +53,10 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     from phyda_cli.library.analysis import analyse
     from phyda_cli.library.inputs import first_guesses, lagged_forecasts, open_background, read_observations
     from phyda_cli.library.outcome import judge
-    from phyda_cli.observations.reasons import format_rejections, rejections
+    from phyda_cli.observations.reasons import format_rejections, format_share, rejections, share_of
     from phyda_cli.observations.summary import (
         format_left_out,
-        format_share,
         format_summary,
-        share_of,
         summarise,
         summarise_reports,
     )
@@ -103,8 +101,8 @@ def _run(asked: Run, record: InputRecord) -> dict[str, Any]:
     )
     summary = summarise(analysis.result.feedback)
     reports = summarise_reports(analysis.result.feedback)
-    share, left_out = share_of(analysis.result.feedback.observations), analysis.left_out
-    lost = rejections(analysis.result.feedback)
+    share, lost = share_of(analysis.result.feedback.observations), rejections(analysis.result.feedback)
+    left_out = analysis.left_out if console.json or console.shows_tables else ()  # costs as much as an analysis
     tables = format_share(share), format_summary(summary, reports), format_left_out(left_out), format_rejections(lost)
     console.table("\n".join(tables))
     for entry in reports:

@@ -1,19 +1,26 @@
-"""Why rows were rejected: of each flag the commonest reason, one row that has it, and what helps."""
+"""Why rows are not in use: the share that is, what is lost most, and of each flag the commonest reason and what helps.
+
+Reasons that differ in their numbers alone count together. Valid are rows that neither their file nor the bounds of what
+can be reject, and that are not set aside on purpose.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phyda_cli.fields.display import display
 from phyda_cli.observations.passive import is_set_aside
-from phyda_cli.observations.summary import without_numbers
 from phyda_cli.observations.table import Feedback, Flag, Observations, Use
 
+_NUMBER: Final = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+_LOSSES: Final = 3
 _REMEDIES: Final = {
     Flag.PASSIVE: "give a background and a method that reach them (docs/quality.md)",
     Flag.MISSING: "complete the rows; docs/observations.md names what is read",
@@ -34,6 +41,15 @@ _REMEDIES: Final = {
 
 
 @dataclass(frozen=True)
+class Share:
+    """valid, used: numbers of rows. losses: the commonest reasons of valid rows that are not used, and how many."""
+
+    valid: int
+    used: int
+    losses: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Rejection:
     """The rows of a flag. count: how many. reason: the commonest, numbers left out, with its count. example: one row of
     it, with its own reason. remedy: what helps.
@@ -47,18 +63,36 @@ class Rejection:
     remedy: str
 
 
+def without_numbers(reason: str) -> str:
+    """Return a reason without its numbers."""
+    return _NUMBER.sub("…", reason)
+
+
+def share_of(observations: Observations) -> Share:
+    """Return which share of the valid rows is in use, and the three largest losses."""
+    o = observations
+    valid = ~np.isin(o.flag, (Flag.MISSING, Flag.PRE_QC, Flag.BOUNDS, Flag.BLACKLIST)) & ~_aside(o)
+    losses, _ = _commonest(o, np.flatnonzero(valid & ~o.used))
+    return Share(int(valid.sum()), int(o.used.sum()), losses[:_LOSSES])
+
+
 def rejections(feedback: Feedback) -> tuple[Rejection, ...]:
     """Return what was rejected, the most frequent flag first; not what was withheld or monitored."""
     o = feedback.observations
-    lost = ~o.used & ~is_set_aside(o, Use.WITHHOLD) & ~is_set_aside(o, Use.MONITOR)
-    found = []
+    lost, found = ~o.used & ~_aside(o), []
     for number, count in Counter(o.flag[lost].tolist()).most_common():
         rows = np.flatnonzero(lost & (o.flag == number))
-        plain = [without_numbers(str(o.reason[row])) for row in rows]
-        reason, of_reason = Counter(plain).most_common(1)[0]
-        row, flag = int(rows[plain.index(reason)]), Flag(number)
+        ((reason, of_reason), *_), row = _commonest(o, rows)
+        flag = Flag(number)
         found.append(Rejection(flag.name.lower(), count, reason, of_reason, _row(o, row), _REMEDIES[flag]))
     return tuple(found)
+
+
+def format_share(share: Share) -> str:
+    """The first lines of the summary."""
+    part = f" ({100.0 * share.used / share.valid:.1f} %)" if share.valid else ""
+    lines = [f"{share.used} of {share.valid} valid rows are used{part}{'; lost most:' if share.losses else ''}"]
+    return "\n".join([*lines, *(f"{count:>8}  {reason}" for reason, count in share.losses), ""])
 
 
 def format_rejections(found: Sequence[Rejection]) -> str:
@@ -71,6 +105,18 @@ def format_rejections(found: Sequence[Rejection]) -> str:
         lines += [f"{one.flag:<12}{one.count:>8}  {one.reason}{part}", f"{'':22}e.g. {one.example}"]
         lines.append(f"{'':22}{one.remedy}")
     return "\n".join(lines)
+
+
+def _aside(o: Observations) -> NDArray[np.bool_]:
+    """(n,) rows that are withheld or monitored on purpose."""
+    return is_set_aside(o, Use.WITHHOLD) | is_set_aside(o, Use.MONITOR)
+
+
+def _commonest(o: Observations, rows: NDArray[np.int64]) -> tuple[tuple[tuple[str, int], ...], int]:
+    """The reasons of some rows, the commonest first, each with its count; and the first row of the commonest, or −1."""
+    plain = [without_numbers(str(reason)) for reason in o.reason[rows]]
+    counted = tuple(Counter(plain).most_common())
+    return counted, int(rows[plain.index(counted[0][0])]) if counted else -1
 
 
 def _row(o: Observations, row: int) -> str:

@@ -1,17 +1,14 @@
-"""The summary of a feedback: what is in use and what is lost most, counts and departures by variable and report type.
+"""The summary of a feedback: counts and departures by variable and report type.
 
 With d = y − G(x), over Σ n rows:  bias = Σ d / n,  RMS = √(Σ d² / n),  J_o/n = Σ (d/σ_o)² / n.
 J_o/n of the background is 1 + (σ_b/σ_o)² where the statistics are right; of the analysis it is below 1. What was used,
 withheld and monitored is kept apart: only withheld rows judge an analysis. Near the ground each row in use is also
 compared with what its neighbours say of it, itself left out: the RMS of that, and over what was expected, where 1
 is right.
-
-Valid are rows that neither their file nor the bounds of what can be reject, and that are not set aside on purpose.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,10 +20,8 @@ from numpy.typing import NDArray
 from phyda_cli.fields.display import display
 from phyda_cli.observations.passive import is_set_aside
 from phyda_cli.observations.predicted import Predicted
-from phyda_cli.observations.table import Feedback, Flag, Observations, Use
+from phyda_cli.observations.table import Feedback, Flag, Use
 
-_NUMBER: Final = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-_LOSSES: Final = 3
 _HEAD: Final = f"{'Jo/n':>15}  {'bias O-B → O-A':>23}  {'RMS O-B → O-A':>23}"
 
 
@@ -74,15 +69,6 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Share:
-    """valid, used: numbers of rows. losses: the commonest reasons of valid rows that are not used, and how many."""
-
-    valid: int
-    used: int
-    losses: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
 class LeftOut:
     """Rows near the ground of one variable. background, predicted: RMS of O − B and of O minus what others say, SI.
 
@@ -94,20 +80,6 @@ class LeftOut:
     background: float
     predicted: float
     ratio: float
-
-
-def without_numbers(reason: str) -> str:
-    """Return a reason without its numbers, so that rows with the same reason count together."""
-    return _NUMBER.sub("…", reason)
-
-
-def share_of(observations: Observations) -> Share:
-    """Return which share of the valid rows is in use, and the three largest losses."""
-    o = observations
-    aside = is_set_aside(o, Use.WITHHOLD) | is_set_aside(o, Use.MONITOR)
-    valid = ~np.isin(o.flag, (Flag.MISSING, Flag.PRE_QC, Flag.BOUNDS, Flag.BLACKLIST)) & ~aside
-    lost = Counter(without_numbers(str(reason)) for reason in o.reason[valid & ~o.used])
-    return Share(int(valid.sum()), int(o.used.sum()), tuple(lost.most_common(_LOSSES)))
 
 
 def left_out_of(feedback: Feedback, predicted: Predicted) -> tuple[LeftOut, ...]:
@@ -154,13 +126,6 @@ def _summary(feedback: Feedback, report: str, variable: str, mine: NDArray[np.bo
     return Summary(
         report, variable, int(mine.sum()), own.count, rejected, own.background, own.analysis, withheld, monitored
     )
-
-
-def format_share(share: Share) -> str:
-    """The first lines of the summary."""
-    part = f" ({100.0 * share.used / share.valid:.1f} %)" if share.valid else ""
-    lines = [f"{share.used} of {share.valid} valid rows are used{part}{'; lost most:' if share.losses else ''}"]
-    return "\n".join([*lines, *(f"{count:>8}  {reason}" for reason, count in share.losses), ""])
 
 
 def format_left_out(scores: Sequence[LeftOut]) -> str:

@@ -96,10 +96,8 @@ class StationPressure(Level):
         return np.asarray(relief * self._base(inputs, sites) ** _EXPONENT)
 
     def _base(self, inputs: Floats, sites: Sites) -> Floats:
-        temperature, below = self._fall(inputs, sites)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            base = 1.0 - LAPSE_RATE * below / temperature
-        return np.where(np.isfinite(base), np.maximum(base, 0.0), 1.0)
+        base = _cooling(*self._fall(inputs, sites))
+        return np.where(np.isfinite(base), base, 1.0)
 
     def _fall(self, inputs: Floats, sites: Sites) -> tuple[Floats, Floats]:
         """T or T₀ [K] where the pressure is given, and how far [m] the station is above that."""
@@ -157,8 +155,13 @@ def kind_of(variable: str) -> Kind:
 
 def station_pressure(pressure: Floats, temperature: Floats, above: Floats) -> Floats:
     """p (1 − Γ δ/T)^(g/(R_d Γ)) [Pa] so far [m] above where pressure and temperature are."""
+    return np.asarray(pressure * _cooling(temperature, above) ** _EXPONENT)
+
+
+def _cooling(temperature: Floats, above: Floats) -> Floats:
+    """1 − Γ δ/T so far [m] above where the temperature is T [K]; at least 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(pressure * np.maximum(1.0 - LAPSE_RATE * above / temperature, 0.0) ** _EXPONENT)
+        return np.asarray(np.maximum(1.0 - LAPSE_RATE * above / temperature, 0.0))
 
 
 def _spans(levels: Iterable[float]) -> bool:

@@ -18,6 +18,7 @@ from phyda_cli.methods.surface import QUANTITIES, SurfaceAnalysis
 from phyda_cli.methods.surface_fit import GroundError
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import default_error_table
+from phyda_cli.observations.settings import Consistency, Quality
 from tests.support.background_error import CHANNELS, small_statistics, zero_time
 from tests.support.observations import make_departures, make_observations
 
@@ -97,3 +98,27 @@ def test_it_goes_through_the_whole_analysis():
     assert result.log["method"] == "3dvar+surface"
     moved = result.feedback.analysis_equivalent - result.feedback.background_equivalent
     assert (moved > 0).all()
+
+
+def test_rows_are_left_out_for_scores_only_when_these_are_asked_for(monkeypatch):
+    calls = []
+    predicted = SurfaceAnalysis.predicted
+
+    def counted(self, departures, wanted, judging):
+        calls.append(int(wanted.sum()))
+        return predicted(self, departures, wanted, judging)
+
+    monkeypatch.setattr(SurfaceAnalysis, "predicted", counted)
+    names = [("t2m", np.nan, 10.0 + 2.0 * i, 40.0, 270.0 + i, 1.0) for i in range(3)]
+    rows = replace(make_observations(names, time=zero_time()), elevation=np.zeros(3))
+    start = replace(background(), values=background().values + 270.0)
+    options = AssimilationOptions(
+        window=np.timedelta64(3, "h"), quality=Quality(consistency=Consistency(enabled=False))
+    )
+    ground = torch.zeros(FINE.shape, dtype=torch.float64)
+    result = assimilate(start, rows, method=BOTH, table=default_error_table(), options=options, orography=ground)
+    assert calls == []
+    found = result.left_out
+    assert calls == [3]
+    assert found is result.left_out
+    assert np.isfinite(found.residual).all()

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from phyda_cli.observations.passive import REASONS
-from phyda_cli.observations.reasons import format_rejections, rejections
+from phyda_cli.observations.reasons import Share, format_rejections, format_share, rejections, share_of
 from phyda_cli.observations.table import Feedback, Flag, Observations, Use
+from tests.support.observations import observations
 
 
 def table() -> Feedback:
@@ -48,3 +49,18 @@ def test_the_lines_name_count_reason_row_and_remedy():
     assert lines[2].split() == ["buddy", "3", "off", "by", "…", "σ", "(2", "of", "3)"]
     assert "row 3" in lines[3]
     assert format_rejections(()) == ""
+
+
+def test_the_share_of_valid_rows_and_what_is_lost_most():
+    """10 rows: 6 used, 1 withheld, 1 that its file rejects, 2 lost for one reason with different numbers."""
+    o = observations("t2m", np.full(10, 280.0), flag=[0] * 6 + [Flag.PASSIVE, Flag.PRE_QC, Flag.DOMAIN, Flag.DOMAIN])
+    reasons = np.full(10, "", dtype=object)
+    reasons[6:] = ["withheld", "quality mark 9", "station is +612 m from it", "station is -501.5 m from it"]
+    use = np.where(reasons == "withheld", Use.WITHHOLD.value, o.use).astype(object)
+    share = share_of(replace(o, reason=reasons, use=use))
+    assert share == Share(8, 6, (("station is … m from it", 2),))
+    assert format_share(share).splitlines()[:2] == [
+        "6 of 8 valid rows are used (75.0 %); lost most:",
+        "       2  station is … m from it",
+    ]
+    assert format_share(Share(0, 0, ())).strip() == "0 of 0 valid rows are used"

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from phyda_cli.observations.predicted import Predicted
 from phyda_cli.observations.summary import (
-    Share,
     format_left_out,
-    format_share,
     format_summary,
     left_out_of,
-    share_of,
     summarise,
 )
-from phyda_cli.observations.table import Feedback, Flag, Use, concatenate
+from phyda_cli.observations.table import Feedback, Flag, concatenate
 from tests.support.observations import make_observations, observations
 
 TIME = np.datetime64("2020-03-01T12", "ns")
@@ -61,21 +56,6 @@ def test_tables_joined_keep_their_sources():
     assert joined.source.tolist() == [0, 1, 1]
     assert joined.row.tolist() == [1, 1, 2]
     assert joined.sources == ("obs.csv", "obs.csv")
-
-
-def test_the_share_of_valid_rows_and_what_is_lost_most():
-    """10 rows: 6 used, 1 withheld, 1 that its file rejects, 2 lost for one reason with different numbers."""
-    o = observations("t2m", np.full(10, 280.0), flag=[0] * 6 + [Flag.PASSIVE, Flag.PRE_QC, Flag.DOMAIN, Flag.DOMAIN])
-    reasons = np.full(10, "", dtype=object)
-    reasons[6:] = ["withheld", "quality mark 9", "station is +612 m from it", "station is -501.5 m from it"]
-    use = np.where(reasons == "withheld", Use.WITHHOLD.value, o.use).astype(object)
-    share = share_of(replace(o, reason=reasons, use=use))
-    assert share == Share(8, 6, (("station is … m from it", 2),))
-    assert format_share(share).splitlines()[:2] == [
-        "6 of 8 valid rows are used (75.0 %); lost most:",
-        "       2  station is … m from it",
-    ]
-    assert format_share(Share(0, 0, ())).strip() == "0 of 0 valid rows are used"
 
 
 def test_scores_of_rows_that_others_predict():
