@@ -43,7 +43,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Method
 from phyda_cli.methods.scale import Innovations, estimated_scale
-from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised
+from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised, grown
 from phyda_cli.observations.passive import apart, is_active, set_aside
 from phyda_cli.observations.predicted import Predicted
 from phyda_cli.observations.settings import Quality
@@ -149,7 +149,8 @@ def assimilate(
     case = _Case.of(background, first, method, fading(background.grid, options.taper))
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
-    rows = pressure_once(screen(assign_errors(check_missing(observations), table), guess))
+    rows = assign_errors(check_missing(observations), table)
+    rows = pressure_once(screen(grown(rows, np.where(guess.beyond <= options.margin, guess.beyond, 0.0)), guess))
     scale = _scale(rows, options, case, method)
     method = method.scaled(scale).fitted(case.departures(rows, rows.used & is_active(rows)))
     sigma, predicted = method.background_error_at(first.increments, background), method.predicts(first.increments)

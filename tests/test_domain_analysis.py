@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from phyda_cli.assimilation import AssimilationOptions, assimilate, fading
+from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.humidity import humidity_size
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
@@ -20,7 +21,7 @@ from phyda_cli.grids.regrid import regrid
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.methods.threedvar import ThreeDVar
-from phyda_cli.observations.errors import default_error_table
+from phyda_cli.observations.errors import DOUBLING, default_error_table
 from phyda_cli.observations.table import Flag
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics, zero_time
 from tests.support.observations import make_observations, rows_of
@@ -131,6 +132,7 @@ def test_outside_is_passive_with_its_distance_and_a_margin_takes_what_is_near():
         longitude=[*inside[1], 0.0, 0.0, 120.0],
     )
     part = on(CUT.grid, start())
+    alone_error = run(part, rows).feedback.observations.error[10:12]
     for margin, used in ((0.0, 10), (150e3, 11), (400e3, 12)):
         result = run(part, rows, margin=margin)
         found = result.feedback.observations
@@ -138,7 +140,10 @@ def test_outside_is_passive_with_its_distance_and_a_margin_takes_what_is_near():
         assert (found.flag[used:] == Flag.DOMAIN).all()
         assert np.isfinite(result.feedback.background_equivalent[:used]).all()
         assert np.isnan(result.feedback.background_equivalent[used:]).all()
-    assert found.reason[-1].startswith("11") or "km outside of the background's grid" in found.reason[-1]
+    assert found.reason[-1].endswith("km outside of the background's grid")
+    beyond = np.radians([1.0, 3.0]) * EARTH_RADIUS
+    assert rows.variable[10:12].tolist() == ["t", "u"]
+    np.testing.assert_allclose(found.error[10:12] / alone_error, np.hypot(1.0, beyond / DOUBLING), rtol=1e-3)
     alone = run(part, rows).feedback.observations
     assert "111 km outside of the background's grid; --margin" in alone.reason[10]
     assert result.log["used_outside"] == 2

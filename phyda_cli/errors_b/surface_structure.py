@@ -1,11 +1,14 @@
 """How background errors near the ground are correlated: by distance, by height and by what is land and what is sea.
 
-    ρ(a, b) = (1 + r/L) exp(−r/L) · exp(−½ ((h_a − h_b)/V)²) · exp(−½ ((l_a − l_b)/W)²)
+    ρ(a, b) = exp(−½ ((l_a − l_b)/W)²) · [(1 − α) f(L, V) + α f(ℓ, v)]
+    f(L, V) = (1 + r/L) exp(−r/L) · exp(−½ ((h_a − h_b)/V)²)
 
-r is the straight distance through the earth, with which the function of second-order autoregression is a valid
-correlation on the sphere; h the height of the ground or of the station, l the part of land. A factor whose scale is
-infinite is 1, and so is one of which a place says nothing. Sources: Brasnett (1999) and the OI of MESCAN (Soci et al.
-2016) for distance and height; gridpp for the factor of land and sea.
+The first term is the error of the weather, the second, with a part α of the variance, that of the detail between
+neighbouring places, of which valleys and hills know little of each other. r is the straight distance through the earth,
+with which the function of second-order autoregression is a valid correlation on the sphere; h the height of the ground
+or of the station, l the part of land. A factor whose scale is infinite is 1, and so is one of which a place says
+nothing. Sources: Brasnett (1999) and the OI of MESCAN (Soci et al. 2016) for distance and height; gridpp for the factor
+of land and sea.
 """
 
 from __future__ import annotations
@@ -55,12 +58,22 @@ class GroundPlaces:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """part: α [1]. length: ℓ [m]. height: v [m]."""
+
+    part: float
+    length: float
+    height: float = np.inf
+
+
+@dataclass(frozen=True)
 class Structure:
-    """length: L [m]. height: V [m]. land: W [1]. Infinite: no such factor."""
+    """length: L [m]. height: V [m]. land: W [1]. Infinite: no such factor. detail: the second term, None for α = 0."""
 
     length: float
     height: float = np.inf
     land: float = np.inf
+    detail: Detail | None = None
 
     @property
     def reach(self) -> float:
@@ -69,10 +82,27 @@ class Structure:
 
     def correlation(self, a: GroundPlaces, b: GroundPlaces) -> torch.Tensor:
         """ρ (…, n, m) of places a (…, n) with places b (…, m)."""
-        scaled = torch.cdist(a.position, b.position).div_(self.length)
-        result = scaled.neg().exp_().mul_(scaled.add_(1.0))
-        for scale, one, other in ((self.height, a.height, b.height), (self.land, a.land, b.land)):
-            if np.isfinite(scale):
-                apart = (one[..., :, None] - other[..., None, :]).div_(scale)
-                result.mul_(apart.square_().mul_(-0.5).exp_())
-        return result
+        distance = torch.cdist(a.position, b.position)
+        heights = [self.height] if self.detail is None else [self.height, self.detail.height]
+        higher = _half_square(a.height, b.height) if np.isfinite(heights).any() else None
+        wetter = _half_square(a.land, b.land) if np.isfinite(self.land) else None
+
+        def term(length: float, height: float) -> torch.Tensor:
+            scaled = distance / length
+            exponent = scaled.neg()
+            if higher is not None and np.isfinite(height):
+                exponent.sub_(higher, alpha=1.0 / height**2)
+            if wetter is not None:
+                exponent.sub_(wetter, alpha=1.0 / self.land**2)
+            return exponent.exp_().mul_(scaled.add_(1.0))
+
+        weather = term(self.length, self.height)
+        if self.detail is None:
+            return weather
+        detail = term(self.detail.length, self.detail.height)
+        return weather.mul_(1.0 - self.detail.part).add_(detail, alpha=self.detail.part)
+
+
+def _half_square(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """½ (x_i − y_j)² (…, n, m)."""
+    return (one[..., :, None] - other[..., None, :]).square_().mul_(0.5)

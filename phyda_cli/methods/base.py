@@ -5,7 +5,7 @@ cases (background, departures with their operator) ── Method.increments ─�
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -110,6 +110,8 @@ class Increment:
     member of it; or None.
     log: what a reader of the log should know (scale used, iterations, cost before and after).
     parts: further increments on grids of their own, which add to this one.
+    drawn: of a part, makes a member's distance (channel, lat, lon) from the mean of all parts when it is asked for;
+    None: the part adds its mean to every member.
     weights: (n,) of the departures in the cost, where that is not quadratic (`huber.py`); else None.
     memory: for the method's next analysis (`Method.remembering`).
     """
@@ -121,6 +123,7 @@ class Increment:
     parts: tuple[Increment, ...] = ()
     weights: Floats | None = None
     memory: Memory = field(default_factory=dict)
+    drawn: Callable[[int], torch.Tensor] | None = None
 
     def onto(self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None) -> State:
         """Return the mean on another grid and other channels, zero where nothing is known of them.
@@ -154,17 +157,30 @@ class Increment:
     def member_onto(
         self, number: int, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
     ) -> State:
-        """Return one member there; parts without members give their mean. Raises ValueError without members."""
+        """Return one member there. Raises ValueError without members.
+
+        Where a part with draws has a spread σ, the member is the mean of all parts and a distance of that size from it:
+        (x_i − x̄) σ/σ_u where this increment has a spread σ_u, else the draw.
+        """
         if self.members is None:
             raise ValueError("this increment has no members")
         own = interpolate_increment(replace(self.mean, values=self.members[number]), channels, grid, surface_pressure)
-        parts = (
-            part.onto(grid, channels, surface_pressure)
-            if part.members is None
-            else part.member_onto(number, grid, channels, surface_pressure)
-            for part in self.parts
-        )
-        return replace(own, values=sum((part.values for part in parts), own.values))
+        values = sum((part.onto(grid, channels, surface_pressure).values for part in self.parts), own.values)
+        for part in self.parts:
+            if part.drawn is None or part.spread is None:
+                continue
+            index = [i for i, channel in enumerate(channels) if channel in part.mean.channels]
+            here = grid, tuple(channels[i] for i in index), surface_pressure
+            alone = replace(self, parts=())
+            size, own_size = part.spread_onto(*here), alone.spread_onto(*here)
+            drawn = replace(part, mean=replace(part.mean, values=part.drawn(number)))
+            apart, mean = drawn.onto(*here).values, alone.onto(*here).values
+            assert size is not None
+            if own_size is not None:
+                grown = (own.values[index] - mean) * size.values / own_size.values
+                apart = torch.where(own_size.values > 0, grown, apart)
+            values[index] = torch.where(size.values > 0, self.onto(*here).values + apart, values[index])
+        return replace(own, values=values)
 
 
 class Method(Protocol):

@@ -3,9 +3,9 @@
     δ(x) = b(x)ᵀ S⁻¹ d,     σ_a²(x) / σ_b² = 1 − b(x)ᵀ S⁻¹ b(x),     S = C + diag(ε),     ε_i = σ_o,i² / σ_b²
 
 All in units of σ_b: C and b hold the correlations of the background's errors among observations and with the point, d
-the departures. A block takes all observations within the reach of the correlation. Where these are too many its points
-are divided among smaller blocks, down to the smallest, which take the nearest ones. Sources: Gandin (1963); Lorenc
-(1981) for blocks.
+the departures. A block takes the observations within the reach of the correlation, the nearest ones if these are too
+many. Where the nearest ones do not surround a block widely its points are divided among smaller blocks. Sources: Gandin
+(1963); Lorenc (1981) for blocks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
@@ -28,12 +29,14 @@ Integers = NDArray[np.int64]
 
 BLOCK_SIZES: Final = (400e3, 200e3, 100e3, 50e3)
 """Sizes of blocks [m], from the largest."""
-MOST: Final = 120
+MOST: Final = 80
 """Most observations of a block."""
+_WIDE: Final = 2.5
+"""How far, in sizes of a block, the farthest of these must be from its middle for them to surround it widely."""
 SMALLEST_RATIO: Final = 1e-4
 """Least ε: coincident observations would make the matrix singular."""
-_CHUNK: Final = 4_000_000
-"""Distances between blocks and observations that are looked at together."""
+_CELLS: Final = 10_000
+"""Blocks whose observations are looked for together."""
 _ROWS: Final = 2000
 """Points of a block that are worked on together."""
 
@@ -107,36 +110,34 @@ class _Block(NamedTuple):
 
 def _blocks(latitude: Floats, longitude: Floats, data: GroundData, structure: Structure, most: int) -> Iterator[_Block]:
     """Yield the blocks of points that observations reach; what none reaches is in no block."""
-    positions = data.places.position.numpy() / EARTH_RADIUS
-    left = np.arange(latitude.size)
+    tree, left = cKDTree(data.places.position.numpy()), np.arange(latitude.size)
     for size in BLOCK_SIZES:
         if not (left.size and len(data)):
             return
         crowded = []
         # to the farthest point of the block
-        least = 1.0 - 0.5 * ((structure.reach + 0.75 * size) / EARTH_RADIUS) ** 2
-        for points, cosine in _cosines(latitude, longitude, left, size, positions):
-            near = np.flatnonzero(cosine >= least)
-            if not near.size:
-                continue
-            if near.size > most and size > BLOCK_SIZES[-1] and points.size > 1:
+        reach = structure.reach + 0.75 * size
+        for points, near, distance in _nearest(latitude, longitude, left, size, tree, most, reach):
+            if near.size == most and distance < _WIDE * size and size > BLOCK_SIZES[-1] and points.size > 1:
                 crowded.append(points)
-                continue
-            if near.size > most:
-                near = np.sort(near[np.argpartition(-cosine[near], most)[:most]])
-            yield _Block(points, near)
+            elif near.size:
+                yield _Block(points, np.sort(near))
         left = np.concatenate(crowded) if crowded else np.empty(0, dtype=np.int64)
 
 
-def _cosines(
-    latitude: Floats, longitude: Floats, points: Integers, size: float, positions: Floats
-) -> Iterator[tuple[Integers, Floats]]:
-    """Yield the points of each cell of a size [m] and cos of the angle of every observation with the cell's middle."""
+def _nearest(
+    latitude: Floats, longitude: Floats, points: Integers, size: float, tree: cKDTree, most: int, reach: float
+) -> Iterator[tuple[Integers, Integers, float]]:
+    """Yield the points of each cell of a size [m], the observations that are nearest to its middle within reach, and
+    the distance [m] of the farthest of these.
+    """
     cell = cells(latitude[points], longitude[points], size)
     order = np.argsort(cell.number, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(cell.number[order]) != 0))
-    middle = unit_vectors(cell.latitude[order[first]], cell.longitude[order[first]])
+    middle = EARTH_RADIUS * unit_vectors(cell.latitude[order[first]], cell.longitude[order[first]])
     own = np.split(points[order], first[1:])
-    step = max(1, _CHUNK // max(len(positions), 1))
-    for start in range(0, len(own), step):
-        yield from zip(own[start : start + step], middle[start : start + step] @ positions.T, strict=True)
+    for start in range(0, len(own), _CELLS):
+        distance, found = tree.query(middle[start : start + _CELLS], np.arange(1, most + 1), distance_upper_bound=reach)
+        held = np.isfinite(distance).sum(1)
+        for number, count in enumerate(held):
+            yield own[start + number], found[number, :count], float(distance[number, count - 1])

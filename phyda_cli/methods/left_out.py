@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.surface_structure import Structure
 from phyda_cli.methods.block_interpolation import GroundData
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 NEIGHBOURS: Final = 30
 """Nearest observations that predict one that is left out."""
-_CHUNK: Final = 500
+_CHUNK: Final = 100
 """Observations that are left out together."""
 
 
@@ -37,14 +37,13 @@ class LeftOut(NamedTuple):
 
 def nearest(data: GroundData, rows: torch.Tensor) -> torch.Tensor:
     """Return indices (m, k) of the nearest others of some observations (m,), the farthest first."""
-    count = min(NEIGHBOURS, len(data) - 1)
-    # single precision tells places 2 km apart, and the order of nearer ones does not matter
-    positions, found = (data.places.position / EARTH_RADIUS).float(), []
-    for chunk in torch.split(rows, _CHUNK):
-        near = positions[chunk] @ positions.T
-        near[torch.arange(len(chunk)), chunk] = -torch.inf
-        found.append(near.topk(count).indices.flip(1))
-    return torch.cat(found) if found else torch.zeros((0, count), dtype=torch.int64)
+    count, wanted = min(NEIGHBOURS, len(data) - 1), rows.numpy()
+    positions = data.places.position.numpy()
+    _, found = cKDTree(positions).query(positions[wanted], np.arange(1, count + 2))
+    # itself is among them, but where more than these are at its place
+    itself = found == wanted[:, None]
+    itself[~itself.any(1), -1] = True
+    return torch.from_numpy(found[~itself].reshape(len(wanted), count)[:, ::-1].copy())
 
 
 def left_out(data: GroundData, structure: Structure, rows: torch.Tensor, neighbours: torch.Tensor) -> LeftOut:

@@ -13,7 +13,13 @@ What a station says of a grid point's surroundings is worth less the more its he
 
     R = σ_o² + (ρ_h |h_station − h_ground|)² + (ρ_l |l_station − l_ground|)²
 
-The spread is σ_a of this analysis. Sources: Mahfouf (1991) and Giard and Bazile (2000) for optimal interpolation of
+The spread is σ_a of this analysis times the size that errors have here and there, and members are draws of it,
+
+    x_i = x_a + σ_a w_i
+
+with w_i of variance 1 and the correlation of the background error, which is longer than that of the analysis among
+stations (`errors_b/ground_draws.py`); where the upper air has members of a field, such as pressure, w_i is theirs, so
+that they stay in balance. Sources: Mahfouf (1991) and Giard and Bazile (2000) for optimal interpolation of
 screen-level fields; Soci et al. (2016) for MESCAN; Nipen et al. (2020) for distance, height and land or sea.
 """
 
@@ -21,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,7 +35,8 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors_b.error_scale import ErrorScale
-from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
+from phyda_cli.errors_b.ground_draws import draw
+from phyda_cli.errors_b.surface_structure import Detail, GroundPlaces, Structure
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_pressure
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
@@ -63,15 +71,19 @@ class Quantity(NamedTuple):
     relative: bool = False
 
 
+_SCREEN: Final = Structure(150e3, 2000.0, 2.0, Detail(0.2, 50e3, 300.0))
 QUANTITIES: Final[Mapping[str, Quantity]] = {
-    "temperature": Quantity(("t2m",), GroundError(1.5, Structure(150e3, 800.0, 2.0)), 0.003, 1.0),
-    "dew point": Quantity(("d2m",), GroundError(1.8, Structure(150e3, 800.0, 2.0)), 0.004, 1.0),
-    "wind": Quantity(("u10", "v10"), GroundError(1.8, Structure(150e3, 800.0, 2.0)), 0.003, 1.0),
-    "pressure": Quantity(("msl", "sp"), GroundError(1.5e-3, Structure(250e3)), 1.0e-6, 0.0, relative=True),
+    "temperature": Quantity(("t2m",), GroundError(1.5, _SCREEN), 0.003, 1.0),
+    "dew point": Quantity(("d2m",), GroundError(1.8, _SCREEN), 0.004, 1.0),
+    "wind": Quantity(("u10", "v10"), GroundError(1.8, _SCREEN), 0.003, 1.0),
+    "pressure": Quantity(
+        ("msl", "sp"), GroundError(1.5e-3, Structure(250e3, detail=Detail(0.05, 50e3))), 1.0e-6, 0.0, relative=True
+    ),
 }
-"""σ_b of temperature and V are those of the IFS's screen-level analysis (part II, chapter 9: 1.5 K, 800 m), L that of a
-short forecast. W is wide: with 0.5, gridpp's usual, stations at coasts said nothing to coarse grid points at sea, and
-the error of temperature at withheld METAR stations was twice as large (docs/surface.md).
+"""σ_b of temperature is that of the IFS's screen-level analysis (part II, chapter 9: 1.5 K), L that of a short
+forecast. V and v: with one term and 800 m, as there, errors of temperature at withheld stations were 1 to 7 % larger. W
+is wide: with 0.5, gridpp's usual, stations at coasts said nothing to coarse grid points at sea, and the error of
+temperature at withheld METAR stations was twice as large (docs/surface.md).
 """
 
 
@@ -80,7 +92,7 @@ class SurfaceAnalysis(Method):
     """Optimal interpolation near the ground.
 
     grid, channels: where, and which of `VARIABLES`. height [m], land (0 to 1): (rows, columns) of the ground, or None
-    where nothing is known of it. errors: σ_b and the rest by quantity.
+    where nothing is known of it. errors: σ_b and the rest by quantity. seed: of members.
     """
 
     grid: Grid
@@ -90,6 +102,7 @@ class SurfaceAnalysis(Method):
     errors: Mapping[str, GroundError] = field(
         default_factory=lambda: {name: quantity.usual for name, quantity in QUANTITIES.items()}
     )
+    seed: int = 0
     name: str = "surface"
 
     @property
@@ -102,7 +115,7 @@ class SurfaceAnalysis(Method):
         return self
 
     def trial(self) -> SurfaceAnalysis:
-        """Return itself: it has a spread in closed form and no members."""
+        """Return itself: its members are made when they are asked for."""
         return self
 
     def fitted(self, departures: Departures) -> SurfaceAnalysis:
@@ -125,7 +138,9 @@ class SurfaceAnalysis(Method):
 
     def unobserved(self, background: State) -> Increment:
         """Return no increment, and σ_b."""
-        return zero(State(self._sigma(background), self.channels, self.grid, background.time), background, None)
+        sigma = self._sigma(background)
+        made = zero(State(sigma, self.channels, self.grid, background.time), background, None)
+        return replace(made, drawn=partial(self._drawn, sigma, 0))
 
     def increments(self, cases: Sequence[Case]) -> list[Increment]:
         """Return the increments of the cases, each beside what was made before it."""
@@ -160,7 +175,8 @@ class SurfaceAnalysis(Method):
                 apart = (data.places.take(near).position - data.places.take(rows).position[:, None]).norm(dim=-1)
                 some = ((apart <= error.structure.length) & torch.from_numpy(~mute)[near]).sum(1)
                 at, unit = order[part.rows[rows]], part.unit[rows] * error.sigma
-                result.residual[at], result.expected[at] = found.residual * unit, np.sqrt(variance) * unit
+                size = error.size(held.latitude[part.rows[rows]], held.longitude[part.rows[rows]])
+                result.residual[at], result.expected[at] = found.residual * unit, np.sqrt(variance) * unit * size
                 result.count[at] = some.numpy()
         return result
 
@@ -171,8 +187,7 @@ class SurfaceAnalysis(Method):
             departures = replace(departures, departure=left)
         sigma = self._sigma(background)
         mean, spread = torch.zeros_like(sigma), sigma.clone()
-        latitude, longitude = self.grid.coordinates
-        points = GroundPlaces.at(latitude, longitude, *(_flat(x) for x in (self.height, self.land)))
+        (latitude, longitude), points = self.grid.coordinates, self._points()
         log: Log = {}
         for name, quantity in QUANTITIES.items():
             error = self.errors[name]
@@ -183,7 +198,8 @@ class SurfaceAnalysis(Method):
                 data = error.data(part.sample.places, part.sample.departure, part.sample.error)
                 made = interpolate(latitude, longitude, points, data, error.structure)
                 normal = torch.from_numpy(made.increment).reshape(*self.grid.shape, -1)
-                remains = torch.from_numpy(made.variance).reshape(self.grid.shape).sqrt()
+                remains = torch.from_numpy(np.sqrt(made.variance) * error.size(latitude, longitude))
+                remains = remains.reshape(self.grid.shape)
                 for place, i in enumerate(targets):
                     mean[i] = sigma[i] * normal[..., min(place, normal.shape[-1] - 1)]
                     spread[i] = sigma[i] * remains
@@ -192,7 +208,24 @@ class SurfaceAnalysis(Method):
                     f"{name} L km": error.structure.length / 1e3,
                 }
         labels = (self.channels, self.grid, background.time)
-        return Increment(State(mean, *labels), State(spread, *labels), log=log)
+        return Increment(
+            State(mean, *labels), State(spread, *labels), log=log, drawn=partial(self._drawn, spread, case.seed)
+        )
+
+    def _points(self) -> GroundPlaces:
+        return GroundPlaces.at(*self.grid.coordinates, *(_flat(x) for x in (self.height, self.land)))
+
+    def _drawn(self, spread: torch.Tensor, seed: int, number: int) -> torch.Tensor:
+        """A member's distance from the mean, σ_a w (channel, rows, columns); what is one field has one w."""
+        result, points = torch.zeros_like(spread), self._points()
+        for name, quantity in QUANTITIES.items():
+            for variables in self._together(quantity):
+                targets = [i for i, channel in enumerate(self.channels) if channel.variable in variables]
+                if targets:
+                    rng = np.random.default_rng([self.seed, seed, number, VARIABLES.index(variables[0])])
+                    w = torch.from_numpy(draw(self.errors[name].structure, points, rng)).reshape(self.grid.shape)
+                    result[targets] = spread[targets] * w
+        return result
 
     def _shared(self, departures: Departures, quantity: Quantity) -> list[tuple[tuple[str, ...], _Part]]:
         """Return variables with their rows; components of the wind that have the same places and errors together."""
@@ -290,4 +323,4 @@ def _flat(values: torch.Tensor | None) -> Floats | None:
 def make(settings: MethodSettings, material: Material) -> Method:
     """Return the analysis near the ground of what the background has."""
     held = tuple(Channel(name) for name in VARIABLES if Channel(name) in material.background.channels)
-    return SurfaceAnalysis(material.grid, held, material.ground.height, material.ground.land)
+    return SurfaceAnalysis(material.grid, held, material.ground.height, material.ground.land, seed=material.seed)

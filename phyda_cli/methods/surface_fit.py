@@ -1,12 +1,14 @@
-"""The background error near the ground that the departures show: its size, its length, and how large σ_o is beside it.
+"""The background error near the ground that the departures show: its size, its lengths, and how large σ_o is beside it.
 
-    maximise over L and ε̄   Σ_i log N(d_i; d̂_i(L, ε̄), s² v_i(L, ε̄)),     s² = mean (d_i − d̂_i)²/v_i within 4 s
+    maximise over L, ℓ, α and ε̄   Σ_i log N(d_i; d̂_i, s² v_i),     s² = mean (d_i − d̂_i)²/v_i within 4 s
 
 d̂_i and s² v_i are what the neighbours of an observation say of it (`left_out.py`): the error with which a sample of
-observations is predicted by all others chooses L and ε̄, the mean ratio of the variances, and its own size is σ_b. So
-the spread of the analysis is by construction that of the errors at stations that it has not seen. Departures farther
-than five robust standard deviations from zero take no part. With few departures the usual values stay, and σ_b alone is
-brought to their median (`methods/scale.py`), if there are enough for that.
+observations is predicted by all others chooses the lengths of the weather and of the detail, the part of the detail and
+ε̄, the mean ratio of the variances, one after the other until none moves. The error's own size is σ_b, and how large it
+is here and there follows (`errors_b/local_size.py`). So the spread of the analysis is by construction that of the
+errors at stations that it has not seen. Departures farther than five robust standard deviations from zero take no part.
+With few departures the usual values stay, and σ_b alone is brought to their median (`methods/scale.py`), if there are
+enough for that.
 
 Source: Hollingsworth and Lönnberg (1986), who take the error covariances from the departures; the choice by prediction
 is cross-validation as of Wahba and Wendelberger (1980), here by the likelihood.
@@ -14,29 +16,36 @@ is cross-validation as of Wahba and Wendelberger (1980), here by the likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
-from phyda_cli.methods.block_interpolation import SMALLEST_RATIO, GroundData
-from phyda_cli.methods.left_out import nearest, of_last
+from phyda_cli.errors_b.local_size import LocalSize
+from phyda_cli.errors_b.surface_structure import Detail, GroundPlaces, Structure
+from phyda_cli.methods.block_interpolation import GroundData
+from phyda_cli.methods.left_out import left_out, nearest
 from phyda_cli.methods.scale import CHI_SQUARE_MEDIAN, SMALLEST_SAMPLE, Innovations, consistent_scale
 
 Floats = NDArray[np.float64]
 
 LENGTHS: Final = (50e3, 100e3, 200e3, 400e3, 800e3, 1600e3)
 """L that are tried [m]: from what a fine model leaves to the size of the weather, which a climatology leaves."""
-RATIOS: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+DETAIL_LENGTHS: Final = (25e3, 50e3, 100e3, 200e3)
+"""ℓ that are tried [m]."""
+PARTS: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
+"""α that are tried."""
+RATIOS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """ε̄ that are tried."""
 ENOUGH: Final = 200
 """Fewest departures of a variable for which L and ε̄ are looked for."""
 _SAMPLE: Final = 600
-"""Most observations that are predicted."""
+"""About how many observations are predicted for every try."""
+_SIZED: Final = 3000
+"""About how many are predicted in the end, for the size here and there."""
 _GROSS: Final = 5.0
 _LIMIT: Final = 4.0
 _ROUNDS: Final = 10
@@ -47,12 +56,18 @@ class GroundError:
     """sigma: σ_b. structure: of its correlation. factor: on σ_o, with which ε_i = (factor σ_o,i / σ_b)².
 
     departure: robust standard deviation of departures, 0 where it is not known; for checks against gross errors.
+    local: of s here and there, None for 1.
     """
 
     sigma: float
     structure: Structure
     factor: float = 1.0
     departure: float = 0.0
+    local: LocalSize | None = None
+
+    def size(self, latitude: Floats, longitude: Floats) -> Floats:
+        """s (n,) at places [degree]."""
+        return np.ones(latitude.size) if self.local is None else self.local.at(latitude, longitude)
 
     def data(self, places: GroundPlaces, departure: Floats, error: Floats) -> GroundData:
         """Return departures and σ_o (n,) in units of σ_b."""
@@ -86,21 +101,78 @@ def fitted(usual: GroundError, samples: Sequence[Sample]) -> GroundError:
     held = [sample.usual() for sample in samples]
     if min(len(sample.departure) for sample in held) < ENOUGH:
         return _rescaled(usual, held)
-    best: tuple[float, GroundError] | None = None
-    tries = [_Predictions.of(sample) for sample in held]
     error = float(np.sqrt(np.median(np.concatenate([sample.error for sample in held]) ** 2)))
-    for length in LENGTHS:
-        structure = replace(usual.structure, length=length)
-        by_ratio = zip(*(one.of_ratios(structure, error) for one in tries), strict=True)
-        for ratio, found in zip(RATIOS, by_ratio, strict=True):
-            square = np.concatenate([residual**2 / variance for residual, variance in found])
-            size = _size(square)
-            variance = size**2 * np.concatenate([one for _, one in found])
-            cost = float(np.mean(np.log(variance) + np.minimum(square / size**2, _GROSS**2)))
-            if size > 0 and (best is None or cost < best[0]):
-                factor = float(np.sqrt(ratio)) * size / error
-                best = cost, replace(usual, sigma=size, structure=structure, factor=factor)
-    return usual if best is None else best[1]
+    tries = [_Predictions.among(sample, _SAMPLE // len(held)) for sample in held]
+    found = _best(_Choice.of(usual.structure), lambda choice: _tried(tries, choice, usual.structure, error))
+    if found.size == 0:
+        return usual
+    choice, size = found.choice, found.size
+    structure, factor = choice.structure(usual.structure), float(np.sqrt(choice.ratio)) * size / error
+    every = [_Predictions.among(sample, _SIZED // len(held)) for sample in held]
+    square = [residual**2 / variance / size**2 for residual, variance in _predicted(every, choice, structure, error)]
+    position = [one.sample.places.position[one.rows].numpy() for one in every]
+    local = LocalSize(np.concatenate(position), np.concatenate(square))
+    return replace(usual, sigma=size, structure=structure, factor=factor, local=local)
+
+
+class _Choice(NamedTuple):
+    """L, ℓ, α, ε̄."""
+
+    length: float
+    detail: float
+    part: float
+    ratio: float
+
+    @classmethod
+    def of(cls, usual: Structure) -> _Choice:
+        """Where the search begins."""
+        detail = usual.detail or Detail(0.0, DETAIL_LENGTHS[0])
+        return cls(LENGTHS[3], detail.length, detail.part, RATIOS[2])
+
+    def structure(self, usual: Structure) -> Structure:
+        """Return the structure, heights and land as usual."""
+        detail = usual.detail or Detail(0.0, DETAIL_LENGTHS[0])
+        return replace(usual, length=self.length, detail=replace(detail, part=self.part, length=self.detail))
+
+
+class _Found(NamedTuple):
+    """The cost of a choice and its s, 0 where departures are all alike."""
+
+    choice: _Choice
+    cost: float
+    size: float
+
+
+_TRIED: Final = {"length": LENGTHS, "ratio": RATIOS, "part": PARTS, "detail": DETAIL_LENGTHS}
+
+
+def _best(first: _Choice, tried: Callable[[_Choice], _Found]) -> _Found:
+    """Return the choice of least cost that changes of one value at a time lead to."""
+    best, before = tried(first), None
+    while best.choice != before:
+        before = best.choice
+        for name, values in _TRIED.items():
+            for value in values:
+                other = best.choice._replace(**{name: value})
+                if other != best.choice and (other.part == 0 or other.detail < other.length):
+                    best = min(best, tried(other), key=lambda found: found.cost)
+    return best
+
+
+def _tried(tries: Sequence[_Predictions], choice: _Choice, usual: Structure, error: float) -> _Found:
+    found = _predicted(tries, choice, choice.structure(usual), error)
+    square = np.concatenate([residual**2 / variance for residual, variance in found])
+    size = _size(square)
+    if size == 0:
+        return _Found(choice, np.inf, 0.0)
+    variance = size**2 * np.concatenate([one for _, one in found])
+    return _Found(choice, float(np.mean(np.log(variance) + np.minimum(square / size**2, _GROSS**2))), size)
+
+
+def _predicted(
+    tries: Sequence[_Predictions], choice: _Choice, structure: Structure, error: float
+) -> list[tuple[Floats, Floats]]:
+    return [one.of(structure, choice.ratio / error**2) for one in tries]
 
 
 def _size(square: Floats) -> float:
@@ -137,21 +209,18 @@ class _Predictions:
     neighbours: torch.Tensor
 
     @classmethod
-    def of(cls, sample: Sample) -> _Predictions:
+    def among(cls, sample: Sample, count: int) -> _Predictions:
+        """Return the predictions of about so many of a sample, evenly taken from it."""
         n = len(sample.departure)
-        rows = torch.from_numpy(np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64)))
+        rows = torch.from_numpy(np.unique(np.linspace(0, n - 1, min(n, count)).astype(np.int64)))
         data = GroundData(sample.places, torch.zeros(n).double(), torch.ones(n).double())
         return cls(sample, rows, nearest(data, rows))
 
-    def of_ratios(self, structure: Structure, error: float) -> list[tuple[Floats, Floats]]:
-        """Residuals and their variances in units of s², for each of `RATIOS`. error: σ_o whose ε is the ratio."""
-        together = torch.cat([self.neighbours, self.rows[:, None]], dim=1)
-        places = self.sample.places.take(together)
-        matrix = structure.correlation(places, places)
-        part = torch.from_numpy((self.sample.error / error) ** 2)[together]
-        departure, found = torch.from_numpy(self.sample.departure)[together], []
-        for ratio in RATIOS:
-            matrix.diagonal(dim1=-2, dim2=-1).copy_(1.0 + (ratio * part).clamp_min(SMALLEST_RATIO))
-            residual, variance = of_last(matrix, departure)
-            found.append((residual.numpy(), variance.numpy()))
-        return found
+    def of(self, structure: Structure, scale: float) -> tuple[Floats, Floats]:
+        """Residuals and their variances in units of s². scale: of σ_o² in these."""
+        data = GroundData(
+            self.sample.places,
+            torch.from_numpy(self.sample.departure),
+            torch.from_numpy(scale * self.sample.error**2),
+        )
+        return left_out(data, structure, self.rows, self.neighbours)

@@ -11,6 +11,7 @@ import torch
 from phyda_cli.assimilation import AssimilationOptions, assimilate
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.errors_b.surface_structure import Structure
+from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.composite import Composite
@@ -122,3 +123,37 @@ def test_rows_are_left_out_for_scores_only_when_these_are_asked_for(monkeypatch)
     assert calls == [3]
     assert found is result.left_out
     assert np.isfinite(found.residual).all()
+
+
+def test_members_near_the_ground_have_the_spread_of_the_analysis_there():
+    """Aloft they are the upper air's; t2m, which that does not reach, has the analysis error of the ground's method."""
+    upper = replace(UPPER, members=64)
+    both = Composite(upper, GROUND)
+    departures = make_departures(ROWS)
+    for made in (both.increment(background(), departures), both.unobserved(background())):
+        members = torch.stack([made.member_onto(number, FINE, ALL).values for number in range(64)])
+        spread, mean = made.spread_onto(FINE, ALL).values, made.onto(FINE, ALL).values
+        ratio = ((members[:, -1] - mean[-1]) / spread[-1]).square().mean((-2, -1))
+        assert float(ratio.mean()) == pytest.approx(1.0, abs=0.1)
+        here = np.unravel_index(int(spread[-1].argmin()), FINE.shape)
+        near = (members[:, -1, *here] - mean[-1, *here]).square().mean().sqrt()
+        assert float(near) == pytest.approx(float(spread[-1, *here]), rel=0.3)
+        again = made.member_onto(3, FINE, ALL).values
+        torch.testing.assert_close(again, members[3], rtol=0, atol=0)
+        aloft = made.parts[0].onto(FINE, ALL).values[:-1] + torch.stack(
+            [replace(made, parts=()).member_onto(number, FINE, ALL[:-1]).values for number in range(2)]
+        )
+        torch.testing.assert_close(members[:2, :-1], aloft)
+
+
+def test_members_of_a_field_of_both_are_the_upper_airs_in_the_size_of_the_ground():
+    """msl: (x_i − x̄) σ/σ_u, so that members keep their balance with what is aloft."""
+    upper = replace(UPPER, members=4)
+    both = Composite(upper, SurfaceAnalysis(FINE, (Channel("msl"),)))
+    made = both.increment(background(), make_departures(ROWS[:1]))
+    alone, msl = replace(made, parts=()), (Channel("msl"),)
+    apart = alone.member_onto(2, FINE, msl).values - alone.onto(FINE, msl).values
+    expected = apart * made.spread_onto(FINE, msl).values / alone.spread_onto(FINE, msl).values
+    found = made.member_onto(2, FINE, ALL).values[ALL.index(msl[0])] - made.onto(FINE, ALL).values[ALL.index(msl[0])]
+    torch.testing.assert_close(found[None], expected)
+    assert float(made.spread_onto(FINE, msl).values.max()) == pytest.approx(1.5e-3 * SEA_LEVEL_PRESSURE)

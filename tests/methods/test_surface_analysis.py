@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
+from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.errors_b.surface_structure import Detail, GroundPlaces, Structure
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_pressure
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
@@ -85,11 +86,10 @@ def test_pressure_is_one_field_whatever_the_height_of_the_barometer():
 
 
 def test_what_others_say_is_in_si_and_mute_ones_say_nothing():
-    both = [station("t2m", d, 1.0) for d in (3.0, 1.0)]
-    operator = Operator(
-        *(np.concatenate([getattr(one.operator, name) for one in both])
-          for name in ("variable", "latitude", "longitude", "pressure", "surface_pressure", "difference",
-                       "ground_temperature", "height", "land", "relief")),
+    one = station("t2m", 3.0, 1.0).operator
+    operator = Operator.at(
+        np.array(["t2m", "t2m"], dtype=object), *(np.repeat(x, 2) for x in (one.latitude, one.longitude, one.pressure)),
+        surface_pressure=np.full(2, SEA_LEVEL_PRESSURE), difference=np.zeros(2), height=np.zeros(2), land=np.ones(2),
     )  # fmt: skip
     rows = Departures(operator, np.array([3.0, 1.0]), np.ones(2))
     analysis, everyone = method(temperature=GroundError(2.0, Structure(100e3))), np.ones(2, dtype=bool)
@@ -113,19 +113,48 @@ def drawn(error: GroundError, sigma_o: float, n: int = 700) -> Sample:
     return Sample(places, lower @ rng.normal(size=n), np.ones(n))
 
 
+def apart(error: GroundError, distance: float) -> float:
+    """½ of the mean square difference of errors so far [m] apart, σ² (1 − ρ): what departures within reach can tell."""
+    places = GroundPlaces.at(np.array([0.0, np.degrees(distance / EARTH_RADIUS)]), np.zeros(2), None, None)
+    return float(error.sigma**2 * (1.0 - error.structure.correlation(places, places)[0, 1]))
+
+
 def test_departures_tell_size_length_and_observation_error():
     truth = GroundError(3.0, Structure(200e3, 600.0))
-    usual = GroundError(1.5, Structure(100e3, 600.0))
+    usual = GroundError(1.5, Structure(100e3, 600.0, detail=Detail(0.2, 50e3, 300.0)))
     sample = drawn(truth, sigma_o=1.0)
-    found = fitted(usual, [sample])
-    assert found.structure == truth.structure
-    assert found.sigma == pytest.approx(3.0, rel=0.25)
-    assert found.factor == pytest.approx(1.0, rel=0.3)
     spoiled = sample.departure.copy()
     spoiled[::50] += 60.0
-    again = fitted(usual, [replace(sample, departure=spoiled)])
-    assert again.structure == truth.structure
-    assert again.sigma == pytest.approx(found.sigma, rel=0.2)
+    for one in (sample, replace(sample, departure=spoiled)):
+        found = fitted(usual, [one])
+        assert found.structure.length == truth.structure.length
+        assert found.structure.detail.part <= 0.05
+        assert apart(found, 100e3) == pytest.approx(apart(truth, 100e3), rel=0.3)
+        assert found.factor == pytest.approx(1.0, rel=0.3)
+
+
+def test_departures_tell_detail_from_weather():
+    """40 % of the variance is detail of 50 km: one term for both cannot be right near and far."""
+    structure = Structure(400e3, 2000.0, detail=Detail(0.4, 50e3, 300.0))
+    truth = GroundError(3.0, structure)
+    sample = drawn(truth, sigma_o=0.5, n=1200)
+    found = fitted(QUANTITIES["temperature"].usual, [sample])
+    assert found.structure.detail.part >= 0.2
+    for distance in (30e3, 100e3):
+        assert apart(found, distance) == pytest.approx(apart(truth, distance), rel=0.3)
+
+
+def test_the_size_here_and_there_is_that_of_the_place():
+    """Errors twice as large in the west than in the east: s is √(8/5) and √(2/5), since 1 is that of both."""
+    sample = drawn(GroundError(3.0, Structure(100e3)), sigma_o=1.0, n=1000)
+    position = sample.places.position.numpy()
+    longitude = np.degrees(np.arctan2(position[:, 1], position[:, 0]))
+    twice = replace(sample, departure=np.where(longitude < 7.5, 2.0, 1.0) * sample.departure)
+    found = fitted(GroundError(1.5, Structure(100e3, detail=Detail(0.0, 50e3))), [twice])
+    west, east = found.size(np.array([50.0, 50.0]), np.array([2.0, 13.0]))
+    assert west == pytest.approx(np.sqrt(8 / 5), rel=0.15)
+    assert east == pytest.approx(np.sqrt(2 / 5), rel=0.15)
+    assert found.size(np.array([-50.0]), np.array([0.0]))[0] == 1.0
 
 
 def test_few_departures_tell_the_size_alone():

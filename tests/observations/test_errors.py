@@ -7,7 +7,7 @@ import pytest
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.observations.errors import ErrorDocument, assign_errors, count_raised, default_error_table
+from phyda_cli.observations.errors import ErrorDocument, assign_errors, count_raised, default_error_table, grown
 from phyda_cli.observations.table import Flag
 from tests.support.observations import observations
 
@@ -119,3 +119,11 @@ def test_a_variable_without_any_error_is_flagged_and_not_given_a_guess():
     result = assign_errors(observations("w", [0.1]), TABLE)
     assert result.flag.tolist() == [Flag.MISSING]
     assert np.isnan(result.error[0])
+
+
+def test_errors_grow_outside_of_the_domain():
+    """√2 at 100 km, of heights and pressures at 35 km; as they were within."""
+    rows = observations(["t", "t", "z", "msl", "u"], np.ones(5), pressure=[5e4] * 3 + [np.nan, 5e4])
+    rows = assign_errors(rows, TABLE)
+    far = grown(rows, np.array([0.0, 100e3, 35e3, 35e3, 200e3]))
+    np.testing.assert_allclose(far.error / rows.error, [1.0, 2**0.5, 2**0.5, 2**0.5, 5**0.5])

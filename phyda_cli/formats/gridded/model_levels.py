@@ -169,7 +169,10 @@ def on_pressure_levels(
     level = next(str(dim) for dim in found.dims if dim not in horizontal and dim != member)
     dims = (level, *horizontal)
     if member is not None and any({level, member} <= set(dataset[name].dims) for name in dataset.data_vars):
-        raise BadDataError(f"{source}: holds several members on model levels; choose one with --member")
+        raise BadDataError(
+            f"{source}: holds several members on model levels; choose one with --member, or give the ensemble on "
+            "pressure levels"
+        )
     at = np.asarray(found.transpose(*dims).values, np.float64)
     if not (np.isfinite(at).all() and (at > 0).all()):
         raise BadDataError(f"{source}: the pressure of its model levels is missing or not positive; mend it")
