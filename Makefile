@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # One thread a worker: the tests run in two processes
 SINGLE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: test lint docs-check demo fuzz lowest clean
+.PHONY: test lint docs-check demo tutorial fuzz lowest clean
 
 test: lint
 	@$(SINGLE_THREAD) $(BIN)/python -m pytest -n 2
@@ -24,6 +24,12 @@ docs-check: $(INSTALLED)
 
 demo: $(INSTALLED)
 	@PHYDA=$(CURDIR)/$(BIN)/phyda bash examples/demo.sh
+
+# Own data, statistics and weights, with numbers that end in minutes; the simulation needs an extra of its own
+tutorial: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-dev.txt --editable '.[dev,simulate]'
+	@PHYDA=$(CURDIR)/$(BIN)/phyda bash examples/tutorial.sh
 
 # Random faults in full: 10 000 tables, 1 000 damaged files, 400 kills, 300 signals; about 15 minutes
 fuzz: $(INSTALLED)

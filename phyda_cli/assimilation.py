@@ -117,9 +117,13 @@ class Analysis:
         """What the others say of each row in use near the ground, or of a sample; computed when it is asked for."""
         return None if self.leave_out is None else self.leave_out()
 
-    def member(self, number: int) -> State:
-        """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members."""
+    def member(self, number: int, channels: tuple[Channel, ...] | None = None) -> State:
+        """x_b + δ_i of one member, humidity within its limits; made when asked for. Only where there are members.
+
+        channels: these alone, with the temperature of each humidity; None: all.
+        """
         start = self.background if self.ensemble is None else _one_of(self.ensemble, number)
+        start = start if channels is None else start.select(channels)
         moved = _faded(self.result.member_onto(number, *_onto(start)).values, self.fade)
         return replace(start, values=limit_humidity(start, start.values + moved).values)
 

@@ -50,6 +50,9 @@ def plot(
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Truth on the same grid: the maps show errors instead.")
     ] = None,
+    spread: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its spread, where it is a file of its own (--spread-out).")
+    ] = None,
     channel: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Channel of the maps, such as z500, t850 or t2m. Repeatable."),
@@ -83,17 +86,17 @@ def plot(
         raise UsageError("maps need both --analysis and --background")
     if analysis is None and not feedback:
         raise UsageError("nothing to draw: give --analysis with --background, --feedback, or both")
-    if analysis is None and (channel or truth is not None):
-        raise UsageError("--channel and --truth are of maps: give --analysis with --background")
+    if analysis is None and (channel or truth is not None or spread is not None):
+        raise UsageError("--channel, --truth and --spread are of maps: give --analysis with --background")
     inputs = [*([] if analysis is None else [analysis]), *(background or []), *(feedback or []),
-              *([] if truth is None else [truth])]  # fmt: skip
+              *(one for one in (truth, spread) if one is not None)]  # fmt: skip
     check_inputs(inputs)
     check_outputs({"--out": out}, inputs, overwrite=overwrite)
     cycles = _cycles(feedback or [], variable, report, level)
     sections: list[Section] = []
     grid: Grid | None = None
     if analysis is not None and background:
-        grid, sections = _maps(analysis, background, truth, channel, cycles)
+        grid, sections = _maps(analysis, background, truth, spread, channel, cycles)
     sections = [one for one in (*sections, *_departures(cycles, grid)) if not only or one.kind in only]
     if not sections:
         raise UsageError("nothing to draw: these inputs have no such section")
@@ -143,6 +146,7 @@ def _maps(
     analysis: Path,
     background: list[Path],
     truth: Path | None,
+    own_spread: Path | None,
     channels: list[str] | None,
     cycles: list[CycleDepartures],
 ) -> tuple[Grid, list[Section]]:
@@ -153,7 +157,7 @@ def _maps(
     from phyda_cli.evaluation.departure_charts import nearest
     from phyda_cli.evaluation.sheet import Section
     from phyda_cli.formats.gridded.background import read_background
-    from phyda_cli.formats.gridded.spread import read_spread
+    from phyda_cli.formats.gridded.spread import read_spread, read_spread_file
 
     after = read_background([analysis])
     state = after.state
@@ -161,7 +165,7 @@ def _maps(
     if before.grid != state.grid:
         raise BadDataError(f"{analysis} and {background[0]}: on different grids; give the background of this analysis")
     true = None if truth is None else read_background([truth], time=state.time).state
-    spread = read_spread(analysis, after)
+    spread = read_spread(analysis, after) if own_spread is None else read_spread_file(own_spread, after)
     by_name = {str(one): one for one in state.channels if one in before.channels}
     sections = []
     for name in channels or [next((one for one in _FIRST if one in by_name), next(iter(by_name)))]:

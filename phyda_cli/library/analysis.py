@@ -114,8 +114,9 @@ class Analysis:
     def dataset(self) -> xr.Dataset:
         """The analysis, with all other fields of the background and `NAME_spread` beside each analysed NAME."""
         return gridded.analysis_dataset(
-            self._mean, self.result.state, spread=self.result.spread, attributes=self.attributes
-        )
+            self._mean, self.result.state,
+            spread=self.result.spread, of_humidity=self._of_humidity, attributes=self.attributes,
+        )  # fmt: skip
 
     @cached_property
     def increment(self) -> xr.Dataset:
@@ -152,7 +153,10 @@ class Analysis:
             from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
             return grib_write.write_analysis(place, self.background, state, overwrite=overwrite)
-        gridded.write_analysis(place, self._mean, state, spread=spread, attributes=self.attributes, overwrite=overwrite)
+        gridded.write_analysis(
+            place, self._mean, state,
+            spread=spread, of_humidity=self._of_humidity, attributes=self.attributes, overwrite=overwrite,
+        )  # fmt: skip
         return {}
 
     def write_increment(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:
@@ -176,7 +180,9 @@ class Analysis:
         if is_grib_name(place):
             from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
-            return grib_write.write_spread(place, self.background, spread, overwrite=overwrite)
+            return grib_write.write_spread(
+                place, self.background, spread, of_humidity=self._of_humidity, overwrite=overwrite
+            )
         gridded.write_spread(place, self.dataset, overwrite=overwrite)
         return {}
 
@@ -229,6 +235,14 @@ class Analysis:
         """
         predicted = self.result.left_out
         return () if predicted is None else left_out_of(self.result.feedback, predicted)
+
+    @cached_property
+    def _of_humidity(self) -> gridded.HumiditySpread:
+        """The spread of relative humidity and dew point over the members, where the file holds them."""
+        channels, count = gridded.humidity_channels(self._mean), self.result.member_count
+        if not channels or count < 2:
+            return {}
+        return gridded.humidity_spread(self._mean, (self.result.member(number, channels) for number in range(count)))
 
     @cached_property
     def _mean(self) -> Background:

@@ -13,6 +13,7 @@ A file that tells no start gives None there. Files of one state (one for each va
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,13 +35,14 @@ from phyda_cli.formats.sniff import FileFormat, sniff
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.preparation.build import Forecasts, Material
-from phyda_cli.preparation.split import GAP_HOURS, Splits, split_by_fraction, split_by_year
+from phyda_cli.preparation.split import GAP_HOURS, PARTS, Splits, moment, split_by_fraction, split_by_year
 from phyda_cli.preparation.store import channels_of
 from phyda_cli.simulation.config import SimulationConfig
 
 Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
 
+_log = logging.getLogger(__name__)
 _MODELS: Final = SimulationConfig()
 
 STORE_GRID: Final = LatLonGrid.equiangular(_MODELS.rows, 2 * _MODELS.rows)
@@ -74,6 +76,8 @@ def files_material(
             f"none of {len(begun)} forecasts (from {forecasts[0]} on) is valid at the time of one of {len(truths)}"
             f" analyses (from {analyses[0]} on); give files of the same dates"
         )
+    splits = _splits(times, years)
+    _check_parts(splits, paired)
     held = set(_read(truths[0]).variables) & set(_read(paired[0]).variables)
     channels = channels_of([name for name in _MODELS.fields if name in held], levels)
     if not channels:
@@ -95,11 +99,25 @@ def files_material(
         config={"analyses": [str(p) for p in analyses], "forecasts": [str(p) for p in forecasts]},
         channels=channels,
         grid=grid,
-        splits=_splits(times, years),
+        splits=splits,
         states=states,
         forecasts=pairs,
         skipped={"forecasts_without_truth": len(begun) - len(paired)},
     )
+
+
+def _check_parts(splits: Splits, forecasts: Sequence[Entry]) -> None:
+    """Raises BadDataError for a part to train or to validate on that would be empty; says so of the test part."""
+    begun = [hours(entry.start) for entry in forecasts if entry.start is not None]
+    code = splits.pair_code(begun, [hours(entry.valid) for entry in forecasts])
+    for number, part in enumerate(PARTS):
+        if (code == number).any():
+            continue
+        start, end = map(moment, splits.interval(part))
+        says = f"none of {code.size} forecasts starts and ends in the {part} part, {start} to {end}"
+        if part != "test":
+            raise BadDataError(f"{says}; give more dates, or choose the parts by --validation-year and --test-year")
+        _log.warning("%s: the store will serve training, but no phyda experiment on its test part", says)
 
 
 def to_store(state: State, channels: Sequence[Channel], grid: LatLonGrid, source: str) -> torch.Tensor:

@@ -223,8 +223,8 @@ class SimulationConfig(BaseModel):
 
 PRESETS: Final[dict[Preset, SimulationConfig]] = {
     "tiny": SimulationConfig(
-        nature_truncation=31, nature_step_minutes=30, spin_up_days=2, settling_days=2, days=6, chunk_days=2,
-        leads_hours=(6, 24, 48), passes=1, perturbation_window_days=1,
+        nature_truncation=31, nature_step_minutes=30, spin_up_days=2, settling_days=2, days=16, chunk_days=2,
+        leads_hours=(6, 12, 24), passes=1, perturbation_window_days=1,
         cycles=CyclesConfig(
             streams=(1, 1, 1), leads_hours=(6, 12), every_hours=6, segment_days=1, spin_up_days=0,
             networks=NetworkRanges(sondes=(0.2, 0.3), surface=(20, 40), routes=(0, 3), winds=(0, 20), swaths=(0, 1)),
@@ -237,9 +237,10 @@ PRESETS: Final[dict[Preset, SimulationConfig]] = {
         levels_hpa=STANDARD_LEVELS, near_surface=True, days=480,
     ),
 }  # fmt: skip
-"""`tiny` runs in about two minutes and is no weather; `default` is three years at T42 with T31 forecasts; `short` is
-two years with forecasts to 72 h, so that the same time gives more starts that are independent of each other; `core` is
-a T63 nature run with T42 forecasts on 64 × 128 points, 13 levels and the near-surface air."""
+"""`tiny` runs in a few minutes and is no weather: it holds just what the later commands need, to try them; `default` is
+three years at T42 with T31 forecasts; `short` is two years with forecasts to 72 h, so that the same time gives more
+starts that are independent of each other; `core` is a T63 nature run with T42 forecasts on 64 × 128 points, 13 levels
+and the near-surface air."""
 
 
 def preset(name: str) -> SimulationConfig:

@@ -7,7 +7,10 @@ import pytest
 import xarray as xr
 
 from phyda_cli.cli.app import main
+from phyda_cli.preparation.from_simulation import expected_pairs
+from phyda_cli.preparation.split import PARTS
 from phyda_cli.preparation.store import open_store
+from phyda_cli.simulation.config import PRESETS
 
 LEVELS = [925.0, 850.0, 700.0, 500.0, 300.0, 250.0, 200.0, 100.0]
 
@@ -68,8 +71,36 @@ def test_refusals(words, tmp_path, capsys):
     assert not (tmp_path / "s.zarr").exists()
 
 
-def test_a_simulation_too_short_for_a_background_error_is_refused_before_it_begins(tmp_path, capsys):
+def test_a_simulation_too_short_for_a_background_error_is_refused_before_it_begins(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", PRESETS["tiny"].model_copy(update={"days": 6}))
     words = ["prepare", "--simulate", "--preset", "tiny", "--out", str(tmp_path / "s.zarr")]
     assert main([*words, "--background-error", str(tmp_path / "b.safetensors")]) == 2
     assert "has no forecast of 24 h within its validation part" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_has_forecasts_to_train_tune_and_test_on(name):
+    for part in PARTS:
+        for leads in ((6,), (24,)):
+            assert expected_pairs(PRESETS[name], part, leads) > 0, (part, leads)
+
+
+def test_dates_that_leave_a_part_empty_are_refused_before_fields_are_read(tmp_path, capsys):
+    """Three months of some days each: what lies between them belongs to the validation part."""
+    words = ["prepare", "--out", str(tmp_path / "s.zarr")]
+    for month in (1, 2, 9):
+        for option, offset in (("--analysis", 0.0), ("--forecast", 2.0)):
+            path = tmp_path / f"{option[2:]}-{month}.nc"
+            write(path, offset, forecast=option == "--forecast")
+            with xr.open_dataset(path) as dataset:
+                shift = np.datetime64(f"2020-{month:02d}-01", "ns") - np.datetime64("2020-01-01", "ns")
+                starts = {"forecast_reference_time": dataset.forecast_reference_time + shift} if offset else {}
+                moved = dataset.assign_coords(time=dataset.time + shift, **starts).load()
+            moved.to_netcdf(path, mode="w")
+            words += [option, str(path)]
+    assert main(words) == 65
+    said = capsys.readouterr().err
+    assert "none of 120 forecasts starts and ends in the validation part, 2020-06" in said
+    assert "--validation-year" in said
+    assert not (tmp_path / "s.zarr").exists()

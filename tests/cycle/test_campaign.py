@@ -25,7 +25,7 @@ from phyda_cli.simulation.config import CyclesConfig, NetworkRanges, SimulationC
 BEGIN = 271_752
 """2001-01-01 00 UTC in hours since 1970."""
 EPOCH = np.datetime64("1970-01-01T00", "h")
-TINY = preset("tiny")
+TINY = preset("tiny").model_copy(update={"days": 6})
 
 
 def fields(marks: np.ndarray) -> dict[str, np.ndarray]:

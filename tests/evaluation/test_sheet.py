@@ -15,7 +15,7 @@ from phyda_cli.evaluation.departure_charts import CycleDepartures, _by_place, _s
 from phyda_cli.evaluation.map_view import map_of
 from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.spread import read_spread
+from phyda_cli.formats.gridded.spread import read_spread, read_spread_file
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.maps import Cone, Earth
 from phyda_cli.grids.plane import Geographic, PlaneGrid
@@ -126,6 +126,29 @@ def test_the_spread_of_a_file_is_that_of_the_analysis(run: Inputs):
     row = int(np.flatnonzero(observed.observations.used)[0])
     held = spread.values[spread.index(next(c for c in spread.channels if c.variable == "t" and c.level == 5e4))]
     assert float(held.min()) <= observed.spread[row] <= float(held.max())
+
+
+@pytest.mark.parametrize(("background", "ending", "exact"), [("bg.nc", ".nc", 0.0), ("bg.grib", ".grib2", 2e-5)])
+def test_a_spread_in_a_file_of_its_own_is_the_same(run: Inputs, capsys, background, ending, exact):
+    analysis, spread = (run.place / f"{name}-own{ending}" for name in ("a", "s"))
+    words = run.words(background=run.place / background, out=analysis, spread_out=spread)
+    assert main(words) == 0
+    found = read_spread_file(spread, read_background([analysis]))
+    beside = read_spread(run.place / "b.nc", read_background([run.place / "b.nc"]))
+    assert beside is not None
+    assert set(found.channels) == set(beside.channels)
+    largest = beside.values.amax((-1, -2), keepdim=True)
+    # the two backgrounds are one field in two packings, which moves nothing of the spread; GRIB packs it once more
+    np.testing.assert_allclose(
+        found.select(beside.channels).values / largest, beside.values / largest, atol=1e-6 + exact
+    )
+    maps = ["--analysis", str(analysis), "--background", str(run.place / background), "--spread", str(spread)]
+    picture = run.place / f"own{ending}.html"
+    code, _, _ = drawn(run, capsys, *maps, "--out", str(picture))
+    assert code == 0
+    assert "Spread: the standard deviation" in picture.read_text()
+    code, _, said = drawn(run, capsys, *maps[:-1], str(run.place / "bg.grib"), "--out", str(run.place / "no.png"))
+    assert (code, "holds no spread of this analysis" in said) == (65, True)
 
 
 def drawn(run: Inputs, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

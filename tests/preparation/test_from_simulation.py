@@ -84,5 +84,5 @@ def test_expected_pairs_are_those_of_the_finished_store(raw, tmp_path):
             # the simulation itself starts at 12 and 00 UTC, six hours after those of this fixture
             code = store.splits.pair_code(starts_of_raw + 6, starts_of_raw + 6 + lead)
             assert expected_pairs(config, part, (lead,)) == int((code == place).sum())
-    assert expected_pairs(preset("tiny"), "validation", (24,)) == 0
+    assert expected_pairs(preset("tiny").model_copy(update={"days": 6}), "validation", (24,)) == 0
     assert expected_pairs(preset("short"), "validation", (24,)) > 100

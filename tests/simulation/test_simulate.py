@@ -14,7 +14,7 @@ from phyda_cli.simulation.config import preset
 from phyda_cli.simulation.run import simulate
 
 pytestmark = [pytest.mark.simulate, pytest.mark.filterwarnings("default")]
-CONFIG = preset("tiny")
+CONFIG = preset("tiny").model_copy(update={"days": 6})
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from phyda_cli import __version__
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.state import State
+from phyda_cli.fields.moments import Moments
+from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS
 from phyda_cli.formats.gridded.layout import (
@@ -30,8 +31,10 @@ from phyda_cli.formats.gridded.layout import (
     Conversion,
     FieldLayout,
     file_index,
+    from_channel,
     has_axes,
     horizontal_view,
+    inputs_of,
     missing,
     other_component,
     restore,
@@ -61,6 +64,7 @@ def write_analysis(
     analysis: State,
     *,
     spread: State | None = None,
+    of_humidity: HumiditySpread | None = None,
     attributes: Mapping[str, str],
     overwrite: bool = False,
 ) -> None:
@@ -71,20 +75,27 @@ def write_analysis(
     require_finite(path, analysis, "analysis")
     if spread is not None:
         require_finite(path, spread, "spread")
-    _write(path, analysis_dataset(background, analysis, spread=spread, attributes=attributes), overwrite=overwrite)
+    dataset = analysis_dataset(background, analysis, spread=spread, of_humidity=of_humidity, attributes=attributes)
+    _write(path, dataset, overwrite=overwrite)
 
 
 def analysis_dataset(
-    background: Background, analysis: State, *, spread: State | None = None, attributes: Mapping[str, str]
+    background: Background,
+    analysis: State,
+    *,
+    spread: State | None = None,
+    of_humidity: HumiditySpread | None = None,
+    attributes: Mapping[str, str],
 ) -> xr.Dataset:
     """Return the analysis as its file holds it.
 
-    analysis, spread: on the background's grid [SI]; the spread goes to `NAME_spread`, except for relative humidity and
-    dew point, which are no linear function of the state. attributes: provenance, added to the global attributes.
+    analysis, spread: on the background's grid [SI]; the spread goes to `NAME_spread`. of_humidity: that of relative
+    humidity and dew point (`humidity_spread`), without which these have none. attributes: provenance, added to the
+    global attributes.
     """
     dataset = restore(background, analysis)
     if spread is not None:
-        dataset = dataset.assign(spread_fields(background, spread))
+        dataset = dataset.assign(spread_fields(background, spread, of_humidity))
     title = "Analysis: background and observations combined by data assimilation"
     return _finish(_describe(dataset, background), background, title, attributes)
 
@@ -264,19 +275,24 @@ def _named(variable: Variable, place: FieldLayout, old: Mapping[str, Any]) -> di
     }
 
 
-def spread_fields(background: Background, spread: State) -> dict[str, xr.Variable]:
-    """`NAME_spread` for every field that is a linear function of a channel; zero at levels without one.
+def spread_fields(
+    background: Background, spread: State, of_humidity: HumiditySpread | None = None
+) -> dict[str, xr.Variable]:
+    """`NAME_spread` for every field that is a linear function of a channel, and those of humidity that are given; zero
+    at levels without one.
 
     The errors of u and v count as independent where winds are in the grid's own directions.
     """
     linear = (Conversion.IDENTITY, Conversion.HEIGHT, *WINDS)
+    others = of_humidity or {}
     known, rows_columns = _places(background), file_index(background)
     rows, columns = rows_columns[0][:, None], rows_columns[1]
     fields: dict[str, xr.Variable] = {}
-    for channel, place in background.layout.items():
-        if channel not in spread.channels or place.conversion not in linear:
+    for channel, place in (*background.layout.items(), *background.companions):
+        key = channel, place.conversion
+        if channel not in spread.channels or (place.conversion not in linear and key not in others):
             continue
-        plane = spread.values[..., spread.index(channel), :, :].detach().cpu().double()
+        plane = others.get(key, spread.values[..., spread.index(channel), :, :]).detach().cpu().double()
         if place.conversion in WINDS and spread.grid.turn is not None:
             angle = torch.from_numpy(spread.grid.turn)
             across = spread.values[..., spread.index(other_component(channel)), :, :].detach().cpu().double()
@@ -300,6 +316,41 @@ def spread_fields(background: Background, spread: State) -> dict[str, xr.Variabl
         target[...] = plane.numpy()[..., rows, columns] * abs(scale)
         target[missing(horizontal_view(original.values, original.dims, background, place))] = np.nan
     return fields
+
+
+HumiditySpread = Mapping[tuple[Channel, Conversion], torch.Tensor]
+"""Standard deviation [SI] of fields that are no linear function of the channel behind them."""
+_HUMIDITY: Final = (Conversion.RELATIVE_HUMIDITY, Conversion.DEWPOINT, Conversion.SCREEN_HUMIDITY)
+
+
+def humidity_channels(background: Background) -> tuple[Channel, ...]:
+    """Return the channels of which a file's relative humidity and dew point are made, with the temperatures that limit
+    them; empty where it has none.
+    """
+    needed = [
+        channel
+        for humidity, conversion in _humidities(background)
+        for channel in (*inputs_of(humidity, conversion), Channel("t", humidity.level))
+    ]
+    return tuple(channel for channel in dict.fromkeys(needed) if channel in background.state.channels)
+
+
+def humidity_spread(background: Background, members: Iterable[State]) -> HumiditySpread:
+    """Return the standard deviation of a file's relative humidity and dew point over members, at least two.
+
+    members: with the `humidity_channels` of the background.
+    """
+    moments = {key: Moments() for key in _humidities(background)}
+    for member in members:
+        for (channel, conversion), moment in moments.items():
+            planes = [member.values[member.index(c)].double().numpy() for c in inputs_of(channel, conversion)]
+            moment.add(torch.from_numpy(from_channel(conversion, channel.level, member.grid, *planes)))
+    return {key: moment.spread() for key, moment in moments.items()}
+
+
+def _humidities(background: Background) -> list[tuple[Channel, Conversion]]:
+    pairs = (*background.layout.items(), *background.companions)
+    return [(channel, place.conversion) for channel, place in pairs if place.conversion in _HUMIDITY]
 
 
 def _write(path: Path, dataset: xr.Dataset, *, overwrite: bool) -> None:

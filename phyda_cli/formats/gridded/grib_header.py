@@ -173,7 +173,7 @@ class Header:
     def variable(self) -> Variable | None:
         """What phyda knows it as: instantaneous, on a pressure level or at the surface."""
         known = find_grib_variable(str(self.keys["shortName"]))
-        if known is None or not self.is_instant or self._of_no_state:
+        if known is None or not self.is_instant or self.of_no_state:
             return None
         if known.pressure_level:
             return known if self.pressure is not None else None
@@ -195,8 +195,8 @@ class Header:
         return self.keys["stepType"] in ("instant", None)
 
     @property
-    def _of_no_state(self) -> str | None:
-        """The kind of field, where it is no state."""
+    def of_no_state(self) -> str | None:
+        """The kind of field, where it is no state; NCEP's GRIB 1 has no key for it."""
         keys = self.keys
         process = keys["typeOfGeneratingProcess"] if keys["edition"] == 2 else None
         return next((kind for kind, code in NO_STATE.items() if keys["dataType"] == kind or process == code), None)
@@ -208,7 +208,7 @@ class Header:
         kind = "isobaricInhPa" if self.pressure is not None else str(keys["typeOfLevel"])
         code = "" if keys["shortName"] != "unknown" else "_".join(str(keys[k]) for k in KEYS[-3:])
         span = "" if self.is_instant else str(keys["stepRange"])
-        step, other = str(keys["stepType"]), self._of_no_state or ""
+        step, other = str(keys["stepType"]), self.of_no_state or ""
         return str(keys["shortName"]), str(keys["paramId"]), code, kind, step, span, other
 
 

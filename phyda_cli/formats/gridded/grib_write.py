@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, UsageError
 from phyda_cli.fields.state import State
-from phyda_cli.formats.gridded.analysis import known_names, require_finite, spread_fields
+from phyda_cli.formats.gridded.analysis import HumiditySpread, known_names, require_finite, spread_fields
 from phyda_cli.formats.gridded.contents import GribField
 from phyda_cli.formats.gridded.grib_grid import grid_of, scanned
 from phyda_cli.formats.gridded.grib_header import NO_STATE, Header, grib_messages, header_of
@@ -87,11 +87,21 @@ def write_increment(path: Path, background: Background, analysis: State, *, over
     return _write(path, [_Part.of_mean(background, increment, _INCREMENT)], overwrite=overwrite)
 
 
-def write_spread(path: Path, background: Background, spread: State, *, overwrite: bool = False) -> Packing:
-    """Write the standard deviation of the analysis, where the method reaches. Raises as `write_analysis`."""
+def write_spread(
+    path: Path,
+    background: Background,
+    spread: State,
+    *,
+    of_humidity: HumiditySpread | None = None,
+    overwrite: bool = False,
+) -> Packing:
+    """Write the standard deviation of the analysis, where the method reaches; arguments as of `spread_fields`.
+
+    Raises as `write_analysis`.
+    """
     check_grib(str(path), background)
     require_finite(path, spread, "spread")
-    found = spread_fields(background.ensemble_mean(), spread)
+    found = spread_fields(background.ensemble_mean(), spread, of_humidity)
     fields = xr.Dataset({name.removesuffix("_spread"): field for name, field in found.items()})
     return _write(path, [_Part.of_mean(background, fields, _ERROR)], overwrite=overwrite)
 

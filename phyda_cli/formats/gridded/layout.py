@@ -197,13 +197,13 @@ def restore(background: Background, state: State) -> xr.Dataset:
     rows, columns = file_index(background)
     arrays: dict[str, NDArray[np.generic]] = {}
     for channel, place in (*background.layout.items(), *background.companions):
-        inputs = _inputs(channel, place.conversion)
+        inputs = inputs_of(channel, place.conversion)
         touched = [item for item in inputs if item in new and not np.array_equal(new[item], before[item])]
         if not touched:
             continue
         changed = np.logical_or.reduce([new[item] != before[item] for item in touched])
         held = [new.get(item, before[item]) for item in inputs]
-        values = _from_channel(place.conversion, channel.level, old.grid, *held)
+        values = from_channel(place.conversion, channel.level, old.grid, *held)
         values = values * place.scale + place.offset
         variable = background.dataset[place.name]
         array = arrays.setdefault(place.name, variable.values.copy())
@@ -229,7 +229,7 @@ def other_component(channel: Channel) -> Channel:
     return Channel(_ACROSS[channel.variable], channel.level)
 
 
-def _inputs(channel: Channel, conversion: Conversion) -> list[Channel]:
+def inputs_of(channel: Channel, conversion: Conversion) -> list[Channel]:
     """Return the channels that a field of the file is made of, its own first."""
     temperature = conversion.temperature(channel.level)
     if temperature is not None:
@@ -237,8 +237,8 @@ def _inputs(channel: Channel, conversion: Conversion) -> list[Channel]:
     return [channel, other_component(channel)] if conversion in WINDS else [channel]
 
 
-def _from_channel(conversion: Conversion, level: float | None, grid: Grid, value: Array, *others: Array) -> Array:
-    """The file's quantity [SI]; relative humidity and dew point stay within the bounds of what the readers take.
+def from_channel(conversion: Conversion, level: float | None, grid: Grid, value: Array, *others: Array) -> Array:
+    """Return the file's quantity [SI]; relative humidity and dew point stay within the bounds of what the readers take.
 
     others: the temperature for relative humidity, the other component for a wind in the grid's own directions.
     """

@@ -10,12 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError, CannotWriteError
 from phyda_cli.fields.state import Channel
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
+from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, relative_humidity_from_specific_humidity
+from phyda_cli.formats.gridded.analysis import (
+    humidity_channels,
+    humidity_spread,
+    write_analysis,
+    write_increment,
+    write_members,
+)
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.provenance import InputRecord, provenance
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
@@ -93,6 +101,42 @@ def test_spread_has_the_units_of_its_field_and_no_offset(tmp_path, background):
         assert analysis["t"].attrs["ancillary_variables"] == "t_spread"
         assert analysis["t_spread"].attrs["standard_name"] == "air_temperature standard_error"
         assert analysis["t_spread"].attrs["units_metadata"] == "temperature: difference"
+
+
+@pytest.mark.parametrize("name", ["r", "td"])
+def test_humidity_of_another_kind_has_the_spread_of_its_members(tmp_path, name):
+    """Of members that the test makes; those of temperature move relative humidity too."""
+    data = dataset(["t"])
+    humidity = data["t"] - 10.0 if name == "td" else 0.5 + 0.0 * data["t"]
+    data[name] = humidity.assign_attrs(units="K" if name == "td" else "1")
+    background = read_background([save(data, tmp_path / "bg.nc")])
+    wanted = humidity_channels(background)
+    assert set(wanted) == {Channel(v, level) for v in "qt" for level in LEVELS}
+    generator = torch.Generator().manual_seed(1)
+    members = []
+    for _ in range(5):
+        state = background.state.select(wanted)
+        size = torch.tensor([1.0 if c.variable == "t" else 1e-4 for c in wanted])[:, None, None]
+        members.append(
+            replace(state, values=state.values + size * torch.randn(state.values.shape, generator=generator))
+        )
+    found = humidity_spread(background, members)
+    level = LEVELS[1]
+    q, t = (torch.stack([m.values[m.index(Channel(v, level))] for m in members]) for v in "qt")
+    own = (
+        relative_humidity_from_specific_humidity(q, t, level)
+        if name == "r"
+        else dewpoint_from_specific_humidity(q, level)
+    )
+    spread = replace(background.state, values=torch.full_like(background.state.values, 0.1))
+    with write(tmp_path / "a.nc", background, spread=spread, of_humidity=found) as analysis:
+        held = analysis[f"{name}_spread"]
+        np.testing.assert_allclose(held.isel(time=0, level=1), own.std(0), rtol=1e-5)
+        assert held.attrs["standard_name"].endswith("standard_error")
+        assert analysis[name].attrs["ancillary_variables"] == f"{name}_spread"
+    with write(tmp_path / "b.nc", background, spread=spread) as without:
+        assert f"{name}_spread" not in without
+        assert "t_spread" in without
 
 
 def test_increment_is_a_difference_of_the_known_fields(tmp_path, background):
