@@ -71,7 +71,7 @@ def read_surface(path: Path) -> tuple[xr.Dataset, tuple[str, str], Orientation]:
     """Return the fields of a file that need not be those of an analysis, at its first valid time, the dimensions of
     rows and columns, and their grid. Raises BadDataError as `read_grib` does.
     """
-    headers = grib_headers(path, {})
+    headers = list(grib_headers(path, {}))
     for header in headers:
         refuse_grid(header)
     if not headers:

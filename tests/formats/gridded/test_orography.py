@@ -65,6 +65,15 @@ def test_grib(tmp_path, name, factor):
     np.testing.assert_allclose(height.numpy(), HEIGHT, atol=1e-3)
 
 
+def test_the_ground_of_another_grib_file(tmp_path):
+    background = read_background([save(dataset(["t"]), tmp_path / "bg.nc")])
+    on_ground = {"typeOfLevel": "surface", "level": 0}
+    own = write_grib([message("orog", values=HEIGHT[::-1], keys=on_ground)], tmp_path / "orog.grib2")
+    height = read_ground(background, own, None).height
+    assert height is not None
+    np.testing.assert_allclose(height.numpy(), HEIGHT, atol=1e-3)
+
+
 def test_the_ground_of_another_file_comes_to_the_background_s_grid(tmp_path):
     """A file with twice the points: at those that both have it is the same to the last digit."""
     background = read_background([save(dataset(["t"]), tmp_path / "bg.nc")])
