@@ -2,7 +2,8 @@
 
 Climatology of channel c, from the states x_t of the training part, with area weights w_j (Σ w = 1):
     mean(c) = ⟨x̄⟩,   std(c)² = ⟨ var_t(x) + (x̄ − mean)² ⟩,   ⟨·⟩ over the sphere, x̄ and var_t over time at a point,
-and x̄, √var_t at every point for each calendar month that holds enough states.
+and x̄, √var_t at every point for each calendar month that has states on enough days. Where no month has, that of all
+states stands for every month.
 
 Background errors ε = x_b − x of the training part's pairs at one lead:
     bias(c, φ, λ) = mean over pairs of ε,       σ_b(c, φ)² = smooth_φ [ mean over pairs and longitudes of ε² ].
@@ -31,8 +32,8 @@ Hours = NDArray[np.int64]
 NOMINAL_LEAD: Final = 24
 """Lead of a usual short forecast [h]."""
 
-ENOUGH_STATES: Final = 40
-"""States (ten days of 6-hourly ones) below which a month has no climatology of its own."""
+ENOUGH_DAYS: Final = 10
+"""Days with a state below which a month has no climatology of its own."""
 
 _SMOOTHING: Final = (0.25, 0.5, 0.25)
 
@@ -73,7 +74,7 @@ class Moments:
 
 
 class Climatology(NamedTuple):
-    """mean, std: (channel,). monthly_mean, monthly_std: (12, channel, lat, lon), NaN where a month has too few states.
+    """mean, std: (channel,). monthly_mean, monthly_std: (12, channel, lat, lon), NaN where a month has too few days.
     monthly_count: (12,) states of each month. SI."""
 
     mean: Floats
@@ -97,25 +98,30 @@ class ErrorStatistics(NamedTuple):
 def climatology(states: Iterable[tuple[Hours, Fields]], grid: LatLonGrid) -> Climatology:
     """Climatology of batches (times in hours since 1970 (n,), states (n, channel, lat, lon)).
 
-    Raises BadDataError when there are none.
+    Raises BadDataError when there are fewer than two.
     """
     months: list[Moments] = []
+    days: list[set[int]] = [set() for _ in range(12)]
     for hours, values in states:
         months = months or [Moments.empty(values.shape[1:]) for _ in range(12)]
         of_batch = hours.astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12
         for month in np.unique(of_batch):
             months[month].add(values[of_batch == month])
-    if not months:
-        raise BadDataError("the training part holds no states; a longer run or other splits are needed")
+            days[month].update((hours[of_batch == month] // 24).tolist())
+    count = sum(month.count for month in months)
+    if count < 2:
+        raise BadDataError(f"the training part holds {count} states, not two; a longer run or other splits are needed")
     total = Moments.empty(months[0].mean.shape)
     for moments in months:
         total.merge(moments)
     mean = _sphere_mean(total.mean, grid)
     variance = _sphere_mean(total.variance + (total.mean - mean[:, None, None]) ** 2, grid)
-    monthly_mean = np.stack([m.mean if m.count >= ENOUGH_STATES else np.full_like(m.mean, np.nan) for m in months])
-    monthly_std = np.stack(
-        [np.sqrt(m.variance) if m.count >= ENOUGH_STATES else np.full_like(m.mean, np.nan) for m in months]
-    )
+    unknown = np.full_like(total.mean, np.nan)
+    known = [len(held) >= ENOUGH_DAYS for held in days]
+    own = months if any(known) else [total] * 12
+    shown = known if any(known) else [True] * 12
+    monthly_mean = np.stack([m.mean if show else unknown for m, show in zip(own, shown, strict=True)])
+    monthly_std = np.stack([np.sqrt(m.variance) if show else unknown for m, show in zip(own, shown, strict=True)])
     return Climatology(mean, np.sqrt(variance), monthly_mean, monthly_std, np.array([m.count for m in months]))
 
 

@@ -26,16 +26,36 @@ def test_mean_and_standard_deviation_by_hand():
     assert result.std.tolist() == pytest.approx([np.sqrt(2.75)])
 
 
-def test_months_with_few_states_have_no_climatology():
+def numbers(count: int) -> np.ndarray:
+    """States that are their number everywhere."""
+    return np.arange(count, dtype=np.float32)[:, None, None, None] * np.ones((count, 1, 3, 4), np.float32)
+
+
+def test_months_with_few_days_have_no_climatology():
     january = JANUARY + 6 * np.arange(40)
-    february = JANUARY + 31 * 24 + 6 * np.arange(39)
-    states = np.arange(79, dtype=np.float32)[:, None, None, None] * np.ones((79, 1, 3, 4), np.float32)
+    february = JANUARY + 31 * 24 + 6 * np.arange(36)
+    states = numbers(76)
     result = climatology([(np.concatenate([january, february]), states)], GRID)
-    assert result.monthly_count.tolist() == [40, 39] + [0] * 10
+    assert result.monthly_count.tolist() == [40, 36] + [0] * 10
     assert result.monthly_mean[0] == pytest.approx(np.full((1, 3, 4), 19.5))
     # variance of 0 … 39 is (40² − 1)/12
     assert result.monthly_std[0] == pytest.approx(np.full((1, 3, 4), np.sqrt(1599 / 12)))
     assert np.isnan(result.monthly_mean[1:]).all()
+
+
+def test_ten_daily_states_make_a_month_whatever_batches_they_come_in():
+    hours, states = JANUARY + 24 * np.arange(10), numbers(10)
+    result = climatology([(hours[:3], states[:3]), (hours[3:], states[3:])], GRID)
+    assert result.monthly_mean[0] == pytest.approx(np.full((1, 3, 4), 4.5))
+    assert np.isnan(result.monthly_mean[1:]).all()
+
+
+def test_where_no_month_has_enough_days_all_have_the_climatology_of_all_states():
+    hours = JANUARY + 6 * np.arange(36)
+    result = climatology([(hours, numbers(36))], GRID)
+    assert result.monthly_mean == pytest.approx(np.full((12, 1, 3, 4), 17.5))
+    assert result.monthly_std == pytest.approx(np.full((12, 1, 3, 4), np.sqrt((36**2 - 1) / 12)))
+    assert result.monthly_count.tolist() == [36] + [0] * 11
 
 
 def test_moments_do_not_cancel_and_do_not_depend_on_the_batches():
@@ -81,7 +101,9 @@ def test_smoothing_keeps_constants_and_counts_the_edge_twice():
 
 
 def test_nothing_to_learn_from_is_refused():
-    with pytest.raises(BadDataError, match="no states"):
+    with pytest.raises(BadDataError, match="holds 0 states, not two"):
         climatology([], GRID)
+    with pytest.raises(BadDataError, match="holds 1 states, not two"):
+        climatology([(np.array([JANUARY]), rows(0, 4, 0))], GRID)
     with pytest.raises(BadDataError, match="no pairs"):
         error_statistics([])

@@ -189,7 +189,10 @@ def _member_axis(background: Background, count: int) -> xr.Variable:
 def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
     """A file of members with everything but the members' values; `one` has coordinates and the fields of one member."""
     coordinates = one.drop_vars(names)
-    coordinates.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=_encoding(coordinates))
+    coordinates.to_netcdf(
+        path, engine="netcdf4", format="NETCDF4",
+        encoding=_encoding(coordinates), unlimited_dims=_record_axes(coordinates),
+    )  # fmt: skip
     scalars = " ".join(str(name) for name, coordinate in one.coords.items() if coordinate.ndim == 0)
     with netCDF4.Dataset(path, "a") as file:
         for name in names:
@@ -355,7 +358,15 @@ def _humidities(background: Background) -> list[tuple[Channel, Conversion]]:
 
 def _write(path: Path, dataset: xr.Dataset, *, overwrite: bool) -> None:
     with atomic_path(path, overwrite=overwrite) as temporary:
-        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=_encoding(dataset))
+        dataset.to_netcdf(
+            temporary, engine="netcdf4", format="NETCDF4",
+            encoding=_encoding(dataset), unlimited_dims=_record_axes(dataset),
+        )  # fmt: skip
+
+
+def _record_axes(dataset: xr.Dataset) -> list[str]:
+    """Return the axis along which files are joined, which NCO wants to be unlimited."""
+    return [name for name in ("time", VALID_TIME) if name in dataset.dims]
 
 
 def _finish(
