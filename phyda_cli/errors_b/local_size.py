@@ -27,7 +27,7 @@ LENGTH: Final = 200e3
 PRIOR: Final = 5.0
 """n₀."""
 LARGEST: Final = 4.0
-"""What |z| counts for at most: the test of consistency rejects more."""
+"""Largest |z| that counts: the test of consistency rejects more, and a bad station must not widen its own limits."""
 _REACH: Final = 3.0
 """Distance in R beyond which w, 1 %, is taken for none."""
 _NODES: Final = LatLonGrid.with_poles(181, 360)
@@ -44,12 +44,13 @@ class LocalSize:
         """Return s (n,) at places [degree]."""
         corners = _NODES.corners(latitude, longitude)
         index, place = np.unique(corners.index, return_inverse=True)
+        counts = self.square <= LARGEST**2
         there = EARTH_RADIUS * unit_vectors(*(x[index] for x in _NODES.coordinates))
         pairs = cKDTree(there).sparse_distance_matrix(
-            cKDTree(self.position), _REACH * LENGTH, output_type="ndarray"
+            cKDTree(self.position[counts]), _REACH * LENGTH, output_type="ndarray"
         )  # fmt: skip
         weight = np.exp(-0.5 * (pairs["v"] / LENGTH) ** 2)
-        square = np.minimum(self.square, LARGEST**2)[pairs["j"]]
-        summed, count = (np.bincount(pairs["i"], w, minlength=index.size) for w in (weight * square, weight))
+        weighed = weight * self.square[counts][pairs["j"]]
+        summed, count = (np.bincount(pairs["i"], w, minlength=index.size) for w in (weighed, weight))
         at_nodes = (PRIOR + summed) / (PRIOR + count)
         return np.asarray(np.sqrt((at_nodes[place.reshape(corners.index.shape)] * corners.weight).sum(1)))

@@ -28,7 +28,7 @@ _REMEDIES: Final = {
     Flag.BOUNDS: "check the units (--units COLUMN=UNIT) and the values",
     Flag.DOMAIN: "check time and place: --time, --window, --margin, --fgat; or leave these rows out",
     Flag.BLACKLIST: "as the rules of --quality want it",
-    Flag.H_FAILED: "give a background that holds the variable",
+    Flag.H_FAILED: "give a background that holds the variable; heights of stations: --stations",
     Flag.THINNED: "as thinning and duplicates want it; --quality sets both",
     Flag.FIRST_GUESS: "if many: do background and observations belong together? Else larger --errors, or --quality",
     Flag.TRACK: "look at the station or aircraft; --quality sets the check",

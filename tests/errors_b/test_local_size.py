@@ -32,10 +32,11 @@ def test_between_nodes_it_is_linear_in_the_variance():
     assert middle == pytest.approx((low + high) / 2)
 
 
-def test_far_away_it_is_one_and_one_gross_error_counts_for_sixteen():
-    found = size([1e6])
-    assert found.at(np.array([60.0]), np.array([0.0]))[0] == 1.0
-    assert found.at(np.array([0.0]), np.array([0.0]))[0] == pytest.approx(np.sqrt((PRIOR + 16.0) / (PRIOR + 1.0)))
+def test_far_away_it_is_one_and_a_gross_error_does_not_count():
+    assert size([9.0] * 20).at(np.array([60.0]), np.array([0.0]))[0] == 1.0
+    spoiled = size([4.0] * 10 + [1e6])
+    assert spoiled.at(np.array([0.0]), np.array([0.0]))[0] == size([4.0] * 10).at(np.array([0.0]), np.array([0.0]))[0]
+    assert size([1e6]).at(np.array([0.0]), np.array([0.0]))[0] == 1.0
 
 
 def test_across_the_date_line_and_at_the_pole():

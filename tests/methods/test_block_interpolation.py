@@ -12,7 +12,7 @@ import torch
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
 from phyda_cli.methods.block_interpolation import GroundData, interpolate
-from phyda_cli.methods.left_out import left_out, nearest
+from phyda_cli.methods.left_out import NEIGHBOURS, left_out, nearest
 
 STRUCTURE = Structure(60e3, 300.0, 0.5)
 GRIDPP_RADIUS = 6_378_137.0
@@ -141,3 +141,19 @@ def test_its_square_is_the_statistic_of_the_spatial_consistency_test():
     gain = (matrix - np.diag(np.diag(matrix)) + np.eye(20)) @ np.linalg.inv(matrix)
     with_it = scene.departure - gain @ scene.departure
     np.testing.assert_allclose(with_it * found.residual / scene.ratio, found.residual**2 / found.variance, rtol=1e-6)
+
+
+def test_the_nearest_are_the_nearest_and_never_oneself():
+    scene = Scene(50)
+    data, rows = scene.data(), torch.tensor([3, 40])
+    found = nearest(data, rows)
+    for i, near in zip(rows.tolist(), found.tolist(), strict=True):
+        distance = (data.places.position - data.places.position[i]).norm(dim=1)
+        distance[i] = np.inf
+        assert near == distance.argsort()[:NEIGHBOURS].flip(0).tolist()
+    crowd = data.take(torch.cat([torch.zeros(40, dtype=torch.int64), torch.arange(1, 50)]))
+    for i in (0, 39):
+        (near,) = nearest(crowd, torch.tensor([i])).tolist()
+        assert i not in near
+        assert set(near) <= set(range(40))
+        assert len(set(near)) == NEIGHBOURS

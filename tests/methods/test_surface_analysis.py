@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from phyda_cli.constants import EARTH_RADIUS
+from phyda_cli.errors_b.local_size import LocalSize
 from phyda_cli.errors_b.surface_structure import Detail, GroundPlaces, Structure
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_pressure
 from phyda_cli.fields.state import Channel, State
@@ -193,3 +194,66 @@ def test_without_observations_it_is_the_background_error():
     nothing = method().unobserved(background())
     assert not nothing.mean.values.any()
     assert at_point(nothing.spread, "sp") == pytest.approx(QUANTITIES["pressure"].usual.sigma * 9.0e4)
+
+
+def stations(names, departures, latitude, **known) -> Departures:
+    """Several on the meridian of Greenwich, at sea level on land unless something else is known."""
+    n = len(names)
+    usual = {"height": np.zeros(n), "difference": np.zeros(n), "surface_pressure": np.full(n, 1e5), "land": np.ones(n)}
+    operator = Operator.at(
+        np.array(names, dtype=object), np.asarray(latitude), np.zeros(n), np.full(n, np.nan), **usual | known
+    )
+    return Departures(operator, np.asarray(departures, dtype=float), np.ones(n))
+
+
+def test_components_of_the_wind_at_the_same_places_stay_apart():
+    """Solved together, as if alone."""
+    rows = stations(["u10", "v10"] * 3, [1.0, -2.0, 0.5, 4.0, 2.0, 1.0], [15.0, 15.0, 25.0, 25.0, 35.0, 35.0])
+    both = method().increment(background(), rows)
+    for name in ("u10", "v10"):
+        alone = method().increment(background(), rows.take(rows.variable == name))
+        own = CHANNELS.index(Channel(name))
+        assert alone.mean.values[own].abs().max() > 0.5
+        torch.testing.assert_close(both.mean.values[own], alone.mean.values[own])
+
+
+def test_the_size_of_the_place_is_in_spread_and_prediction_but_not_in_the_analysis():
+    names, latitude = ["t2m"] * 3, [24.0, 25.0, 26.0]
+    rows = stations(names, [1.0, 2.0, 4.0], latitude)
+    position = GroundPlaces.at(np.full(5, 25.0), np.zeros(5), None, None).position.numpy()
+    plain = GroundError(2.0, Structure(300e3))
+    wide = replace(plain, local=LocalSize(position, np.full(5, 9.0)))
+    one, other = (method(temperature=error).increment(background(), rows) for error in (plain, wide))
+    torch.testing.assert_close(one.mean.values, other.mean.values)
+    size = torch.from_numpy(wide.size(*GRID.coordinates)).reshape(GRID.shape)
+    assert size.max() > 1.4
+    torch.testing.assert_close(other.spread.values[0], one.spread.values[0] * size)
+    everyone = np.ones(3, dtype=bool)
+    said, wider = (method(temperature=error).predicted(rows, everyone, everyone) for error in (plain, wide))
+    np.testing.assert_allclose(wider.residual, said.residual)
+    np.testing.assert_allclose(wider.expected, said.expected * wide.size(np.array(latitude), np.zeros(3)))
+
+
+def test_neighbours_count_within_a_correlation_length_and_when_they_judge():
+    rows = stations(["t2m"] * 4, [1.0, 2.0, 1.0, 1.0], [10.0, 10.5, 10.8, 40.0])  # 0, 56, 89 and 3336 km
+    analysis, everyone = method(temperature=GroundError(2.0, Structure(60e3))), np.ones(4, dtype=bool)
+    assert analysis.predicted(rows, everyone, everyone).count.tolist() == [1, 2, 1, 0]
+    assert analysis.predicted(rows, everyone, np.array([True, False, True, True])).count.tolist() == [0, 2, 0, 0]
+
+
+def test_pressure_of_a_station_without_a_height_needs_a_surface_pressure():
+    rows = stations(["sp", "sp"], [100.0, 100.0], [10.0, 60.0], height=np.array([0.0, np.nan]))
+    everything = method()
+    assert everything.predicts(rows.operator).tolist() == [True, True]
+    reduced = replace(everything, channels=tuple(c for c in CHANNELS if c.variable != "sp"))
+    assert reduced.predicts(rows.operator).tolist() == [True, False]
+    without = replace(everything, channels=(Channel("t2m"),))
+    assert not without.predicts(rows.operator).any()
+
+
+def test_gross_errors_are_told_by_the_larger_of_background_error_and_departures():
+    rows = stations(["t2m", "u10"], [1.0, 1.0], [10.0, 10.0])
+    usual = QUANTITIES["temperature"].usual
+    for error, expected in ((usual, usual.sigma), (replace(usual, departure=6.0), 6.0)):
+        found = method(temperature=error).background_error_at(rows.operator, background())
+        np.testing.assert_allclose(found, [expected, QUANTITIES["wind"].usual.sigma])
