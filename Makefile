@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # One thread a worker: the tests run in two processes
 SINGLE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: test lint docs-check demo tutorial fuzz lowest clean
+.PHONY: test lint docs-check demo tutorial site fuzz lowest clean
 
 test: lint
 	@$(SINGLE_THREAD) $(BIN)/python -m pytest -n 2
@@ -21,6 +21,12 @@ lint: $(INSTALLED)
 # Every page of docs/ that a script makes from the repository alone is what the script makes, the demo's text too
 docs-check: $(INSTALLED)
 	@$(SINGLE_THREAD) $(BIN)/python -m tools.docs_check --demo
+
+# The pages as a site in out/site, which fetches nothing; a broken link ends it
+site: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-dev.txt --editable '.[dev,docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo: $(INSTALLED)
 	@PHYDA=$(CURDIR)/$(BIN)/phyda bash examples/demo.sh

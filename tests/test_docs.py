@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 
 import pytest
 
 from phyda_cli.experiments.markdown import table
-from tools.docs_check import DOCS, demo_faults, faults, unknown_commits
+from phyda_cli.methods.threedvar import Minimisation
+from phyda_cli.observations.table import Flag
+from tools.docs_check import DOCS, ROOT, demo_faults, faults, unknown_commits
 from tools.pages import put
+from tools.site_links import on_page_markdown
 
 
 def test_every_page_is_what_the_index_says():
@@ -25,6 +30,9 @@ def test_every_page_is_what_the_index_says():
         ("train.md", "\n\n", "\n\nMade by `train`.\n\n", "train.md: says that a script made it"),
         ("formats.md", "formats/units.py", "formats/none.py", "formats.md: names phyda_cli/formats/none.py"),
         ("physics.md", "physics.png", "p.png", "physics.png: no page shows it"),
+        ("start.md", "(glossary.md)", "(glossaries.md)", "start.md: links to glossaries.md"),
+        ("glossary.md", "(quality.md)", "(quality.md#no-such)", "glossary.md: links to quality.md#no-such"),
+        ("train.md", "../examples/tutorial.sh", "../examples/none.sh", "train.md: links to ../examples/none.sh"),
     ],
 )
 def test_a_page_that_is_not(tmp_path, page, old, new, said):
@@ -34,6 +42,47 @@ def test_a_page_that_is_not(tmp_path, page, old, new, said):
     assert old in text
     (docs / page).write_text(text.replace(old, new, 1), encoding="utf-8")
     assert any(line.startswith(said) for line in faults(docs))
+
+
+def log_entries() -> set[str]:
+    """The entries of the log that the code makes: keys of what is assigned to, added to or given as `log`."""
+    package, found = ROOT / "phyda_cli", set(Minimisation._fields)
+    for path in (package / "assimilation.py", *(package / "methods").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            is_log = isinstance(target, ast.Name) and target.id == "log"
+            if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and target.value.id == "log":
+                found.add(target.slice.value)
+            elif (is_log or (isinstance(node, ast.keyword) and node.arg == "log")) and node.value is not None:
+                dicts = [one for one in ast.walk(node.value) if isinstance(one, ast.Dict)]
+                found |= {key.value for one in dicts for key in one.keys if isinstance(key, ast.Constant)}
+    return found
+
+
+def test_the_glossary_has_every_entry_of_the_log_and_every_flag():
+    held = log_entries()
+    assert {"method", "trust", "columns_reached", "humidity_capped", "first_guesses", "cost_after", "used"} <= held
+    told = set(re.findall(r"`([^`]+)`", (DOCS / "glossary.md").read_text(encoding="utf-8")))
+    assert held - told == set()
+    for flag in Flag:
+        assert f"| `{flag.name.lower()}` | {flag.value} |" in (DOCS / "glossary.md").read_text(encoding="utf-8")
+
+
+def test_every_page_has_its_place_in_the_site():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    nav = re.findall(r": (\S+\.md)$", text[text.index("\nnav:") :], re.MULTILINE)
+    assert sorted(nav) == sorted(path.name for path in DOCS.glob("*.md"))
+
+
+def test_links_of_the_site_to_files_outside_of_docs_go_to_the_repository(caplog):
+    config = {"repo_url": "https://host/own"}
+    page = "[a](../examples/cron) [b](../README.md#try-it) [c](quality.md) [d](https://x/../y) [e](../none)"
+    made = on_page_markdown(page, config=config)
+    assert made.startswith(
+        "[a](https://host/own/tree/main/examples/cron) [b](https://host/own/blob/main/README.md#try-it)"
+    )
+    assert "[c](quality.md) [d](https://x/../y)" in made
+    assert "link to ../none, which is not there" in caplog.text
 
 
 @pytest.mark.skipif(not (DOCS.parent / ".git").exists(), reason="not a clone")

@@ -86,11 +86,38 @@ def faults(docs: Path = DOCS) -> Iterator[str]:
         if block((docs / name).read_text(encoding="utf-8"), part)[1] != make():
             yield f"{name}: its table '{part}' is not up to date"
     pages = "".join(path.read_text(encoding="utf-8") for path in (*docs.glob("*.md"), ROOT / "README.md"))
+    for path in sorted(docs.glob("*.md")):
+        yield from (f"{path.name}: links to {link}, which is not there" for link in lost_links(path))
     for path in docs.iterdir():
         if path.suffix in (".png", ".csv") and path.name not in pages:
             yield f"{path.name}: no page shows it"
     for commit in unknown_commits(set(COMMIT.findall(pages))):
         yield f"commit {commit}: git does not know it"
+
+
+def lost_links(page: Path) -> list[str]:
+    """Links of a page to files, or to headings of pages, that are not there. Those to other hosts are not followed."""
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", _without_code(page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page if not name else page.parent / name
+        outside = name.startswith("../")
+        held = (ROOT / name.removeprefix("../") if outside else target).exists()
+        if not held or (anchor and target.suffix == ".md" and target.exists() and anchor not in _anchors(target)):
+            lost.append(link)
+    return lost
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as mkdocs and GitHub name them."""
+    headings = re.findall(r"^#+ (.+)$", _without_code(page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in headings}
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def lost_paths(text: str) -> list[str]:
