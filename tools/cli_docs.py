@@ -1,7 +1,7 @@
-"""Write docs/cli.md: the manual page of every command, as `--help` prints it.
+"""Write docs/cli.md and packaging/phyda.1: the manual page of every command, as `--help` prints it.
 
-python tools/cli_docs.py            writes it
-python tools/cli_docs.py --check    ends with 1 where it is not up to date
+python tools/cli_docs.py            writes them
+python tools/cli_docs.py --check    ends with 1 where one is not up to date
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from phyda_cli import __version__
 from phyda_cli.cli.app import main
 
-TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
+ROOT: Final = Path(__file__).resolve().parents[1]
+TARGET: Final = ROOT / "docs" / "cli.md"
+MAN_PAGE: Final = ROOT / "packaging" / "phyda.1"
 WIDTH: Final = "80"
 _HEAD: Final = """# phyda(1)
 
@@ -53,6 +56,28 @@ def manual() -> str:
     return "\n".join([_HEAD, *(f"## {name}\n\n```text\n{text}```\n" for name, text in pages), _TAIL])
 
 
+def man_page() -> str:
+    """The same for man(1)."""
+    lines = [
+        f'.TH PHYDA 1 "" "phyda {__version__}"',
+        ".SH NAME",
+        "phyda \\- atmospheric data assimilation",
+    ]
+    for part in re.split(r"^## ", manual(), flags=re.MULTILINE)[1:]:
+        title, _, text = part.partition("\n")
+        lines += [f".SH {title.upper()}", ".nf"]
+        lines += [_roff(line) for line in text.strip("\n").splitlines() if not line.startswith("```")]
+        lines.append(".fi")
+    return "\n".join(lines) + "\n"
+
+
+def _roff(line: str) -> str:
+    """A line as it stands: no escapes, no requests, links by their names, hyphens that can be copied."""
+    plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", line.replace("`", ""))
+    escaped = plain.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
+
+
 def _help(*command: str) -> str:
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = WIDTH
@@ -65,8 +90,8 @@ def _help(*command: str) -> str:
 
 
 if __name__ == "__main__":
-    made = manual()
-    if "--check" in sys.argv[1:]:
-        there = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
-        sys.exit(f"{TARGET}: not up to date; run python tools/cli_docs.py" if there != made else 0)
-    TARGET.write_text(made, encoding="utf-8")
+    for target, made in ((TARGET, manual()), (MAN_PAGE, man_page())):
+        if "--check" not in sys.argv[1:]:
+            target.write_text(made, encoding="utf-8")
+        elif not target.exists() or target.read_text(encoding="utf-8") != made:
+            sys.exit(f"{target}: not up to date; run python tools/cli_docs.py")

@@ -1,4 +1,4 @@
-"""`phyda info`: what a weights file is: grid, variables, levels, training, scores, sizes, digest."""
+"""`phyda info`: what a weights file is: grid, variables, levels, training, scores, sizes, digest; or what ships."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ _PASCAL_PER_HECTOPASCAL: Final = 100.0
 
 
 def info(
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights of any kind that phyda writes.")],
+    weights: Annotated[
+        Path | None, typer.Argument(metavar="[WEIGHTS]", help="Weights of any kind that phyda writes.")
+    ] = None,
 ) -> None:
-    """Say what a weights file holds and where it comes from."""
+    """Say what a weights file holds and where it comes from; without one, which ship with phyda and where they lie."""
     from phyda_cli.resources import sha256
 
+    if weights is None:
+        _shipped()
+        return
     header, sizes = _read(weights)
     about = header.get("about") or header.get("provenance") or {}
     try:
@@ -44,6 +49,33 @@ def info(
         "about": about,
     }
     console.result("\n".join(_lines(report)), {"status": "ok", **report})
+
+
+def _shipped() -> None:
+    """Show the shipped weights with their place, kind and size, and whether they are as they were shipped."""
+    from phyda_cli.resources import sha256, weights_directory, weights_manifest
+
+    place = weights_directory()
+    files: list[dict[str, Any]] = []
+    for name, digest in weights_manifest().items():
+        path = place / name
+        header, _ = _read(path)
+        found = sha256(path)
+        files.append(
+            {
+                "file": str(path),
+                "kind": _KINDS[header["format"]],
+                "bytes": path.stat().st_size,
+                "sha256": found,
+                "as_shipped": found == digest,
+            }
+        )
+    width = max(map(len, _KINDS.values()))
+    lines = [
+        f"{one['kind']:<{width}}  {one['bytes'] / 1e6:6.1f} MB  {'' if one['as_shipped'] else 'CHANGED  '}{one['file']}"
+        for one in files
+    ]
+    console.result("\n".join(lines), {"status": "ok", "directory": str(place), "files": files})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -1,0 +1,60 @@
+"""What is packaged agrees with the project: requirements, version, man page, the weights that ship."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from phyda_cli import __version__
+from phyda_cli.cli.app import main
+from phyda_cli.resources import weights_directory, weights_manifest
+from tools.cli_docs import MAN_PAGE, man_page
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+OTHER_NAMES = {"torch": "pytorch", "netCDF4": "netcdf4", "eccodes": "python-eccodes"}
+"""Of conda-forge."""
+
+
+def test_the_recipe_asks_for_what_the_project_asks_for():
+    recipe = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text()
+    run = recipe[recipe.index("  run:") : recipe.index("tests:")]
+    asked = dict(re.findall(r"- ([\w-]+) >=([\d.]+)", run))
+    own = dict(line.split(">=") for line in PROJECT["project"]["dependencies"])
+    assert asked == {OTHER_NAMES.get(name, name): version for name, version in own.items()} | {"python": "3.11"}
+    assert f'version: "{__version__}"' in recipe
+    build = dict(line.split(">=") for line in PROJECT["build-system"]["requires"])
+    assert f"- hatchling >={build['hatchling']}" in recipe
+
+
+def test_the_man_page_is_that_of_the_program():
+    assert MAN_PAGE.read_text(encoding="utf-8") == man_page()
+    lines = man_page().splitlines()
+    assert lines[0].startswith(".TH PHYDA 1")
+    assert not any(line.startswith(("'", "`")) for line in lines)
+    assert sum(line == ".nf" for line in lines) == sum(line == ".fi" for line in lines) > 10
+
+
+def test_info_says_which_weights_ship_and_where(capsys):
+    assert main(["info", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["directory"] == str(weights_directory())
+    assert {one["file"]: one["sha256"] for one in document["files"]} == {
+        str(weights_directory() / name): digest for name, digest in weights_manifest().items()
+    }
+    assert all(one["as_shipped"] for one in document["files"])
+
+
+def test_info_tells_weights_that_were_changed(tmp_path, capsys, monkeypatch: pytest.MonkeyPatch):
+    name = next(iter(weights_manifest()))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    content = (weights_directory() / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    (tmp_path / "SHA256SUMS").write_text(f"{weights_manifest()[name]}  {name}\n")
+    monkeypatch.setattr("phyda_cli.resources.weights_directory", lambda: tmp_path)
+    assert main(["info"]) == 0
+    assert f"CHANGED  {tmp_path / name}" in capsys.readouterr().out
