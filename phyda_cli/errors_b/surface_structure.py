@@ -83,7 +83,8 @@ class Structure:
     def correlation(self, a: GroundPlaces, b: GroundPlaces) -> torch.Tensor:
         """ρ (…, n, m) of places a (…, n) with places b (…, m)."""
         distance = torch.cdist(a.position, b.position)
-        heights = [self.height] if self.detail is None else [self.height, self.detail.height]
+        detail = self.detail if self.detail is not None and self.detail.part > 0 else None
+        heights = [self.height] if detail is None else [self.height, detail.height]
         higher = _half_square(a.height, b.height) if np.isfinite(heights).any() else None
         wetter = _half_square(a.land, b.land) if np.isfinite(self.land) else None
 
@@ -97,10 +98,9 @@ class Structure:
             return exponent.exp_().mul_(scaled.add_(1.0))
 
         weather = term(self.length, self.height)
-        if self.detail is None:
+        if detail is None:
             return weather
-        detail = term(self.detail.length, self.detail.height)
-        return weather.mul_(1.0 - self.detail.part).add_(detail, alpha=self.detail.part)
+        return weather.mul_(1.0 - detail.part).add_(term(detail.length, detail.height), alpha=detail.part)
 
 
 def _half_square(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

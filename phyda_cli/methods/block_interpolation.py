@@ -11,7 +11,6 @@ many. Where the nearest ones do not surround a block widely its points are divid
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -23,6 +22,7 @@ from scipy.spatial import cKDTree
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
 from phyda_cli.grids.places import cells, unit_vectors
+from phyda_cli.methods.threads import for_each
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -31,7 +31,7 @@ BLOCK_SIZES: Final = (400e3, 200e3, 100e3, 50e3)
 """Sizes of blocks [m], from the largest."""
 MOST: Final = 80
 """Most observations of a block."""
-_WIDE: Final = 2.5
+_WIDE: Final = 1.8
 """How far, in sizes of a block, the farthest of these must be from its middle for them to surround it widely."""
 SMALLEST_RATIO: Final = 1e-4
 """Least ε: coincident observations would make the matrix singular."""
@@ -94,10 +94,7 @@ def interpolate(
             white = torch.linalg.solve_triangular(factor, b, upper=False)
             variance[own] = (1.0 - white.square_().sum(0)).clamp_min(0.0)
 
-    # blocks have no point in common
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(solve, _blocks(latitude, longitude, data, structure, most)):
-            pass
+    for_each(solve, _blocks(latitude, longitude, data, structure, most))  # they have no point in common
     return Interpolated(increment.numpy(), variance.numpy())
 
 

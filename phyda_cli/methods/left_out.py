@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from phyda_cli.errors_b.surface_structure import Structure
 from phyda_cli.methods.block_interpolation import GroundData
+from phyda_cli.methods.threads import for_each
 
 Floats = NDArray[np.float64]
 
@@ -50,10 +51,13 @@ def left_out(data: GroundData, structure: Structure, rows: torch.Tensor, neighbo
     """Return what the neighbours (m, k) leave of the observations `rows` (m,)."""
     residual, variance = torch.zeros(len(rows)).double(), torch.ones(len(rows)).double()
     together = torch.cat([neighbours, rows[:, None]], dim=1)
-    for first in range(0, len(rows), _CHUNK):
+
+    def solve(first: int) -> None:
         near = data.take(together[first : first + _CHUNK])
         part = of_last(near.matrix(structure), near.departure)
         residual[first : first + _CHUNK], variance[first : first + _CHUNK] = part
+
+    for_each(solve, range(0, len(rows), _CHUNK))
     return LeftOut(residual.numpy(), variance.numpy())
 
 

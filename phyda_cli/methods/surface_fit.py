@@ -126,13 +126,13 @@ class _Choice(NamedTuple):
     @classmethod
     def of(cls, usual: Structure) -> _Choice:
         """Where the search begins."""
-        detail = usual.detail or Detail(0.0, DETAIL_LENGTHS[0])
+        detail = usual.detail or _NO_DETAIL
         return cls(LENGTHS[3], detail.length, detail.part, RATIOS[2])
 
     def structure(self, usual: Structure) -> Structure:
         """Return the structure, heights and land as usual."""
-        detail = usual.detail or Detail(0.0, DETAIL_LENGTHS[0])
-        return replace(usual, length=self.length, detail=replace(detail, part=self.part, length=self.detail))
+        detail = replace(usual.detail or _NO_DETAIL, part=self.part, length=self.detail)
+        return replace(usual, length=self.length, detail=detail)
 
 
 class _Found(NamedTuple):
@@ -143,18 +143,22 @@ class _Found(NamedTuple):
     size: float
 
 
+_NO_DETAIL: Final = Detail(0.0, DETAIL_LENGTHS[0])
 _TRIED: Final = {"length": LENGTHS, "ratio": RATIOS, "part": PARTS, "detail": DETAIL_LENGTHS}
 
 
 def _best(first: _Choice, tried: Callable[[_Choice], _Found]) -> _Found:
     """Return the choice of least cost that changes of one value at a time lead to."""
-    best, before = tried(first), None
+    best, before, known = tried(first), None, {first}
     while best.choice != before:
         before = best.choice
         for name, values in _TRIED.items():
+            if name == "detail" and best.choice.part == 0:
+                continue
             for value in values:
                 other = best.choice._replace(**{name: value})
-                if other != best.choice and (other.part == 0 or other.detail < other.length):
+                if other not in known and (other.part == 0 or other.detail < other.length):
+                    known.add(other)  # what was tried before was no better than the best then
                     best = min(best, tried(other), key=lambda found: found.cost)
     return best
 

@@ -16,7 +16,7 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.surface import QUANTITIES, SurfaceAnalysis
-from phyda_cli.methods.surface_fit import GroundError, Sample, fitted
+from phyda_cli.methods.surface_fit import GroundError, Sample, _size, fitted
 from phyda_cli.operators.operator import Operator
 
 GRID = LatLonGrid.equiangular(18, 36)
@@ -257,3 +257,11 @@ def test_gross_errors_are_told_by_the_larger_of_background_error_and_departures(
     for error, expected in ((usual, usual.sigma), (replace(usual, departure=6.0), 6.0)):
         found = method(temperature=error).background_error_at(rows.operator, background())
         np.testing.assert_allclose(found, [expected, QUANTITIES["wind"].usual.sigma])
+
+
+def test_the_size_of_errors_leaves_out_what_is_beyond_four_of_it():
+    """2 of 1000 normal errors, and still 2 where fifty of fifteen times that size are among them."""
+    square = 4.0 * np.random.default_rng(3).standard_normal(1000) ** 2
+    assert _size(square) == pytest.approx(2.0, rel=0.05)
+    assert _size(np.append(square, np.full(50, 900.0))) == pytest.approx(2.0, rel=0.06)
+    assert _size(np.zeros(10)) == 0.0
