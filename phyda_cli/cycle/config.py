@@ -52,7 +52,7 @@ class JcmSettings(_Settings):
 
 
 class DrawnSettings(_Settings):
-    """Observations drawn from the truth: y = H(x_t) + σ_o ε, every cycle at the same stations."""
+    """Observations drawn from the truth: y = H(x_t) + σ_o ε, at the same stations every cycle, and occultations."""
 
     stations: Path
     """CSV with station, latitude, longitude."""
@@ -67,6 +67,10 @@ class DrawnSettings(_Settings):
         dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]], BeforeValidator(known_variables)
     ] = Field(default_factory=dict)
     """Errors of variables at all levels, in place of the table's [SI]."""
+    occultations: int = Field(default=0, ge=0, le=100_000)
+    """Profiles of refractivity at places drawn anew for every cycle, evenly on the sphere."""
+    heights_km: tuple[Annotated[float, Field(ge=0, le=60)], ...] = tuple(0.5 * k for k in range(4, 41))
+    """Of their levels, as far as the truth has them."""
     seed: int = Field(default=0, ge=0)
 
 

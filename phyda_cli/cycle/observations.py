@@ -1,6 +1,6 @@
 """The observations of a cycle: read from files by a pattern of their time, or drawn from the truth.
 
-    y = H(x_t) + σ_o ε,    ε ~ N(0, 1) from the generator of [seed, hours since 1970]
+    y = H(x_t) + σ_o ε,    ε ~ N(0, 1) from the generator of [seed, hours since 1970], occultations from one beside it
 
 so that a cycle's observations depend on nothing but its time. Humidity is drawn no lower than zero.
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -21,10 +23,15 @@ from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import State
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.stations import read_stations
+from phyda_cli.observations.conversion import placed
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.table import Observations, concatenate
+from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.operators.operator import Operator
 from phyda_cli.simulation.networks import Seen
+
+_OCCULTATIONS: Final = 1
+"""Of the seed of their generator."""
 
 
 class FileSource:
@@ -69,7 +76,35 @@ class DrawnSource:
         error = self.settings.errors * self.table.sigma(variable, pressure)
         for name, sigma in self.settings.sigma.items():
             error[variable == name] = sigma
-        return drawn(self.truth(time), time, seen, error, random), ()
+        truth = self.truth(time)
+        rows = drawn(truth, time, seen, error, random)
+        if not self.settings.occultations:
+            return rows, ()
+        return concatenate([rows, self._occultations(truth, time)]), ()
+
+    def _occultations(self, truth: State, time: np.datetime64) -> Observations:
+        """Return profiles of refractivity at places of their own generator, so that the stations stay as they are."""
+        settings, random = self.settings, np.random.default_rng([self.settings.seed, hours_of(time), _OCCULTATIONS])
+        levels, count = len(settings.heights_km), settings.occultations
+        latitude = np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count)))
+        n = levels * count
+        blank = Observations.build(
+            "drawn from the truth",
+            variable=np.full(n, "refractivity", dtype=object),
+            latitude=np.repeat(latitude, levels),
+            longitude=np.repeat(random.uniform(0.0, 360.0, count), levels),
+            height=np.tile(1000.0 * np.array(settings.heights_km), count),
+            value=np.zeros(n),
+            time=np.full(n, time, dtype="datetime64[ns]"),
+            station=np.repeat(np.array([f"R{number:05d}" for number in range(count)], dtype=object), levels),
+            report=np.full(n, "gnssro", dtype=object),
+        )
+        rows = placed(blank)
+        error = settings.errors * self.table.sigma(rows.variable, rows.pressure, rows.report, rows.latitude)
+        error = np.full(n, settings.sigma["refractivity"]) if "refractivity" in settings.sigma else error
+        operator = operator_of(truth, rows).states(truth.grid, truth.channels)
+        value = operator(truth.values) + error * random.standard_normal(n)
+        return replace(rows, value=value, error=error).take(np.flatnonzero(operator.defined))
 
 
 def drawn(

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-HUMIDITY: Final = frozenset({"q", "r", "td", "d2m", "tcwv"})
+HUMIDITY: Final = frozenset({"q", "r", "td", "d2m", "tcwv", "ztd"})
 """The variables that have humidity's factor."""
 
 

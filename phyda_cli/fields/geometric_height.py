@@ -37,6 +37,12 @@ def surface_gravity(latitude: ArrayLike) -> Floats:
     )
 
 
+def gravity_at(height: ArrayLike, latitude: ArrayLike) -> Floats:
+    """G [m s-2] at geometric heights [m] above mean sea level at latitudes [degree]."""
+    radius = _radius(latitude)
+    return np.asarray(surface_gravity(latitude) * (radius / (radius + np.asarray(height, dtype=np.float64))) ** 2)
+
+
 def geopotential_of_height(height: ArrayLike, latitude: ArrayLike) -> Floats:
     """Φ [m2 s-2] of geometric heights [m] above mean sea level at latitudes [degree]."""
     h, radius = np.asarray(height, dtype=np.float64), _radius(latitude)

@@ -203,6 +203,14 @@ _TABLE: Final = (
         cds="total_column_water_vapour", earth2studio="tcwv",
     ),
     Variable(
+        "ztd", "Zenith total delay of navigation satellites", "", "m", (1.0, 3.0), False,
+        aliases=("zenith_total_delay", "zenithtotaldelay"), ioda=("zenithTotalDelay", "zenith_total_delay"), odb=128,
+        bufr=(15031,),
+    ),
+    Variable(
+        "ws10", "10 metre wind speed", "wind_speed", "m s-1", (0.0, 100.0), False, aliases=("10m_wind_speed", "si10"),
+    ),
+    Variable(
         "refractivity", "Refractivity of air at radio frequencies", "", "1e-6", (0.0, 500.0), True,
         aliases=("refractivity", "radio_refractivity"), ioda=("atmosphericRefractivity", "refractivity"), bufr=(15036,),
     ),

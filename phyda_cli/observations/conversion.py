@@ -2,6 +2,7 @@
 
     u = −s sin D     σ_u² = (sin D · σ_s)² + (s cos D · σ_D)²       from speed s and the direction D it blows from
     v = −s cos D     σ_v² = (cos D · σ_s)² + (s sin D · σ_D)²
+    ws10 = s                                                        of a satellite that gives no direction
     z = g · gh       σ_z = g · σ_gh
     q = q(e_w(T_d), p)        σ_q = ∂q/∂T_d · σ_Td
     q = q(r · e_w(T), p)      σ_q² = (∂q/∂r · σ_r)² + (∂q/∂T · σ_T)²
@@ -40,7 +41,7 @@ from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
 
-SURFACE_REPORTS: Final = FAMILIES["surface"] | FAMILIES["ship"] | FAMILIES["buoy"]
+SURFACE_REPORTS: Final = FAMILIES["surface"] | FAMILIES["ship"] | FAMILIES["buoy"] | FAMILIES["seawind"]
 """Report types (lower case) measured at a station's surface: t, td, u, v are those at 2 and 10 metres."""
 
 _AT_SURFACE: Final = {"t": "t2m", "td": "d2m", "r": "r2m", "u": "u10", "v": "v10"}
@@ -65,13 +66,13 @@ def convert(observations: Observations, report: NDArray[np.int64]) -> Observatio
     in SI. report: (n,) a number for each report (one station, place, time and pressure); companions share it.
     Rows that are rejected already keep their quantity.
     """
-    result = _at_surface(_without_flight_levels(_placed(observations), report))
+    result = _at_surface(_without_flight_levels(placed(observations), report))
     result = _wind(result, report)
     result = _screen_humidity(_altimeter(_height(result), report), report)
     return _without_level(_humidity(result, report))
 
 
-def _placed(observations: Observations) -> Observations:
+def placed(observations: Observations) -> Observations:
     """Return what has a height with the pressure of the standard atmosphere there, where it has a place."""
     o = observations
     rows = np.flatnonzero(np.isfinite(o.height) & (np.abs(o.latitude) <= 90.0))
@@ -165,6 +166,7 @@ def _wind(observations: Observations, report: NDArray[np.int64]) -> Observations
             given = _companion(result, report, direct).distinct > 0
             repeated = (result.variable == quantity) & given
             result = result.reject(repeated, Flag.THINNED, f"the report gives {direct} itself")
+    result = _speed_alone(result, report)
     wind = result.used & np.isin(result.variable, ("wind_speed", "wind_direction"))
     speed, direction = (_companion(result, report, name) for name in ("wind_speed", "wind_direction"))
     result, wind = _paired(result, wind, direction, "wind_direction")
@@ -185,6 +187,15 @@ def _wind(observations: Observations, report: NDArray[np.int64]) -> Observations
         variable[rows] = np.where(surface, f"{name}10", name)[rows]
         value[rows], error[rows] = component[rows], sigma[rows]
     return replace(result, variable=variable, value=value, error=error)
+
+
+def _speed_alone(observations: Observations, report: NDArray[np.int64]) -> Observations:
+    """ws10: the speed that a satellite gives over the sea without any direction."""
+    o = observations
+    speeds = o.used & (o.variable == "wind_speed")
+    at_sea = of_each(o.report, lambda kind: kind.casefold() in FAMILIES["seawind"])
+    alone = speeds & at_sea & (_companion(o, report, "wind_direction").distinct == 0)
+    return replace(o, variable=np.where(alone, "ws10", o.variable).astype(object))
 
 
 def _height(observations: Observations) -> Observations:

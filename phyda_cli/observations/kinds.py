@@ -18,6 +18,9 @@ FAMILIES: Final[dict[str, frozenset[str]]] = {
     "profiler": frozenset({"profiler", "proflr", "vadwnd", "windprofiler"}),
     "ship": frozenset({"ship", "sfcshp"}),
     "buoy": frozenset({"buoy", "drifter", "dribu", "mooring"}),
+    "seawind": frozenset(
+        {"seawind", "scatterometer", "ascat", "quikscat", "qkswnd", "hscat", "oscat", "altimeter", "radiometer", "ssmi"}
+    ),
     "surface": frozenset({"surface", "sfc", "synop", "metar", "adpsfc", "msonet", "awos", "asos"}),
 }
 _FAMILY_OF: Final = {name: family for family, names in FAMILIES.items() for name in names}

@@ -205,6 +205,13 @@ class Refractivity(_Table):
     """Part of the critical gradient of refractivity, −157 km⁻¹, from which on a level and all below it are refused."""
 
 
+class Ambiguity(_Table):
+    """The sense of scatterometers' winds (`quality/ambiguity.py`)."""
+
+    enabled: bool = True
+    """Turn those that are nearer to the background then."""
+
+
 class Quality(_Table):
     """All of it. `blacklist`, `allow`, `thinning` and `superob` are lists of rules, empty by default."""
 
@@ -217,6 +224,7 @@ class Quality(_Table):
     track: Track = Track()
     stuck: Stuck = Stuck()
     profile: Profile = Profile()
+    ambiguity: Ambiguity = Ambiguity()
     refractivity: Refractivity = Refractivity()
     buddy: Buddy = Buddy()
     consistency: Consistency = Consistency()

@@ -24,17 +24,19 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.surface_height import surface_height
 from phyda_cli.observations.kinds import families
 from phyda_cli.observations.table import Observations
-from phyda_cli.operators.kinds import station_pressure
 from phyda_cli.operators.operator import Operator, StateOperator
 from phyda_cli.operators.refractivity import Layer, common_levels, layer_around
+from phyda_cli.operators.station_pressure import station_pressure
 
 Floats = NDArray[np.float64]
 
 BackgroundTimes = Mapping[np.datetime64, Callable[[], State]]
 """Valid time (UTC, ns) → reads the background at that time."""
-STATION_VARIABLES = ("t2m", "d2m", "u10", "v10", "sp")
+STATION_VARIABLES = ("t2m", "d2m", "u10", "v10", "ws10", "sp", "ztd")
 """What is measured at a station's own height."""
-SEA_REPORTS = ("ship", "buoy")
+_OF_PRESSURE = ("sp", "ztd")
+"""What hangs on the pressure at the station."""
+SEA_REPORTS = ("ship", "buoy", "seawind")
 """Families of reports from the sea; those whose height is not known are at sea level."""
 
 
@@ -151,7 +153,7 @@ def _relief(state: State, ground: torch.Tensor, places: Operator, height: Floats
     more than that of 1000 m.
     """
     result, pressure = np.ones(len(places)), Channel("sp")
-    rows = np.flatnonzero((places.variable == "sp") & np.isfinite(height))
+    rows = np.flatnonzero(np.isin(places.variable, _OF_PRESSURE) & np.isfinite(height))
     if pressure not in state.channels or not rows.size:
         return result
     corners = state.grid.corners(places.latitude[rows], places.longitude[rows])

@@ -26,6 +26,9 @@ Integers = NDArray[np.int64]
 _LEVEL_TOLERANCE: Final = 1e-6
 """How far (in ln p) beyond the outermost level an observation may lie by rounding and still count as on it."""
 
+WATER_LEVEL: Final = 85_000.0
+"""Half of the water of a column with a scale height of 2 km is below this pressure [Pa]."""
+
 
 class Sites(NamedTuple):
     """What is known about n observations of one variable.
@@ -154,3 +157,8 @@ def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats,
 def nothing(n: int) -> Vertical:
     """Return an input that no channel gives."""
     return Vertical(np.full((n, 1), -1, dtype=np.int64), np.zeros((n, 1)))
+
+
+def holds_water(levels: Sequence[float]) -> bool:
+    """Return whether levels [Pa] hold nearly all water of a column: from 850 hPa or below to 500 hPa or above."""
+    return max(levels) >= WATER_LEVEL and min(levels) <= 50_000.0

@@ -143,7 +143,8 @@ class Operator:
         parts = self._parts(grid, tuple(channels), beyond=True)
         if self.slopes is None:
             return parts[0]
-        known = [(part, slope) for part, slope in zip(parts, self.slopes, strict=False) if slope.any()]
+        pairs = list(zip(parts, self.slopes, strict=False))
+        known = [(part, slope) for part, slope in pairs if slope.any()] or pairs[:1]
         return combined([part for part, _ in known], [slope for _, slope in known])
 
     def states(self, grid: Grid, channels: Sequence[Channel]) -> StateOperator:

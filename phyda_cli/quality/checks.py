@@ -243,7 +243,7 @@ def _any_of(variable: NDArray[np.object_], names: list[str]) -> Mask:
     return mask
 
 
-_ADJUSTED: Final = ("t2m", "d2m", "sp")
+_ADJUSTED: Final = ("t2m", "d2m", "sp", "ztd")
 
 
 def check_surface(observations: Observations, difference: Floats, settings: Surface) -> Observations:

@@ -28,6 +28,7 @@ from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.passive import apart, set_aside
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.quality.ambiguity import choose_solutions
 from phyda_cli.quality.buddies import check_buddies
 from phyda_cli.quality.checks import (
     check_area,
@@ -115,6 +116,7 @@ SCREENING: Final[tuple[Check, ...]] = (
     lambda rows, guess: check_missing(rows),
     lambda rows, guess: check_area(rows, guess.beyond, guess.margin),
     lambda rows, guess: check_operator(rows, guess.defined, guess.equivalent, guess.channels),
+    lambda rows, guess: choose_solutions(rows, guess.equivalent, enabled=guess.quality.ambiguity.enabled),
     lambda rows, guess: check_below_ground(rows, guess.surface_pressure, guess.quality.domain),
     lambda rows, guess: check_surface(rows, guess.difference, guess.quality.surface),
     lambda rows, guess: check_window(rows, guess.time, guess.window),

@@ -232,10 +232,10 @@ def test_the_top_level_reaches_as_far_as_rounding_and_no_farther():
 
 FULL = (
     *(Channel(name, level) for name in ("z", "t", "q") for level in (20_000.0, 50_000.0, 85_000.0)),
-    *(Channel(name) for name in ("t2m", "d2m", "sp", "msl")),
+    *(Channel(name) for name in ("t2m", "d2m", "u10", "v10", "sp", "msl")),
 )
-SIZES = {"t": 260.0, "q": 4e-3, "t2m": 280.0, "d2m": 275.0, "sp": 9.8e4, "msl": 1.01e5}
-SEEN = [*KINDS, "t", "q", "msl", "u10"]
+SIZES = {"t": 260.0, "q": 4e-3, "u10": 6.0, "v10": -8.0, "t2m": 280.0, "d2m": 275.0, "sp": 9.8e4, "msl": 1.01e5}
+SEEN = [*KINDS, "t", "q", "msl", "u10", "u"]
 LAYER = "refractivity"
 """Of z, which must grow upwards as in weather."""
 
@@ -254,7 +254,8 @@ def anywhere(variable: str, n: int = 40) -> Operator:
     return Operator.at(
         np.array([variable] * n, dtype=object), latitude, rng.uniform(-180, 360, n), rng.uniform(2.1e4, 8.4e4, n),
         surface_pressure=rng.uniform(6e4, 1.03e5, n), difference=rng.uniform(-400, 400, n),
-        ground_temperature=rng.uniform(260, 290, n), height=rng.uniform(1600, 5300, n) if variable == LAYER else None,
+        ground_temperature=rng.uniform(260, 290, n),
+        height=rng.uniform(1600, 5300, n) if variable in (LAYER, "ztd") else None,
         below=np.full(n, 85_000.0), above=np.full(n, 50_000.0),
     )  # fmt: skip
 
@@ -265,7 +266,7 @@ def test_increments_are_the_tangent_of_states(variable):
     grid = GRIDS["gaussian"]
     state, step = weather(grid, 1), weather(grid, 2) - weather(grid, 3)
     operator = anywhere(variable).states(grid, FULL)
-    assert operator.defined.all() == (variable != "u10")
+    assert operator.defined.all() == (variable != "u")
     tangent = operator.linearised(state).increments(grid, FULL)(step).numpy()
     errors = []
     for size in (1e-2, 1e-3):
@@ -273,7 +274,7 @@ def test_increments_are_the_tangent_of_states(variable):
         errors.append(np.abs(slope - tangent).max() / max(np.abs(tangent).max(), 1e-30))
     assert errors[1] < 1e-9 or errors[1] < 0.2 * errors[0]
     assert errors[1] < 1e-2
-    if variable in ("sp", LAYER):
+    if variable in ("sp", "ztd", "ws10", LAYER):
         assert errors[0] > 1e-8  # those that are not linear
 
 

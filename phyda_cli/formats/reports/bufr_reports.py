@@ -68,6 +68,10 @@ _WIND_10M: Final = {"wind_direction": 11011, "wind_speed": 11012}
 """The wind of a surface report; some give it by the elements of the wind aloft."""
 _STATION_PRESSURE: Final = 10004
 _N: Final = "refractivity"
+_DELAY: Final = 15031
+_RAY_ELEVATION: Final = 7021
+_ZENITH: Final = 0.5
+"""How far [degree] from 90° a ray is still that to the zenith."""
 _MIXING_RATIO: Final = 13002
 
 
@@ -149,8 +153,20 @@ def _where(message: Message) -> str:
 def _decode(message: Message) -> Elements:
     if message.category not in _READ:
         raise BadDataError(f"data category {message.category} is not read")
-    elements = decode(message)
+    elements = zenith_alone(decode(message))
     return occultation_levels(elements) if message.category == _OCCULTATION else elements
+
+
+def zenith_alone(elements: Elements) -> Elements:
+    """Return the elements without path delays along slant rays: those whose elevation, just before, is not 90°."""
+    delay = elements.descriptor == _DELAY
+    if not delay.any():
+        return elements
+    before, angle = np.roll(elements.descriptor, 1), np.roll(elements.value, 1)
+    slant = delay & ((before != _RAY_ELEVATION) | ~(np.abs(angle - 90.0) <= _ZENITH))
+    kept = ~slant
+    columns = (elements.descriptor[kept], elements.value[kept], elements.report[kept], elements.level[kept])
+    return Elements(*columns, elements.texts)
 
 
 def _levels(

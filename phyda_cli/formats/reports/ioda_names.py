@@ -85,7 +85,8 @@ _TYPES: Final[dict[str, tuple[int, ...]]] = {
     "aircraft": (30, 31, 33, 34, 35),
     "satwind": tuple(range(40, 61)),
     "ship": (80, 82),
-    "surface": (81, 83, 84, 87, 88, *(85, 86, 89, 90)),  # the last four: scatterometers
+    "surface": (81, 83, 84, 87, 88),
+    "scatterometer": (85, 86, 89, 90),
 }
 _BY_TYPE: Final = {number: name for name, numbers in _TYPES.items() for number in numbers}
 _WIND_ALONE: Final = "satwind"

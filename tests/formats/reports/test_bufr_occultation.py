@@ -1,4 +1,4 @@
-"""Radio occultations in WMO BUFR: levels and places, marks, and what is damaged."""
+"""Radio occultations and zenith delays in WMO BUFR: levels and places, marks, and what is damaged."""
 
 from __future__ import annotations
 
@@ -103,3 +103,22 @@ def test_other_soundings_of_satellites_are_named(tmp_path, caplog):
     found = read(tmp_path, sounder, message())
     assert "without refractivity (data category 3) is not read" in caplog.text
     assert found.flag.tolist() == [Flag.PRE_QC] + [Flag.PASS] * 3
+
+
+def delays(*rays: tuple[float, float]) -> bytes:
+    """A message of template 3 07 022 with so many rays (elevation [degree], path delay [m])."""
+    head = {"stationOrSiteName": "ABCD-TEST", "year": 2018, "month": 4, "day": 15, "hour": 0, "minute": 15,
+            "latitude": 51.0, "longitude": 4.0, "heightOfStation": 70.0}  # fmt: skip
+    listed = {f"#{k + 1}#elevation": angle for k, (angle, _) in enumerate(rays)}
+    listed |= {f"#{k + 1}#atmosphericPathDelayInSatelliteSignal": path for k, (_, path) in enumerate(rays)}
+    return wmo_message([307022], [head | listed], category=0)
+
+
+def test_of_path_delays_that_to_the_zenith_is_read(tmp_path):
+    found = read(tmp_path, delays((35.0, 4.1), (90.0, 2.4123), (12.0, 9.9)))
+    rows = found.take(found.variable == "ztd")
+    assert len(rows) == 1
+    assert rows.value[0] == pytest.approx(2.4123, abs=1e-4)
+    assert rows.elevation.tolist() == [70.0]
+    assert np.isnan(rows.pressure).all()
+    assert "ztd" not in read(tmp_path, delays((35.0, 4.1), (12.0, 9.9))).variable.tolist()
