@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.evaluation.ensemble import fair_crps, rank_histogram
@@ -54,3 +55,15 @@ def test_ranks_by_hand_and_ties_shared():
 def test_one_member_is_no_ensemble():
     with pytest.raises(BadDataError, match="at least 2 members"):
         fair_crps(torch.zeros(1, 3), torch.zeros(3))
+
+
+def test_crps_is_that_of_the_library_of_scores():
+    probability = pytest.importorskip("scores.probability", reason="the library scores is not installed")
+    generator = torch.Generator().manual_seed(4)
+    members, truth = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((7, 5, 6), (5, 6)))
+    forecast, observed = (
+        xr.DataArray(members.numpy(), dims=("m", "y", "x")),
+        xr.DataArray(truth.numpy(), dims=("y", "x")),
+    )
+    theirs = probability.crps_for_ensemble(forecast, observed, "m", method="fair", preserve_dims="all")
+    assert fair_crps(members, truth).numpy() == pytest.approx(theirs.values, rel=1e-12)

@@ -45,6 +45,7 @@ _HEADING: Final = re.compile(
 )
 """The abbreviated heading of a bulletin; its group CCA, CCB, … says that all its reports are corrected."""
 _DATE_LINE: Final = re.compile(r"^[ \t]*(?P<date>\d{4}/\d\d/\d\d)[ \t]+(?P<time>\d\d:\d\d)[ \t\r]*$", re.MULTILINE)
+_REMARKS: Final = re.compile(r"(?<!\S)RMK(?!\S)")
 _FORECAST: Final = re.compile(r"^\d{4}/\d{4}\b")
 _TREND: Final = re.compile(r"(?<!\S)(?:TEMPO|BECMG|INTER|NOSIG|TREND|PROB\d\d|FM\d{4,6}|TTF)(?!\S)")
 _CORRECTED: Final = re.compile(r"(?:(?:AUTO|RTD)\s+)?(?P<group>COR|CC[A-Z])(?!\S)")
@@ -148,7 +149,8 @@ def _moment(line: re.Match[str]) -> np.datetime64 | None:
 
 def _row(report: _Report) -> tuple[str, ...]:
     match = report.match
-    body, _, remarks = match["body"].partition(" RMK")
+    body, *after = _REMARKS.split(match["body"], maxsplit=1)
+    remarks = "".join(after)
     trend = _TREND.search(body)
     body = body if trend is None else body[: trend.start()]
     wind, coarse = _WIND.search(body), _TEMPERATURE.search(body)
