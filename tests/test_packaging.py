@@ -27,8 +27,24 @@ def test_the_recipe_asks_for_what_the_project_asks_for():
     own = dict(line.split(">=") for line in PROJECT["project"]["dependencies"])
     assert asked == {OTHER_NAMES.get(name, name): version for name, version in own.items()} | {"python": "3.11"}
     assert f'version: "{__version__}"' in recipe
-    build = dict(line.split(">=") for line in PROJECT["build-system"]["requires"])
-    assert f"- hatchling >={build['hatchling']}" in recipe
+    host = recipe[recipe.index("  host:") : recipe.index("  run:")]
+    for name, version in (line.split(">=") for line in PROJECT["build-system"]["requires"]):
+        assert f"- {name} >={version}" in host
+
+
+def test_the_description_of_the_package_has_no_link_that_leads_nowhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    own = {link for link in re.findall(r"\]\(([^)]+)\)", text) if not re.match("https?:|#", link)}
+    assert own
+    for link in own:
+        assert (ROOT / link.partition("#")[0]).exists(), link
+    for one in PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert all(link.startswith("https://") for link in links)
+    assert "![The demo" in text
+    assert "(https://raw.githubusercontent.com/phyda/phyda/main/docs/demo.png)" in text
+    assert "(https://github.com/phyda/phyda/blob/main/docs/formats.md)" in text
 
 
 def test_the_man_page_is_that_of_the_program():
