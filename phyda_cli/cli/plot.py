@@ -53,6 +53,10 @@ def plot(
     spread: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its spread, where it is a file of its own (--spread-out).")
     ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Choice in the background, as of phyda assimilate. Repeatable."),
+    ] = None,
     channel: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Channel of the maps, such as z500, t850 or t2m. Repeatable."),
@@ -79,7 +83,9 @@ def plot(
     from phyda_cli.cli.targets import check_inputs, check_outputs
     from phyda_cli.evaluation.sheet import as_html, as_png
     from phyda_cli.outputs import atomic_path
+    from phyda_cli.settings.values import parse_choices
 
+    choice = parse_choices(select or [], "--select", "month=1")
     if out.suffix.casefold() not in (".png", ".html", ".htm"):
         raise UsageError(f"--out {out}: a picture's name ends in .png or .html")
     if (analysis is None) != (not background):
@@ -96,7 +102,7 @@ def plot(
     sections: list[Section] = []
     grid: Grid | None = None
     if analysis is not None and background:
-        grid, sections = _maps(analysis, background, truth, spread, channel, cycles)
+        grid, sections = _maps(analysis, background, choice, truth, spread, channel, cycles)
     sections = [one for one in (*sections, *_departures(cycles, grid)) if not only or one.kind in only]
     if not sections:
         raise UsageError("nothing to draw: these inputs have no such section")
@@ -145,6 +151,7 @@ def _cycles(
 def _maps(
     analysis: Path,
     background: list[Path],
+    choice: dict[str, str],
     truth: Path | None,
     own_spread: Path | None,
     channels: list[str] | None,
@@ -161,7 +168,8 @@ def _maps(
 
     after = read_background([analysis])
     state = after.state
-    before = read_background(background, time=state.time, as_members=True).ensemble_mean().state
+    opened = read_background(background, time=state.time, select=choice, as_members=True)
+    before = opened.ensemble_mean().state
     if before.grid != state.grid:
         raise BadDataError(f"{analysis} and {background[0]}: on different grids; give the background of this analysis")
     true = None if truth is None else read_background([truth], time=state.time).state

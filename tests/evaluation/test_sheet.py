@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from phyda_cli.cli.app import main
 from phyda_cli.evaluation.departure_charts import CycleDepartures, _by_place, _series, nearest, verdicts
@@ -156,6 +157,17 @@ def drawn(run: Inputs, capsys: pytest.CaptureFixture[str], *words: str) -> tuple
     code = main(["plot", *words])
     said = capsys.readouterr()
     return code, said.out, said.err
+
+
+def test_a_background_with_another_axis_is_drawn_by_what_is_selected(run: Inputs, capsys):
+    with xr.open_dataset(run.place / "bg.nc", decode_times=False) as opened:
+        months = xr.concat([opened, opened + 1.0], dim="month").assign_coords(month=[1, 7])
+        months.to_netcdf(run.place / "months.nc")
+    maps = [f"--analysis={run.place / 'b.nc'}", f"--background={run.place / 'months.nc'}", "--only=maps"]
+    code, _, said = drawn(run, capsys, *maps, f"--out={run.place / 'm.png'}")
+    assert (code, "choose one with --select month=1" in said) == (65, True)
+    code, _, _ = drawn(run, capsys, *maps, "--select=month=1", f"--out={run.place / 'm.png'}")
+    assert code == 0
 
 
 def test_the_command_draws_a_picture_and_a_page_that_needs_nothing_else(run: Inputs, capsys):
