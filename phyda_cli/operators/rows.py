@@ -70,9 +70,16 @@ class Rows:
 
 
 def combined(parts: Sequence[Rows], slopes: Sequence[NDArray[np.float64]]) -> Rows:
-    """Σ_m slope_m H_m: the rows of a function of several inputs, linearised. parts: at least one; slopes: (n,) each."""
-    weights = [part.weights * torch.from_numpy(slope)[:, None] for part, slope in zip(parts, slopes, strict=True)]
-    return replace(parts[0], indices=torch.cat([p.indices for p in parts], 1), weights=torch.cat(weights, 1))
+    """Σ_m slope_m H_m: the rows of a function of several inputs, linearised. parts: at least one; slopes: (n,) each.
+
+    Weights of zero, which most rows have of most inputs, are left out as far as the widest row allows.
+    """
+    scaled = [part.weights * torch.from_numpy(slope)[:, None] for part, slope in zip(parts, slopes, strict=True)]
+    indices, weights = torch.cat([part.indices for part in parts], 1), torch.cat(scaled, 1)
+    nothing = weights == 0
+    width = max(int((~nothing).sum(1).max()) if len(weights) else 0, 1)
+    kept = torch.argsort(nothing.to(torch.uint8), dim=1, stable=True)[:, :width]
+    return replace(parts[0], indices=indices.gather(1, kept), weights=weights.gather(1, kept))
 
 
 def stacked(parts: Sequence[Rows]) -> tuple[torch.Tensor, torch.Tensor]:

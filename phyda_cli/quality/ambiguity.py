@@ -30,7 +30,7 @@ def choose_solutions(observations: Observations, equivalent: NDArray[np.float64]
     """
     o = observations
     along = o.used & (families(o.report).astype(str) == _FAMILY)
-    rows = np.flatnonzero(along & np.isin(o.variable, ("u10", "v10")) & np.isfinite(equivalent))
+    rows = np.flatnonzero(along & np.isin(o.variable, ("u10", "v10")))
     if not enabled or not rows.size:
         return o
     wind = group([o.source[rows], o.row[rows]])

@@ -343,3 +343,13 @@ def test_rows_of_different_widths_stand_together():
     indices, weights = stacked(parts)
     together = (x.flatten()[indices] * weights).sum(1)
     torch.testing.assert_close(together, torch.cat([part(x) for part in parts]))
+
+
+def test_rows_of_several_inputs_are_as_wide_as_what_they_see():
+    """A layer of the channels' own levels: six inputs at one level and four corners each, whatever was padded."""
+    grid, state = GRIDS["gaussian"], weather(GRIDS["gaussian"], 1)
+    rows = anywhere(LAYER).states(grid, FULL).linearised(state).increments(grid, FULL)
+    assert rows.weights.shape[1] == 24
+    assert int((rows.weights != 0).sum(1).max()) == 24
+    none = anywhere(LAYER, 3).take(np.zeros(0, dtype=np.int64)).states(grid, FULL)
+    assert none.linearised(state).increments(grid, FULL)(state).shape == (0,)

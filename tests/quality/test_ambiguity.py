@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from phyda_cli.fields.state import Channel
 from phyda_cli.observations.conversion import convert
+from phyda_cli.observations.settings import Ambiguity, Quality
 from phyda_cli.observations.table import Flag
 from phyda_cli.quality.ambiguity import choose_solutions
-from tests.support.observations import observations
+from phyda_cli.quality.screening import screen
+from tests.support.observations import guess_of, observations
 
 
 def winds(pairs, report="scatterometer"):
@@ -50,3 +53,16 @@ def test_a_speed_without_a_direction_is_one_of_10_metres_at_sea_alone():
     assert found.variable.tolist() == ["ws10", "wind_speed", "u10", "v10"]
     assert found.flag.tolist() == [Flag.PASS, Flag.MISSING, Flag.PASS, Flag.PASS]
     np.testing.assert_allclose(found.value[[0, 2, 3]], [7.0, 9.0, 0.0], atol=1e-12)
+
+
+def test_winds_are_turned_before_they_are_judged():
+    """Screening turns them, so that neither the background's scale nor its check sees their departures."""
+    rows = winds([(-9.0, 2.0)])
+    rows = replace(rows, error=np.full(2, 2.0))
+    background = np.array([8.0, -1.0])
+    known = guess_of(rows, (Channel("u10"), Channel("v10")), background)
+    found = screen(rows, known)
+    assert found.value.tolist() == [9.0, -2.0]
+    assert found.used.all()
+    off = screen(rows, replace(known, quality=Quality(ambiguity=Ambiguity(enabled=False))))
+    assert off.value.tolist() == [-9.0, 2.0]
