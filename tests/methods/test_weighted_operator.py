@@ -9,6 +9,7 @@ from phyda_cli.methods.base import Departures
 from phyda_cli.methods.weighted_operator import WeightedOperator
 from tests.methods.test_threedvar import random_network
 from tests.support.background_error import CHANNELS, GRID
+from tests.support.observations import make_departures
 
 
 @pytest.fixture(params=["shared", "own", "single"])
@@ -45,3 +46,12 @@ def test_transpose_by_the_dot_product(cases: list[Departures]) -> None:
     assert back.shape == x.shape
     size = float((image * y).square().sum().sqrt())
     assert abs(float((image * y).sum() - (x * back).sum())) < 1e-12 * size
+
+
+def test_winds_across_a_pole_lie_between_levels_as_far_as_other_rows() -> None:
+    """Their weights have both signs there, which says nothing of their level: σ_o √(1 + b) half way between two."""
+    middle = (25_000.0 * 50_000.0) ** 0.5
+    rows = [("u", middle, 89.0, 20.0, 1.0, 1.0), ("t", middle, 89.0, 20.0, 1.0, 1.0)]
+    case = [make_departures(rows)]
+    operator = WeightedOperator(GRID, CHANNELS, case, between=3.0, dtype=torch.float64, device="cpu")
+    assert operator.departure[:, 0].tolist() == pytest.approx([0.5, 0.5], rel=1e-12)

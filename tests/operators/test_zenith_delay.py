@@ -12,10 +12,11 @@ from phyda_cli.fields.geometric_height import gravity_at, height_of_geopotential
 from phyda_cli.fields.refractivity import COEFFICIENTS, refractivity
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.observations.settings import Surface
 from phyda_cli.observations.table import Flag
 from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.operators.operator import Operator
-from phyda_cli.quality.checks import check_operator
+from phyda_cli.quality.checks import check_operator, check_surface
 from tests.support.observations import observations
 
 GRID = LatLonGrid.equiangular(8, 16)
@@ -136,3 +137,19 @@ def test_other_constants_count():
         for name in ("bevis", "rueger")
     )
     assert 1.0012 < float(rueger[0] / bevis[0]) < 1.0016
+
+
+def test_a_delay_hangs_on_the_stations_height_as_pressure_does():
+    """Between grid points of different heights the pressure is that of `sp`; without a height it is refused."""
+    made, _ = state(warm, moist)
+    ground = torch.linspace(0.0, 1500.0, GRID.shape[1], dtype=torch.float64).expand(*GRID.shape).clone()
+    values = made.values.clone()
+    place = made.index(Channel("sp"))
+    values[place] = 101_325.0 * (1.0 - 6.5e-3 * ground / 288.15) ** 5.2559
+    sloping = State(values, made.channels, made.grid, made.time)
+    rows = observations(["sp", "ztd"], [9e4, 2.2], pressure=np.nan, elevation=700.0, latitude=12.0, longitude=158.0)
+    relief = operator_of(sloping, rows, ground).relief
+    assert relief[0] == relief[1] != 1.0
+    unknown = observations(["ztd", "msl"], [2.2, 1e5], pressure=np.nan)
+    found = check_surface(unknown, np.full(2, np.nan), Surface())
+    assert found.flag.tolist() == [Flag.H_FAILED, Flag.PASS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -76,6 +77,8 @@ def test_feedback_comes_back_with_its_heights(tmp_path, layout):
     if layout == "ioda":
         write_ioda(path, feedback, attributes={})
         again = read_observations(path)
+        with netCDF4.Dataset(path) as dataset:
+            assert np.ma.getmaskarray(dataset["MetaData"]["pressure"][:]).all()  # the standard atmosphere's is no datum
     else:
         write_feedback(path, feedback, attributes={})
         again = read_feedback(path).observations
@@ -84,3 +87,14 @@ def test_feedback_comes_back_with_its_heights(tmp_path, layout):
     np.testing.assert_allclose(again.pressure, rows.pressure, rtol=1e-5)
     for name in ("station", "report", "variable"):
         assert getattr(again, name).tolist() == getattr(rows, name).tolist()
+
+
+def test_a_feedback_file_of_an_earlier_version_has_no_heights(tmp_path):
+    found = read_observations(occultation(tmp_path / "ro.nc4"))
+    unknown = np.full(len(found), np.nan)
+    write_feedback(tmp_path / "feedback.nc", Feedback(found, unknown, unknown, unknown), attributes={})
+    with netCDF4.Dataset(tmp_path / "feedback.nc", "a") as dataset:
+        dataset.renameVariable("height", "of_no_use")
+    again = read_feedback(tmp_path / "feedback.nc").observations
+    assert np.isnan(again.height).all()
+    np.testing.assert_allclose(again.pressure, found.pressure)
