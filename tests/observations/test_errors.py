@@ -127,3 +127,16 @@ def test_errors_grow_outside_of_the_domain():
     rows = assign_errors(rows, TABLE)
     far = grown(rows, np.array([0.0, 100e3, 35e3, 35e3, 200e3]))
     np.testing.assert_allclose(far.error / rows.error, [1.0, 2**0.5, 2**0.5, 2**0.5, 5**0.5])
+
+
+def test_the_tropics_have_errors_of_their_own_until_somebody_says_otherwise():
+    """Of refractivity at 10 km: GSI's 0.155 and 0.204 with half a per cent of the standard atmosphere's 91.9."""
+    rows = observations("refractivity", [90.0] * 3, pressure=26_437.0, latitude=[10.0, -19.0, 60.0], height=1e4)
+    expected = [np.hypot(0.155, 0.46), np.hypot(0.155, 0.46), np.hypot(0.204, 0.46)]
+    np.testing.assert_allclose(assign_errors(rows, TABLE).error, expected, rtol=0.02)
+    own = TABLE.extended(ErrorDocument.model_validate({"sigma": {"refractivity": {"sigma": 2.0}}}))
+    assert assign_errors(rows, own).error.tolist() == [2.0, 2.0, 2.0]
+    both = TABLE.extended(
+        ErrorDocument.model_validate({"sigma": {"refractivity": {"sigma": 2.0, "tropics": {"sigma": 3.0}}}})
+    )
+    assert assign_errors(rows, both).error.tolist() == [3.0, 3.0, 2.0]

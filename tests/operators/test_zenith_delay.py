@@ -49,11 +49,15 @@ def warm(p: float) -> float:
 
 
 def test_dry_air_is_its_weight():
-    """k₁ R_d p_s/g_m: 2.3061 m at 1013.25 hPa with g of 45° at 7.3 km."""
+    """k₁ R_d p_s/g_m: 2.3071 m at 1013.25 hPa with g of 45° at 7.3 km."""
     found = delay(*state(warm, lambda _: 0.0))
-    gravity = 9.8061977695 * (1.0 - 2.0 * 7300.0 / 6_367_490.0)
-    assert found == pytest.approx(0.776e-6 * R_DRY * 101_325.0 / gravity, rel=2e-6)
+    radius = 6_378_137.0 / (1.0 + 3.449786506841e-3)  # of gravity at 45°
+    gravity = 9.8061977695 * (radius / (radius + 7300.0)) ** 2
+    assert found == pytest.approx(0.776e-6 * R_DRY * 101_325.0 / gravity, rel=1e-9)
     assert found == pytest.approx(2.3071, abs=2e-4)
+    high = delay(*state(warm, lambda _: 0.0, surface=79_500.0, ground=2000.0), elevation=2000.0)
+    above = 9.8061977695 * (radius / (radius + 7300.0 + 0.9 * 2000.0)) ** 2
+    assert high == pytest.approx(0.776e-6 * R_DRY * 79_500.0 / above, rel=1e-9)
 
 
 def test_isothermal_air_of_uniform_humidity_has_the_closed_form():
