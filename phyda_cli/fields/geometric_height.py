@@ -4,8 +4,8 @@
     R(φ) = a / (1 + f + m − 2 f sin²φ),      e² = f (2 − f)
 
 so that gravity at height h is γ R²/(R + h)², to second order in h that of the ellipsoid. Heights are those above mean
-sea level. Standard gravity alone would put an observation at 20 km some 60 m too low in the tropics and 50 m too high
-at the poles, and refractivity wrong by half a per cent.
+sea level. Standard gravity at all latitudes would put an observation at 20 km some 50 m too high in the tropics and as
+much too low at the poles, and make refractivity wrong by half a per cent and more.
 Source: Mahoney (2001), A discussion of various measures of altitude; NIMA TR8350.2 for WGS84.
 """
 

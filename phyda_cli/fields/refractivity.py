@@ -26,6 +26,8 @@ COEFFICIENTS: Final[dict[ConstantsName, Coefficients]] = {
     "bevis": Coefficients(0.7760, 3739.0, 0.704),
     "rueger": Coefficients(0.776890, 3754.63, 0.712952),
 }
+BEVIS: Final = COEFFICIENTS["bevis"]
+"""Those in use where nobody asks for others."""
 
 
 def refractivity(pressure: Any, temperature: Any, specific_humidity: Any, coefficients: Coefficients) -> Any:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.refractivity import COEFFICIENTS, Coefficients
+from phyda_cli.fields.refractivity import BEVIS, Coefficients
 from phyda_cli.fields.standard_atmosphere import standard_temperature
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.surface_height import surface_height
@@ -65,7 +65,7 @@ def first_guess(
     others: BackgroundTimes,
     orography: torch.Tensor | None = None,
     margin: float = 0.0,
-    coefficients: Coefficients = COEFFICIENTS["bevis"],
+    coefficients: Coefficients = BEVIS,
 ) -> FirstGuess:
     """G for a background (channel, lat, lon) and the same at other times, which are read one after the other.
 
@@ -98,7 +98,7 @@ def operator_of(
     observations: Observations,
     orography: torch.Tensor | None = None,
     margin: float = 0.0,
-    coefficients: Coefficients = COEFFICIENTS["bevis"],
+    coefficients: Coefficients = BEVIS,
 ) -> Operator:
     """H of observations, with what a background (channel, lat, lon) says of its ground and of heights at them.
 

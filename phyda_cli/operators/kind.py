@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.fields.refractivity import COEFFICIENTS, Coefficients
+from phyda_cli.fields.refractivity import BEVIS, Coefficients
 from phyda_cli.fields.state import Channel
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Sites(NamedTuple):
     latitude: Floats
     below: Floats
     above: Floats
-    coefficients: Coefficients = COEFFICIENTS["bevis"]
+    coefficients: Coefficients = BEVIS
 
 
 class Vertical(NamedTuple):

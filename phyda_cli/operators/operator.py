@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phyda_cli.fields.refractivity import COEFFICIENTS, Coefficients
+from phyda_cli.fields.refractivity import BEVIS, Coefficients
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
@@ -63,7 +63,7 @@ class Operator:
     relief: Floats
     below: Floats
     above: Floats
-    coefficients: Coefficients = COEFFICIENTS["bevis"]
+    coefficients: Coefficients = BEVIS
     slopes: Floats | None = None
     margin: float = 0.0
     _made: dict[_Key, tuple[Rows, ...]] = field(default_factory=dict, init=False, repr=False)

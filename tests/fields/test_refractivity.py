@@ -28,8 +28,8 @@ def test_the_geopotential_is_the_integral_of_gravity_over_height(latitude):
     np.testing.assert_allclose(geopotential_of_height(height, latitude), expected, rtol=5e-7, atol=1e-6)
 
 
-def test_standard_gravity_would_put_the_tropics_low_and_the_poles_high():
-    """At 20 km geopotential height is 117 m less than the height at the equator, 9 m less at the poles."""
+def test_geopotential_heights_fall_short_most_over_the_equator():
+    """At 20 km geopotential height is 116 m less than the height over the equator, 11 m less over the poles."""
     apart = geopotential_of_height([20_000.0, 20_000.0], [0.0, 90.0]) / GRAVITY - 20_000.0
     np.testing.assert_allclose(apart, [-116.2, -10.6], atol=0.3)
 
