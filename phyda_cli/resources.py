@@ -15,9 +15,9 @@ MANIFEST: Final = "SHA256SUMS"
 
 BACKGROUND_ERROR: Final = "background-error.safetensors"
 """The background-error statistics among the shipped weights."""
-LEARNED_BACKGROUND_ERROR: Final = "phyda-5.6deg/background-error.safetensors"
+LEARNED_BACKGROUND_ERROR: Final = "phyda/background-error.safetensors"
 """Those that the learned model was trained with, which make its first guess."""
-LEARNED_MODEL: Final = "phyda-5.6deg/phyda.safetensors"
+LEARNED_MODEL: Final = "phyda/phyda.safetensors"
 """The learned model among the shipped weights."""
 
 _PACKAGE: Final = Path(__file__).resolve().parent

@@ -31,7 +31,6 @@ from phyda_cli.resources import phyda_header
 
 FORMAT: Final = "phyda-model-1"
 
-_INPUTS: Final = ("first_guess", "background")
 _FIELDS: Final = ("sigma_b", "mean", "std", "error_maps")
 
 
@@ -91,7 +90,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         grid = LatLonGrid(**{name: tuple(values) for name, values in header["grid"].items()})
         statistics = Statistics(channels, grid, *(tensors[f"statistics.{name}"] for name in _FIELDS))
         calibration = Calibration(tensors["calibration.factor"])
-        model = PhyDA(len(channels), grid.shape, _config(header["config"]))
+        model = PhyDA(len(channels), grid.shape, ModelConfig.model_validate(header["config"]))
         own = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         model.load_state_dict(own)
         about = dict(header["about"])
@@ -99,10 +98,3 @@ def read_checkpoint(path: Path) -> Checkpoint:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadDataError(f"{path}: not weights of the learned model, or damaged: {first}") from error
     return Checkpoint(model.eval(), statistics, calibration, about)
-
-
-def _config(values: Mapping[str, Any]) -> ModelConfig:
-    """Return the configuration of a header. Those of before version 0.2 name two inputs that every model has now."""
-    if not all(values.get(name, True) for name in _INPUTS):
-        raise ValueError(f"a model without {' or '.join(_INPUTS)}, which this phyda does not have")
-    return ModelConfig.model_validate({name: value for name, value in values.items() if name not in _INPUTS})

@@ -29,14 +29,14 @@ ROWS = (
     f"{TIME},-35,20,850,u,9,2\n",
     f"{TIME},-35,20,850,v,-1,2\n",
 )
-FILES = ("background-error.safetensors", "phyda-5.6deg/phyda.safetensors")
+FILES = ("background-error.safetensors", "phyda/phyda.safetensors")
 
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory) -> Path:
     """A directory of weights like the one that ships."""
     directory = tmp_path_factory.mktemp("weights")
-    (directory / "phyda-5.6deg").mkdir()
+    (directory / "phyda").mkdir()
     (directory / FILES[0]).write_bytes(to_bytes(small_statistics(), provenance={}))
     digest = sha256(directory / FILES[0])
     (directory / FILES[1]).write_bytes(weights(scrambled(), background_error=digest))
