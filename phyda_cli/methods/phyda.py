@@ -4,7 +4,8 @@
     g = P x_g / (s σ_b)                on the model's grid, up to the wavenumbers N that both grids carry (`BandLimit`)
     δ_i = members of PhyDA(Hᵀd, Hᵀσ_o, g, anomaly of x_b, static), of the local size that it says (`local_spread`),
           a-calibrated (`calibration`)                                                      in units of s σ_b
-    mean = x_g + P s σ_b τ (μ − g)     τ(φ) in [0, 1] by channel: how far the correction is to be trusted (`trust`)
+    mean = x_g + P s σ_b τ (μ − g)     τ(φ) in [0, 1] by channel: how far the correction is to be trusted (`trust`),
+                                       times min(1, 2.5/s)²: larger errors are unlike those of the training
     member_i = mean + P s σ_b (δ_i − δ̄) + (1 − P) L ζ_i,      spread² = Σ_i (member_i − mean)²/(M − 1)
 
 The model corrects what its own grid carries, N, of a first guess of any truncation; what is beyond stays as 3D-Var has
@@ -22,7 +23,7 @@ Source: paper, section 3; design, section 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -54,6 +55,8 @@ ANOMALY_LIMIT: Final = 5.0
 """The background's anomaly is clipped to this many climatological standard deviations."""
 EVALUATIONS: Final = 12
 """Evaluations of the score network for a sample."""
+KNOWN_SCALE: Final = 2.5
+"""Background errors larger than those of a short forecast by more than this were rare in the training."""
 TOLERANCE: Final = 3e-3
 """Of the gradient norm of the first guess: it then differs from the minimum by less than 1 % of σ_b."""
 _COVERED: Final = 0.999
@@ -81,8 +84,8 @@ class LearnedAnalysis(Method):
     first_guess: 3D-Var on any grid, whose background error holds all channels of the weights.
     members: samples M, 2 or more, or 0 for the reconstruction alone. evaluations: of the score network for each
     sample. seed: of their noise. churn: relative fresh noise before each evaluation, 0 for none.
-    judged: whether the correction is judged by observations withheld from it; False trusts it wholly. before: what the
-    judgements of analyses before have found.
+    judged: whether the correction is judged by observations withheld from it; if not it is trusted wholly. before:
+    what the judgements of analyses before have found. scale: by which the first guess's background error was enlarged.
     Raises ConfigError for one member, BadDataError when the first guess lacks a channel.
     """
 
@@ -94,6 +97,7 @@ class LearnedAnalysis(Method):
     churn: float = 0.0
     judged: bool = True
     before: Evidence | None = None
+    scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
     device: torch.device | str = "cpu"
     name: str = "phyda"
 
@@ -107,7 +111,7 @@ class LearnedAnalysis(Method):
 
     def scaled(self, scale: ErrorScale) -> LearnedAnalysis:
         """Return the same method for background errors that are larger by these factors."""
-        return replace(self, first_guess=self.first_guess.scaled(scale))
+        return replace(self, first_guess=self.first_guess.scaled(scale), scale=self.scale.times(scale))
 
     def remembering(self, memory: Memory) -> LearnedAnalysis:
         """Return the method whose trust stands on earlier analyses too."""
@@ -194,6 +198,10 @@ class LearnedAnalysis(Method):
             evidence = self._evidence(cases, sigma, seen, static) if self.judged else []
             trusted = [self._trust(found) for found in evidence]
             tau = torch.stack(trusted) if self.judged else torch.ones(sigma.shape[:3])
+            tau = (
+                tau
+                * torch.tensor([_known(self.scale.times(case.scale)) for case in cases], dtype=tau.dtype)[:, None, None]
+            )
             mean = self._band_limit(tau[..., None].float() * (reconstruction.mean.cpu() - guess) * sigma)
             if self.members == 0:
                 return Correction(mean, mean[:, None][:, :0], tau, evidence)
@@ -335,6 +343,11 @@ class LearnedAnalysis(Method):
             torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
         )
+
+
+def _known(scale: ErrorScale) -> float:
+    """Return what is left of the trust where errors are larger than the model knows them: (KNOWN_SCALE/s)² beyond."""
+    return min(1.0, KNOWN_SCALE / scale.dynamics) ** 2
 
 
 def _unchanged(fields: torch.Tensor) -> torch.Tensor:

@@ -113,6 +113,22 @@ def test_what_is_remembered_decides_how_far_the_correction_is_trusted():
     assert max(weight for _, weight in one.memory.values()) > 0.1
 
 
+def test_errors_larger_than_any_of_the_training_leave_little_of_the_correction():
+    """At a scale of 5 a quarter of the trust is left, at 2 all of it."""
+    case, guess = (
+        Case(climate(), make_departures(network(80, seed=1)).canonical()),
+        torch.zeros(1, len(CHANNELS), *GRID.shape),
+    )
+    method = learned(members=0, judged=False)
+    for scale, left in ((2.0, 1.0), (5.0, 0.25)):
+        larger = ErrorScale.uniform(scale)
+        for found in (
+            method.correct([replace(case, scale=larger)], guess),
+            method.scaled(larger).correct([case], guess),
+        ):
+            assert found.trust.unique().tolist() == pytest.approx([left])
+
+
 def finer() -> ThreeDVar:
     """3D-Var on twice as many rows, with wavenumbers up to 20, which the model's grid does not carry, and a channel
     that the model has not.
