@@ -154,6 +154,7 @@ def make_states() -> tuple[State, State, Feedback]:
         station=texts,
         report=texts,
         elevation=np.full(n, np.nan),
+        height=np.full(n, np.nan),
         use=np.full(n, "assimilate", dtype=object),
         source=np.zeros(n, np.int64),
         row=np.arange(1, n + 1),

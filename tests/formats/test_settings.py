@@ -132,6 +132,8 @@ def test_the_defaults_in_the_documentation_are_the_defaults():
         "profile",
         "buddy",
         "consistency",
+        "ambiguity",
+        "refractivity",
     }
     for name, table in tomllib.loads(blocks[0]).items():
         assert set(table) == set(type(getattr(defaults, name)).model_fields), name
