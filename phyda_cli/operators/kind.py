@@ -125,6 +125,16 @@ class Level:
         return False
 
 
+class Mixed(Level):
+    """What several variables together make: no spread of one input is that of y, and no one place holds it."""
+
+    def spread(self, first: Floats) -> Floats:
+        return np.full(first.shape, np.nan)
+
+    def integrates(self, channels: Sequence[Channel]) -> bool:
+        return True
+
+
 def between_levels(channels: Sequence[Channel], variable: str, pressure: Floats, *, beyond: bool) -> Vertical:
     """Return the two channels around each pressure (n,) and their weights, or the single-level field; none where
     undefined.

@@ -28,7 +28,7 @@ from phyda_cli.constants import EPSILON
 from phyda_cli.fields.geometric_height import geopotential_of_height
 from phyda_cli.fields.refractivity import refractivity
 from phyda_cli.fields.state import Channel
-from phyda_cli.operators.kind import Floats, Level, Sites, Vertical, between_levels
+from phyda_cli.operators.kind import Floats, Mixed, Sites, Vertical, between_levels
 
 _OF_LAYER: Final = ("z", "t", "q")
 _PLAIN: Final = 1e-6
@@ -36,7 +36,7 @@ _PLAIN: Final = 1e-6
 
 
 @dataclass(frozen=True)
-class Refractivity(Level):
+class Refractivity(Mixed):
     """N = 10⁶ (n − 1) of moist air; inputs are z, t, q below and z, t, q above."""
 
     variable: str = "refractivity"
@@ -58,12 +58,6 @@ class Refractivity(Level):
         given = torch.from_numpy(inputs.copy()).requires_grad_()
         (slopes,) = torch.autograd.grad(_seen(given, sites).sum(), given)
         return np.asarray(np.nan_to_num(slopes.numpy()))
-
-    def spread(self, first: Floats) -> Floats:
-        return np.full(first.shape, np.nan)
-
-    def integrates(self, channels: Sequence[Channel]) -> bool:
-        return True
 
 
 def _seen(inputs: torch.Tensor, sites: Sites) -> torch.Tensor:

@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 
 from phyda_cli.fields.state import Channel
-from phyda_cli.operators.kind import Floats, Level, Sites, Vertical, between_levels
+from phyda_cli.operators.kind import Floats, Mixed, Sites, Vertical, between_levels
 
 _COMPONENTS: Final = ("u10", "v10")
 
 
 @dataclass(frozen=True)
-class WindSpeed(Level):
+class WindSpeed(Mixed):
     """Speed at 10 m; inputs are the components."""
 
     variable: str = "ws10"
@@ -35,9 +35,3 @@ class WindSpeed(Level):
     def slopes(self, inputs: Floats, sites: Sites) -> Floats:
         speed = np.hypot(inputs[0], inputs[1])
         return np.asarray(np.where(speed > 0, inputs[:2] / np.where(speed > 0, speed, 1.0), 0.0))
-
-    def spread(self, first: Floats) -> Floats:
-        return np.full(first.shape, np.nan)
-
-    def integrates(self, channels: Sequence[Channel]) -> bool:
-        return True

@@ -24,7 +24,7 @@ from phyda_cli.fields.column import column_weights, moist_mean_weights
 from phyda_cli.fields.geometric_height import gravity_at
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE
 from phyda_cli.fields.state import Channel
-from phyda_cli.operators.kind import WATER_LEVEL, Floats, Level, Sites, Vertical, holds_water, nothing
+from phyda_cli.operators.kind import WATER_LEVEL, Floats, Mixed, Sites, Vertical, holds_water, nothing
 from phyda_cli.operators.station_pressure import StationPressure, station_pressure
 
 _PRESSURE: Final = StationPressure("sp")
@@ -35,7 +35,7 @@ _LEAST_TEMPERATURE: Final = 100.0
 
 
 @dataclass(frozen=True)
-class ZenithDelay(Level):
+class ZenithDelay(Mixed):
     """Zenith total delay [m]; inputs are the three of the pressure at the station, W and T_m."""
 
     variable: str = "ztd"
@@ -66,14 +66,8 @@ class ZenithDelay(Level):
         of_station = self._of_pressure(sites) * _PRESSURE.slopes(inputs[:3], sites)
         return np.concatenate([of_station, [self._of_water(warm, sites), of_mean]])
 
-    def spread(self, first: Floats) -> Floats:
-        return np.full(first.shape, np.nan)
-
     def level(self, pressure: Floats) -> Floats:
         return np.full(pressure.shape, WATER_LEVEL)
-
-    def integrates(self, channels: Sequence[Channel]) -> bool:
-        return True
 
     @staticmethod
     def _of_pressure(sites: Sites) -> Floats:
