@@ -37,6 +37,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.forecast.base import ANALYSIS, INCREMENT, MEMBERS, Forecast, Step
 from phyda_cli.forecast.command import CommandForecast
 from phyda_cli.forecast.members import MemberForecasts, backgrounds, member_place
+from phyda_cli.formats.carry import memory_of
 from phyda_cli.formats.feedback.netcdf import write_feedback
 from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
 from phyda_cli.formats.gridded.background import read_background
@@ -170,9 +171,10 @@ def _remembering(method: Method | None, here: Path) -> Method | None:
     if method is None or not path.exists():
         return method
     try:
-        return method.remembering(json.loads(path.read_text(encoding="utf-8")))
+        memory = memory_of(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError, TypeError) as error:
         raise BadDataError(f"{path}: not the memory of an analysis ({error}); remove it to go on without") from None
+    return method.remembering(memory)
 
 
 def _write_memory(target: Path, memory: Memory) -> None:

@@ -128,8 +128,12 @@ def _cycle(entry: Mapping[str, Any]) -> Cycle:
     used = entry["used"]
     if not (0 < scale < np.inf) or not isinstance(used, list) or not all(isinstance(key, str) for key in used):
         raise ValueError(f"the cycle of {entry['valid_time']}")
-    memory = {str(name): [float(value) for value in values] for name, values in entry.get("memory", {}).items()}
-    return Cycle(scale, np.array(used, dtype="U16"), memory)
+    return Cycle(scale, np.array(used, dtype="U16"), memory_of(entry.get("memory", {})))
+
+
+def memory_of(document: Any) -> Memory:
+    """Return the memory that JSON holds. Raises AttributeError, TypeError or ValueError where it is none."""
+    return {str(name): [float(value) for value in values] for name, values in document.items()}
 
 
 def _time(text: str) -> np.datetime64:
