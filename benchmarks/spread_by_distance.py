@@ -25,13 +25,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.evaluation.ensemble import fair_crps
 from phyda_cli.experiments.markdown import table
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
-from phyda_cli.grids.places import unit_vectors
+from phyda_cli.grids.places import chord_distance, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method
 from phyda_cli.methods.phyda import MEMBERS, LearnedAnalysis
 from phyda_cli.methods.threedvar import ThreeDVar
@@ -144,9 +143,9 @@ def main() -> None:
     latitude, longitude = (np.asarray(part) for part in store.grid.coordinates)
     where = unit_vectors(latitude, longitude)
     for case, wanted in cases(store, given.cases):
-        tree = cKDTree(unit_vectors(case.departures.latitude, case.departures.longitude))
-        distance = 2.0 * EARTH_RADIUS * np.arcsin(np.minimum(0.5 * tree.query(where)[0], 1.0))
-        bins = np.digitize(distance, EDGES[1:-1])
+        places = unit_vectors(case.departures.latitude, case.departures.longitude)
+        nearest = places[cKDTree(places).query(where)[1]]
+        bins = np.digitize(chord_distance(where, nearest), EDGES[1:-1])
         for name, method in methods.items():
             sums[name].add(method.scaled(case.scale).increments([case])[0], case, wanted, bins)
     made = tables(sums)

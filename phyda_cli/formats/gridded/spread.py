@@ -18,6 +18,7 @@ from phyda_cli.fields.variables import find_grib_variable
 from phyda_cli.formats.file_safety import check_hdf5
 from phyda_cli.formats.gridded.layout import WINDS, Background, Conversion, FieldLayout, horizontal_view
 from phyda_cli.formats.sniff import FileFormat, sniff
+from phyda_cli.grids.orientation import Orientation
 
 _LINEAR = (Conversion.IDENTITY, Conversion.HEIGHT, *WINDS)
 
@@ -57,7 +58,7 @@ def _beside(path: Path, analysis: Background, ending: str) -> Planes:
             order = [place.level_dim, analysis.latitude, analysis.longitude]
             if set(variable.dims) == {name for name in order if name is not None}:
                 view = horizontal_view(np.asarray(variable.values, np.float64), variable.dims, analysis, place)
-                planes[channel] = _canonical(np.asarray(view, np.float64), analysis)
+                planes[channel] = _canonical(np.asarray(view, np.float64), analysis.orientation)
     return planes
 
 
@@ -81,13 +82,12 @@ def _of_messages(path: Path, analysis: Background) -> Planes:
         for index in range(variable.sizes[others[0]] if others else 1):
             plane = variable.isel({others[0]: index}) if others else variable
             channel = Channel(name, float(np.round(100.0 * dataset[others[0]].values[index], 3)) if others else None)
-            values = np.asarray(plane.transpose(*dims).values, np.float64)
-            planes[channel] = values[orientation.rows[:, None], orientation.columns]
+            planes[channel] = _canonical(np.asarray(plane.transpose(*dims).values, np.float64), orientation)
     return planes
 
 
-def _canonical(values: NDArray[np.float64], analysis: Background) -> NDArray[np.float64]:
-    return values[analysis.orientation.rows[:, None], analysis.orientation.columns]
+def _canonical(values: NDArray[np.float64], orientation: Orientation) -> NDArray[np.float64]:
+    return values[orientation.rows[:, None], orientation.columns]
 
 
 def _state(planes: Planes, analysis: Background) -> State | None:
