@@ -9,6 +9,8 @@ training is a linear compression and not noise. Source: Kingma and Welling (2014
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -52,15 +54,21 @@ class Autoencoder(nn.Module):
         return reconstruction + beta * divergence, reconstruction
 
 
-def initialise_linear(autoencoder: Autoencoder, samples: torch.Tensor) -> None:
-    """Set the linear maps to the c leading principal components of the samples' 2 × 2 patches (n, C, H, W).
+def initialise_linear(autoencoder: Autoencoder, samples: Iterable[torch.Tensor]) -> None:
+    """Set the linear maps to the c leading principal components of the samples' 2 × 2 patches.
 
-    z = Λ^{-1/2} Vᵀ patch, patch ≈ V Λ^{1/2} z: whitened, so that the latent starts with unit variance.
+    z = Λ^{-1/2} Vᵀ patch, patch ≈ V Λ^{1/2} z: whitened, so that the latent starts with unit variance. samples: batches
+    (n, C, H, W) that are read once, one at a time.
     """
-    n, channels, rows, columns = samples.shape
-    patches = samples.reshape(n, channels, rows // 2, 2, columns // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    flat = patches.reshape(-1, channels * 4).double()
-    values, vectors = torch.linalg.eigh(flat.mT @ flat / flat.shape[0])
+    channels, count = autoencoder.patch.in_channels, 0
+    products = torch.zeros(channels * 4, channels * 4, dtype=torch.float64)
+    for batch in samples:
+        n, _, rows, columns = batch.shape
+        patches = batch.reshape(n, channels, rows // 2, 2, columns // 2, 2).permute(0, 2, 4, 1, 3, 5)
+        flat = patches.reshape(-1, channels * 4).double()
+        products += flat.mT @ flat
+        count += flat.shape[0]
+    values, vectors = torch.linalg.eigh(products / count)
     latent = autoencoder.patch.out_channels
     root = values.flip(0)[:latent].clamp_min(1e-12).sqrt()
     leading = vectors.flip(1)[:, :latent]

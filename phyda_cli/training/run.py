@@ -13,7 +13,7 @@ The header of the weights says their origin: data, code, settings, machine, hour
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,8 @@ MEMBERS: Final = 8
 _CALIBRATION_BATCH: Final = 16
 _CALIBRATION_SEED: Final = 2
 _LINEAR_SAMPLES: Final = 1024
+_LINEAR_BATCH: Final = 32
+"""Cases whose patches the first maps are made of, and those in memory at a time."""
 _BEFORE_SCORE: Final[tuple[StageName, ...]] = ("autoencoder", "encoder")
 
 
@@ -71,9 +73,7 @@ def train(
     if start is not None:
         _load_start(model, read_checkpoint(start), data, start)
     elif "autoencoder" in config.stages:
-        sample = list(range(min(_LINEAR_SAMPLES, len(data.train))))
-        batch = fixed_batch(data.train, statistics, sample, generator=torch.Generator())
-        initialise_linear(model.autoencoder, model.described(batch.increment, batch.base))
+        initialise_linear(model.autoencoder, _described(model, data))
     run = digest_of(config, f"{about['data']} {about['inputs']}")
     files = {name: place.directory / f"{name}.safetensors" for name in config.stages}
     finished = {name for name, path in files.items() if path.exists()}
@@ -103,6 +103,15 @@ def train(
     if wanted[-1] == "score":
         return _calibrated(model, data, place, files["score"], progress)
     return files[wanted[-1]]
+
+
+def _described(model: PhyDA, data: Data) -> Iterator[torch.Tensor]:
+    """Yield what the autoencoder is given for some cases of the training, batch by batch."""
+    count = min(_LINEAR_SAMPLES, len(data.train))
+    for start in range(0, count, _LINEAR_BATCH):
+        chosen = list(range(start, min(start + _LINEAR_BATCH, count)))
+        batch = fixed_batch(data.train, data.statistics, chosen, generator=torch.Generator())
+        yield model.described(batch.increment, batch.base)
 
 
 def _calibrated(model: PhyDA, data: Data, place: Workplace, score: Path, progress: Progress) -> Path:

@@ -17,7 +17,7 @@ def low_rank(count: int, rank: int) -> torch.Tensor:
 def test_the_linear_start_is_exact_on_fields_of_its_rank_and_white() -> None:
     fields = low_rank(200, 5)
     autoencoder = Autoencoder(3, 5, 8)
-    initialise_linear(autoencoder, fields)
+    initialise_linear(autoencoder, fields.split(64))
     mean, _ = autoencoder.encode(fields)
     assert torch.allclose(autoencoder.decode(mean), fields, atol=1e-4)
     tokens = mean.permute(0, 2, 3, 1).reshape(-1, 5)
@@ -27,7 +27,7 @@ def test_the_linear_start_is_exact_on_fields_of_its_rank_and_white() -> None:
 def test_the_floor_of_the_linear_start_is_the_sum_of_the_left_out_eigenvalues() -> None:
     fields = low_rank(400, 12)
     autoencoder = Autoencoder(3, 7, 8)
-    initialise_linear(autoencoder, fields)
+    initialise_linear(autoencoder, fields.split(64))
     floor = (autoencoder.decode(autoencoder.encode(fields)[0]) - fields).square().mean()
     patches = fields.reshape(400, 3, 2, 2, 4, 2).permute(0, 2, 4, 1, 3, 5).reshape(-1, 12).double()
     eigenvalues = torch.linalg.eigvalsh(patches.mT @ patches / patches.shape[0])
