@@ -60,7 +60,7 @@ def prepare(
     learned: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Weights of phyda train: these cycles take the learned analysis, not 3D-Var."
+            metavar="FILE", help="Weights of phyda train: cycles from here on take the learned analysis, not 3D-Var."
         ),
     ] = None,
     background_error: Annotated[
@@ -130,16 +130,13 @@ def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Materi
 def _cycled(
     preset: str, pieces: Path, seed: int, weights: Path | None, learned: Path | None, *, partial: bool
 ) -> Material:
-    """Run the nature run and the cycles, or what is missing of them, and describe the material that they made.
-
-    The cycles of a learned analysis have a directory of their own.
-    """
+    """Run the nature run and the cycles, or what is missing of them, and describe the material that they made."""
     from phyda_cli.cycle.campaign import run_campaign
     from phyda_cli.preparation.from_simulation import simulation_material
     from phyda_cli.simulation.config import preset as named
     from phyda_cli.simulation.run import simulate
 
-    cycles = pieces / ("cycles" if learned is None else "cycles-learned")
+    cycles = pieces / "cycles"
     if not partial:
         simulate(named(preset).model_copy(update={"seed": seed}), pieces, progress=_log.info, part="nature")
         run_campaign(pieces, cycles, weights=weights, learned=learned, progress=_log.info)

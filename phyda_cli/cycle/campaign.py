@@ -7,12 +7,15 @@ forecasts. Every 6 h background is kept. Forecasts go on from it where they are 
 that several leads are there for one time:
 
     DIRECTORY/simulation.json              as the simulation's, so that `chunks.read_forecasts` reads what is here
-              cycles.json                  what this directory is bound to
+              cycles.json                  what this directory is bound to, and from where on which round took over
               forecasts-STREAM-CYCLE.npz   the kept forecasts from the analysis of one cycle
               stream-STREAM/               its cycle
 
 The streams take turns, a segment each, so that an unfinished run covers the year. A run that ends anywhere goes on, and
 its results depend on the settings and the seed alone.
+
+Rounds: a directory begins with 3D-Var, or at once with a learned analysis. Given other learned weights, every stream
+goes on with these from its last cycle, so that the store holds what both lead to, and each truth once.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import numpy as np
 
 from phyda_cli.cycle.config import IN_CYCLES, CycleConfig, JcmSettings
 from phyda_cli.cycle.observations import drawn, hours_of
-from phyda_cli.cycle.run import Centre, Record, run_cycles
+from phyda_cli.cycle.run import Centre, Record, read_records, run_cycles
 from phyda_cli.cycle.truth import SimulationTruth
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.forecast.base import Step
@@ -51,6 +54,8 @@ from phyda_cli.simulation.model import EPOCH, hour_of
 from phyda_cli.simulation.networks import Network
 
 _BOUND: Final = "cycles.json"
+_ROUNDS: Final = "rounds"
+"""Its entry of the learned weights, each with the numbers of cycles that the streams had before."""
 Progress = Callable[[str], None]
 
 
@@ -163,13 +168,14 @@ def run_campaign(
 
     weights: background-error statistics of 3D-Var, those shipped if None. learned: weights of the learned analysis
     upon it, for another round of training on what its own analyses lead to. Raises ConfigError where the directory
-    holds cycles of other settings.
+    holds cycles of other settings, or of learned weights and none are given.
     """
     config, planned = chunks.read_config(simulation), list(streams(simulation))
     settings = config.cycles
     chunks.bind(directory, config)
     with output_lock(directory / _BOUND):
-        _bind(directory, config, planned, weights, learned)
+        if _bind(directory, config, planned, weights, learned):
+            progress(f"cycles: the learned analysis of {learned} from here on")
         common = _Common.of(simulation, directory, settings, weights, learned)
         per_turn = HOURS_PER_DAY * settings.segment_days // settings.hours
         for turn in range(-(-max(stream.cycles for stream in planned) // per_turn)):
@@ -209,7 +215,7 @@ class _Common:
     def centre(self, stream: Stream, cycles: int) -> Centre:
         """Return the cycle of a stream, up to so many cycles."""
         config = CycleConfig(
-            directory=self.directory / f"stream-{stream.number}",
+            directory=stream_directory(self.directory, stream),
             start=(EPOCH + timedelta(hours=stream.first)).replace(tzinfo=None),
             cycles=cycles,
             hours=self.settings.hours,
@@ -228,17 +234,37 @@ class _Common:
 
 def _bind(
     directory: Path, config: SimulationConfig, planned: list[Stream], weights: Path | None, learned: Path | None
-) -> None:
-    """Tie the directory to what decides the results. Raises ConfigError where it holds cycles of other settings."""
+) -> bool:
+    """Tie the directory to what decides the results; whether a new round begins upon cycles that are there.
+
+    Raises ConfigError where it holds cycles of other settings.
+    """
     statistics = weights or shipped_weights(BACKGROUND_ERROR, remedy="give --weights FILE")
-    own = {
+    own: Record = {
         "cycles": config.cycles.model_dump(mode="json"),
         "streams": [asdict(stream) for stream in planned],
         "statistics": sha256(statistics),
-        **({} if learned is None else {"learned": sha256(learned)}),
     }
-    path = directory / _BOUND
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != own:
-        raise ConfigError(f"{path}: the directory holds cycles of other settings; choose another directory")
+    path, rounds = directory / _BOUND, []
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rounds = found.pop(_ROUNDS, [])
+        if found != own:
+            raise ConfigError(f"{path}: the directory holds cycles of other settings; choose another directory")
+    done = [len(read_records(stream_directory(directory, stream))) for stream in planned]
+    begins = False
+    if learned is None and rounds:
+        raise ConfigError(f"{path}: the cycles here went on with a learned analysis; give its weights with --learned")
+    if learned is not None and (not rounds or rounds[-1]["learned"] != sha256(learned)):
+        begins = any(done)
+        of_cycles = [before for before in rounds if before["after"] != done]  # one that made none is forgotten
+        rounds = [*of_cycles, {"learned": sha256(learned), "after": done}]
+    document = {**own, **({_ROUNDS: rounds} if rounds else {})}
     with atomic_path(path, overwrite=True) as partial:
-        partial.write_text(f"{json.dumps(own, indent=1)}\n", encoding="utf-8")
+        partial.write_text(f"{json.dumps(document, indent=1)}\n", encoding="utf-8")
+    return begins
+
+
+def stream_directory(directory: Path, stream: Stream) -> Path:
+    """Return where a stream has its cycle."""
+    return directory / f"stream-{stream.number}"

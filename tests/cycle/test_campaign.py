@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from phyda_cli.observations.errors import default_error_table
 from phyda_cli.preparation.build import build_store
 from phyda_cli.preparation.from_simulation import simulation_layout, simulation_material, simulation_splits
 from phyda_cli.preparation.split import PARTS
+from phyda_cli.resources import sha256
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import CyclesConfig, NetworkRanges, SimulationConfig, preset
 
@@ -147,23 +149,49 @@ def test_observations_are_the_truth_with_the_errors_they_are_given(tmp_path):
     assert not np.array_equal(other.value[:100], rows.value[:100])
 
 
-def test_cycles_may_take_the_learned_analysis_and_are_bound_to_its_weights(tmp_path, monkeypatch):
-    """The settings of the analyses, and a directory that goes on with the same weights only."""
+def test_cycles_go_on_with_the_learned_analysis_and_say_from_where(tmp_path, monkeypatch):
+    """3D-Var, then weights, then others: each round follows the cycles that are there, and none goes back."""
     simulation, weights = nature(tmp_path / "nature", TINY), [tmp_path / name for name in ("first", "second")]
     for path in (*weights, tmp_path / "statistics"):
         path.write_text(path.name)
-    asked = []
-    monkeypatch.setattr(campaign, "run_cycles", lambda centre, _: asked.append(centre.asked) or [])
+    directory, per_stream, asked, said = tmp_path / "cycles", 0, [], []
 
-    def run(learned: Path | None) -> None:
-        campaign.run_campaign(
-            simulation, tmp_path / "cycles", weights=tmp_path / "statistics", learned=learned, progress=print
-        )
+    def ran(centre, _):
+        """Leaves as many lines of cycles as the test wants there to be."""
+        asked.append(centre.asked)
+        centre.config.directory.mkdir(parents=True, exist_ok=True)
+        (centre.config.directory / "cycles.jsonl").write_text("{}\n" * per_stream)
+        return []
 
+    monkeypatch.setattr(campaign, "run_cycles", ran)
+
+    def run(learned: Path | None, *, statistics: Path = tmp_path / "statistics") -> None:
+        campaign.run_campaign(simulation, directory, weights=statistics, learned=learned, progress=said.append)
+
+    def rounds() -> list[tuple[str, set[int]]]:
+        found = json.loads((directory / "cycles.json").read_text()).get("rounds", [])
+        return [(entry["learned"], set(entry["after"])) for entry in found]
+
+    per_stream = 4
+    run(None)
+    assert asked[0].entry.name == "3dvar"
+    assert rounds() == []
+    run(weights[1])  # stopped before it made a cycle, so that the next takes its place
+    assert rounds() == [(sha256(weights[1]), {4})]
+    asked.clear()
     run(weights[0])
+    assert rounds() == [(sha256(weights[0]), {4})]
     assert asked[0].entry.name == "phyda"
     assert (asked[0].own.weights, asked[0].own.background_error) == (weights[0], tmp_path / "statistics")
     assert asked[0].own.members == 0
-    for other in (weights[1], None):
-        with pytest.raises(ConfigError, match="holds cycles of other settings"):
-            run(other)
+    per_stream = 7
+    run(weights[0])
+    assert rounds() == [(sha256(weights[0]), {4})]
+    assert len(said) == 2
+    run(weights[1])
+    assert rounds() == [(sha256(weights[0]), {4}), (sha256(weights[1]), {7})]
+    assert said[-1] == f"cycles: the learned analysis of {weights[1]} from here on"
+    with pytest.raises(ConfigError, match="give its weights with --learned"):
+        run(None)
+    with pytest.raises(ConfigError, match="holds cycles of other settings"):
+        run(weights[1], statistics=weights[0])
