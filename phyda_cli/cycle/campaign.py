@@ -12,15 +12,12 @@ that several leads are there for one time:
               stream-STREAM/               its cycle
 
 The streams take turns, a segment each, so that an unfinished run covers the year. A run that ends anywhere goes on, and
-its results depend on the settings and the seed alone.
-
-Rounds: a directory begins with 3D-Var, or at once with a learned analysis. Given other learned weights, every stream
-goes on with these from its last cycle, so that the store holds what both lead to, and each truth once.
+its results depend on the settings and the seed alone. With other learned weights it goes on in
+another round (`rounds.py`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -32,9 +29,10 @@ import numpy as np
 
 from phyda_cli.cycle.config import IN_CYCLES, CycleConfig, JcmSettings
 from phyda_cli.cycle.observations import drawn, hours_of
+from phyda_cli.cycle.rounds import begin_round
 from phyda_cli.cycle.run import Centre, Record, read_records, run_cycles
 from phyda_cli.cycle.truth import SimulationTruth
-from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.errors import BadDataError
 from phyda_cli.forecast.base import Step
 from phyda_cli.forecast.jcm import JcmForecast
 from phyda_cli.formats.gridded.layout import Background
@@ -42,10 +40,10 @@ from phyda_cli.library.method import make_method
 from phyda_cli.methods.base import Method
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.table import Observations
-from phyda_cli.outputs import atomic_path, output_lock
+from phyda_cli.outputs import output_lock
 from phyda_cli.preparation.from_simulation import simulation_splits
 from phyda_cli.preparation.split import PARTS
-from phyda_cli.resources import BACKGROUND_ERROR, sha256, shipped_weights
+from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_BACKGROUND_ERROR, sha256, shipped_weights
 from phyda_cli.settings.assimilate import Run, merge_config
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, CyclesConfig, SimulationConfig
@@ -54,8 +52,6 @@ from phyda_cli.simulation.model import EPOCH, hour_of
 from phyda_cli.simulation.networks import Network
 
 _BOUND: Final = "cycles.json"
-_ROUNDS: Final = "rounds"
-"""Its entry of the learned weights, each with the numbers of cycles that the streams had before."""
 Progress = Callable[[str], None]
 
 
@@ -166,16 +162,16 @@ def run_campaign(
 ) -> None:
     """Run what is missing of all cycles on the nature run of a simulation.
 
-    weights: background-error statistics of 3D-Var, those shipped if None. learned: weights of the learned analysis
-    upon it, for another round of training on what its own analyses lead to. Raises ConfigError where the directory
-    holds cycles of other settings, or of learned weights and none are given.
+    weights: background-error statistics of 3D-Var; if None those shipped, for the learned analysis or without it.
+    learned: weights of the learned analysis upon it, for another round of training on what its own analyses lead to.
+    Raises ConfigError where the directory holds cycles of other settings.
     """
     config, planned = chunks.read_config(simulation), list(streams(simulation))
     settings = config.cycles
     chunks.bind(directory, config)
     with output_lock(directory / _BOUND):
-        if _bind(directory, config, planned, weights, learned):
-            progress(f"cycles: the learned analysis of {learned} from here on")
+        if _begins(directory, config, planned, weights, learned):
+            progress("cycles: from here on " + ("3D-Var" if learned is None else f"the learned analysis of {learned}"))
         common = _Common.of(simulation, directory, settings, weights, learned)
         per_turn = HOURS_PER_DAY * settings.segment_days // settings.hours
         for turn in range(-(-max(stream.cycles for stream in planned) // per_turn)):
@@ -232,37 +228,19 @@ class _Common:
         return self.made[0]
 
 
-def _bind(
+def _begins(
     directory: Path, config: SimulationConfig, planned: list[Stream], weights: Path | None, learned: Path | None
 ) -> bool:
-    """Tie the directory to what decides the results; whether a new round begins upon cycles that are there.
-
-    Raises ConfigError where it holds cycles of other settings.
-    """
-    statistics = weights or shipped_weights(BACKGROUND_ERROR, remedy="give --weights FILE")
-    own: Record = {
-        "cycles": config.cycles.model_dump(mode="json"),
-        "streams": [asdict(stream) for stream in planned],
-        "statistics": sha256(statistics),
-    }
-    path, rounds = directory / _BOUND, []
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        rounds = found.pop(_ROUNDS, [])
-        if found != own:
-            raise ConfigError(f"{path}: the directory holds cycles of other settings; choose another directory")
-    done = [len(read_records(stream_directory(directory, stream))) for stream in planned]
-    begins = False
-    if learned is None and rounds:
-        raise ConfigError(f"{path}: the cycles here went on with a learned analysis; give its weights with --learned")
-    if learned is not None and (not rounds or rounds[-1]["learned"] != sha256(learned)):
-        begins = any(done)
-        of_cycles = [before for before in rounds if before["after"] != done]  # one that made none is forgotten
-        rounds = [*of_cycles, {"learned": sha256(learned), "after": done}]
-    document = {**own, **({_ROUNDS: rounds} if rounds else {})}
-    with atomic_path(path, overwrite=True) as partial:
-        partial.write_text(f"{json.dumps(document, indent=1)}\n", encoding="utf-8")
-    return begins
+    """Tie the directory to what decides the results; whether a round begins. Raises ConfigError as `begin_round`."""
+    shipped = BACKGROUND_ERROR if learned is None else LEARNED_BACKGROUND_ERROR
+    statistics = weights or shipped_weights(shipped, remedy="give --weights FILE")
+    return begin_round(
+        directory / _BOUND,
+        {"cycles": config.cycles.model_dump(mode="json"), "streams": [asdict(stream) for stream in planned]},
+        statistics=sha256(statistics),
+        learned=None if learned is None else sha256(learned),
+        done=[len(read_records(stream_directory(directory, stream))) for stream in planned],
+    )
 
 
 def stream_directory(directory: Path, stream: Stream) -> Path:

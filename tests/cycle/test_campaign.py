@@ -168,30 +168,36 @@ def test_cycles_go_on_with_the_learned_analysis_and_say_from_where(tmp_path, mon
     def run(learned: Path | None, *, statistics: Path = tmp_path / "statistics") -> None:
         campaign.run_campaign(simulation, directory, weights=statistics, learned=learned, progress=said.append)
 
-    def rounds() -> list[tuple[str, set[int]]]:
-        found = json.loads((directory / "cycles.json").read_text()).get("rounds", [])
+    def rounds() -> list[tuple[str | None, set[int]]]:
+        found = json.loads((directory / "cycles.json").read_text())["rounds"]
         return [(entry["learned"], set(entry["after"])) for entry in found]
 
-    per_stream = 4
+    first, second = (sha256(path) for path in weights)
     run(None)
     assert asked[0].entry.name == "3dvar"
-    assert rounds() == []
+    assert rounds() == [(None, {0})]
+    per_stream = 4
+    run(None)
     run(weights[1])  # stopped before it made a cycle, so that the next takes its place
-    assert rounds() == [(sha256(weights[1]), {4})]
+    assert rounds() == [(None, {0}), (second, {4})]
     asked.clear()
     run(weights[0])
-    assert rounds() == [(sha256(weights[0]), {4})]
     assert asked[0].entry.name == "phyda"
     assert (asked[0].own.weights, asked[0].own.background_error) == (weights[0], tmp_path / "statistics")
     assert asked[0].own.members == 0
     per_stream = 7
     run(weights[0])
-    assert rounds() == [(sha256(weights[0]), {4})]
-    assert len(said) == 2
-    run(weights[1])
-    assert rounds() == [(sha256(weights[0]), {4}), (sha256(weights[1]), {7})]
-    assert said[-1] == f"cycles: the learned analysis of {weights[1]} from here on"
-    with pytest.raises(ConfigError, match="give its weights with --learned"):
+    assert rounds() == [(None, {0}), (first, {4})]
+    said.clear()
+    run(weights[0])
+    assert said == []
+    run(weights[1], statistics=weights[0])
+    assert rounds() == [(None, {0}), (first, {4}), (second, {7})]
+    assert said == [f"cycles: from here on the learned analysis of {weights[1]}"]
+    with pytest.raises(ConfigError, match="the last cycles here had other weights"):
         run(None)
+    record = json.loads((directory / "cycles.json").read_text())
+    record["streams"][0]["first"] += 6
+    (directory / "cycles.json").write_text(json.dumps(record))
     with pytest.raises(ConfigError, match="holds cycles of other settings"):
         run(weights[1], statistics=weights[0])
