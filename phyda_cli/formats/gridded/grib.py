@@ -1,8 +1,8 @@
 """Reader of GRIB 1 and 2: messages in, one dataset at one valid time out.
 
 The messages come from cfgrib's stream with multi-field support and errors raised (NCEP packs u and v into one message);
-the cube is assembled here, since cfgrib's own dataset drops fields whose levels or times conflict. A first pass reads
-the headers and chooses; a second decodes only what was chosen. Nothing is written beside the input.
+the cube is assembled here, since cfgrib's own dataset drops fields whose levels or times conflict. The headers, read
+once a file (`grib_index.py`), tell what to choose; only that is decoded. Nothing is written beside the input.
 
 Names and attributes are cfgrib's (`t2m`, `isobaricInhPa`, `GRIB_shortName`), except that `time` is the valid time.
 """
@@ -21,7 +21,8 @@ from phyda_cli.formats.gridded.contents import Contents, choose_time
 from phyda_cli.formats.gridded.folding import Folding, Line
 from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
 from phyda_cli.formats.gridded.grib_grid import grid_of, refuse_grid
-from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_half_levels, grib_headers, grib_moment
+from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_moment
+from phyda_cli.formats.gridded.grib_index import grib_half_levels, grib_headers
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
 from phyda_cli.formats.gridded.model_levels import on_pressure_levels
 from phyda_cli.formats.gridded.netcdf_fields import find_fields

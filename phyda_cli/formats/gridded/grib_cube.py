@@ -21,7 +21,8 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import Variable, find_variable
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, FoundField, GribField, format_time
 from phyda_cli.formats.gridded.grib_grid import MAPPING, GribGrid, field
-from phyda_cli.formats.gridded.grib_header import Header, grib_messages
+from phyda_cli.formats.gridded.grib_header import Header
+from phyda_cli.formats.gridded.grib_index import grib_field
 from phyda_cli.formats.units import UnitConversion, find_unit
 
 MEMBER: Final = MEMBER_NAMES[0]
@@ -64,7 +65,7 @@ class Cube:
             # Two parameters of one quantity (prmsl and mslet): the first in the table is the one analysed.
             if found is not None and (found.levels or all(f.levels or f.variable != found.variable for f in fields)):
                 fields.append(found)
-        _decode(targets, {header.path for cells in self.groups.values() for header in cells.values()})
+        _decode(targets)
         axes = dict(grid.coordinates)
         if grid.mapping is not None:
             variables[MAPPING] = xr.Variable((), np.int32(0), dict(grid.mapping))
@@ -225,18 +226,13 @@ def _attributes(header: Header, levels: Sequence[tuple[float, ...]]) -> dict[str
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def _decode(targets: Targets, paths: set[Path]) -> None:
+def _decode(targets: Targets) -> None:
     """Fill every target array with the values of its field, missing ones as NaN."""
-    for path in sorted(paths):
-        for index, message in enumerate(grib_messages(path)):
-            target = targets.get((path, index))
-            if target is None:
-                continue
-            try:
-                values = np.asarray(message.message_get("values"), np.float64)
-                values = np.where(values == messages.MISSING_VAUE_INDICATOR, np.nan, values)
-                target[...] = field(values, {key: message.message_get(key, default=0) for key in _SCANNING})
-            except (eccodes.CodesInternalError, KeyError, ValueError, BadDataError) as error:
-                raise BadDataError(
-                    f"{path}: field {index + 1} cannot be decoded ({error}); fetch the file again"
-                ) from None
+    for (path, index), target in sorted(targets.items(), key=lambda item: item[0]):
+        message = grib_field(path, index)
+        try:
+            values = np.asarray(message.message_get("values"), np.float64)
+            values = np.where(values == messages.MISSING_VAUE_INDICATOR, np.nan, values)
+            target[...] = field(values, {key: message.message_get(key, default=0) for key in _SCANNING})
+        except (eccodes.CodesInternalError, KeyError, ValueError, BadDataError) as error:
+            raise BadDataError(f"{path}: field {index + 1} cannot be decoded ({error}); fetch the file again") from None

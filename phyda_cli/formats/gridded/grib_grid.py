@@ -23,7 +23,8 @@ from phyda_cli.constants import EARTH_RADIUS, IAU_AXES
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.contents import on_grid
 from phyda_cli.formats.gridded.folding import Line
-from phyda_cli.formats.gridded.grib_header import Header, grib_places
+from phyda_cli.formats.gridded.grib_header import Header
+from phyda_cli.formats.gridded.grib_index import grib_places
 from phyda_cli.formats.gridded.grid_mapping import ROTATED, projection_of
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.orientation import Orientation, along_axes, along_rows, in_plane, rotated

@@ -22,7 +22,6 @@ from typing import Any, Final
 import eccodes
 import numpy as np
 from cfgrib import messages
-from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import Variable, find_grib_variable
@@ -228,14 +227,6 @@ def grib_messages(path: Path) -> Iterator[messages.Message]:
         )
 
 
-def grib_headers(path: Path, select: Mapping[str, str]) -> Iterator[Header]:
-    """The headers of the fields whose keys are as `select` says. Raises BadDataError for a damaged file or date."""
-    for index, message in enumerate(grib_messages(path)):
-        if not all(_matches(message.message_get(key, str, default=None), value) for key, value in select.items()):
-            continue
-        yield header_of(message, path, index)
-
-
 def header_of(message: messages.Message, path: Path, index: int) -> Header:
     """The header of one field, at its place in its file. Raises BadDataError for a damaged one."""
     try:
@@ -257,32 +248,6 @@ def header_of(message: messages.Message, path: Path, index: int) -> Header:
     return Header(path, index, keys, valid, level)
 
 
-def grib_places(header: Header) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the latitudes and longitudes (n,) [degree] of a field's values, in their order. Raises BadDataError."""
-    for index, message in enumerate(grib_messages(header.path)):
-        if index == header.index:
-            try:
-                latitude, longitude = (
-                    np.asarray(message.message_get(key), np.float64) for key in ("latitudes", "longitudes")
-                )
-            except (eccodes.CodesInternalError, KeyError, ValueError) as error:
-                raise BadDataError(
-                    f"{header.path}: message {index + 1}: nothing says where its points are ({error}); fetch the file "
-                    "again"
-                ) from None
-            return latitude, longitude
-    raise BadDataError(f"{header.path}: message {header.index + 1} is not there any more")
-
-
-def grib_half_levels(header: Header) -> NDArray[np.float64] | None:
-    """Return a [Pa] and b (2, half level) of a field's hybrid coordinate, None where its message has none."""
-    for index, message in enumerate(grib_messages(header.path)):
-        if index == header.index:
-            found = np.asarray(message.message_get("pv", default=()), np.float64)
-            return found.reshape(2, -1) if found.size and found.size % 2 == 0 else None
-    return None
-
-
 def grib_moment(day: int, clock: int) -> np.datetime64:
     """Return the moment (UTC, ns) of YYYYMMDD and HHMM as numbers. Raises ValueError where there is no such moment."""
     text = f"{day:08d}{clock:04d}"
@@ -298,12 +263,3 @@ def _level(message: messages.Message, keys: Mapping[str, Any]) -> tuple[float, f
         if scale is not None and value is not None:
             level = round(value * 10.0**-scale, 6) / factor
     return level, top, bottom
-
-
-def _matches(found: str | None, wanted: str) -> bool:
-    if found is None:
-        return False
-    try:
-        return float(found) == float(wanted)
-    except ValueError:
-        return found.casefold() == wanted.casefold()

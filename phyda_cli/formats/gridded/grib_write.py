@@ -33,7 +33,8 @@ from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.analysis import HumiditySpread, known_names, require_finite, spread_fields
 from phyda_cli.formats.gridded.contents import GribField
 from phyda_cli.formats.gridded.grib_grid import grid_of, scanned
-from phyda_cli.formats.gridded.grib_header import NO_STATE, Header, grib_messages, header_of
+from phyda_cli.formats.gridded.grib_header import NO_STATE, Header, header_of
+from phyda_cli.formats.gridded.grib_index import grib_field
 from phyda_cli.formats.gridded.layout import Background, restore
 from phyda_cli.outputs import atomic_path
 
@@ -194,9 +195,9 @@ def _examples(background: Background, names: Iterable[object]) -> Iterator[tuple
         if one.name in named:
             by_file.setdefault(one.path, {})[one.index] = one
     for path, wanted in by_file.items():
-        for index, message in enumerate(grib_messages(path)):
-            if index in wanted:
-                yield wanted[index], message, header_of(message, path, index)
+        for index in sorted(wanted):
+            message = grib_field(path, index)
+            yield wanted[index], message, header_of(message, path, index)
 
 
 def _set_keys(handle: Handle, header: Header, part: _Part) -> None:

@@ -65,7 +65,7 @@ def _beside(path: Path, analysis: Background, ending: str) -> Planes:
 def _of_messages(path: Path, analysis: Background) -> Planes:
     """Return the fields of a GRIB file at the places that their headers tell."""
     from phyda_cli.formats.gridded.grib import read_surface  # loads the GRIB library only where there is GRIB
-    from phyda_cli.formats.gridded.grib_header import grib_headers
+    from phyda_cli.formats.gridded.grib_index import grib_headers
 
     if all(header.keys["edition"] == 2 and header.of_no_state != "ea" for header in grib_headers(path, {})):
         return {}
