@@ -16,7 +16,8 @@ from phyda_cli.errors import BadDataError, CannotWriteError, UsageError
 
 if TYPE_CHECKING:
     from phyda_cli.training.config import StageName, TrainConfig
-    from phyda_cli.training.loop import Data, Processes
+    from phyda_cli.training.loop import Data
+    from phyda_cli.training.processes import Processes
 
 CASES: Final = "cases"
 """The stage that makes the training cases."""
@@ -69,7 +70,7 @@ def train(
 
     from phyda_cli.library.method import choose_device
     from phyda_cli.training.config import read_config
-    from phyda_cli.training.loop import process_group
+    from phyda_cli.training.processes import process_group
 
     if os.environ.get("RANK", "0") != "0":  # one of several processes: the first speaks for all
         console.quiet = True

@@ -81,6 +81,9 @@ class TrainConfig(BaseModel):
     """Of convolutions and products; parameters and sums stay float32. auto: bfloat16 where the device computes in it,
     CUDA and processors with AVX-512 BF16, else float32."""
 
+    sharded: bool = False
+    """Whether several processes share out parameters and moments (FSDP) in place of holding all of them (DDP)."""
+
 
 def read_config(source: Path | str) -> TrainConfig:
     """A TOML file, or the name of a preset. Raises InputMissingError, or ConfigError naming the wrong setting."""

@@ -4,88 +4,33 @@
     η_k = η · min((k + 1)/w, 1) · ½ (1 + cos(π k/K))
 
 A step depends on the state and on (seed, k) only: a run that was killed gives the same result as one that was not.
-Under `torchrun` each process takes its share of every batch and the gradients are averaged (DistributedDataParallel):
-the loss curve is that of one process. The result of a stage is the average θ̄.
+Under `torchrun` each process takes its share of every batch (`processes`): the loss curve is that of one process. The
+result of a stage is the average θ̄.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import torch
-from torch import distributed, nn
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from phyda_cli.errors import BadDataError, ConfigError
+from phyda_cli.errors import BadDataError
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import fixed_batch, to_device, training_batch
 from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
-from phyda_cli.training.progress import Metrics, Position, read_state, write_state
+from phyda_cli.training.processes import averaged, shard, whole
+from phyda_cli.training.progress import Metrics, Position, read_state, state_of, write_state
 from phyda_cli.training.stages import STAGES, Losses, Stage
-
-PATIENCE: Final = timedelta(hours=24)
-"""How long processes wait for each other: the first makes the cases while the others wait."""
-
-
-@dataclass(frozen=True)
-class Processes:
-    """rank: this process's number of `world`. device: its own."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        if self.world > 1:
-            distributed.barrier()
-
-
-@contextlib.contextmanager
-def process_group(device: str) -> Iterator[Processes]:
-    """Join the group that the environment of `torchrun` describes: gloo on CPU, NCCL on CUDA, one card a process.
-
-    device: cpu or cuda. Raises ConfigError when the environment is incomplete or has more processes than cards.
-    """
-    world, rank, local = (
-        _number(name, default) for name, default in (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
-    )
-    if world == 1:
-        yield Processes(0, 1, torch.device(device))
-        return
-    if device == "cuda":
-        if local >= torch.cuda.device_count():
-            raise ConfigError(f"LOCAL_RANK={local}: this machine has {torch.cuda.device_count()} CUDA devices")
-        torch.cuda.set_device(local)
-    try:
-        distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"WORLD_SIZE={world}: the processes do not find each other ({error}); use torchrun"
-        ) from error
-    try:
-        yield Processes(rank, world, torch.device("cuda", local) if device == "cuda" else torch.device("cpu"))
-    finally:
-        distributed.destroy_process_group()
-
-
-def _number(name: str, default: int) -> int:
-    """Return a number of the environment. Raises ConfigError when it is none."""
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        raise ConfigError(f"{name}={text!r} is no number; unset it, or start with torchrun")
-    return int(text)
-
 
 LOG_EVERY: Final = 20
 _VALIDATION_BATCH: Final = 64
@@ -138,14 +83,21 @@ def run_stage(
     if settings.batch % place.world:
         raise BadDataError(f"{name}: a batch of {settings.batch} cannot be shared by {place.world} processes")
     model.to(place.device)
-    stage: Stage = STAGES[name](model, config, data.statistics, data.states.to(place.device)).to(place.device)
-    parameters = [p for p in stage.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    sharded = config.sharded and place.world > 1
+    own = copy.deepcopy(model) if sharded else model  # a module that is once sharded stays so
+    stage: Stage = STAGES[name](own, config, data.statistics, data.states.to(place.device)).to(place.device)
     average = copy.deepcopy(stage)
+    if sharded:
+        shard(stage)
+        shard(average)
+    parameters = [p for p in stage.parameters() if p.requires_grad]
+    followers = [p for p in average.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     path = place.directory / "state.safetensors"
     start = read_state(path, name, stage.model, average.model, optimizer, run=run)
     journal = Metrics(place.directory / "metrics.jsonl", Position(name, start)) if place.rank == 0 else None
-    shared: nn.Module = nn.parallel.DistributedDataParallel(stage) if place.world > 1 else stage
+    replicated = place.world > 1 and not sharded
+    shared: nn.Module = nn.parallel.DistributedDataParallel(stage) if replicated else stage
     progress(start)
     began = time.monotonic()
     for step in range(start, settings.steps):
@@ -160,13 +112,14 @@ def run_stage(
         with _autocast(config, place.device):
             losses: Losses = shared(to_device(batch, place.device))
         losses["loss"].backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(parameters, settings.clip)
+        norm = whole(nn.utils.clip_grad_norm_(parameters, settings.clip))
         if not bool(torch.isfinite(norm)):
             where = f"the last good state is in {path}" if path.exists() else "nothing was saved yet"
             raise BadDataError(f"{name}: the gradient is not finite at step {step + 1}; {where}; lower learning_rate")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        _follow(average, stage, min(settings.ema, (1 + step) / (10 + step)))
+        follow = get_ema_multi_avg_fn(min(settings.ema, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+        follow(followers, parameters, step)
         done = step + 1
         last = done == settings.steps
         if done % LOG_EVERY == 0 or last:
@@ -175,45 +128,43 @@ def run_stage(
                 passed, began = time.monotonic() - began, time.monotonic()
                 step_record = {"stage": name, "step": done, "part": "train", "seconds": round(passed, 3)}
                 journal.write({**step_record, "rate": rate, "norm": float(norm), **shown})
-        if journal and (done % settings.validate_every == 0 or last):
-            scores = validate(average, config, data, place.device)
+        if done % settings.validate_every == 0 or last:
+            scores = validate(average, config, data, place)
             if not all(map(math.isfinite, scores.values())):
                 raise BadDataError(f"{name}: the validation loss is not finite at step {done}; make the cases anew")
-            journal.write({"stage": name, "step": done, "part": "validation", **scores})
-        if place.rank == 0 and (done % settings.save_every == 0 or last):
-            write_state(path, Position(name, done), stage.model, average.model, optimizer, run=run)
+            if journal:
+                journal.write({"stage": name, "step": done, "part": "validation", **scores})
+        if done % settings.save_every == 0 or last:
+            state = state_of(stage.model, average.model, optimizer) if sharded or place.rank == 0 else {}
+            if place.rank == 0:
+                write_state(path, Position(name, done), state, run=run)
         progress(done)
-    model.load_state_dict(average.model.state_dict())
+    model.load_state_dict({key: whole(value) for key, value in average.model.state_dict().items()})
 
 
-def validate(stage: Stage, config: TrainConfig, data: Data, device: torch.device) -> dict[str, float]:
-    """Return the losses over all validation cases, always with the same noise."""
-    totals: dict[str, float] = {}
+def validate(stage: Stage, config: TrainConfig, data: Data, place: Workplace) -> dict[str, float]:
+    """Return the losses over all validation cases, always with the same noise; each process takes its share."""
+    totals: Losses = {}
     size = len(data.validation)
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)
     stage.eval()
     for start in range(0, size, _VALIDATION_BATCH):
-        chosen = list(range(start, min(start + _VALIDATION_BATCH, size)))
-        batch = to_device(fixed_batch(data.validation, data.statistics, chosen, generator=generator), device)
-        with torch.no_grad(), _autocast(config, device):
-            losses = stage(batch)
+        total = min(_VALIDATION_BATCH, size - start)
+        own = range(place.rank * total // place.world, (place.rank + 1) * total // place.world)
+        counted = own or range(1)  # who has no case computes with the others all the same, and it does not count
+        chosen = [start + number for number in counted]
+        batch = fixed_batch(
+            data.validation, data.statistics, chosen, generator=generator, first=counted.start, total=total
+        )
+        with torch.no_grad(), _autocast(config, place.device):
+            losses = stage(to_device(batch, place.device))
         for key, value in losses.items():
-            totals[key] = totals.get(key, 0.0) + float(value) * len(chosen) / size
-    return totals
-
-
-def _follow(average: nn.Module, stage: nn.Module, decay: float) -> None:
-    with torch.no_grad():
-        for kept, new in zip(average.parameters(), stage.parameters(), strict=True):
-            if new.requires_grad:
-                kept.lerp_(new, 1.0 - decay)
+            totals[key] = totals.get(key, 0.0) + value.detach().float() * (len(own) / size * place.world)
+    return _shared_mean(totals, place.world)
 
 
 def _shared_mean(losses: Losses, world: int) -> dict[str, float]:
-    values = torch.stack([value.detach().float() for value in losses.values()])
-    if world > 1:
-        distributed.all_reduce(values)
-        values /= world
+    values = averaged(torch.stack([value.detach().float() for value in losses.values()]), world)
     return dict(zip(losses, values.tolist(), strict=True))
 
 

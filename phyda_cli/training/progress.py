@@ -22,6 +22,7 @@ from torch import nn
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.outputs import atomic_path
 from phyda_cli.training.config import TrainConfig
+from phyda_cli.training.processes import laid_out, whole
 
 Record = dict[str, float | int | str]
 
@@ -34,16 +35,19 @@ class Position:
     step: int
 
 
-def write_state(
-    path: Path, position: Position, model: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW, *, run: str
-) -> None:
-    """Write the state. run: digest of what the training is made from."""
+def state_of(model: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+    """Return what a training goes on from, on the processor; all processes must ask."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+    return {name: whole(value.detach()).cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def write_state(path: Path, position: Position, state: Mapping[str, torch.Tensor], *, run: str) -> None:
+    """Write the state. run: digest of what the training is made from."""
     header = {"stage": position.stage, "step": str(position.step), "run": run}
-    content = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, header)
+    content = save(dict(state), header)
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_bytes(content)
 
@@ -74,14 +78,17 @@ def read_state(
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     try:
-        model.load_state_dict(part("model."))
-        average.load_state_dict(part("average."))
+        for network, values in ((model, part("model.")), (average, part("average."))):
+            own = network.state_dict()
+            network.load_state_dict({name: laid_out(value, own[name]) for name, value in values.items()})
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in part("adam.").items():
             number, _, moment = name.partition(".")
-            moments.setdefault(int(number), {})[moment] = value
+            own_part = value if moment == "step" else laid_out(value, parameters[int(number)])
+            moments.setdefault(int(number), {})[moment] = own_part
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, LookupError) as error:
         raise BadDataError(f"{path}: state of other networks, or damaged; delete it to start the stage anew") from error
     return int(header["step"])
 

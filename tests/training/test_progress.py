@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.training.progress import Metrics, Position, digest_of, read_metrics, read_state, write_state
+from phyda_cli.training.progress import Metrics, Position, digest_of, read_metrics, read_state, state_of, write_state
 from tests.training.material import tiny
 
 
@@ -35,7 +35,7 @@ def everything(model: nn.Module, average: nn.Module, optimizer: torch.optim.Adam
 @pytest.fixture
 def path(tmp_path):
     written = tmp_path / "state.safetensors"
-    write_state(written, Position("encoder", 3), *trained(1), run="r")
+    write_state(written, Position("encoder", 3), state_of(*trained(1)), run="r")
     return written
 
 
