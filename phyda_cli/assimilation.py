@@ -4,7 +4,8 @@
 
 Humidity is then brought within its limits (`fields/humidity.py`), in the analysis as in every member.
 
-G is H at the observation's own time and height (`operators/first_guess.py`). All checks stand in
+G is H at the observation's own time and height (`operators/first_guess.py`), with what earlier analyses have learned of
+the bias of brightness temperatures (`methods/bias.py`). All checks stand in
 `quality/screening.py`. Observations that are withheld or only monitored pass them and take part in nothing else.
 
 A background much worse than a short forecast makes the background check wide; then trial analyses let the neighbours
@@ -41,7 +42,8 @@ from phyda_cli.fields.moments import Moments
 from phyda_cli.fields.refractivity import COEFFICIENTS
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.base import Grid
-from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Method
+from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Memory, Method
+from phyda_cli.methods.bias import BiasCorrection
 from phyda_cli.methods.scale import Innovations, estimated_scale
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised, grown
 from phyda_cli.observations.passive import apart, is_active, set_aside
@@ -74,6 +76,7 @@ class AssimilationOptions:
     quality: settings of quality control, thinning and superobs.
     margin: how far outside of the background's grid observations are used [m]. taper: width of the strip along its rim
         in which increments fade [m].
+    memory: of the analysis before (`Analysis.memory`); the method has its part already.
     """
 
     window: np.timedelta64
@@ -83,6 +86,7 @@ class AssimilationOptions:
     quality: Quality = field(default_factory=Quality)
     margin: float = 0.0
     taper: float = 0.0
+    memory: Memory = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Analysis:
     not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
     result: what the method returned, on its own grid. ensemble: the members of a background that is an ensemble, from
     which those of the result move; else None. fade: w (lat, lon), None for 1. leave_out: makes `left_out`, None where
-    the method predicts no rows from one another.
+    the method predicts no rows from one another. bias: what the next analysis is told of it.
     """
 
     state: State
@@ -106,6 +110,12 @@ class Analysis:
     ensemble: State | None = None
     fade: torch.Tensor | None = None
     leave_out: Callable[[], Predicted] | None = None
+    bias: Memory = field(default_factory=dict)
+
+    @property
+    def memory(self) -> Memory:
+        """What the next analysis is told."""
+        return {**self.result.memory, **self.bias}
 
     @property
     def member_count(self) -> int:
@@ -150,6 +160,8 @@ def assimilate(
         raise BadDataError("the background holds values that are not finite")
     coefficients = COEFFICIENTS[options.quality.refractivity.constants]
     first = first_guess(background, observations, first_guesses or {}, orography, options.margin, coefficients)
+    bias = BiasCorrection.of(observations, background, first, options.memory, options.quality.bias)
+    first = replace(first, tendency=first.tendency + bias.values)
     case = _Case.of(background, first, method, fading(background.grid, options.taper))
     guess = _guess(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
@@ -175,6 +187,7 @@ def assimilate(
         "used": int(rows.used.sum()),
         **({"errors_raised": raised} if (raised := count_raised(observations)) else {}),
         **({"used_outside": int((rows.used & (guess.beyond > 0)).sum())} if options.margin else {}),
+        **bias.log(),
         **_times(background, rows, first),
     }
     result = case.analysed(method, rows) if options.update else method.unobserved(background)
@@ -183,7 +196,10 @@ def assimilate(
         some = np.flatnonzero(rows.used & predicted)
         sample = np.isin(np.arange(len(rows)), some[:: 1 + some.size // _SCORED])
         analysis = replace(analysis, leave_out=partial(guess.predict, rows, sample, rows.used))
-    return analysis if options.update else replace(analysis, feedback=_without_analysis(analysis.feedback))
+    if not options.update:
+        return replace(analysis, feedback=_without_analysis(analysis.feedback))
+    learned = bias.learned(analysis.feedback, options.quality.bias)
+    return replace(analysis, bias=learned.memory(options.memory))
 
 
 @dataclass(frozen=True)

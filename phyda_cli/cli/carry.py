@@ -84,7 +84,7 @@ class CarriedState:
         used = analysis.feedback.observations.take(was_used(analysis.feedback.observations))
         if analysis.state.time in self.before.cycles:
             _log.info("carry: this cycle was run before; its record is replaced")
-        memory = analysis.result.memory or self.memory
+        memory = analysis.memory or self.memory
         cycle = Cycle(float(analysis.log["background_error_scale"]), keys(used), memory)
         write_carry(self.path, self.before.followed_by(analysis.state.time, cycle, window=self.window))
 

@@ -71,6 +71,10 @@ class DrawnSettings(_Settings):
     """Profiles of refractivity at places drawn anew for every cycle, evenly on the sphere."""
     heights_km: tuple[Annotated[float, Field(ge=0, le=60)], ...] = tuple(0.5 * k for k in range(4, 41))
     """Of their levels, as far as the truth has them."""
+    radiances: int = Field(default=0, ge=0, le=100_000)
+    """Places, drawn anew for every cycle, where a sounder measures brightness temperatures."""
+    radiance_bias: float = Field(default=0.0, ge=-10, le=10)
+    """What is added to them [K], for the correction to find."""
     seed: int = Field(default=0, ge=0)
 
 

@@ -1,6 +1,7 @@
 """The observations of a cycle: read from files by a pattern of their time, or drawn from the truth.
 
-    y = H(x_t) + σ_o ε,    ε ~ N(0, 1) from the generator of [seed, hours since 1970], occultations from one beside it
+    y = H(x_t) + σ_o ε,    ε ~ N(0, 1) from the generator of [seed, hours since 1970]; occultations and radiances have
+                           generators beside it, so that the stations stay as they are
 
 so that a cycle's observations depend on nothing but its time. Humidity is drawn no lower than zero.
 """
@@ -26,12 +27,14 @@ from phyda_cli.formats.reports.stations import read_stations
 from phyda_cli.observations.conversion import placed
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.table import Observations, concatenate
+from phyda_cli.operators.brightness_temperature import SOUNDERS, STEEPEST
 from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.operators.operator import Operator
 from phyda_cli.simulation.networks import Seen
 
 _OCCULTATIONS: Final = 1
-"""Of the seed of their generator."""
+_RADIANCES: Final = 2
+"""Of the seeds of their generators."""
 
 
 class FileSource:
@@ -78,12 +81,15 @@ class DrawnSource:
             error[variable == name] = sigma
         truth = self.truth(time)
         rows = drawn(truth, time, seen, error, random)
-        if not self.settings.occultations:
-            return rows, ()
-        return concatenate([rows, self._occultations(truth, time)]), ()
+        parts = [rows]
+        if self.settings.occultations:
+            parts.append(self._occultations(truth, time))
+        if self.settings.radiances:
+            parts.append(self._radiances(truth, time))
+        return concatenate(parts), ()
 
     def _occultations(self, truth: State, time: np.datetime64) -> Observations:
-        """Return profiles of refractivity at places of their own generator, so that the stations stay as they are."""
+        """Return profiles of refractivity at places of their own."""
         settings, random = self.settings, np.random.default_rng([self.settings.seed, hours_of(time), _OCCULTATIONS])
         levels, count = len(settings.heights_km), settings.occultations
         latitude = np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count)))
@@ -99,11 +105,36 @@ class DrawnSource:
             station=np.repeat(np.array([f"R{number:05d}" for number in range(count)], dtype=object), levels),
             report=np.full(n, "gnssro", dtype=object),
         )
-        rows = placed(blank)
+        return self._seen(truth, placed(blank), random)
+
+    def _radiances(self, truth: State, time: np.datetime64) -> Observations:
+        """Return brightness temperatures of all channels at places of their own, under angles up to the steepest."""
+        settings, random = self.settings, np.random.default_rng([self.settings.seed, hours_of(time), _RADIANCES])
+        channels, count = len(SOUNDERS), settings.radiances
+        latitude, longitude = np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count))), random.uniform(0.0, 360.0, count)
+        n = channels * count
+        blank = Observations.build(
+            "drawn from the truth",
+            variable=np.tile(np.array(list(SOUNDERS), dtype=object), count),
+            latitude=np.repeat(latitude, channels),
+            longitude=np.repeat(longitude, channels),
+            zenith=np.repeat(random.uniform(-STEEPEST, STEEPEST, count), channels),
+            value=np.zeros(n),
+            time=np.full(n, time, dtype="datetime64[ns]"),
+            station=np.full(n, "drawn", dtype=object),
+            report=np.full(n, "sounder", dtype=object),
+        )
+        rows = self._seen(truth, blank, random)
+        return replace(rows, value=rows.value + settings.radiance_bias)
+
+    def _seen(self, truth: State, rows: Observations, random: np.random.Generator) -> Observations:
+        """Return rows with the values that the truth gives them, as far as it does."""
+        settings = self.settings
         error = settings.errors * self.table.sigma(rows.variable, rows.pressure, rows.report, rows.latitude)
-        error = np.full(n, settings.sigma["refractivity"]) if "refractivity" in settings.sigma else error
+        for name, sigma in settings.sigma.items():
+            error[rows.variable == name] = sigma
         operator = operator_of(truth, rows).states(truth.grid, truth.channels)
-        value = operator(truth.values) + error * random.standard_normal(n)
+        value = operator(truth.values) + error * random.standard_normal(len(rows))
         return replace(rows, value=value, error=error).take(np.flatnonzero(operator.defined))
 
 

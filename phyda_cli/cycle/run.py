@@ -136,15 +136,15 @@ def run_cycles(centre: Centre, progress: Callable[[Record], None]) -> list[Recor
         background = _background(centre, here, moment)
         if centre.observe is not None and (method is None or background.member is not None or config.lagged):
             method = centre.method(background, number)
-        analysis = _analyse(centre, _remembering(method, here), background, moment)
+        analysis = _analyse(centre, method, background, moment, _memory(here))
         record = {"cycle": number, "time": f"{np.datetime_as_string(moment, unit='m')}Z"}
         record |= scores_of(analysis, background, None if centre.truth is None else centre.truth(moment))
         increment = _written(here, background, analysis, own=centre.forecast.own)
         step = Step(moment, config.hours, here, centre.place(number + 1), increment)
         centre.forecast.run(step)
         run_on(centre.forecast, step, background, config.lagged)
-        if analysis is not None and analysis.result.memory:
-            _write_memory(step.target, analysis.result.memory)
+        if analysis is not None and analysis.memory:
+            _write_memory(step.target, analysis.memory)
         record["seconds"] = round(clock.monotonic() - begun, 2)
         records.append(record)
         _write_records(config.directory, records)
@@ -165,16 +165,15 @@ def read_records(directory: Path) -> list[Record]:
         raise BadDataError(f"{path}: not the lines of a cycle ({error}); remove it to begin anew") from None
 
 
-def _remembering(method: Method | None, here: Path) -> Method | None:
-    """Return the method with what the analysis before has left in the directory of a cycle."""
+def _memory(here: Path) -> Memory:
+    """Return what the analysis before has left in the directory of a cycle."""
     path = here / _MEMORY
-    if method is None or not path.exists():
-        return method
+    if not path.exists():
+        return {}
     try:
-        memory = memory_of(json.loads(path.read_text(encoding="utf-8")))
+        return memory_of(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, AttributeError, TypeError) as error:
         raise BadDataError(f"{path}: not the memory of an analysis ({error}); remove it to go on without") from None
-    return method.remembering(memory)
 
 
 def _write_memory(target: Path, memory: Memory) -> None:
@@ -182,12 +181,14 @@ def _write_memory(target: Path, memory: Memory) -> None:
         partial.write_text(f"{json.dumps(memory, indent=1)}\n", encoding="utf-8")
 
 
-def _analyse(centre: Centre, method: Method | None, background: Background, moment: np.datetime64) -> Analysis | None:
+def _analyse(
+    centre: Centre, method: Method | None, background: Background, moment: np.datetime64, memory: Memory
+) -> Analysis | None:
     """Return the analysis of one cycle, or None in a free run."""
     if method is None or centre.observe is None:
         return None
     rows, _ = centre.observe(moment)
-    return solve(background, rows, centre.asked, method)
+    return solve(background, rows, centre.asked, method, memory=memory)
 
 
 def _background(centre: Centre, here: Path, moment: np.datetime64) -> Background:

@@ -214,6 +214,14 @@ _TABLE: Final = (
         "refractivity", "Refractivity of air at radio frequencies", "", "1e-6", (0.0, 500.0), True,
         aliases=("refractivity", "radio_refractivity"), ioda=("atmosphericRefractivity", "refractivity"), bufr=(15036,),
     ),
+    *(
+        Variable(
+            f"tb{channel}", f"Brightness temperature of AMSU-A, channel {channel}", "toa_brightness_temperature", "K",
+            (150.0, 300.0), False,
+            ioda=(f"brightnessTemperature_{channel}", f"brightness_temperature_{channel}"),
+        )
+        for channel in range(5, 10)
+    ),
 )  # fmt: skip
 
 VARIABLES: Final[dict[str, Variable]] = {entry.name: entry for entry in _TABLE}

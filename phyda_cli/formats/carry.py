@@ -5,7 +5,7 @@
                  "memory": {"north t500": [1.2, 1.9], …}}, …]}
 
 `used` are the keys of the observations that the cycle assimilated (`quality/duplicates.py`), `memory` is what its
-method tells its next analysis (`Increment.memory`), left out where that is nothing. A run at time T reads the cycles
+analysis tells the next one (`Analysis.memory`), left out where that is nothing. A run at time T reads the cycles
 before T and writes them and its own, so that the last cycle may be run again with the same result. Cycles whose window
 cannot reach into the next one are forgotten, but for the last.
 """
@@ -33,7 +33,7 @@ VERSION: Final = 1
 class Cycle:
     """What a cycle leaves. scale: factor on its σ_b. used: (n,) keys of the observations that it assimilated.
 
-    memory: of its method.
+    memory: of its analysis.
     """
 
     scale: float

@@ -320,7 +320,7 @@ def analyse(
 
     record, inputs, document: digests, files and settings for the attributes. lagged: other forecasts valid at the
     background's time. tables: contents that take the place of the files `errors` and `quality`. usual_scale: of the
-    background errors where the departures are too few. memory: of the method's analysis before. command: the command
+    background errors where the departures are too few. memory: of the analysis before. command: the command
     line, for the history.
     Raises BadDataError and ConfigError for inputs that do not fit, DeviceError without the device.
     """
@@ -329,10 +329,9 @@ def analyse(
         ground = read_ground(background, chosen.common.orography, chosen.common.land_sea)
         method, weights = make_method(chosen, background, lagged, ground)
         record.add(weights)  # those that ship
-        method = method.remembering(memory or {})
         result = solve(
             background, observations, chosen, method, ground=ground,
-            first_guesses=first_guesses, tables=tables, usual_scale=usual_scale,
+            first_guesses=first_guesses, tables=tables, usual_scale=usual_scale, memory=memory,
         )  # fmt: skip
     about = provenance(
         record,
@@ -355,6 +354,7 @@ def solve(
     first_guesses: BackgroundTimes | None = None,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
+    memory: Memory | None = None,
 ) -> assimilation.Analysis:
     """Return the analysis by a method that is made already, as the settings say; arguments as of `analyse`.
 
@@ -364,7 +364,7 @@ def solve(
     return assimilation.assimilate(
         background.ensemble_mean().state,
         withheld(observations, settings.withhold),
-        method=method,
+        method=method.remembering(memory or {}),
         table=read_errors(held.get("errors", settings.errors)),
         options=AssimilationOptions(
             window=np.timedelta64(settings.window, "ns"),
@@ -374,6 +374,7 @@ def solve(
             quality=read_quality(held.get("quality", settings.quality)),
             margin=1000.0 * settings.margin,
             taper=1000.0 * settings.taper,
+            memory=memory or {},
         ),
         first_guesses=first_guesses,
         orography=(ground_of(background) if ground is None else ground).height,

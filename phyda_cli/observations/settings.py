@@ -205,6 +205,15 @@ class Refractivity(_Table):
     """Part of the critical gradient of refractivity, −157 km⁻¹, from which on a level and all below it are refused."""
 
 
+class Bias(_Table):
+    """The bias of brightness temperatures (`methods/bias.py`)."""
+
+    enabled: bool = True
+    """Correct them, and learn from analysis to analysis."""
+    inertia: Positive = 200.0
+    """Rows of an analysis that count as much as what earlier analyses have told."""
+
+
 class Ambiguity(_Table):
     """The sense of scatterometers' winds (`quality/ambiguity.py`)."""
 
@@ -226,6 +235,7 @@ class Quality(_Table):
     profile: Profile = Profile()
     ambiguity: Ambiguity = Ambiguity()
     refractivity: Refractivity = Refractivity()
+    bias: Bias = Bias()
     buddy: Buddy = Buddy()
     consistency: Consistency = Consistency()
     thinning: Annotated[tuple[Mesh, ...], BeforeValidator(_several)] = ()

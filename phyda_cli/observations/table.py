@@ -59,6 +59,8 @@ class Observations:
     station: identifier (str). report: report type such as sonde, aircraft, synop (str, may be empty).
     elevation: m, of the station (float64, NaN when missing).
     height: m above mean sea level, geometric, of what is placed by height (float64, NaN for all others).
+    zenith: degrees, the angle at the place from the zenith to the satellite, negative on one side of its track
+        (float64, NaN for what is not measured along a slant path).
     use: `Use` (str): whether it may be assimilated, or is only looked at.
     source: index into `sources`. row: 1-based data row (the header not counted) in that source (int64).
     flag: `Flag` (int16). reason: why, a short slug with the value where it helps (str, empty when passed).
@@ -75,6 +77,7 @@ class Observations:
     report: NDArray[np.object_]
     elevation: NDArray[np.float64]
     height: NDArray[np.float64]
+    zenith: NDArray[np.float64]
     use: NDArray[np.object_]
     source: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -104,6 +107,7 @@ class Observations:
         report: NDArray[np.object_] | None = None,
         elevation: NDArray[np.float64] | None = None,
         height: NDArray[np.float64] | None = None,
+        zenith: NDArray[np.float64] | None = None,
         use: NDArray[np.object_] | None = None,
         row: NDArray[np.int64] | None = None,
         flag: NDArray[np.int16] | None = None,
@@ -131,6 +135,7 @@ class Observations:
             report=filled(report, "", object),
             elevation=filled(elevation, np.nan, np.float64),
             height=filled(height, np.nan, np.float64),
+            zenith=filled(zenith, np.nan, np.float64),
             use=filled(use, Use.ASSIMILATE.value, object),
             source=np.zeros(n, dtype=np.int64),
             row=np.arange(1, n + 1, dtype=np.int64) if row is None else row,

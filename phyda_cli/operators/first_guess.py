@@ -36,6 +36,8 @@ STATION_VARIABLES = ("t2m", "d2m", "u10", "v10", "ws10", "sp", "ztd")
 """What is measured at a station's own height."""
 _OF_PRESSURE = ("sp", "ztd")
 """What hangs on the pressure at the station."""
+SEA_LEVEL = 1.0
+"""Ground seen by a satellite up to this height [m] is the sea."""
 SEA_REPORTS = ("ship", "buoy", "seawind")
 """Families of reports from the sea; those whose height is not known are at sea level."""
 
@@ -118,6 +120,7 @@ def operator_of(
     at_sea, at_station = np.isin(family, SEA_REPORTS), np.isin(o.variable, STATION_VARIABLES)
     height = np.where(at_sea & np.isnan(o.elevation), 0.0, o.elevation)
     layer = _layer(state, places, o.height)
+    slanting = np.isfinite(o.zenith) & np.isfinite(o.elevation)
     return replace(
         places,
         pressure=np.where(np.isfinite(layer.pressure), layer.pressure, places.pressure),
@@ -125,8 +128,9 @@ def operator_of(
         difference=np.where(at_station, height - ground, np.nan),
         ground_temperature=standard_temperature(ground),
         height=np.where(at_station, height, o.height),
-        land=np.where(at_sea, 0.0, np.where(family == "surface", 1.0, np.nan)),
+        land=np.select([at_sea, family == "surface", slanting], [0.0, 1.0, o.elevation > SEA_LEVEL], np.nan),
         relief=relief,
+        zenith=o.zenith,
         below=layer.below,
         above=layer.above,
         coefficients=coefficients,

@@ -35,8 +35,9 @@ class Sites(NamedTuple):
 
     pressure: [Pa]. surface_pressure: of the background there [Pa], NaN unless known. difference: δ [m], NaN unless
     known. ground_temperature: of the standard atmosphere at the background's ground [K]. height: of the station, or of
-    what is placed by height [m]. relief: k. latitude: [degree]. below, above: the background's levels [Pa] around that
-    height, NaN where it has none. coefficients: of refractivity.
+    what is placed by height [m]. relief: k. land: 1 on land, 0 at sea, NaN unless known. latitude: [degree]. zenith: of
+    the satellite [degree], NaN for none. below, above: the background's levels [Pa] around that height, NaN where it
+    has none. coefficients: of refractivity.
     """
 
     pressure: Floats
@@ -45,7 +46,9 @@ class Sites(NamedTuple):
     ground_temperature: Floats
     height: Floats
     relief: Floats
+    land: Floats
     latitude: Floats
+    zenith: Floats
     below: Floats
     above: Floats
     coefficients: Coefficients = BEVIS

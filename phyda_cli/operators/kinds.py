@@ -12,6 +12,7 @@ every kind but those that say otherwise. c is a constant of the row.
     refractivity        of moist air at a geometric height (`refractivity.py`)
     ztd                 the zenith total delay of navigation satellites (`zenith_delay.py`)
     ws10                f = √(u10² + v10²)
+    tb5, …, tb9         brightness temperatures of a microwave sounder (`brightness_temperature.py`)
     tcwv                the field of it, or where the channels have none the column ∫ q dp/g (`fields/column.py`)
 
 Source: ICAO (Doc 7488) for Γ.
@@ -29,6 +30,7 @@ from phyda_cli.constants import GRAVITY, LAPSE_RATE
 from phyda_cli.fields.column import column_weights
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_height
 from phyda_cli.fields.state import Channel
+from phyda_cli.operators.brightness_temperature import SOUNDERS, BrightnessTemperature
 from phyda_cli.operators.kind import WATER_LEVEL, Floats, Kind, Level, Sites, Vertical, holds_water, nothing
 from phyda_cli.operators.refractivity import Refractivity
 from phyda_cli.operators.station_pressure import StationPressure
@@ -91,6 +93,7 @@ KINDS: Final[dict[str, Kind]] = {
         Refractivity(),
         ZenithDelay(),
         WindSpeed(),
+        *map(BrightnessTemperature, SOUNDERS),
     )
 }
 """The kinds that are more than a level; every other variable is a `Level`."""

@@ -23,6 +23,7 @@ from phyda_cli.fields.variables import QUANTITIES, VARIABLES
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.settings import Domain, Surface
 from phyda_cli.observations.table import Flag, Observations
+from phyda_cli.operators.brightness_temperature import SOUNDERS, STEEPEST
 from phyda_cli.operators.kinds import kind_of
 
 Floats = NDArray[np.float64]
@@ -67,6 +68,10 @@ def check_missing(observations: Observations) -> Observations:
         (~np.isfinite(observations.latitude) | ~np.isfinite(observations.longitude), "place is missing or not finite"),
         (np.isnat(observations.time), "time is missing"),
         ((observations.variable == "refractivity") & ~np.isfinite(observations.height), "no height for refractivity"),
+        (
+            np.isin(observations.variable, list(SOUNDERS)) & ~np.isfinite(observations.zenith),
+            "no zenith angle for a brightness temperature",
+        ),
         (needs_pressure & ~np.isfinite(observations.pressure), "no pressure for a variable on pressure levels"),
     ):
         result = result.reject(missing, Flag.MISSING, reason)
@@ -80,6 +85,8 @@ def check_bounds(observations: Observations) -> Observations:
     limits: tuple[tuple[Mask, Callable[[int], str]], ...] = (
         ((o.height < HEIGHT_BOUNDS[0]) | (o.height > HEIGHT_BOUNDS[1]),
          lambda i: f"height {o.height[i]:g} m is not within {HEIGHT_BOUNDS[0]:g}..{HEIGHT_BOUNDS[1]:g}"),
+        (np.abs(o.zenith) > STEEPEST,
+         lambda i: f"zenith angle {o.zenith[i]:g} is not within -{STEEPEST:g}..{STEEPEST:g}"),
         (np.abs(o.latitude) > 90, lambda i: f"latitude {o.latitude[i]:g} is not within -90..90"),
         ((o.longitude < -180) | (o.longitude > 360),
          lambda i: f"longitude {o.longitude[i]:g} is not within -180..360"),

@@ -144,16 +144,16 @@ def test_a_cycle_is_told_what_the_method_has_learned_before(prepared, tmp_path, 
     """Each analysis tells the number of those before it; the run is ended after two of them and goes on."""
     place, told, solve = copy_of(prepared, tmp_path), [], loop.solve
 
-    def telling(*given):
-        analysis = solve(*given)
-        return replace(analysis, result=replace(analysis.result, memory={"analyses": [len(told) + 1.0]}))
+    def telling(*given, **named):
+        analysis = solve(*given, **named)
+        return replace(analysis, result=replace(analysis.result, memory={"analyses": [float(len(told))]}))
 
     monkeypatch.setattr(loop, "solve", telling)
     monkeypatch.setattr(ThreeDVar, "remembering", lambda self, memory: told.append(memory) or self)
     words = ["cycle", "--config", str(place / "cycle.toml"), "--quiet"]
     assert main([*words, "--cycles", "2"]) == 0
     assert main([*words, "--cycles", "4"]) == 0
-    assert told == [{"analyses": [1.0]}, {"analyses": [2.0]}, {"analyses": [3.0]}]
+    assert told == [{}, {"analyses": [1.0]}, {"analyses": [2.0]}, {"analyses": [3.0]}]
     (place / "out" / "00004" / "memory.json").write_text("[]")
     monkeypatch.setattr(ThreeDVar, "remembering", lambda self, memory: memory.get("analyses"))
     assert main([*words, "--cycles", "5"]) == 65

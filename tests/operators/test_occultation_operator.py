@@ -38,8 +38,9 @@ def sites(latitude, height, below, above, name="bevis") -> Sites:
     nothing = np.full(np.size(height), np.nan)
     columns = (np.broadcast_to(np.asarray(c, float), nothing.shape).copy() for c in (latitude, below, above))
     place, lower, upper = columns
-    return Sites(nothing, nothing, nothing, nothing, np.asarray(height, float), nothing, place, lower, upper,
-                 COEFFICIENTS[name])  # fmt: skip
+    known = {"height": np.asarray(height, float), "latitude": place, "below": lower, "above": upper}
+    unknown = {column: nothing for column in Sites._fields if column not in ("coefficients", *known)}
+    return Sites(**unknown, **known, coefficients=COEFFICIENTS[name])
 
 
 def column(lapse: float, humidity: float = 0.0, levels=LEVELS, names=("z", "t", "q")) -> State:

@@ -116,7 +116,7 @@ def _fill(dataset: Any, feedback: Feedback, attributes: Mapping[str, str | int |
 
 def _locations(o: Observations, names: NDArray[np.object_]) -> tuple[Integers, Integers]:
     """(n,) the location of each row, from 0 in order of appearance, and (location,) the first row of each."""
-    shared = ("latitude", "longitude", "pressure", "height", "time", "station", "report", "elevation")
+    shared = ("latitude", "longitude", "pressure", "height", "zenith", "time", "station", "report", "elevation")
     keys = pd.DataFrame({name: getattr(o, name) for name in shared})
     place = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     again = pd.DataFrame({"place": place, "name": names}).groupby(["place", "name"], sort=False).cumcount()
@@ -136,6 +136,7 @@ def _metadata(group: Any, locations: Observations) -> None:
         ("longitude", o.longitude, "degrees_east"),
         ("pressure", np.where(np.isfinite(o.height), np.nan, o.pressure), "Pa"),
         ("height", o.height, "m"),
+        ("sensorZenithAngle", o.zenith, "degree"),
         ("stationElevation", o.elevation, "m"),
     ):
         _variable(group, name, "f4", values, {"units": units})

@@ -48,6 +48,11 @@ _NUMBERS: Final[dict[str, dict[str, str]]] = {
         "units": "m",
         "positive": "up",
     },
+    "zenith": {
+        "standard_name": "sensor_zenith_angle",
+        "long_name": "angle from the zenith to the satellite, negative on one side of its track",
+        "units": "degree",
+    },
     "value": {"long_name": "observed value, in the units of the row"},
     "error": {"long_name": "observation error standard deviation as used, in the units of the row"},
     "H_background": {"long_name": "background at the observation"},
@@ -76,7 +81,7 @@ _REASONS: Final = "reason_text"
 _ENCODING: Final = "utf-8"
 
 
-_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation", "height")
+_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation", "height", "zenith")
 _AUTHORITIES: Final = {"flag": "JEDI UFO", "dart_qc": "DART quality control"}
 _INTEGERS: Final = {"source": np.int64, "row": np.int64, "flag": np.int16}
 
@@ -260,8 +265,11 @@ def _read(dataset: Any) -> Feedback:
     moments = (microseconds * 1000).astype("timedelta64[ns]") + _EPOCH
     columns: dict[str, Any] = {
         **{name: number(name) for name in ("latitude", "longitude", "pressure", "elevation", "value", "error")},
-        # a file of an earlier version has no heights
-        "height": number("height") if "height" in dataset.variables else np.full(seconds.shape, np.nan),
+        # files of earlier versions have none of these
+        **{
+            name: number(name) if name in dataset.variables else np.full(seconds.shape, np.nan)
+            for name in ("height", "zenith")
+        },
         **{name: text(name) for name in ("variable", "station", "report", "use")},
         "reason": reason(),
         **{name: np.asarray(dataset.variables[name][:], kind) for name, kind in _INTEGERS.items()},

@@ -6,8 +6,9 @@
     ObsType/x     NCEP report type
 
 A location without any value is one entry without a variable, so that every location is found again. Locations at a
-station's surface (`_surface`) give t2m, d2m, u10 and v10. Refractivity has a height (`ioda_occultation.py`). What phyda
-does not observe (radiances, profiles along a second dimension, unknown names) is flagged with its name.
+station's surface (`_surface`) give t2m, d2m, u10 and v10. Refractivity has a height (`ioda_occultation.py`), brightness
+temperatures have channels (`ioda_radiance.py`). What phyda does not observe (profiles along a second dimension, unknown
+names) is flagged with its name.
 
 Virtual temperature and humidity at the surface become what is observed elsewhere:
 
@@ -32,8 +33,11 @@ from phyda_cli.formats.reports.columns import WORST_USED_MARK, conversion, si_un
 from phyda_cli.formats.reports.ioda_file import IodaFile
 from phyda_cli.formats.reports.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
 from phyda_cli.formats.reports.ioda_occultation import as_occultations
+from phyda_cli.formats.reports.ioda_radiance import NAMES as BRIGHTNESS
+from phyda_cli.formats.reports.ioda_radiance import as_seen_from_space, radiances
 from phyda_cli.observations.conversion import SURFACE_REPORTS, convert, is_surface
 from phyda_cli.observations.table import Flag, Observations, Use, concatenate
+from phyda_cli.operators.brightness_temperature import SOUNDERS
 
 MONITORED: Final = 100
 """PreUseFlag from which on a value is only looked at."""
@@ -147,6 +151,8 @@ def _column(file: IodaFile, name: str, places: _Places) -> Observations:
     entry = find_ioda(name)
     if file.is_text(variable):
         return _unknown(name, np.flatnonzero(file.texts(variable, full) != ""), None, "", places)
+    if name in BRIGHTNESS and variable.ndim == 2:
+        return radiances(file, name, places.rows, places.height)
     values, missing = file.numbers(variable, full)
     if values.ndim > 1 and values[:1].size > 1:
         at = np.flatnonzero(~missing.reshape(file.size, -1).all(axis=1))
@@ -160,6 +166,8 @@ def _column(file: IodaFile, name: str, places: _Places) -> Observations:
     result = _known(file, entry, name, at, values, places)
     if entry.quantity == "refractivity":
         result = as_occultations(file, result, places.height)
+    if entry.quantity in SOUNDERS:
+        result = as_seen_from_space(file, result, places.height)
     return _judged(result, marks[at])
 
 

@@ -120,6 +120,10 @@ class IodaFile:
         clean = ["" if text in _NO_TEXT or text == fill else text for text in clean]
         return np.array(clean, dtype=object)[codes] if clean else np.full(values.shape, "", dtype=object)
 
+    def attribute(self, name: str) -> str:
+        """Return a global attribute as text; "" where there is none."""
+        return str(getattr(self._dataset, name, "")).strip()
+
     def is_text(self, variable: Any) -> bool:
         """Return whether a variable holds texts or characters."""
         return variable.dtype is str or np.dtype(variable.dtype).kind in "SUO"

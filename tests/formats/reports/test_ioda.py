@@ -287,7 +287,7 @@ def test_radiances_profiles_and_strange_names_are_flagged_once_for_each_location
     assert rows(table) == [
         ("brightnessTemperature", 15), ("bendingAngle", 15), ("brightnessTemperature", 15), ("remark", 15), ("", 10)
     ]  # fmt: skip
-    assert table.reason[0] == "brightnessTemperature along Channel 2 (a radiance or profile) is not handled"
+    assert table.reason[0] == "2 channels of brightnessTemperature have no operator"
     assert table.reason[1] == "unknown variable bendingAngle"
     assert table.reason[4] == "the location holds no value"
     assert set(table.row.tolist()) == {1, 2, 3}
