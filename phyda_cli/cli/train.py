@@ -158,8 +158,9 @@ class _Prepared:
             "background_error": self.digests["background_error"],
             "seed": counts.seed,
             "operational": counts.operational,
+            **({"sounder": counts.sounder} if counts.sounder else {}),
         }
-        source = CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational)
+        source = CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational, counts.sounder)
         ensure_cases(directory, source, counts, identity, workers=workers, progress=display.show)
 
     def run(

@@ -333,7 +333,10 @@ class LearnedAnalysis(Method):
 
     def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
         grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
-        local = [case.take(~case.operator.integrates(channels)) for case in cases]
+        column = [case.operator.integrates(channels) for case in cases]
+        seen = [np.ones(len(case), bool) if self.checkpoint.model.config.columns else ~own
+                for case, own in zip(cases, column, strict=True)]  # fmt: skip
+        local = [case.take(own) for case, own in zip(cases, seen, strict=True)]
         indices, weights = stacked([case.operator.increments(grid, channels) for case in local])
         return grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in local])).float(),
@@ -342,6 +345,7 @@ class LearnedAnalysis(Method):
             weights.float(),
             torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
+            torch.from_numpy(np.concatenate([own[kept] for own, kept in zip(column, seen, strict=True)])),
         )
 
 

@@ -29,6 +29,9 @@ class ModelConfig(BaseModel):
     revin: bool = True
     """Reversible instance normalisation of the departures over observed points; off in the weights that ship."""
 
+    columns: bool = False
+    """The VRE sees observations of whole columns too, as brightness temperatures; else the first guess alone does."""
+
     attention: bool = True
     """Self-attention over the coarsest tokens of the VRE."""
 

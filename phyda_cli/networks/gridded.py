@@ -4,8 +4,13 @@
     density = 1 − exp(−n)
 
 n counts the observations around each point by their interpolation weights; signal and noise are the weighted means
-around it. Source: the signal and density channels of conditional neural processes (Gordon et al. 2020, "Convolutional
-Conditional Neural Processes"), which keep "no observation" apart from "observed zero".
+around it. An observation of a whole column, whose weights a have units of their own, counts as one in all and by its
+share in the size s that the background's errors give it, if all are one,
+
+    s = Σ_k |a_k| σ_b,k,    n_k = |a_k| σ_b,k/s,    signal_k = sign(a_k) d/s,    noise_k = σ_o/s
+
+which is the same where σ_b is. Source: the signal and density channels of conditional neural processes (Gordon et al.
+2020, "Convolutional Conditional Neural Processes"), which keep "no observation" apart from "observed zero".
 """
 
 from __future__ import annotations
@@ -39,16 +44,22 @@ def grid_observations(
     weights: torch.Tensor,
     case: torch.Tensor,
     sigma: torch.Tensor,
+    column: torch.Tensor | None = None,
 ) -> GriddedObservations:
     """Spread the observations of a batch of cases.
 
     departure, error (n,): d and σ_o, SI. indices, weights (n, 8): H, into the flattened (channel, lat, lon) of one
     case; a negative weight (winds across a pole) turns the departure's sign. case (n,): which case of the batch each
-    belongs to, 0 ≤ case < sigma.shape[0]. sigma (batch, channel, lat, lon): σ_b.
+    belongs to, 0 ≤ case < sigma.shape[0]. sigma (batch, channel, lat, lon): σ_b. column (n,): which observations see
+    several channels at once; None: none.
     """
     size = sigma[0].numel()
     flat = (indices + (case * size)[:, None]).reshape(-1)
     local = sigma.reshape(-1)[flat].reshape(indices.shape)
+    if column is not None and bool(column.any()):
+        total = (weights.abs() * local).sum(1, keepdim=True).clamp_min(torch.finfo(local.dtype).tiny)
+        weights = torch.where(column[:, None], weights * local / total, weights)
+        local = torch.where(column[:, None], total, local)
     magnitude = weights.abs()
 
     def spread(values: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,7 @@ from phyda_cli.preparation.build import Progress
 from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.training.cases import CaseMaker, ErrorGrowth, analysed_store, background_of, monthly, statistics_of
 from phyda_cli.training.config import CasesConfig
-from phyda_cli.training.networks import Network, draw_network, operational_network
+from phyda_cli.training.networks import Network, draw_network, operational_network, with_sounder
 
 SHARD: Final = 128
 _BATCH: Final = 32
@@ -134,7 +134,8 @@ AnyCases = Cases | CaseShards
 class CaseSource:
     """Where cases come from; small enough to send to another process. part: of the store.
 
-    operational: share of the cases whose network is one as a forecast centre has it.
+    operational: share of the cases whose network is one as a forecast centre has it. sounder: of those that have
+    brightness temperatures besides.
     """
 
     store: Path
@@ -142,6 +143,7 @@ class CaseSource:
     part: str
     seed: int
     operational: float
+    sounder: float = 0.0
 
 
 def make_cases(source: CaseSource, directory: Path, *, count: int, workers: int = 1) -> Iterator[Path]:
@@ -187,7 +189,7 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     size = pairs.lead_hours.size
     generators = [np.random.default_rng([source.seed, number * SHARD + k]) for k in range(size)]
     networks = [
-        _network(generator, int(hours), source.operational, store, table)
+        _network(generator, int(hours), source, store, table)
         for generator, hours in zip(generators, pairs.valid_time, strict=True)
     ]
     chosen = [growth.draw(g, int(lead)) for g, lead in zip(generators, pairs.lead_hours, strict=True)]
@@ -206,6 +208,7 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
             [networks[k] for k in batch],
             [chosen[k].scale for k in batch],
             [generators[k] for k in batch],
+            background[batch],
         )
         first_guess[batch] = made.first_guess
         for row, k in enumerate(batch):
@@ -227,12 +230,16 @@ def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
 
 
 def _network(
-    generator: np.random.Generator, hours: int, operational: float, store: TrainingStore, table: ErrorTable
+    generator: np.random.Generator, hours: int, source: CaseSource, store: TrainingStore, table: ErrorTable
 ) -> Network:
     """Return a network of either kind for a case at a time [h since 1970-01-01 00 UTC]."""
-    if generator.random() < operational:
-        return operational_network(generator, hours, grid=store.grid, channels=store.channels, table=table)
-    return draw_network(generator, grid=store.grid, channels=store.channels, table=table)
+    if generator.random() < source.operational:
+        network = operational_network(generator, hours, grid=store.grid, channels=store.channels, table=table)
+    else:
+        network = draw_network(generator, grid=store.grid, channels=store.channels, table=table)
+    if source.sounder and generator.random() < source.sounder:
+        return with_sounder(generator, network, table)
+    return network
 
 
 def open_cases(directory: Path, *, count: int | None = None) -> CaseShards:

@@ -138,10 +138,19 @@ class CaseMaker:
         networks: Sequence[Network],
         scales: Sequence[float],
         generators: Sequence[np.random.Generator],
+        backgrounds: torch.Tensor,
     ) -> Solved:
-        """errors: x_t − x_b (case, C, H, W) [SI]. generators: of each case's observation noise ε."""
-        operators = [Operator.at(n.variable, n.latitude, n.longitude, n.pressure) for n in networks]
-        rows = [operator.increments(self.store.grid, self.store.channels) for operator in operators]
+        """errors: x_t − x_b (case, C, H, W) [SI]. generators: of each case's observation noise ε. backgrounds: x_b
+        (case, C, H, W) [SI], where an H that is not linear gets its slopes.
+        """
+        grid, channels = self.store.grid, self.store.channels
+        operators = [
+            Operator.at(n.variable, n.latitude, n.longitude, n.pressure, zenith=n.zenith)
+            .states(grid, channels)
+            .linearised(background)
+            for n, background in zip(networks, backgrounds, strict=True)
+        ]
+        rows = [operator.increments(grid, channels) for operator in operators]
         noises = [g.standard_normal(len(network)) for g, network in zip(generators, networks, strict=True)]
         departures = [
             Departures(operator, (own(error.double()).numpy() + network.error * noise) / scale, network.error / scale)
@@ -163,6 +172,7 @@ class CaseMaker:
             weights.float(),
             torch.repeat_interleave(torch.tensor([len(case) for case in departures])),
             sigma,
+            torch.from_numpy(np.concatenate([operator.integrates(channels) for operator in operators])),
         )
         return Solved(first_guess, observations)
 

@@ -32,6 +32,9 @@ class CasesConfig(BaseModel):
     operational: float = Field(default=0.5, ge=0, le=1)
     """Share of the cases whose network is one as a forecast centre has it; the others have random ones [1]."""
 
+    sounder: float = Field(default=0.0, ge=0, le=1)
+    """Share of the cases that have brightness temperatures besides [1]."""
+
 
 class StageConfig(BaseModel):
     """One stage: AdamW with a warm-up, then a cosine to zero."""

@@ -320,3 +320,18 @@ def test_one_member_and_statistics_of_another_kind_are_refused():
     wider = replace(made, statistics=replace(made.statistics, channels=(*CHANNELS[:-1], Channel("t2m"))))
     with pytest.raises(BadDataError, match="lack t2m"):
         LearnedAnalysis(wider, threedvar())
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_the_encoder_sees_columns_where_its_model_was_trained_with_them(columns):
+    """A column of water over one place: its departure at all levels of q there, or nothing."""
+    model = scrambled()
+    model.config = model.config.model_copy(update={"columns": columns})
+    method = learned(model, members=0)
+    departures = make_departures([("tcwv", np.nan, 20.0, 40.0, 3.0, 1.0)])
+    sigma = method._sigma(Case(climate(), departures))[None]
+    seen = method._gridded([departures], sigma)
+    water = torch.tensor([channel.variable == "q" for channel in CHANNELS])
+    assert not seen.density[0, ~water].any()
+    assert bool(seen.density[0, water].any()) == columns
+    assert float(seen.count().sum()) == pytest.approx(float(columns), abs=1e-4)

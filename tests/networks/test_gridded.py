@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from phyda_cli.networks.gridded import grid_observations
@@ -45,3 +46,27 @@ def test_no_observation_is_zero_everywhere() -> None:
         none, none, torch.zeros(0, 8, dtype=torch.long), torch.zeros(0, 8), none.long(), torch.ones(2, 3, 4, 4)
     )
     assert not any(x.any() for x in (gridded.signal, gridded.noise, gridded.density))
+
+
+def test_a_column_counts_as_one_and_is_the_same_in_every_channel() -> None:
+    """a = (3, −1) over two channels with σ_b = (2, 4): s = 10, shares 0.6 and 0.4, d/s = 0.5 with the signs of a."""
+    sigma = torch.tensor([2.0, 4.0], dtype=torch.float64).reshape(1, 2, 1, 1).expand(1, 2, 1, 2).contiguous()
+    indices, weights = torch.tensor([[0, 2], [1, 1]]), torch.tensor([[3.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+    both = (torch.tensor([5.0, 4.0]).double(), torch.tensor([2.0, 1.0]).double(), indices, weights)
+    gridded = grid_observations(*both, torch.tensor([0, 0]), sigma, torch.tensor([True, False]))
+    np.testing.assert_allclose(gridded.count().flatten(), [0.6, 1.0, 0.4, 0.0], atol=1e-12)
+    np.testing.assert_allclose(gridded.signal.flatten(), [0.5, 2.0, -0.5, 0.0], atol=1e-12)
+    np.testing.assert_allclose(gridded.noise.flatten(), [0.2, 0.5, 0.2, 0.0], atol=1e-12)
+
+
+def test_a_column_of_one_channel_is_as_any_other_observation() -> None:
+    """Where σ_b is uniform the two ways agree, also for a wind across a pole."""
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.4, -0.3, 0.2, -0.1]], dtype=torch.float64)
+    indices = torch.randint(0, 12, (2, 4), generator=generator)
+    given = (torch.tensor([3.0, -2.0]).double(), torch.tensor([1.0, 2.0]).double(), indices, weights)
+    sigma = torch.full((1, 1, 3, 4), 1.7, dtype=torch.float64)
+    plain = grid_observations(*given, torch.tensor([0, 0]), sigma)
+    column = grid_observations(*given, torch.tensor([0, 0]), sigma, torch.tensor([True, True]))
+    for name in ("signal", "noise", "density"):
+        np.testing.assert_allclose(getattr(column, name), getattr(plain, name), atol=1e-12)

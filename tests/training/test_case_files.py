@@ -156,12 +156,13 @@ def test_the_first_guess_of_one_observation_is_the_closed_form(place):
     assert CHANNELS[channel].variable == "t"
     network = Network(
         np.array(["t"], dtype=object), np.array([CHANNELS[channel].level]),
-        np.asarray(GRID.latitudes)[[row]], np.asarray(GRID.longitudes)[[column]], np.array([error]), 0.0,
+        np.asarray(GRID.latitudes)[[row]], np.asarray(GRID.longitudes)[[column]], np.array([error]),
+        np.array([np.nan]), 0.0,
     )  # fmt: skip
     truth_less_background = torch.full((1, len(CHANNELS), *GRID.shape), 0.0)
     truth_less_background[0, channel, row, column] = 3.0
     made = CaseMaker(store, statistics, default_error_table()).make(
-        truth_less_background, [network], [scale], [np.random.default_rng(4)]
+        truth_less_background, [network], [scale], [np.random.default_rng(4)], truth_less_background
     )
     departure = 3.0 + error * np.random.default_rng(4).standard_normal()
     sigma_b = store.sigma_b()[channel, row]
