@@ -46,7 +46,7 @@ from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.local_spread import localised
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
-from phyda_cli.operators.rows import stacked
+from phyda_cli.operators.rows import entries, stacked
 from phyda_cli.settings.methods import LearnedSettings
 
 MEMBERS: Final = 16
@@ -337,12 +337,11 @@ class LearnedAnalysis(Method):
         seen = [np.ones(len(case), bool) if self.checkpoint.model.config.columns else ~own
                 for case, own in zip(cases, column, strict=True)]  # fmt: skip
         local = [case.take(own) for case, own in zip(cases, seen, strict=True)]
-        indices, weights = stacked([case.operator.increments(grid, channels) for case in local])
+        blocks = stacked([case.operator.increments(grid, channels) for case in local])
         return grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in local])).float(),
             torch.from_numpy(np.concatenate([case.error for case in local])).float(),
-            indices,
-            weights.float(),
+            entries(blocks),
             torch.repeat_interleave(torch.tensor([len(case) for case in local])),
             sigma,
             torch.from_numpy(np.concatenate([own[kept] for own, kept in zip(column, seen, strict=True)])),

@@ -40,35 +40,36 @@ class GriddedObservations:
 def grid_observations(
     departure: torch.Tensor,
     error: torch.Tensor,
-    indices: torch.Tensor,
-    weights: torch.Tensor,
+    entries: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     case: torch.Tensor,
     sigma: torch.Tensor,
     column: torch.Tensor | None = None,
 ) -> GriddedObservations:
     """Spread the observations of a batch of cases.
 
-    departure, error (n,): d and σ_o, SI. indices, weights (n, 8): H, into the flattened (channel, lat, lon) of one
-    case; a negative weight (winds across a pole) turns the departure's sign. case (n,): which case of the batch each
-    belongs to, 0 ≤ case < sigma.shape[0]. sigma (batch, channel, lat, lon): σ_b. column (n,): which observations see
-    several channels at once; None: none.
+    departure, error (n,): d and σ_o, SI. entries (m,): row, index and weight of H, the index into the flattened
+    (channel, lat, lon) of one case; a negative weight (winds across a pole) turns the departure's sign. case (n,):
+    which case of the batch each belongs to, 0 ≤ case < sigma.shape[0]. sigma (batch, channel, lat, lon): σ_b. column
+    (n,): which observations see several channels at once; None: none.
     """
-    size = sigma[0].numel()
-    flat = (indices + (case * size)[:, None]).reshape(-1)
-    local = sigma.reshape(-1)[flat].reshape(indices.shape)
+    row, index, weights = entries
+    weights = weights.to(sigma)
+    flat = index + case[row] * sigma[0].numel()
+    local = sigma.reshape(-1)[flat]
     if column is not None and bool(column.any()):
-        total = (weights.abs() * local).sum(1, keepdim=True).clamp_min(torch.finfo(local.dtype).tiny)
-        weights = torch.where(column[:, None], weights * local / total, weights)
-        local = torch.where(column[:, None], total, local)
+        total = departure.new_zeros(departure.shape).index_add(0, row, weights.abs() * local)[row]
+        total = total.clamp_min(torch.finfo(local.dtype).tiny)
+        weights = torch.where(column[row], weights * local / total, weights)
+        local = torch.where(column[row], total, local)
     magnitude = weights.abs()
 
     def spread(values: torch.Tensor) -> torch.Tensor:
         zero = torch.zeros(sigma.numel(), dtype=sigma.dtype, device=sigma.device)
-        return zero.index_add(0, flat, values.reshape(-1)).reshape(sigma.shape)
+        return zero.index_add(0, flat, values).reshape(sigma.shape)
 
     n = spread(magnitude)
     safe = n.clamp_min(1e-6)
     seen = n > 1e-6
-    signal = torch.where(seen, spread(weights * (departure[:, None] / local)) / safe, 0.0)
-    noise = torch.where(seen, spread(magnitude * (error[:, None] / local)) / safe, 0.0)
+    signal = torch.where(seen, spread(weights * (departure[row] / local)) / safe, 0.0)
+    noise = torch.where(seen, spread(magnitude * (error[row] / local)) / safe, 0.0)
     return GriddedObservations(signal, noise, torch.where(seen, -torch.expm1(-n), 0.0))

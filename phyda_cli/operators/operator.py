@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ from phyda_cli.fields.refractivity import BEVIS, Coefficients
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
-from phyda_cli.operators.kind import Kind, Sites, Vertical
+from phyda_cli.operators.kind import Kind, Sites
 from phyda_cli.operators.kinds import kind_of
-from phyda_cli.operators.rows import Rows, combined
+from phyda_cli.operators.rows import Block, Rows, combined, together
 
 Floats = NDArray[np.float64]
 _Key = tuple[Grid, tuple[Channel, ...], bool]
@@ -34,6 +34,30 @@ _COLUMNS: Final = (
     "variable", "latitude", "longitude", "pressure", "surface_pressure", "difference", "ground_temperature", "height",
     "land", "relief", "zenith", "below", "above",
 )  # fmt: skip
+
+
+class _Part(NamedTuple):
+    """One variable on some grid and channels: which rows are of it, and of these the rows of each input of its kind."""
+
+    variable: str
+    rows: NDArray[np.int64]
+    inputs: tuple[Rows, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Return how it is observed."""
+        return kind_of(self.variable)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_], n: int) -> _Part:
+        """Return what an index or mask of all n rows takes of it."""
+        place = np.full(n, -1)
+        place[self.rows] = np.arange(self.rows.size)
+        own = place[index]
+        held = np.flatnonzero(own >= 0)
+        return _Part(self.variable, held, tuple(one.take(own[held]) for one in self.inputs))
+
+
+_Parts = tuple[_Part, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +92,7 @@ class Operator:
     coefficients: Coefficients = BEVIS
     slopes: Floats | None = None
     margin: float = 0.0
-    _made: dict[_Key, tuple[Rows, ...]] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[_Key, _Parts] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def at(
@@ -139,57 +163,65 @@ class Operator:
             **{name: getattr(self, name)[index] for name in _COLUMNS},
             slopes=None if self.slopes is None else self.slopes[:, index],
         )
-        taken._made.update({key: tuple(part.take(index) for part in parts) for key, parts in self._made.items()})
+        for key, parts in self._made.items():
+            of_index = [part.take(index, len(self)) for part in parts]
+            taken._made[key] = tuple(part for part in of_index if part.rows.size)
         return taken
 
     def increments(self, grid: Grid, channels: Sequence[Channel]) -> Rows:
         """H on increments, which go on outside the levels (`kinds.py`)."""
-        parts = self._parts(grid, tuple(channels), beyond=True)
-        if self.slopes is None:
-            return parts[0]
-        pairs = list(zip(parts, self.slopes, strict=False))
-        known = [(part, slope) for part, slope in pairs if slope.any()] or pairs[:1]
-        return combined([part for part, _ in known], [slope for _, slope in known])
+        channels = tuple(channels)
+        parts, made = self._parts(grid, channels, beyond=True), []
+        for part in parts:
+            if self.slopes is None:
+                made.append((part.rows, part.inputs[0]))
+                continue
+            pairs = list(zip(part.inputs, self.slopes[:, part.rows], strict=False))
+            known = [(one, slope) for one, slope in pairs if slope.any()] or pairs[:1]
+            made.append((part.rows, combined([one for one, _ in known], [slope for _, slope in known])))
+        return Rows(grid, channels, together(made), _defined(parts, len(self)))
 
     def states(self, grid: Grid, channels: Sequence[Channel]) -> StateOperator:
         """H on full fields."""
         channels = tuple(channels)
         parts = self._parts(grid, channels, beyond=False)
         constant = np.zeros(len(self))
-        for kind, rows in self.kinds():
-            known = self.sites(rows)
-            first = kind.inputs(channels, known, beyond=False)[0]
-            constant[rows] = np.where(parts[0].defined[rows], kind.constant(first, channels, known), 0.0)
+        for part in parts:
+            known = self.sites(part.rows)
+            first = part.kind.inputs(channels, known, beyond=False)[0]
+            constant[part.rows] = np.where(part.inputs[0].defined, part.kind.constant(first, channels, known), 0.0)
         return StateOperator(self, parts, constant)
 
-    def _parts(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> tuple[Rows, ...]:
-        """Return the rows of every input."""
+    def _parts(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> _Parts:
+        """Return the rows of every kind's inputs."""
         key = (grid, channels, beyond)
         if key not in self._made:
             self._made[key] = self._build(grid, channels, beyond=beyond)
         return self._made[key]
 
-    def _build(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> tuple[Rows, ...]:
-        n = len(self)
+    def _build(self, grid: Grid, channels: tuple[Channel, ...], *, beyond: bool) -> _Parts:
         latitude, longitude = self.latitude, self.longitude
         placed = np.isfinite(latitude) & np.isfinite(longitude) & (np.abs(np.nan_to_num(latitude)) <= 90.0)
         corners = grid.corners(np.where(placed, latitude, 0.0), np.where(placed, longitude, 0.0))
-        made = [(rows, kind.inputs(channels, self.sites(rows), beyond=beyond)) for kind, rows in self.kinds()]
-        count = max((len(inputs) for _, inputs in made), default=1)
-        parts = []
-        for number in range(count):
-            own = [(rows, inputs[number]) for rows, inputs in made if number < len(inputs)]
-            column = _joined(own, n)
-            wind = np.array([name in VARIABLES and VARIABLES[name].is_wind_component for name in self.variable], bool)
-            sign = np.where(wind[:, None], corners.sign, 1.0)
-            defined = placed & (corners.beyond <= self.margin) & np.any(column.channel >= 0, axis=1)
-            points = math.prod(grid.shape)
-            indices = np.maximum(column.channel, 0)[:, :, None] * points + corners.index[:, None, :]
-            weights = column.weight[:, :, None] * (corners.weight * sign)[:, None, :]
-            weights[~defined], indices[~defined] = 0.0, 0
-            width = column.channel.shape[1] * corners.index.shape[1]
-            flat = torch.from_numpy(indices.reshape(n, width)), torch.from_numpy(weights.reshape(n, width))
-            parts.append(Rows(grid, channels, *flat, defined))
+        reached, points, parts = placed & (corners.beyond <= self.margin), math.prod(grid.shape), []
+        for kind, rows in self.kinds():
+            name = str(self.variable[rows[0]])
+            wind = name in VARIABLES and VARIABLES[name].is_wind_component
+            near, weight = corners.index[rows], corners.weight[rows] * (corners.sign[rows] if wind else 1.0)
+            inputs = []
+            for column in kind.inputs(channels, self.sites(rows), beyond=beyond):
+                defined = reached[rows] & np.any(column.channel >= 0, axis=1)
+                indices = np.maximum(column.channel, 0)[:, :, None] * points + near[:, None, :]
+                weights = column.weight[:, :, None] * weight[:, None, :]
+                weights[~defined], indices[~defined] = 0.0, 0
+                shape = rows.size, column.channel.shape[1] * near.shape[1]
+                block = Block(
+                    torch.arange(rows.size),
+                    torch.from_numpy(indices.reshape(shape)),
+                    torch.from_numpy(weights.reshape(shape)),
+                )
+                inputs.append(Rows(grid, channels, (block,), defined))
+            parts.append(_Part(name, rows, tuple(inputs)))
         return tuple(parts)
 
     def kinds(self) -> list[tuple[Kind, NDArray[np.int64]]]:
@@ -210,40 +242,39 @@ class Operator:
 class StateOperator:
     """H on full fields of one grid and stack of channels.
 
-    parts: the rows of every input. constant: c (n,).
+    parts: the rows of every kind's inputs. constant: c (n,).
     """
 
     operator: Operator
-    parts: tuple[Rows, ...]
+    parts: _Parts
     constant: Floats
 
     @property
     def defined(self) -> NDArray[np.bool_]:
         """(n,) where H exists."""
-        return self.parts[0].defined
+        return _defined(self.parts, len(self.operator))
 
     def __call__(self, values: torch.Tensor) -> Floats:
         """H(x) (n,) of fields (channel, lat, lon) [SI]; 0 where H is not defined."""
-        result, inputs = np.zeros(len(self.operator)), self._inputs(values)
-        for kind, rows in self.operator.kinds():
-            result[rows] = kind.value(inputs[:, rows], self.operator.sites(rows))
+        result = np.zeros(len(self.operator))
+        for part, inputs in zip(self.parts, self._inputs(values), strict=True):
+            result[part.rows] = part.kind.value(inputs, self.operator.sites(part.rows))
         return np.where(self.defined, result + self.constant, 0.0)
 
     def of_spread(self, values: torch.Tensor) -> Floats:
         """|H| x (n,) of a standard deviation (channel, lat, lon), NaN where its kind cannot say so much."""
-        first = np.asarray(self.parts[0].of_spread(values).cpu().numpy(), dtype=np.float64)
-        for kind, rows in self.operator.kinds():
-            first[rows] = kind.spread(first[rows])
-        return first
+        result = np.zeros(len(self.operator))
+        for part in self.parts:
+            result[part.rows] = part.kind.spread(part.inputs[0].of_spread(values).cpu().double().numpy())
+        return result
 
     def linearised(self, values: torch.Tensor) -> Operator:
         """Return the operator with its slopes at these fields."""
-        inputs = self._inputs(values)
-        slopes = np.zeros_like(inputs)
+        given, n = self._inputs(values), len(self.operator)
+        slopes = np.zeros((max(map(len, given), default=1), n))
         slopes[0] = 1.0
-        for kind, rows in self.operator.kinds():
-            own = kind.slopes(inputs[:, rows], self.operator.sites(rows))
-            slopes[: len(own), rows] = own
+        for part, inputs in zip(self.parts, given, strict=True):
+            slopes[: len(inputs), part.rows] = part.kind.slopes(inputs, self.operator.sites(part.rows))
         trivial = bool((slopes[0] == 1.0).all() and not slopes[1:].any())
         if trivial:
             return self.operator
@@ -251,16 +282,14 @@ class StateOperator:
         result._made.update(self.operator._made)
         return result
 
-    def _inputs(self, values: torch.Tensor) -> Floats:
-        return np.stack([part(values).cpu().double().numpy() for part in self.parts])
+    def _inputs(self, values: torch.Tensor) -> list[Floats]:
+        """Return the inputs (m, rows) of each part."""
+        return [np.stack([one(values).cpu().double().numpy() for one in part.inputs]) for part in self.parts]
 
 
-def _joined(own: Sequence[tuple[NDArray[np.int64], Vertical]], n: int) -> Vertical:
-    """Return the vertical weights of all kinds in one array, as wide as the widest."""
-    width = max((column.channel.shape[1] for _, column in own), default=0)
-    width = max(width, 2)  # that of a level, so that rows of different observations can stand together
-    channel, weight = np.full((n, width), -1, dtype=np.int64), np.zeros((n, width))
-    for rows, column in own:
-        k = column.channel.shape[1]
-        channel[rows, :k], weight[rows, :k] = column.channel, column.weight
-    return Vertical(channel, weight)
+def _defined(parts: _Parts, n: int) -> NDArray[np.bool_]:
+    """(n,) where the first input of each row's kind is."""
+    result = np.zeros(n, dtype=bool)
+    for part in parts:
+        result[part.rows] = part.inputs[0].defined
+    return result

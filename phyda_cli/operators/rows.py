@@ -2,93 +2,164 @@
 
     (H x)_i = Σ_k w_ik x[index_ik],        (Hᵀ y)[j] = Σ_{i,k: index_ik = j} w_ik y_i
 
-The index counts through (channel, point) of one grid and one stack of channels. Hᵀ is the exact transpose.
+The index counts through (channel, point) of one grid and one stack of channels. Hᵀ is the exact transpose. Rows of one
+k stand together in a block, so that a few observations of whole columns do not make all others as wide.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import pad
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.base import Grid
+
+Index = NDArray[np.int64] | NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one width. at: (m,) which rows these are, increasing. indices, weights: (m, k), weights float64."""
+
+    at: torch.Tensor
+    indices: torch.Tensor
+    weights: torch.Tensor
+
+    def gathered(self, flat: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Σ_k w_ik x[index_ik] (…, m) of flattened fields (…, size)."""
+        near = flat.index_select(-1, self.indices.reshape(-1).to(flat.device))
+        return (near.reshape(*flat.shape[:-1], *self.indices.shape) * weights.to(flat)).sum(-1)
 
 
 @dataclass(frozen=True)
 class Rows:
     """H of n observations on one grid and one stack of channels.
 
-    indices: (n, k) into the flattened (channel, lat, lon). weights: (n, k), float64.
-    defined: (n,) True where H exists; elsewhere all weights are zero, so H x is 0 there and Hᵀ takes nothing from it.
+    blocks: every row is in one of them. defined: (n,) True where H exists; elsewhere all weights are zero, so H x is 0
+    there and Hᵀ takes nothing from it.
     """
 
     grid: Grid
     channels: tuple[Channel, ...]
-    indices: torch.Tensor
-    weights: torch.Tensor
+    blocks: tuple[Block, ...]
     defined: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        return int(self.weights.shape[0])
+        return int(self.defined.shape[0])
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """H x: values (…, channel, lat, lon) → (…, n) of the same floating type, differentiable."""
-        return self._gather(values, self.weights)
+        return self._gather(values, [block.weights for block in self.blocks])
 
     def of_spread(self, values: torch.Tensor) -> torch.Tensor:
         """|H| x of a standard deviation (…, channel, lat, lon) → (…, n), as if all its errors were one."""
-        return self._gather(values, self.weights.abs())
+        return self._gather(values, [block.weights.abs() for block in self.blocks])
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Hᵀ y: (…, n) → (…, channel, lat, lon)."""
-        spread = (y[..., None] * self.weights.to(y)).reshape(*y.shape[:-1], -1)
         shape = (len(self.channels), *self.grid.shape)
-        flat = y.new_zeros(*y.shape[:-1], math.prod(shape))
-        return flat.index_add(-1, self.indices.reshape(-1).to(y.device), spread).reshape(*y.shape[:-1], *shape)
+        result = y.new_zeros(*y.shape[:-1], math.prod(shape))
+        for block in self.blocks:
+            own = y.index_select(-1, block.at.to(y.device))[..., None] * block.weights.to(y)
+            result = result.index_add(-1, block.indices.reshape(-1).to(y.device), own.reshape(*y.shape[:-1], -1))
+        return result.reshape(*y.shape[:-1], *shape)
 
     def by_channel(self, values: torch.Tensor) -> torch.Tensor:
         """H x before the sum over channels: (channel, lat, lon) → (n, channel)."""
-        terms = values.reshape(-1)[self.indices] * self.weights
-        result = terms.new_zeros(len(self), len(self.channels))
-        return result.scatter_add(1, self.indices // math.prod(self.grid.shape), terms)
+        result = values.new_zeros(len(self), len(self.channels), dtype=torch.float64)
+        for block in self.blocks:
+            terms = (values.reshape(-1)[block.indices] * block.weights).double()
+            own = terms.new_zeros(len(block.at), len(self.channels))
+            channel = block.indices // math.prod(self.grid.shape)
+            result[block.at] = own.scatter_add(1, channel, terms)
+        return result
 
-    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Rows:
+    def take(self, index: Index) -> Rows:
         """Return the rows of an index or mask, in that order."""
         chosen = torch.from_numpy(np.arange(len(self))[index])
-        return replace(self, indices=self.indices[chosen], weights=self.weights[chosen], defined=self.defined[index])
+        blocks = []
+        for block in self.blocks:
+            place = torch.full((len(self),), -1)
+            place[block.at] = torch.arange(len(block.at))
+            own = place[chosen]
+            held = torch.nonzero(own >= 0).flatten()
+            if len(held):
+                blocks.append(Block(held, block.indices[own[held]], block.weights[own[held]]))
+        return replace(self, blocks=tuple(blocks), defined=self.defined[index])
 
-    def _gather(self, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def magnitude(self) -> Rows:
+        """Return the rows with weights without a sign."""
+        return replace(self, blocks=tuple(replace(block, weights=block.weights.abs()) for block in self.blocks))
+
+    def _gather(self, values: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
         flat = values.reshape(*values.shape[:-3], -1)
-        corners = flat.index_select(-1, self.indices.reshape(-1).to(values.device))
-        return (corners.reshape(*values.shape[:-3], *self.indices.shape) * weights.to(values)).sum(-1)
+        if len(self.blocks) == 1:  # of all rows
+            return self.blocks[0].gathered(flat, weights[0])
+        result = flat.new_zeros(*flat.shape[:-1], len(self))
+        for block, own in zip(self.blocks, weights, strict=True):
+            result = result.index_copy(-1, block.at.to(flat.device), block.gathered(flat, own))
+        return result
 
 
 def combined(parts: Sequence[Rows], slopes: Sequence[NDArray[np.float64]]) -> Rows:
-    """Σ_m slope_m H_m: the rows of a function of several inputs, linearised. parts: at least one; slopes: (n,) each.
+    """Σ_m slope_m H_m: the rows of a function of several inputs, linearised. slopes: (n,) each.
 
-    Weights of zero, which most rows have of most inputs, are left out as far as the widest row allows.
+    parts: at least one, each of one block. Weights of zero, which most rows have of most inputs, are left out as far as
+    the widest row allows.
     """
-    scaled = [part.weights * torch.from_numpy(slope)[:, None] for part, slope in zip(parts, slopes, strict=True)]
-    indices, weights = torch.cat([part.indices for part in parts], 1), torch.cat(scaled, 1)
+    blocks = [part.blocks[0] for part in parts if part.blocks]
+    if not blocks:
+        return parts[0]
+    scaled = [own.weights * torch.from_numpy(slope)[:, None] for own, slope in zip(blocks, slopes, strict=True)]
+    indices, weights = torch.cat([own.indices for own in blocks], 1), torch.cat(scaled, 1)
     nothing = weights == 0
-    width = max(int((~nothing).sum(1).max()) if len(weights) else 0, 1)
+    width = max(int((~nothing).sum(1).max()), 1)
     kept = torch.argsort(nothing.to(torch.uint8), dim=1, stable=True)[:, :width]
-    return replace(parts[0], indices=indices.gather(1, kept), weights=weights.gather(1, kept))
+    return replace(parts[0], blocks=(Block(blocks[0].at, indices.gather(1, kept), weights.gather(1, kept)),))
 
 
-def stacked(parts: Sequence[Rows]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return indices and weights (Σ n, k) of several sets of rows, the shorter ones filled with weights of zero."""
-    width = max(part.indices.shape[1] for part in parts)
-    filled = [
-        (pad(part.indices, (0, missing)), pad(part.weights, (0, missing)))
-        for part in parts
-        for missing in [width - part.indices.shape[1]]
-    ]
-    indices, weights = zip(*filled, strict=True)
-    return torch.cat(indices), torch.cat(weights)
+def together(parts: Iterable[tuple[NDArray[np.int64], Rows]]) -> tuple[Block, ...]:
+    """Return the blocks of rows of which each part has some, those of one width as one block.
+
+    parts: which rows, increasing, and these rows.
+    """
+    widths: dict[int, list[Block]] = {}
+    for at, rows in parts:
+        numbers = torch.from_numpy(at)
+        for block in rows.blocks:
+            widths.setdefault(block.indices.shape[1], []).append(replace(block, at=numbers[block.at]))
+    return tuple(map(_ordered, widths.values()))
+
+
+def stacked(parts: Sequence[Rows]) -> tuple[Block, ...]:
+    """Return the blocks of several sets of rows, one after the other, those of one width as one block."""
+    first = np.cumsum([0, *map(len, parts)])
+    numbered = [(np.arange(begin, begin + len(part)), part) for begin, part in zip(first, parts, strict=False)]
+    return together(numbered)
+
+
+def entries(blocks: Sequence[Block]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return row, index and weight (m,) of all that rows are made of."""
+    if not blocks:
+        nothing = torch.zeros(0, dtype=torch.long)
+        return nothing, nothing, torch.zeros(0, dtype=torch.float64)
+    rows = [block.at.repeat_interleave(block.indices.shape[1]) for block in blocks]
+    return (
+        torch.cat(rows),
+        torch.cat([block.indices.flatten() for block in blocks]),
+        torch.cat([block.weights.flatten() for block in blocks]),
+    )
+
+
+def _ordered(blocks: list[Block]) -> Block:
+    """Return blocks of one width as one."""
+    if len(blocks) == 1:
+        return blocks[0]
+    at, indices, weights = (torch.cat([getattr(b, name) for b in blocks]) for name in ("at", "indices", "weights"))
+    order = torch.argsort(at)
+    return Block(at[order], indices[order], weights[order])

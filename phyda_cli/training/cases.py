@@ -32,7 +32,7 @@ from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.statistics import MAPPED, Statistics, error_maps
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.operators.operator import Operator
-from phyda_cli.operators.rows import stacked
+from phyda_cli.operators.rows import entries, stacked
 from phyda_cli.preparation.store import PairBatch, TrainingStore, open_store
 from phyda_cli.training.networks import Network
 
@@ -164,12 +164,10 @@ class CaseMaker:
             increments = self.method.minimise([departures[number] for number in observed])[0]
             first_guess[observed] = increments[:, self.order] / self.sigma_b[:, :, None]
         sigma = self.sigma_b[None, :, :, None].expand(len(networks), -1, -1, self.store.grid.shape[1]).contiguous()
-        indices, weights = stacked(rows)
         observations = grid_observations(
             torch.from_numpy(np.concatenate([case.departure for case in departures])).float(),
             torch.from_numpy(np.concatenate([case.error for case in departures])).float(),
-            indices,
-            weights.float(),
+            entries(stacked(rows)),
             torch.repeat_interleave(torch.tensor([len(case) for case in departures])),
             sigma,
             torch.from_numpy(np.concatenate([operator.integrates(channels) for operator in operators])),

@@ -50,7 +50,7 @@ def departures(state: State, count: int = 40, seed: int = 2, **places: np.ndarra
     longitude = places.get("longitude", draw.uniform(0, 360, count))
     pressure = np.where(variable == "msl", np.nan, pressure)
     operator = Operator.at(variable, latitude, longitude, pressure)
-    equivalents = operator.states(state.grid, state.channels).parts[0](state.values).numpy()
+    equivalents = operator.increments(state.grid, state.channels)(state.values).numpy()
     n = len(variable)
     return Departures(operator, draw.standard_normal(n), draw.uniform(0.5, 2, n), equivalents)
 

@@ -8,6 +8,12 @@ import torch
 from phyda_cli.networks.gridded import grid_observations
 
 
+def flat(indices: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Row, index and weight of a table of weights."""
+    n, k = indices.shape
+    return torch.arange(n).repeat_interleave(k), indices.flatten(), weights.flatten()
+
+
 def test_two_observations_at_one_point_and_one_between_two() -> None:
     """Two cases of one channel on 1 × 4 points, σ_b = 2 in the first and 1 in the second."""
     sigma = torch.tensor([2.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1).expand(2, 1, 1, 4).contiguous()
@@ -17,8 +23,7 @@ def test_two_observations_at_one_point_and_one_between_two() -> None:
     gridded = grid_observations(
         torch.tensor([2.0, 6.0, 3.0], dtype=torch.float64),
         torch.tensor([1.0, 3.0, 0.5], dtype=torch.float64),
-        indices,
-        weights,
+        flat(indices, weights),
         torch.tensor([0, 0, 1]),
         sigma,
     )
@@ -34,7 +39,7 @@ def test_two_observations_at_one_point_and_one_between_two() -> None:
 def test_a_wind_across_the_pole_changes_its_sign_but_not_its_weight() -> None:
     indices, weights = torch.tensor([[0, 1] + [0] * 6]), torch.tensor([[0.5, -0.5] + [0.0] * 6])
     gridded = grid_observations(
-        torch.tensor([4.0]), torch.tensor([1.0]), indices, weights, torch.tensor([0]), torch.ones(1, 1, 1, 2)
+        torch.tensor([4.0]), torch.tensor([1.0]), flat(indices, weights), torch.tensor([0]), torch.ones(1, 1, 1, 2)
     )
     assert gridded.signal.flatten().tolist() == [4.0, -4.0]
     assert torch.allclose(gridded.count().flatten(), torch.tensor([0.5, 0.5]), atol=1e-6)
@@ -42,9 +47,7 @@ def test_a_wind_across_the_pole_changes_its_sign_but_not_its_weight() -> None:
 
 def test_no_observation_is_zero_everywhere() -> None:
     none = torch.zeros(0)
-    gridded = grid_observations(
-        none, none, torch.zeros(0, 8, dtype=torch.long), torch.zeros(0, 8), none.long(), torch.ones(2, 3, 4, 4)
-    )
+    gridded = grid_observations(none, none, (none.long(), none.long(), none), none.long(), torch.ones(2, 3, 4, 4))
     assert not any(x.any() for x in (gridded.signal, gridded.noise, gridded.density))
 
 
@@ -52,7 +55,7 @@ def test_a_column_counts_as_one_and_is_the_same_in_every_channel() -> None:
     """a = (3, −1) over two channels with σ_b = (2, 4): s = 10, shares 0.6 and 0.4, d/s = 0.5 with the signs of a."""
     sigma = torch.tensor([2.0, 4.0], dtype=torch.float64).reshape(1, 2, 1, 1).expand(1, 2, 1, 2).contiguous()
     indices, weights = torch.tensor([[0, 2], [1, 1]]), torch.tensor([[3.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
-    both = (torch.tensor([5.0, 4.0]).double(), torch.tensor([2.0, 1.0]).double(), indices, weights)
+    both = (torch.tensor([5.0, 4.0]).double(), torch.tensor([2.0, 1.0]).double(), flat(indices, weights))
     gridded = grid_observations(*both, torch.tensor([0, 0]), sigma, torch.tensor([True, False]))
     np.testing.assert_allclose(gridded.count().flatten(), [0.6, 1.0, 0.4, 0.0], atol=1e-12)
     np.testing.assert_allclose(gridded.signal.flatten(), [0.5, 2.0, -0.5, 0.0], atol=1e-12)
@@ -64,7 +67,7 @@ def test_a_column_of_one_channel_is_as_any_other_observation() -> None:
     generator = torch.Generator().manual_seed(1)
     weights = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.4, -0.3, 0.2, -0.1]], dtype=torch.float64)
     indices = torch.randint(0, 12, (2, 4), generator=generator)
-    given = (torch.tensor([3.0, -2.0]).double(), torch.tensor([1.0, 2.0]).double(), indices, weights)
+    given = (torch.tensor([3.0, -2.0]).double(), torch.tensor([1.0, 2.0]).double(), flat(indices, weights))
     sigma = torch.full((1, 1, 3, 4), 1.7, dtype=torch.float64)
     plain = grid_observations(*given, torch.tensor([0, 0]), sigma)
     column = grid_observations(*given, torch.tensor([0, 0]), sigma, torch.tensor([True, True]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.operators.brightness_temperature import SOUNDERS
 from phyda_cli.operators.kinds import KINDS
 from phyda_cli.operators.operator import Operator
-from phyda_cli.operators.rows import stacked
+from phyda_cli.operators.rows import entries, stacked
 from tests.support.observations import rows_of
 
 CHANNELS = (
@@ -340,17 +342,55 @@ def test_rows_of_different_widths_stand_together():
     grid, x = GRIDS["gaussian"], weather(GRIDS["gaussian"], 4)
     channels = (*FULL[:-1], Channel("u", 50_000.0))
     parts = [anywhere(name, 6).increments(grid, channels) for name in ("t", "u", "tcwv")]
-    assert float(parts[1].weights.min()) < 0
-    indices, weights = stacked(parts)
-    together = (x.flatten()[indices] * weights).sum(1)
+    assert float(parts[1].blocks[0].weights.min()) < 0
+    blocks = stacked(parts)
+    assert [tuple(block.indices.shape) for block in blocks] == [(12, 8), (6, 12)]
+    row, index, weight = entries(blocks)
+    together = torch.zeros(18, dtype=torch.float64).index_add(0, row, x.flatten()[index] * weight)
     torch.testing.assert_close(together, torch.cat([part(x) for part in parts]))
+
+
+def test_wide_rows_leave_the_others_narrow_in_any_order():
+    """Values, tangent, transpose and what is taken of a mixture are those of each variable alone."""
+    grid, x = GRIDS["gaussian"], weather(GRIDS["gaussian"], 4)
+    names = np.array(["t", LAYER, "tcwv", "t2m"] * 10, dtype=object)
+    alone = {name: anywhere(name) for name in dict.fromkeys(names)}
+    columns = {
+        key: np.select([names == name for name in alone], [getattr(one, key) for one in alone.values()])
+        for key in ("height", "pressure", "surface_pressure", "difference", "ground_temperature", "below", "above")
+    }
+    mixed = replace(anywhere("t"), variable=names, **columns)
+    seen = mixed.states(grid, FULL)
+    linear = seen.linearised(x)
+    rows = linear.increments(grid, FULL)
+    assert sorted(block.indices.shape[1] for block in rows.blocks) == [4, 8, 12, 24]
+    step = weather(grid, 5) - weather(grid, 6)
+    y = torch.randn(len(names), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    back = torch.zeros_like(step)
+    for name, one in alone.items():
+        of_name = names == name
+        own = one.states(grid, FULL)
+        np.testing.assert_allclose(seen(x)[of_name], own(x)[of_name], rtol=1e-12)
+        tangent = own.linearised(x).increments(grid, FULL)
+        torch.testing.assert_close(rows(step)[of_name], tangent(step)[of_name])
+        torch.testing.assert_close(rows.of_spread(step.abs())[of_name], tangent.of_spread(step.abs())[of_name])
+        torch.testing.assert_close(rows.by_channel(step)[of_name], tangent.by_channel(step)[of_name])
+        back += tangent.adjoint(torch.where(torch.from_numpy(of_name), y, 0.0))
+    torch.testing.assert_close(rows.adjoint(y), back)
+    index = np.array([39, 2, 0, 2, 17])
+    torch.testing.assert_close(rows.take(index)(step), rows(step)[index])
+    torch.testing.assert_close(linear.take(index).increments(grid, FULL)(step), rows(step)[index])
+    of_two = linear.take(names == "tcwv")
+    torch.testing.assert_close(of_two.increments(grid, FULL)(step), rows(step)[names == "tcwv"])
+    np.testing.assert_allclose(mixed.take(index).states(grid, FULL)(x), seen(x)[index], rtol=1e-12)
 
 
 def test_rows_of_several_inputs_are_as_wide_as_what_they_see():
     """A layer of the channels' own levels: six inputs at one level and four corners each, whatever was padded."""
     grid, state = GRIDS["gaussian"], weather(GRIDS["gaussian"], 1)
     rows = anywhere(LAYER).states(grid, FULL).linearised(state).increments(grid, FULL)
-    assert rows.weights.shape[1] == 24
-    assert int((rows.weights != 0).sum(1).max()) == 24
+    weights = rows.blocks[0].weights
+    assert weights.shape[1] == 24
+    assert int((weights != 0).sum(1).max()) == 24
     none = anywhere(LAYER, 3).take(np.zeros(0, dtype=np.int64)).states(grid, FULL)
     assert none.linearised(state).increments(grid, FULL)(state).shape == (0,)

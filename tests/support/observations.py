@@ -12,7 +12,7 @@ from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Quality
 from phyda_cli.observations.table import Observations, Use
 from phyda_cli.operators.operator import Operator
-from phyda_cli.operators.rows import Rows
+from phyda_cli.operators.rows import Rows, together
 from phyda_cli.quality.screening import Guess
 
 TIME = np.datetime64("2011-01-15T12:00:00", "ns")
@@ -85,7 +85,11 @@ def _columns(rows: list[Row]) -> list[tuple]:
 def rows_of(grid, channels, variable, latitude, longitude, pressure, *, beyond: bool = False) -> Rows:
     """H of observations on a grid: of full fields, or with `beyond` of increments, which go on outside the levels."""
     operator = Operator.at(variable, latitude, longitude, pressure)
-    return operator.increments(grid, channels) if beyond else operator.states(grid, channels).parts[0]
+    if beyond:
+        return operator.increments(grid, channels)
+    seen = operator.states(grid, channels)
+    blocks = together((part.rows, part.inputs[0]) for part in seen.parts)
+    return Rows(grid, channels, blocks, seen.defined)  # the first inputs, which are H where it is linear
 
 
 def guess_of(rows: Observations, channels, equivalent, **changes) -> Guess:
