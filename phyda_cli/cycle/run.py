@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from phyda_cli.assimilation import Analysis
 from phyda_cli.cycle.config import CommandSettings, CycleConfig
@@ -259,11 +260,21 @@ def _forecast_model(config: CycleConfig) -> Forecast:
 def _bind(config: CycleConfig) -> None:
     """Tie the directory to the settings. Raises ConfigError where it holds cycles of others."""
     path = config.directory / _CONFIG
-    own = config.model_dump(mode="json", exclude={*_FREE, *(() if config.lagged else ("lagged",))})
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != own:
+    own = config.model_dump(mode="json", exclude={*_FREE})
+    if path.exists() and not _same(config, json.loads(path.read_text(encoding="utf-8"))):
         raise ConfigError(f"{path}: the directory holds cycles of other settings; choose another directory")
     with atomic_path(path, overwrite=True) as partial:
         partial.write_text(f"{json.dumps(own, indent=1)}\n", encoding="utf-8")
+
+
+def _same(config: CycleConfig, found: Record) -> bool:
+    """Return whether settings that were written are these; what an earlier version did not know has its default."""
+    try:
+        own = config.model_dump(mode="json")
+        written = found | {name: own[name] for name in _FREE}
+        return CycleConfig.model_validate(written) == CycleConfig.model_validate(own)
+    except ValidationError:
+        return False
 
 
 def _write_records(directory: Path, records: list[Record]) -> None:

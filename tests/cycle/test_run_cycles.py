@@ -170,6 +170,26 @@ def test_a_longer_run_goes_on_and_other_settings_are_refused(prepared, tmp_path,
     assert "holds cycles of other settings; choose another directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("change", "code"), [("known", 0), ("unknown", 78), ("other", 78)])
+def test_a_run_of_an_earlier_version_goes_on(prepared, tmp_path, change, code):
+    """Its record lacks settings that have a default now; one with others, or of a later version, is refused."""
+    place = copy_of(prepared, tmp_path)
+    words = ["cycle", "--config", str(place / "cycle.toml"), "--quiet"]
+    assert main([*words, "--cycles", "2"]) == 0
+    path = place / "out" / "cycle.json"
+    held = json.loads(path.read_text())
+    if change == "known":
+        del held["observations"]["drawn"]["radiances"], held["forecast"]["timeout"]
+    elif change == "unknown":
+        held["observations"]["drawn"]["radars"] = 3
+    else:
+        held["observations"]["drawn"]["radiances"] = 3
+    path.write_text(json.dumps(held))
+    assert main([*words, "--cycles", "3"]) == code
+    if code == 0:
+        assert records(place) == records(prepared)[:3]
+
+
 def test_without_observations_it_is_a_free_run(prepared, tmp_path):
     place = copy_of(prepared, tmp_path)
     head, tail = CONFIG.split("[observations.drawn]")
