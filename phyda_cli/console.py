@@ -110,15 +110,18 @@ class Console:
                 self.result("", {"status": "error", "exit_code": code, "error": failure})
 
     @contextlib.contextmanager
-    def progress(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Give a function that takes the number of steps done so far: a bar on a terminal, else a line now and then."""
+    def progress(self, description: str, total: int, found: int = 0) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes the number of steps done so far: a bar on a terminal, else a line now and then.
+
+        found: steps that were done before; they count nothing for the time that is left.
+        """
         if self.quiet:
             yield lambda done: None
         elif self.log_format is LogFormat.TEXT and stderr_is_terminal():
-            with _bar(description, total) as update:
+            with _bar(description, total, found) as update:
                 yield update
         else:
-            yield _progress_lines(description, total)
+            yield _progress_lines(description, total, found)
 
     def _handler(self) -> logging.Handler:
         if self.log_format is LogFormat.JSON:
@@ -195,7 +198,7 @@ class _JsonFormatter(logging.Formatter):
         return printable_json({"time": when, "level": level, "logger": record.name, "message": message} | fields)
 
 
-def _progress_lines(description: str, total: int) -> Callable[[int], None]:
+def _progress_lines(description: str, total: int, found: int) -> Callable[[int], None]:
     began = last = time.monotonic()
     logger = logging.getLogger(_INTERNAL_LOGGER)
 
@@ -204,19 +207,19 @@ def _progress_lines(description: str, total: int) -> Callable[[int], None]:
         now = time.monotonic()
         if now - last >= PROGRESS_SECONDS or done == total:
             last = now
-            left = datetime.timedelta(seconds=round((now - began) * (total - done) / max(done, 1)))
+            left = datetime.timedelta(seconds=round((now - began) * (total - done) / max(done - found, 1)))
             logger.info("%s: %d of %d, %s left", description, done, total, left)
 
     return update
 
 
 @contextlib.contextmanager
-def _bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+def _bar(description: str, total: int, found: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console as RichConsole
     from rich.progress import Progress
 
     with Progress(console=RichConsole(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, completed=found)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +15,7 @@ import typer
 from phyda_cli.console import console
 
 if TYPE_CHECKING:
-    from phyda_cli.preparation.build import Material
+    from phyda_cli.preparation.material import Material
     from phyda_cli.preparation.store import TrainingStore
 
 _log = logging.getLogger(__name__)
@@ -24,13 +26,39 @@ def prepare(
         Path, typer.Option("--out", "--output", "-o", metavar="DIRECTORY", help="The training store (Zarr).")
     ],
     analysis: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Analyses, taken as the truth. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Analyses, taken as the truth: GRIB, NetCDF, Zarr, or a URL. Repeatable."),
     ] = None,
     forecast: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Forecasts valid at their times. Repeatable.")
+        list[str] | None, typer.Option(metavar="FILE", help="Forecasts valid at their times. Repeatable.")
     ] = None,
     lead_hours: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Lead of forecasts whose files do not tell their start.")
+    ] = None,
+    leads: Annotated[
+        str | None, typer.Option(metavar="N,N,…", help="Leads of the forecasts to take, in hours; else all up to 48.")
+    ] = None,
+    grid: Annotated[
+        float | None,
+        typer.Option(metavar="DEGREES", help="Spacing of the store's grid; else 2.8125, or 5.625."),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(metavar="P,P,…", help="Levels of the store, in hPa; else 1000 to 50 as far as the data reach."),
+    ] = None,
+    start: Annotated[
+        datetime.datetime | None, typer.Option("--from", metavar="DATE", help="Take states from this date on.")
+    ] = None,
+    end: Annotated[
+        datetime.datetime | None, typer.Option("--to", metavar="DATE", help="Take states before this date.")
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=24, help="Take analyses at 0, N, 2 N … hours of the day."),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Work on a Dask cluster; local: on this machine's processors."),
     ] = None,
     validation_year: Annotated[int | None, typer.Option(metavar="YEAR", help="The year to validate on.")] = None,
     test_year: Annotated[int | None, typer.Option(metavar="YEAR", help="The year kept for the test.")] = None,
@@ -71,23 +99,32 @@ def prepare(
 ) -> None:
     """Make a training store: states, forecasts valid at the same times, statistics.
 
-    Its material is either --analysis and --forecast files or a simulation (--simulate).
+    Its material is either --analysis and --forecast data or a simulation (--simulate). A run that was stopped goes on
+    where it was when the same command is given again.
     """
     from phyda_cli.cli.targets import check_inputs, check_not_inside, check_outputs
     from phyda_cli.errors import CannotWriteError, UsageError
+    from phyda_cli.formats.gridded.location import location
     from phyda_cli.preparation.build import build_store
+    from phyda_cli.preparation.workers import workers
 
-    files = [*(analysis or []), *(forecast or [])]
-    if simulate == bool(files) or (files and not (analysis and forecast)):
+    places = {
+        option: [location(text) for text in texts or []]
+        for option, texts in (("--analysis", analysis), ("--forecast", forecast))
+    }
+    files = [place for of_option in places.values() for place in of_option if isinstance(place, Path)]
+    if simulate == any(places.values()) or (any(places.values()) and not all(places.values())):
         raise UsageError("name the material: either --simulate, or --analysis and --forecast files")
     if (validation_year is None) != (test_year is None):
         raise UsageError("give --validation-year and --test-year together, or neither")
-    if cycle and not simulate:
-        raise UsageError("--cycle goes with --simulate")
-    of_cycles = {name: path for name, path in {"--weights": weights, "--learned": learned}.items() if path is not None}
-    if of_cycles and not cycle:
-        raise UsageError(f"{', '.join(of_cycles)}: of --cycle; give it too")
-    check_inputs([*files, *of_cycles.values()])
+    _check_options(
+        simulate=simulate,
+        cycle=cycle,
+        of_data={"--leads": leads, "--grid": grid, "--levels": levels, "--from": start, "--to": end, "--every": every},
+        of_cycles={"--weights": weights, "--learned": learned},
+    )
+    of_cycles = [path for path in (weights, learned) if path is not None]
+    check_inputs([*files, *of_cycles])
     check_not_inside(files, output, "--out")
     if background_error is not None:
         check_outputs({"--background-error": background_error}, files, overwrite=overwrite)
@@ -102,18 +139,66 @@ def prepare(
         else:
             material = _simulated(preset, place, seed, partial=partial)
     else:
-        from phyda_cli.preparation.from_files import files_material
+        from phyda_cli.preparation.from_files import Choice, files_material, rows_of_spacing
 
-        years = None if validation_year is None or test_year is None else (validation_year, test_year)
-        material = files_material(analysis or [], forecast or [], lead_hours=lead_hours, years=years)
-    with _Stages() as stages:
-        store = build_store(material, output, overwrite=overwrite, progress=stages.show)
+        choice = Choice(
+            rows=None if grid is None else rows_of_spacing(grid),
+            levels=None
+            if levels is None
+            else tuple(sorted((100.0 * p for p in _numbers("--levels", levels)), reverse=True)),
+            leads=None if leads is None else tuple(int(lead) for lead in _numbers("--leads", leads)),
+            lead_hours=lead_hours,
+            start=_hour(start),
+            end=_hour(end),
+            every=every,
+            years=None if validation_year is None or test_year is None else (validation_year, test_year),
+        )
+        material = files_material(places["--analysis"], places["--forecast"], choice)
+    with workers(dask) as those, _Stages() as stages:
+        store = build_store(material, output, overwrite=overwrite, progress=stages.show, workers=those)
     document: dict[str, Any] = {"status": "ok", "output": output, "counts": store.attributes["counts"]}
     if background_error is not None:
         document["background_error"] = background_error
         document["tuning"] = _fit(store, background_error, overwrite=overwrite)
     console.table("\n".join(f"{name}: {count}" for name, count in document["counts"].items()))
     console.result(str(output), document)
+
+
+def _check_options(
+    *, simulate: bool, cycle: bool, of_data: Mapping[str, object], of_cycles: Mapping[str, object]
+) -> None:
+    """Raises UsageError for options that say nothing of the material that was chosen."""
+    from phyda_cli.errors import UsageError
+
+    if cycle and not simulate:
+        raise UsageError("--cycle goes with --simulate")
+    given = [name for name, value in of_cycles.items() if value is not None]
+    if given and not cycle:
+        raise UsageError(f"{', '.join(given)}: of --cycle; give it too")
+    given = [name for name, value in of_data.items() if value is not None]
+    if given and simulate:
+        raise UsageError(f"{', '.join(given)}: of --analysis and --forecast; the simulation has its own (--preset)")
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    """Return numbers between commas, each once. Raises UsageError for what is none."""
+    from phyda_cli.errors import UsageError
+
+    words = [word.strip() for word in text.split(",")]
+    try:
+        numbers = sorted({float(word) for word in words})
+    except ValueError:
+        raise UsageError(f"{option} {text}: give numbers with commas between them") from None
+    if not all(0 < number < math.inf for number in numbers):
+        raise UsageError(f"{option} {text}: every number must be above zero")
+    return numbers
+
+
+def _hour(moment: datetime.datetime | None) -> int | None:
+    """Return hours since 1970-01-01 00 UTC of a date as the command line has it, in UTC."""
+    if moment is None:
+        return None
+    return int((moment - datetime.datetime(1970, 1, 1)).total_seconds() // 3600)
 
 
 def _simulated(preset: str, pieces: Path, seed: int, *, partial: bool) -> Material:
@@ -186,9 +271,9 @@ class _Stages(contextlib.ExitStack):
         self._update: list[Callable[[int], None]] = []
 
     def show(self, stage: str, done: int, total: int) -> None:
-        """Say how many of how many are done in a stage."""
+        """Say how many of how many are done in a stage; the first of them may have been done by another run."""
         if stage != self._stage:
             self.close()
             self._stage = stage
-            self._update = [self.enter_context(console.progress(f"preparing {stage}", total))]
+            self._update = [self.enter_context(console.progress(f"preparing {stage}", total, done))]
         self._update[0](min(done, total))

@@ -1,8 +1,8 @@
 """Fields from one grid to another: linear where the target is no coarser, area-weighted where it is coarser.
 
-Between grids of any kind it is the interpolation of `Grid.corners` at the target's points. Between latitude-longitude
-grids, global ones and cut-outs, the two axes are independent, y = R_lat x R_lonᵀ, and each has its own rule, by the
-steps alone:
+Between grids of any kind it is the interpolation of `Grid.corners` at the target's points; from a reduced grid to a
+coarser one it is the mean of what lies in each cell (`overlap.py`). Between latitude-longitude grids, global ones and
+cut-outs, the two axes are independent, y = R_lat x R_lonᵀ, and each has its own rule, by the steps alone:
 
 - as small steps or smaller: linear interpolation in degrees, periodic in longitude. Beyond the last row of a global
   source the field is taken linearly to its value at the pole (below).
@@ -19,17 +19,21 @@ the row. The pole rows of a source are used as they are; those of a global targe
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import scipy.sparse
 import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.overlap import reduced_overlap
 from phyda_cli.grids.plane import Geographic, PlaneGrid
+from phyda_cli.grids.reduced import ReducedGrid
 
 Array = NDArray[np.float64]
 
@@ -37,6 +41,23 @@ _ALIKE: Final = 0.02
 """Steps that differ by less are the same: rows with and without poles."""
 _SLACK: Final = 1e-3
 """How far, in steps, a point may lie beyond the rim by the rounding of coordinates."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """Weights (target, source) along an axis."""
+
+    dense: Array
+
+    @cached_property
+    def double(self) -> Any:
+        """The weights as a sparse matrix."""
+        return scipy.sparse.csr_array(self.dense)
+
+    @cached_property
+    def single(self) -> Any:
+        """The same in single precision."""
+        return self.double.astype(np.float32)
 
 
 class _Axes(NamedTuple):
@@ -63,16 +84,15 @@ def regrid(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool = False)
         return _gathered(x, source, target, vector=vector)
     if own.latitudes != wanted.latitudes:
         if _coarser(own.latitudes, wanted.latitudes, counted=own.polar and wanted.polar):
-            matrix = _latitude_overlap(own, wanted)
+            x = _of_rows(_latitude_overlap(own, wanted), x)
         else:
             if own.polar:
                 ends = [_polar_row(x[..., row, :], own.longitudes, vector=vector)[..., None, :] for row in (0, -1)]
                 x = torch.cat([ends[0], x, ends[1]], dim=-2)
-            matrix = _latitude_interpolation(own, wanted)
-        x = _tensor(matrix, x) @ x
+            x = _of_rows(_latitude_interpolation(own, wanted), x)
     rows = x
     if own.longitudes != wanted.longitudes:
-        x = x @ _tensor(_longitude_matrix(own, wanted), x).mT
+        x = _of_rows(_longitude_matrix(own, wanted), x.mT).mT
     if own.polar:
         for row in (0, -1):
             if abs(wanted.latitudes[row]) == 90.0:
@@ -90,8 +110,27 @@ def _axes(grid: Grid) -> _Axes | None:
     return None
 
 
+def _of_rows(matrix: _Weights, x: torch.Tensor) -> torch.Tensor:
+    """Return matrix @ x for fields x (…, row, column).
+
+    A row needs few of the others: on the processor, where no gradient is asked for, only these are read.
+    """
+    if x.requires_grad or x.device.type != "cpu":
+        return torch.as_tensor(matrix.dense, device=x.device).to(x.dtype) @ x
+    sparse = matrix.single if x.dtype is torch.float32 else matrix.double
+    planes = x.numpy().reshape(-1, *x.shape[-2:])
+    result = np.empty((len(planes), len(matrix.dense), x.shape[-1]), planes.dtype)
+    for number, plane in enumerate(planes):
+        result[number] = sparse @ plane
+    return torch.from_numpy(result.reshape(*x.shape[:-2], *result.shape[1:]))
+
+
 def _gathered(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool) -> torch.Tensor:
     """Return fields at the points of a target of any kind."""
+    if isinstance(source, ReducedGrid) and isinstance(target, LatLonGrid) and _is_coarser(target, source):
+        matrix = reduced_overlap(source, target)
+        points = x.detach().cpu().double().numpy().reshape(-1, source.shape[1])
+        return torch.from_numpy(matrix @ points.T).T.reshape(*x.shape[:-2], *target.shape).to(x)
     corners = source.corners(*target.coordinates)
     held = corners.weight * corners.inside[:, None]
     weight = torch.from_numpy(held * corners.sign if vector else held).to(x)
@@ -99,6 +138,12 @@ def _gathered(x: torch.Tensor, source: Grid, target: Grid, *, vector: bool) -> t
     near = x.flatten(-2).index_select(-1, index.flatten()).unflatten(-1, index.shape)  # type: ignore[no-untyped-call]
     result: torch.Tensor = (near * weight).sum(-1).reshape(*x.shape[:-2], *target.shape)
     return result
+
+
+def _is_coarser(target: LatLonGrid, source: ReducedGrid) -> bool:
+    """Return whether the cells of a target, none of them at a pole, are larger than those of a whole reduced grid."""
+    coarser = target.spacing > (1.0 + _ALIKE) * source.spacing
+    return coarser and source.rim is None and abs(target.latitudes[0]) < 90.0 and abs(target.latitudes[-1]) < 90.0
 
 
 def _polar_row(
@@ -129,7 +174,7 @@ def _coarser(source: tuple[float, ...], target: tuple[float, ...], *, counted: b
 
 
 @lru_cache(maxsize=16)
-def _longitude_matrix(source: _Axes, target: _Axes) -> Array:
+def _longitude_matrix(source: _Axes, target: _Axes) -> _Weights:
     """(target, source) weights around the circle, linear or by overlap; zero for what the source does not cover."""
     held, wanted = np.asarray(source.longitudes), np.asarray(target.longitudes)
     if _coarser(source.longitudes, target.longitudes, counted=source.around and target.around):
@@ -137,7 +182,7 @@ def _longitude_matrix(source: _Axes, target: _Axes) -> Array:
         turns = 360.0 * np.arange(-2, 3)[:, None, None]
         west = np.maximum(cells[:-1, None], own[None, :-1] + turns)
         east = np.minimum(cells[1:, None], own[None, 1:] + turns)
-        return _shares(np.maximum(east - west, 0.0).sum(0), np.diff(cells))
+        return _Weights(_shares(np.maximum(east - west, 0.0).sum(0), np.diff(cells)))
     nodes = np.append(held, held[0] + 360.0) if source.around else held
     slack = _SLACK * float(np.median(np.diff(held)))
     place = np.mod(wanted - held[0] + slack, 360.0) - slack + held[0]
@@ -147,7 +192,7 @@ def _longitude_matrix(source: _Axes, target: _Axes) -> Array:
     share = (place[inside] - nodes[west]) / (nodes[west + 1] - nodes[west])
     matrix[inside, west] = 1.0 - share
     matrix[inside, (west + 1) % held.size] += share
-    return matrix
+    return _Weights(matrix)
 
 
 def _meridians(axes: _Axes) -> Array:
@@ -161,7 +206,7 @@ def _meridians(axes: _Axes) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _latitude_interpolation(source: _Axes, target: _Axes) -> Array:
+def _latitude_interpolation(source: _Axes, target: _Axes) -> _Weights:
     """(target, source) weights, linear in degrees; a global source has a pole row added at either end."""
     held = np.clip(source.latitudes, -90.0, 90.0)
     rows = np.concatenate([[-90.0], held, [90.0]]) if source.polar else held
@@ -175,15 +220,15 @@ def _latitude_interpolation(source: _Axes, target: _Axes) -> Array:
     matrix = np.zeros((wanted.size, rows.size))
     matrix[inside, upper - 1] = 1.0 - weight
     matrix[inside, upper] = weight
-    return matrix
+    return _Weights(matrix)
 
 
 @lru_cache(maxsize=16)
-def _latitude_overlap(source: _Axes, target: _Axes) -> Array:
+def _latitude_overlap(source: _Axes, target: _Axes) -> _Weights:
     """(target, source) share of each target row's area that each source row covers; zero where it does not wholly."""
     fine, coarse = _edges(source), _edges(target)
     overlap = np.minimum(coarse[1:, None], fine[None, 1:]) - np.maximum(coarse[:-1, None], fine[None, :-1])
-    return _shares(np.maximum(overlap, 0.0), np.diff(coarse))
+    return _Weights(_shares(np.maximum(overlap, 0.0), np.diff(coarse)))
 
 
 def _shares(overlap: Array, whole: Array) -> Array:

@@ -34,7 +34,7 @@ from phyda_cli.formats.gridded.background_error import to_bytes
 from phyda_cli.grids.harmonics import largest_truncation
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.outputs import atomic_path
-from phyda_cli.preparation.build import Material
+from phyda_cli.preparation.material import Material
 
 TRUNCATION: Final = 106
 """Of the statistics."""
@@ -73,15 +73,14 @@ def _states(material: Material, channels: tuple[Channel, ...]) -> tuple[NDArray[
     """Return times (row,) [h] and values (row, channel, lat, lon) of the training part."""
     start, end = material.splits.train
     index = [material.channels.index(channel) for channel in channels]
-    times, parts = [], []
-    for hours, values in material.states():
-        chosen = np.flatnonzero((hours % _EVERY == 0) & (hours >= start) & (hours < end))
-        times.append(hours[chosen])
-        parts.append(values[chosen][:, index].astype(np.float32))
-    found = np.concatenate(times)
-    if found.size < 2:
+    times = material.times
+    chosen = np.flatnonzero((times % _EVERY == 0) & (times >= start) & (times < end))
+    if chosen.size < 2:
         raise BadDataError(f"{material.source}: fewer than two states in the training part, one every {_EVERY} h")
-    return found, np.concatenate(parts)
+    values = np.empty((chosen.size, len(channels), *material.grid.shape), np.float32)
+    for first in range(0, chosen.size, _BATCH):
+        values[first : first + _BATCH] = material.states.read(chosen[first : first + _BATCH])[:, index]
+    return times[chosen], values
 
 
 def _remove_seasons(hours: NDArray[np.int64], states: NDArray[np.float32]) -> None:

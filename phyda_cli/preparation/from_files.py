@@ -1,115 +1,247 @@
-"""A training store from a user's files: analyses as truth, forecasts valid at the same times as backgrounds.
+"""A training store from a user's data: analyses as truth, forecasts valid at the same times as backgrounds.
 
-Files may be GRIB, NetCDF or Zarr, one date or many in each. States are brought to the store's grid (`fields.regrid`)
-and levels (linear in ln p, never beyond the levels that a file has). A forecast is paired with the analysis of its
-valid time; one that has none is left out and counted.
-
-The valid time and the start of every state in the files are found without reading the states (`catalogue`):
-
-    valid, start = what `valid_time.py` finds; in a GRIB message validityDate and -Time, dataDate and -Time
-
-A file that tells no start gives None there. Files of one state (one for each variable, say) are put together.
+Data are GRIB and NetCDF files, one date or many in each, and Zarr stores, local or behind a URL (`sources.py`). A
+forecast is paired with the analysis of its valid time; one that has none is left out and counted. The store holds those
+of the 69 channels of the models of phyda that everything has: u, v, t, q, z on pressure levels, msl, and the air near
+the ground.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import torch
-import xarray as xr
 from numpy.typing import NDArray
 
-from phyda_cli.errors import BadDataError
-from phyda_cli.fields.state import Channel, State
+from phyda_cli.errors import BadDataError, UsageError
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.fields.vertical import vertical_weights
-from phyda_cli.formats.file_safety import check_hdf5
-from phyda_cli.formats.gridded.background import read_background
-from phyda_cli.formats.gridded.valid_time import find_lead, start_times, valid_times
-from phyda_cli.formats.sniff import FileFormat, sniff
+from phyda_cli.formats.gridded.lazy import lazy_states
+from phyda_cli.formats.gridded.location import Location, is_zarr
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.grids.regrid import regrid
-from phyda_cli.preparation.build import Forecasts, Material
+from phyda_cli.preparation.catalogue import catalogue
+from phyda_cli.preparation.material import Material
+from phyda_cli.preparation.sources import FilesSource, Joined, Source, StoreSource, covers, source_paths
 from phyda_cli.preparation.split import GAP_HOURS, PARTS, Splits, moment, split_by_fraction, split_by_year
 from phyda_cli.preparation.store import channels_of
-from phyda_cli.simulation.config import SimulationConfig
+from phyda_cli.preparation.writer import identity_of, version_of
+from phyda_cli.simulation.config import LEVEL_FIELDS, STANDARD_LEVELS
 
-Fields = NDArray[np.floating[Any]]
 Hours = NDArray[np.int64]
 
 _log = logging.getLogger(__name__)
-_MODELS: Final = SimulationConfig()
 
-STORE_GRID: Final = LatLonGrid.equiangular(_MODELS.rows, 2 * _MODELS.rows)
-"""The grid that the models of phyda live on."""
+VARIABLES_OF_STORE: Final = (*LEVEL_FIELDS, "msl", "t2m", "u10", "v10")
+"""What a store holds of those that all sources have."""
+LONGEST_LEAD: Final = 48
+"""Without a choice of leads those of forecasts are taken up to this [h]: backgrounds are short."""
+_ROWS: Final = (64, 32)
+"""Rows of the grid of the models of phyda, and of the coarser one that serves coarser data."""
 
-STORE_LEVELS: Final = tuple(100.0 * level for level in _MODELS.levels_hpa)
-"""The levels that the models of phyda live on [Pa]."""
 
+@dataclass(frozen=True)
+class Choice:
+    """What of the data goes into a store, and how.
 
-def files_material(
-    analyses: Sequence[Path],
-    forecasts: Sequence[Path],
-    *,
-    lead_hours: int | None = None,
-    years: tuple[int, int] | None = None,
-    grid: LatLonGrid = STORE_GRID,
-    levels: Sequence[float] = STORE_LEVELS,
-) -> Material:
-    """Return what a store of a user's files is made of.
-
-    lead_hours: of forecasts whose files do not tell their start. years: of validation and test; shares of the time when
-    None. The variables are those of u v t q z msl that the first analysis and the first forecast both hold.
-    Raises BadDataError when nothing pairs up, a lead is unknown, or files lack variables or levels.
+    rows: of the grid, evenly spaced without the poles, with twice as many columns; None: 64, or 32 where the data are
+    coarser. levels: [Pa], from the ground up; None: those of 1000 to 50 hPa that all data reach.
+    leads: of forecasts [h]; None: all up to 48. lead_hours: of forecasts whose files do not tell their start.
+    start, end: dates from which and before which states are taken [hours since 1970]. every: interval of the hours at
+    which analyses are taken, counted from 00 UTC [h]. years: of validation and test; None: shares of the time.
     """
-    truths = catalogue(analyses, forecasts=False)
-    begun = [_begun(entry, lead_hours) for entry in catalogue(forecasts, forecasts=True)]
-    times = np.array([hours(entry.valid) for entry in truths], dtype=np.int64)
-    paired = [entry for entry in begun if hours(entry.valid) in set(times.tolist())]
-    if not paired:
+
+    rows: int | None = None
+    levels: tuple[float, ...] | None = None
+    leads: tuple[int, ...] | None = None
+    lead_hours: int | None = None
+    start: int | None = None
+    end: int | None = None
+    every: int | None = None
+    years: tuple[int, int] | None = None
+
+
+def files_material(analyses: Sequence[Location], forecasts: Sequence[Location], choice: Choice = Choice()) -> Material:
+    """Return what a store of a user's data is made of.
+
+    Raises BadDataError when nothing pairs up, a lead is unknown, or data lack variables or levels; what `lazy_states`
+    and `catalogue` raise.
+    """
+    truths, begun = _sources(analyses, forecasts=False), _sources(forecasts, forecasts=True)
+    times, of_truths = _analyses(truths, choice)
+    init, valid, of_forecasts, others = _forecasts(begun, choice)
+    paired = np.isin(valid, times)
+    if not paired.any():
         raise BadDataError(
-            f"none of {len(begun)} forecasts (from {forecasts[0]} on) is valid at the time of one of {len(truths)}"
-            f" analyses (from {analyses[0]} on); give files of the same dates"
+            f"none of {valid.size} forecasts (from {forecasts[0]} on) is valid at the time of one of {times.size}"
+            f" analyses (from {analyses[0]} on); give data of the same dates"
         )
-    splits = _splits(times, years)
-    _check_parts(splits, paired)
-    held = set(_read(truths[0]).variables) & set(_read(paired[0]).variables)
-    channels = channels_of([name for name in _MODELS.fields if name in held], levels)
+    splits = _splits(times, choice.years)
+    init, valid, of_forecasts = init[paired], valid[paired], of_forecasts[paired]
+    _check_parts(splits, init, valid)
+    every = [*truths, *begun]
+    variables = _variables(truths, begun)
+    levels = _levels(every, variables, choice.levels)
+    channels = channels_of(variables, levels)
     if not channels:
-        raise BadDataError(f"{analyses[0]} and {forecasts[0]}: have none of {', '.join(_MODELS.fields)} in common")
-
-    def states() -> Iterator[tuple[Hours, Fields]]:
-        for entry in truths:
-            yield np.array([hours(entry.valid)]), _on_store(entry, channels, grid)
-
-    def pairs() -> Iterator[Forecasts]:
-        for entry in paired:
-            assert entry.start is not None
-            init, valid = np.array([hours(entry.start)]), np.array([hours(entry.valid)])
-            yield Forecasts(init, valid, _on_store(entry, channels, grid))
-
+        raise BadDataError(f"{analyses[0]} and {forecasts[0]}: have none of {', '.join(VARIABLES_OF_STORE)} in common")
+    grid = _grid(every, choice.rows)
+    config = {"analyses": [str(p) for p in analyses], "forecasts": [str(p) for p in forecasts]}
     return Material(
-        source=f"files: {len(truths)} analyses from {analyses[0]} on, {len(begun)} forecasts from {forecasts[0]} on",
+        source=f"{times.size} analyses from {analyses[0]} on, {init.size} forecasts from {forecasts[0]} on",
         seed=None,
-        config={"analyses": [str(p) for p in analyses], "forecasts": [str(p) for p in forecasts]},
+        config=config,
         channels=channels,
         grid=grid,
         splits=splits,
-        states=states,
-        forecasts=pairs,
-        skipped={"forecasts_without_truth": len(begun) - len(paired)},
+        times=times,
+        states=Joined(tuple(truths), of_truths, channels, grid),
+        init_times=init,
+        valid_times=valid,
+        forecasts=Joined(tuple(begun), of_forecasts, channels, grid),
+        skipped={"forecasts_without_truth": int(np.sum(~paired)), "forecasts_of_other_leads": others},
+        identity=identity_of([(str(path), version_of(path)) for path in source_paths(every)]),
     )
 
 
-def _check_parts(splits: Splits, forecasts: Sequence[Entry]) -> None:
+def _sources(places: Sequence[Location], *, forecasts: bool) -> list[Source]:
+    """Return every store as a source of its own, and all files together as one."""
+    found: list[Source] = []
+    for place in places:
+        if is_zarr(place):
+            states = lazy_states(place, VARIABLES_OF_STORE)
+            for note in states.notes:
+                _log.info("%s", note)
+            found.append(StoreSource(states))
+    files = [place for place in places if isinstance(place, Path) and not is_zarr(place)]
+    if files:
+        found.append(FilesSource(tuple(catalogue(files, forecasts=forecasts))))
+    for source in found:
+        if source.grid.rim is not None:
+            raise BadDataError(f"{source.name}: covers a part of the globe only; a training store is global")
+    return found
+
+
+def _analyses(sources: Sequence[Source], choice: Choice) -> tuple[Hours, Hours]:
+    """Return the times (row,) of the analyses, and their numbers (row, source); of two of a time the latest start."""
+    each = [hours(source.valid) for source in sources]
+    chosen = [_within(valid, choice) & _at(valid, choice.every) for valid in each]
+    times = np.unique(np.concatenate([valid[kept] for valid, kept in zip(each, chosen, strict=True)]))
+    if not times.size:
+        raise BadDataError(f"{sources[0].name}: holds no analysis at the times that were asked for")
+    table = np.full((times.size, len(sources)), -1, np.int64)
+    for place, (source, valid, kept) in enumerate(zip(sources, each, chosen, strict=True)):
+        numbers = np.flatnonzero(kept)
+        order = np.argsort(source.start[numbers], kind="stable")  # NaT, no start, last
+        table[np.searchsorted(times, valid[numbers[order]]), place] = numbers[order]
+    return times, table
+
+
+def _forecasts(sources: Sequence[Source], choice: Choice) -> tuple[Hours, Hours, Hours, int]:
+    """Return start and valid time (row,) of the forecasts by start and lead, their numbers (row, source), and how many
+    have other leads.
+    """
+    keys: list[NDArray[np.int64]] = []
+    numbers: list[Hours] = []
+    others = 0
+    for source in sources:
+        valid = hours(source.valid)
+        kept = np.flatnonzero(_within(valid, choice))
+        init = _begun(source, valid, choice.lead_hours)
+        lead = (valid - init)[kept]
+        wanted = (lead > 0) & (lead <= LONGEST_LEAD) if choice.leads is None else np.isin(lead, choice.leads)
+        others += int(np.sum(~wanted))
+        numbers.append(kept[wanted])
+        keys.append(np.stack([init[kept][wanted], valid[kept][wanted]], axis=1))
+    rows = np.unique(np.concatenate(keys), axis=0)
+    if not rows.size:
+        wanted_leads = "a lead up to 48 h" if choice.leads is None else f"a lead of {_listed(choice.leads)} h"
+        raise BadDataError(f"{sources[0].name}: holds no forecast with {wanted_leads} at the times asked for")
+    if others:
+        _log.info("%d forecasts with other leads are left out; choose with --leads", others)
+    table = np.full((len(rows), len(sources)), -1, np.int64)
+    span = np.int64(1 + rows[:, 1].max() - rows[:, 1].min())
+    flat = rows[:, 0] * span + rows[:, 1]
+    for place, (key, own) in enumerate(zip(keys, numbers, strict=True)):
+        table[np.searchsorted(flat, key[:, 0] * span + key[:, 1]), place] = own
+    return rows[:, 0], rows[:, 1], table, others
+
+
+def _begun(source: Source, valid: Hours, lead_hours: int | None) -> Hours:
+    """Return the starts of forecasts [hours]; `lead_hours` fills in where nothing tells them."""
+    unknown = np.isnat(source.start)
+    if unknown.any() and lead_hours is None:
+        first = source.valid[np.flatnonzero(unknown)[0]]
+        raise BadDataError(
+            f"{source.name}: tells no start of the forecast valid {first}Z; give its lead with --lead-hours"
+        )
+    start = source.start.copy()
+    start[unknown] = source.valid[unknown] - np.timedelta64(lead_hours or 0, "h")
+    return hours(start)
+
+
+def _within(times: Hours, choice: Choice) -> NDArray[np.bool_]:
+    first = -np.inf if choice.start is None else choice.start
+    end = np.inf if choice.end is None else choice.end
+    return np.asarray((times >= first) & (times < end))
+
+
+def _at(times: Hours, every: int | None) -> NDArray[np.bool_]:
+    return np.asarray(np.ones(times.shape, bool) if every is None else times % every == 0)
+
+
+def _variables(truths: Sequence[Source], forecasts: Sequence[Source]) -> list[str]:
+    """Return the variables that both sides have; those that are missing are said."""
+    lacking: dict[str, list[str]] = {}
+    for side, sources in (("analyses", truths), ("forecasts", forecasts)):
+        for name in VARIABLES_OF_STORE:
+            if all(source.held(name) is None for source in sources):
+                lacking.setdefault(name, []).append(side)
+    for name, sides in lacking.items():
+        _log.warning("%s (%s) is not in the %s: the store goes without", name, _long(name), " and ".join(sides))
+    return [name for name in VARIABLES_OF_STORE if name not in lacking]
+
+
+def _long(name: str) -> str:
+    return VARIABLES[name].long_name.lower()
+
+
+def _levels(sources: Sequence[Source], variables: Sequence[str], wanted: tuple[float, ...] | None) -> tuple[float, ...]:
+    """Return the levels of the store [Pa]: those asked for, or the standard ones that every variable reaches."""
+    if wanted is not None:
+        return wanted
+    columns = [
+        levels
+        for source in sources
+        for name in variables
+        if VARIABLES[name].pressure_level and (levels := source.held(name)) is not None
+    ]
+    held = [[level for level in levels if level is not None] for levels in columns]
+    standard = [100.0 * level for level in STANDARD_LEVELS]
+    reached = tuple(level for level in standard if all(covers(levels, level) for levels in held))
+    if len(reached) < len(standard):
+        left = _listed([level / 100 for level in standard if level not in reached])
+        _log.warning("the data do not reach %s hPa: the store goes without", left)
+    return reached
+
+
+def _grid(sources: Sequence[Source], rows: int | None) -> LatLonGrid:
+    """Return the grid of the store. Raises UsageError for one that would hold nothing but interpolation."""
+    coarsest = max(sources, key=lambda source: source.grid.spacing)
+    if rows is None:
+        fine = LatLonGrid.equiangular(_ROWS[0], 2 * _ROWS[0])
+        return fine if coarsest.grid.spacing <= 1.1 * fine.spacing else LatLonGrid.equiangular(_ROWS[1], 2 * _ROWS[1])
+    grid = LatLonGrid.equiangular(rows, 2 * rows)
+    if coarsest.grid.spacing > 2.0 * grid.spacing:
+        _log.warning("%s: its grid is much coarser than that of the store, %s", coarsest.name, grid)
+    return grid
+
+
+def _check_parts(splits: Splits, init: Hours, valid: Hours) -> None:
     """Raises BadDataError for a part to train or to validate on that would be empty; says so of the test part."""
-    begun = [hours(entry.start) for entry in forecasts if entry.start is not None]
-    code = splits.pair_code(begun, [hours(entry.valid) for entry in forecasts])
+    code = splits.pair_code(init, valid)
     for number, part in enumerate(PARTS):
         if (code == number).any():
             continue
@@ -120,53 +252,6 @@ def _check_parts(splits: Splits, forecasts: Sequence[Entry]) -> None:
         _log.warning("%s: the store will serve training, but no phyda experiment on its test part", says)
 
 
-def to_store(state: State, channels: Sequence[Channel], grid: LatLonGrid, source: str) -> torch.Tensor:
-    """Return a state's values (channel, lat, lon) on other channels and another grid: linear in ln p, then `regrid`.
-
-    Raises BadDataError, naming `source`, when a variable is missing or a level lies outside those of the state.
-    """
-    planes = []
-    for name in dict.fromkeys(channel.variable for channel in channels):
-        wanted = [channel.level for channel in channels if channel.variable == name]
-        own = [channel for channel in state.channels if channel.variable == name]
-        if not own:
-            raise BadDataError(f"{source}: holds no {name}, other states of the store do; add it")
-        values = state.select(tuple(own)).values.double()
-        if own[0].level is not None:
-            held, targets = [c.level or 0.0 for c in own], [p or 0.0 for p in wanted]
-            outside = [p for p in targets if not min(held) * 0.999 <= p <= max(held) * 1.001]
-            if outside:
-                raise BadDataError(
-                    f"{source}: {name} reaches from {max(held) / 100:g} to {min(held) / 100:g} hPa, the store needs"
-                    f" {outside[0] / 100:g} hPa; add that level"
-                )
-            weights = torch.from_numpy(vertical_weights(held, targets, above="constant"))
-            values = torch.einsum("kl,lyx->kyx", weights, values)
-        planes.append(regrid(values, state.grid, grid, vector=VARIABLES[name].is_wind_component))
-    return torch.cat(planes)
-
-
-def _on_store(entry: Entry, channels: Sequence[Channel], grid: LatLonGrid) -> Fields:
-    values = to_store(_read(entry), channels, grid, str(entry.paths[0]))
-    return np.asarray(values.to(torch.float32).numpy()[None])
-
-
-def _read(entry: Entry) -> State:
-    background = read_background(entry.paths, time=entry.valid.astype("datetime64[ns]"), select=dict(entry.select))
-    return background.ensemble_mean().state
-
-
-def _begun(entry: Entry, lead_hours: int | None) -> Entry:
-    """Return the entry with its start; `lead_hours` fills in for files that tell none."""
-    if entry.start is not None:
-        return entry
-    if lead_hours is None:
-        raise BadDataError(
-            f"{entry.paths[0]}: tells no start of the forecast valid {entry.valid}Z; give its lead with --lead-hours"
-        )
-    return replace(entry, start=entry.valid - np.timedelta64(lead_hours, "h"))
-
-
 def _splits(times: Hours, years: tuple[int, int] | None) -> Splits:
     step = int(np.min(np.diff(times))) if times.size > 1 else 1
     start, end = int(times[0]), int(times[-1]) + step
@@ -175,95 +260,26 @@ def _splits(times: Hours, years: tuple[int, int] | None) -> Splits:
     return split_by_year(start, end, validation=years[0], test=years[1])
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One state in a user's files.
-
-    valid, start: UTC; start None where the files tell none. paths: the files that hold it.
-    select: what besides the valid time singles it out, as `read_background` takes it.
-    """
-
-    valid: np.datetime64
-    start: np.datetime64 | None
-    paths: tuple[Path, ...]
-    select: tuple[tuple[str, str], ...] = ()
-
-
-def catalogue(paths: Sequence[Path], *, forecasts: bool) -> list[Entry]:
-    """Return every state in the files, by start and valid time; of analyses (forecasts False) the start is not looked
-    at.
-
-    Raises InputMissingError and BadDataError as the readers do, and when a file tells no time.
-    """
-    together: dict[tuple[Any, Any], Entry] = {}
-    for path in paths:
-        found = _grib(path) if (kind := sniff(path)) is FileFormat.GRIB else _netcdf(path, kind)
-        for entry in found:
-            key = (entry.valid, entry.start if forecasts else None)
-            known = together.get(key)
-            chosen = entry.select if forecasts else ()
-            paths_of = (path,) if known is None else tuple(dict.fromkeys((*known.paths, path)))
-            merged = chosen if known is None else tuple(dict((*known.select, *chosen)).items())
-            together[key] = Entry(entry.valid, key[1], paths_of, merged)
-    return sorted(together.values(), key=lambda e: (e.valid if e.start is None else e.start, e.valid))
-
-
-def _grib(path: Path) -> Iterator[Entry]:
-    import eccodes
-
-    from phyda_cli.formats.gridded.grib_header import grib_moment
-
-    seen: set[tuple[int, int, int, int]] = set()
-    with path.open("rb") as stream:
-        while True:
-            try:
-                message = eccodes.codes_grib_new_from_file(stream, headers_only=True)
-            except eccodes.CodesInternalError as error:
-                raise BadDataError(f"{path}: a message cannot be read ({error}); fetch the file again") from None
-            if message is None:
-                break
-            try:
-                keys = ("validityDate", "validityTime", "dataDate", "dataTime")
-                seen.add(tuple(int(eccodes.codes_get(message, key)) for key in keys))  # type: ignore[arg-type]
-            finally:
-                eccodes.codes_release(message)
-    for day, clock, start_day, start_clock in sorted(seen):
-        select = (("dataDate", str(start_day)), ("dataTime", str(start_clock)))
-        yield Entry(grib_moment(day, clock), grib_moment(start_day, start_clock), (path,), select)
-
-
-def _netcdf(path: Path, kind: FileFormat) -> Iterator[Entry]:
-    if kind is FileFormat.HDF5:
-        check_hdf5(path)
-    engine: Any = "zarr" if kind is FileFormat.ZARR else "netcdf4"
-    try:
-        with xr.open_dataset(path, engine=engine, decode_times=False, decode_timedelta=False, cache=False) as dataset:
-            valid, start = _times(dataset, path)
-            raw = {str(dim): dataset[dim].values for dim in valid.dims[1:]}
-            starts = None if start is None else start.broadcast_like(valid).transpose(*valid.dims).values
-            seconds = list(valid.values.astype("datetime64[s]").ravel())
-            begun = [None] * len(seconds) if starts is None else list(starts.astype("datetime64[s]").ravel())
-            for place, time, start_time in zip(np.ndindex(valid.shape), seconds, begun, strict=True):
-                select = tuple((name, str(raw[name][i])) for name, i in zip(raw, place[1:], strict=True))
-                yield Entry(time, start_time, (path,), select)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BadDataError(f"{path}: cannot be opened as {kind.value} ({error}); fetch the file again") from None
-
-
-def _times(dataset: xr.Dataset, path: Path) -> tuple[xr.DataArray, xr.DataArray | None]:
-    """Valid times over the time axis first and the lead axis second, and the starts."""
-    valid = valid_times(dataset, str(path))
-    if valid is None:
-        raise BadDataError(f"{path}: tells no valid time; a training store needs the date of every state")
-    lead = find_lead(dataset)
-    # The lead axis comes last, so that it is what `select` names.
-    last = [dim for dim in valid.dims if lead is not None and dim in dataset[lead].dims]
-    return valid.transpose(*(dim for dim in valid.dims if dim not in last), *last), start_times(dataset)
-
-
-def hours(time: np.datetime64) -> int:
+def hours(times: NDArray[np.datetime64]) -> Hours:
     """Return hours since 1970-01-01 00 UTC. Raises BadDataError for a time that is no whole hour."""
-    seconds = int(time.astype("datetime64[s]").astype(np.int64))
-    if seconds % 3600:
-        raise BadDataError(f"a state is valid at {time}, which is no full hour; a training store holds full hours only")
-    return seconds // 3600
+    seconds = np.asarray(times, dtype="datetime64[s]").astype(np.int64)
+    between = np.flatnonzero(seconds % 3600)
+    if between.size:
+        raise BadDataError(
+            f"a state is valid at {np.asarray(times).ravel()[between[0]]}, which is no full hour; a training store "
+            "holds full hours only"
+        )
+    return np.asarray(seconds // 3600)
+
+
+def rows_of_spacing(degrees: float) -> int:
+    """Return the rows of the even grid of a spacing [degree]. Raises UsageError where 180 is no multiple of it."""
+    rows = round(180.0 / degrees) if degrees > 0 else 0
+    if not 8 <= rows <= 2048 or abs(rows * degrees - 180.0) > 0.02:
+        near = ", ".join(f"{180.0 / n:g}" for n in (32, 64, 128, 256))
+        raise UsageError(f"--grid {degrees:g}: 180 degrees must be a whole number of steps; {near} for example")
+    return rows
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

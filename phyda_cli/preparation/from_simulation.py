@@ -6,9 +6,11 @@ store. Splits are shares of the nature run that there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.preparation.build import Forecasts, Material
+from phyda_cli.preparation.material import Material
 from phyda_cli.preparation.split import PARTS, Splits, split_by_fraction
 from phyda_cli.preparation.store import channels_of
+from phyda_cli.preparation.writer import identity_of, version_of
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, OUTPUT_HOURS, SimulationConfig
 from phyda_cli.simulation.model import hour_of
@@ -38,14 +41,8 @@ def simulation_material(directory: Path, *, cycles: Path | None = None) -> Mater
     splits = simulation_splits(directory)
     made = "forecasts" if cycles is None else "forecasts of its own cycles"
 
-    def states() -> Iterator[tuple[Hours, Fields]]:
-        for time, fields in chunks.read_nature(directory):
-            yield time, stack(fields)
-
-    def forecasts() -> Iterator[Forecasts]:
-        for piece in chunks.read_forecasts(cycles or directory):
-            yield Forecasts(piece.init_time, piece.valid_time, stack(piece.fields))
-
+    nature, forecasts = chunks.nature_files(directory), chunks.forecast_files(cycles or directory)
+    valid = [chunks.column(path, "valid_time") for path in forecasts]
     return Material(
         source=f"simulation with jcm, T{config.nature_truncation} nature and T{config.forecast_truncation} {made}",
         seed=config.seed,
@@ -53,10 +50,50 @@ def simulation_material(directory: Path, *, cycles: Path | None = None) -> Mater
         channels=channels,
         grid=grid,
         splits=splits,
-        states=states,
-        forecasts=forecasts,
+        times=np.concatenate([chunks.column(path, "time") for path in nature]),
+        states=Pieces.of(nature, "time", config.fields),
+        init_times=np.concatenate([_NONE, *(chunks.column(path, "init_time") for path in forecasts)]),
+        valid_times=np.concatenate([_NONE, *valid]),
+        forecasts=Pieces.of(forecasts, "valid_time", config.fields),
         skipped={},
+        identity=identity_of([(path.name, version_of(path)) for path in (*nature, *forecasts)]),
     )
+
+
+_NONE: Final = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The rows of a simulation's pieces, one piece after the other.
+
+    starts: number of the first row of each piece, and of the row after the last. names: of the fields, in their order.
+    """
+
+    paths: tuple[Path, ...]
+    starts: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], column: str, names: Sequence[str]) -> Pieces:
+        """Return the rows of some pieces, counted by one of their columns."""
+        counts = [chunks.column(path, column).size for path in paths]
+        return cls(tuple(paths), tuple(np.cumsum([0, *counts]).tolist()), tuple(names))
+
+    def read(self, rows: Hours) -> Fields:
+        """Return the fields (row, channel, lat, lon) of some rows, in increasing order."""
+        piece = np.searchsorted(self.starts, rows, side="right") - 1
+        parts = []
+        for number in np.unique(piece).tolist():
+            own = rows[piece == number] - self.starts[number]
+            arrays = _loaded(self.paths[number], version_of(self.paths[number]))
+            parts.append(stack({name: arrays[name][own] for name in self.names}))
+        return np.concatenate(parts)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, version: object) -> dict[str, NDArray[Any]]:
+    return chunks.load(path)
 
 
 def simulation_splits(directory: Path) -> Splits:

@@ -1,4 +1,7 @@
-"""Statistics of a training store, streamed in float64: climatology, background-error size, mean error.
+"""Statistics of a training store, in float64 and one pass: climatology, background-error size, mean error.
+
+Everything comes from count, mean and sum of squared deviations at every point, by month or by lead. These of two sets
+of dates make those of both (Chan et al. 1983), so that parts of a store are looked at apart, by any number of workers.
 
 Climatology of channel c, from the states x_t of the training part, with area weights w_j (Σ w = 1):
     mean(c) = ⟨x̄⟩,   std(c)² = ⟨ var_t(x) + (x̄ − mean)² ⟩,   ⟨·⟩ over the sphere, x̄ and var_t over time at a point,
@@ -15,8 +18,7 @@ The nominal σ_b is the one at the lead nearest to 24 h.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -95,29 +97,61 @@ class ErrorStatistics(NamedTuple):
     nominal_lead: int
 
 
-def climatology(states: Iterable[tuple[Hours, Fields]], grid: LatLonGrid) -> Climatology:
-    """Climatology of batches (times in hours since 1970 (n,), states (n, channel, lat, lon)).
+ByKey = dict[int, Moments]
+"""Moments by month (0 to 11) or by lead [h]."""
+
+
+def monthly_moments(hours: Hours, values: Fields) -> ByKey:
+    """Return the moments of states (n, …) at times (n,) [hours since 1970], by calendar month."""
+    return _by_key(months_of(hours), values)
+
+
+def lead_moments(leads: Hours, errors: Fields) -> ByKey:
+    """Return the moments of errors ε (n, …) at leads (n,) [h], by lead."""
+    return _by_key(leads, errors)
+
+
+def merge_moments(first: ByKey, second: ByKey) -> ByKey:
+    """Return the moments of two sets of dates as those of both."""
+    result = dict(first)
+    for key, moments in second.items():
+        result[key] = replace(first[key]) if key in first else Moments.empty(moments.mean.shape)
+        result[key].merge(moments)
+    return result
+
+
+def months_of(hours: Hours) -> Hours:
+    """Return the calendar months (n,), 0 to 11, of times [hours since 1970]."""
+    return np.asarray(hours.astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12)
+
+
+def _by_key(keys: Hours, values: Fields) -> ByKey:
+    result: ByKey = {}
+    for key in np.unique(keys).tolist():
+        result[key] = Moments.empty(values.shape[1:])
+        result[key].add(values[keys == key])
+    return result
+
+
+def climatology(moments: ByKey, hours: Hours, grid: LatLonGrid) -> Climatology:
+    """Return the climatology of states (channel, lat, lon) by their monthly moments and their times.
 
     Raises BadDataError when there are fewer than two.
     """
-    months: list[Moments] = []
-    days: list[set[int]] = [set() for _ in range(12)]
-    for hours, values in states:
-        months = months or [Moments.empty(values.shape[1:]) for _ in range(12)]
-        of_batch = hours.astype("datetime64[h]").astype("datetime64[M]").astype(np.int64) % 12
-        for month in np.unique(of_batch):
-            months[month].add(values[of_batch == month])
-            days[month].update((hours[of_batch == month] // 24).tolist())
-    count = sum(month.count for month in months)
-    if count < 2:
-        raise BadDataError(f"the training part holds {count} states, not two; a longer run or other splits are needed")
-    total = Moments.empty(months[0].mean.shape)
-    for moments in months:
-        total.merge(moments)
+    if hours.size < 2:
+        raise BadDataError(
+            f"the training part holds {hours.size} states, not two; a longer run or other splits are needed"
+        )
+    shape = next(iter(moments.values())).mean.shape
+    months = [moments.get(month, Moments.empty(shape)) for month in range(12)]
+    total = Moments.empty(shape)
+    for month in months:
+        total.merge(month)
     mean = _sphere_mean(total.mean, grid)
     variance = _sphere_mean(total.variance + (total.mean - mean[:, None, None]) ** 2, grid)
+    days = [np.unique(hours[months_of(hours) == month] // 24).size for month in range(12)]
     unknown = np.full_like(total.mean, np.nan)
-    known = [len(held) >= ENOUGH_DAYS for held in days]
+    known = [count >= ENOUGH_DAYS for count in days]
     own = months if any(known) else [total] * 12
     shown = known if any(known) else [True] * 12
     monthly_mean = np.stack([m.mean if show else unknown for m, show in zip(own, shown, strict=True)])
@@ -125,25 +159,21 @@ def climatology(states: Iterable[tuple[Hours, Fields]], grid: LatLonGrid) -> Cli
     return Climatology(mean, np.sqrt(variance), monthly_mean, monthly_std, np.array([m.count for m in months]))
 
 
-def error_statistics(errors: Iterable[tuple[Hours, Fields]]) -> ErrorStatistics:
-    """Background-error statistics of batches (lead hours (n,), errors ε (n, channel, lat, lon)).
+def error_statistics(moments: ByKey) -> ErrorStatistics:
+    """Return the statistics of background errors (channel, lat, lon) by their moments at each lead.
 
     Raises BadDataError when there are none.
     """
-    by_lead: dict[int, Moments] = {}
-    for hours, values in errors:
-        for lead in np.unique(hours).tolist():
-            by_lead.setdefault(lead, Moments.empty(values.shape[1:])).add(values[hours == lead])
-    if not by_lead:
+    if not moments:
         raise BadDataError("the training part holds no pairs of a background and its truth")
-    leads = sorted(by_lead)
-    moments = [by_lead[lead] for lead in leads]
-    second = np.stack([(m.variance + m.mean**2).mean(axis=-1) for m in moments])
+    leads = sorted(moments)
+    of_leads = [moments[lead] for lead in leads]
+    second = np.stack([(m.variance + m.mean**2).mean(axis=-1) for m in of_leads])
     return ErrorStatistics(
         lead_hours=np.array(leads, dtype=np.int64),
-        pairs=np.array([m.count for m in moments], dtype=np.int64),
+        pairs=np.array([m.count for m in of_leads], dtype=np.int64),
         sigma_b=np.sqrt(smooth_rows(second)),
-        bias=np.stack([m.mean for m in moments]),
+        bias=np.stack([m.mean for m in of_leads]),
         nominal_lead=min(leads, key=lambda lead: (abs(lead - NOMINAL_LEAD), lead)),
     )
 

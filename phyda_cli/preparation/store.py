@@ -16,7 +16,7 @@ A store that lacks its `complete` mark is refused: nobody sees half of one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -36,7 +36,6 @@ Hours = NDArray[np.int64]
 LAYOUT: Final = 1
 """Version of the layout."""
 
-_DIGEST_ROWS: Final = 64
 _DENSE: Final = 3
 """Up to this many rows passed over for each row wanted, reading all of them is cheaper than picking."""
 
@@ -86,11 +85,16 @@ class TrainingStore:
 
     def pair_index(self, split: str, leads: Sequence[int] | None = None) -> Hours:
         """Return numbers of the pairs of a part, at the given leads [h] or all, in the store's order."""
+        index = self.rows_of("backgrounds", split)
+        if leads is None:
+            return index
+        held = self._root["backgrounds/lead_hours"][:][index]
+        return index[np.isin(held, np.asarray(leads, dtype=np.int64))]
+
+    def rows_of(self, group: str, split: str) -> Hours:
+        """Return numbers of a part's rows in a group, `nature` or `backgrounds`."""
         self.splits.interval(split)
-        chosen = self._root["backgrounds/split"][:] == PARTS.index(split)
-        if leads is not None:
-            chosen &= np.isin(self._root["backgrounds/lead_hours"][:], np.asarray(leads, dtype=np.int64))
-        return np.flatnonzero(chosen).astype(np.int64)
+        return np.flatnonzero(self._root[f"{group}/split"][:] == PARTS.index(split)).astype(np.int64)
 
     def read_pairs(self, index: Hours) -> PairBatch:
         """Return the pairs of the given numbers, in that order."""
@@ -118,11 +122,11 @@ class TrainingStore:
 
     def nature_times(self, split: str) -> Hours:
         """Return the times of a part's states, increasing."""
-        return np.asarray(self._root["nature/time"].oindex[self._nature_index(split)])
+        return np.asarray(self._root["nature/time"].oindex[self.rows_of("nature", split)])
 
     def nature(self, split: str, *, batch: int = 64) -> Iterator[tuple[Hours, Fields]]:
         """Yield the truth states of a part: (times, (time, channel, lat, lon)), in order of time."""
-        index = self._nature_index(split)
+        index = self.rows_of("nature", split)
         for start in range(0, index.size, batch):
             chosen = index[start : start + batch]
             yield self._root["nature/time"].oindex[chosen], self._fields("nature", chosen)
@@ -151,10 +155,6 @@ class TrainingStore:
         if wanted not in leads:
             raise BadDataError(f"{self.path}: no background error at lead {wanted} h; there are {leads}")
         return np.asarray(self.statistic("sigma_b")[leads.index(wanted)])
-
-    def _nature_index(self, split: str) -> Hours:
-        self.splits.interval(split)
-        return np.flatnonzero(self._root["nature/split"][:] == PARTS.index(split)).astype(np.int64)
 
     def _fields(self, group: str, index: Hours) -> Fields:
         """(row, channel, lat, lon) of the rows of a group, in the order of `index`."""
@@ -230,13 +230,28 @@ def channels_of(
     )
 
 
-def content_digest(root: Any) -> str:
-    """SHA-256 over path, shape, type and values of every array; compression and attributes do not matter."""
+def content_digest(root: Any, known: Mapping[str, Sequence[str]] | None = None) -> str:
+    """SHA-256 over path, shape, type and the digest of each shard of every array; compression and attributes do not
+    matter.
+
+    known: the digests of the shards of some arrays, by path, where they are known without reading these.
+    """
     digest = hashlib.sha256()
     for name in sorted(path for path, member in root.members(max_depth=None) if hasattr(member, "dtype")):
         array = root[name]
         digest.update(f"{name} {array.shape} {array.dtype.str}\n".encode())
-        blocks = [slice(i, i + _DIGEST_ROWS) for i in range(0, array.shape[0], _DIGEST_ROWS)] if array.shape else [...]
-        for block in blocks:
-            digest.update(np.ascontiguousarray(array[block]).tobytes())
+        of_shards = (known or {}).get(name)
+        for one in _shard_digests(array) if of_shards is None else of_shards:
+            digest.update(f"{one}\n".encode())
     return digest.hexdigest()
+
+
+def block_digest(values: NDArray[Any]) -> str:
+    """SHA-256 of the bytes of some rows."""
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _shard_digests(array: Any) -> Iterator[str]:
+    rows = None if array.shards is None else array.shards[0]
+    blocks = [...] if rows is None else [slice(i, i + rows) for i in range(0, array.shape[0], rows)]
+    return (block_digest(array[block]) for block in blocks)

@@ -121,32 +121,44 @@ def read_config(directory: Path) -> SimulationConfig:
 def read_nature(directory: Path) -> Iterator[tuple[IntArray, dict[str, FloatArray]]]:
     """(times in hours since 1970, fields) of every piece of the nature run, in order of time."""
     names = read_config(directory).fields
-    for path in sorted(directory.glob("nature-*.npz")):
+    for path in nature_files(directory):
         arrays = load(path)
         yield arrays["time"], {name: arrays[name] for name in names}
 
 
 def nature_times(directory: Path) -> list[IntArray]:
     """Return the times of every piece of the nature run, without reading the fields."""
-    found = []
-    for path in sorted(directory.glob("nature-*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                found.append(np.asarray(stored["time"], dtype=np.int64))
-        except (OSError, ValueError, KeyError) as error:
-            raise _damaged(path, error) from error
-    return found
+    return [column(path, "time") for path in nature_files(directory)]
 
 
-def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:
-    """Yield every piece of the forecasts, by piece of the nature run, then by pass."""
-    names = read_config(directory).fields
+def nature_files(directory: Path) -> list[Path]:
+    """Return the pieces of the nature run, in order of time."""
+    return sorted(directory.glob("nature-*.npz"))
+
+
+def forecast_files(directory: Path) -> list[Path]:
+    """Return the pieces of the forecasts, by piece of the nature run, then by pass."""
     files = [
         (int(match[2]), int(match[1]), path)
         for path in directory.glob("forecasts-*.npz")
         if (match := re.fullmatch(r"forecasts-(\d+)-(\d+)\.npz", path.name))
     ]
-    for _, _, path in sorted(files):
+    return [path for _, _, path in sorted(files)]
+
+
+def column(path: Path, name: str) -> IntArray:
+    """Return a column of a piece without reading its fields. Raises BadDataError for a damaged piece."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return np.asarray(stored[name], dtype=np.int64)
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_forecasts(directory: Path) -> Iterator[ForecastChunk]:
+    """Yield every piece of the forecasts, by piece of the nature run, then by pass."""
+    names = read_config(directory).fields
+    for path in forecast_files(directory):
         arrays = load(path)
         yield ForecastChunk(
             init_time=arrays["init_time"],

@@ -9,6 +9,7 @@ import torch
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.orientation import along_axes
+from phyda_cli.grids.reduced import ReducedGrid
 from phyda_cli.grids.regrid import regrid
 
 COARSE = LatLonGrid.equiangular(16, 32)
@@ -222,3 +223,32 @@ def test_a_cut_out_gives_what_its_global_field_gives_where_it_covers_and_zero_el
     latitude, longitude = (axis.reshape(target.shape) for axis in target.coordinates)
     middle = (latitude > 30) & (latitude < 60) & ((longitude < 25) | (longitude > 315))
     assert covered[torch.from_numpy(middle)].all()
+
+
+def reduced_gaussian():
+    """Rows of a Gaussian grid of 48 with fewer points towards the poles, as octahedral grids have: 20 + 4 a row."""
+    latitudes = LatLonGrid.gaussian(48).latitudes
+    counts = [20 + 4 * min(row, 47 - row) for row in range(48)]
+    steps = tuple(360.0 / count for count in counts)
+    return ReducedGrid(latitudes, tuple(counts), (0.0,) * 48, steps, True)
+
+
+def test_a_reduced_grid_conserves_means_and_constants():
+    source, target = reduced_gaussian(), LatLonGrid.equiangular(12, 24)
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(2, *source.shape)))
+    x[1] = 7.0
+    y = regrid(x, source, target)
+    assert y[1] == pytest.approx(np.full(target.shape, 7.0), abs=1e-12)
+    assert float((y[0] * torch.as_tensor(target.area.copy())).sum()) == pytest.approx(
+        float((x[0] * torch.as_tensor(source.area)).sum()), abs=1e-12
+    )
+
+
+def test_the_cells_of_a_reduced_grid_by_hand():
+    # rows at -60 and 60 of two points, between them one of four; the target has rows at +-45 and columns at 0, 90, …:
+    # its northern row holds the northern row of the source (sin 90 - sin 30 = 0.5) and half of the middle one (0.5)
+    source = ReducedGrid((-60.0, 0.0, 60.0), (2, 4, 2), (0.0, 0.0, 0.0), (180.0, 90.0, 180.0), True)
+    target = LatLonGrid.equiangular(2, 4)
+    x = torch.tensor([[0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 10.0, 20.0]], dtype=torch.float64)
+    # the columns of the northern row are 10, the mean of 10 and 20, 20, the mean of both again
+    assert regrid(x, source, target)[1].tolist() == pytest.approx([5.5, 8.5, 11.5, 9.5])

@@ -8,8 +8,9 @@ import numpy as np
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.preparation.build import Forecasts, Material
+from phyda_cli.preparation.material import Material
 from phyda_cli.preparation.split import split_by_fraction
+from tests.support.rows import Held
 
 GRID = LatLonGrid.equiangular(4, 8)
 CHANNELS = (
@@ -34,19 +35,24 @@ class Synthetic:
     valid: np.ndarray
     forecasts: np.ndarray
 
-    def material(self, *, piece: int = 50) -> Material:
-        """The material, given in pieces that do not match the shards."""
-
-        def states():
-            for i in range(0, self.times.size, piece):
-                yield self.times[i : i + piece], self.states[i : i + piece]
-
-        def forecasts():
-            for i in range(0, self.init.size, piece):
-                yield Forecasts(self.init[i : i + piece], self.valid[i : i + piece], self.forecasts[i : i + piece])
-
+    def material(self) -> Material:
+        """Return the material."""
         splits = split_by_fraction(int(self.times[0]), int(self.times[-1]) + 6)
-        return Material("synthetic", 7, {"kind": "test"}, CHANNELS, GRID, splits, states, forecasts, {})
+        states, forecasts = Held(self.states), Held(self.forecasts)
+        return Material(
+            "synthetic",
+            7,
+            {"kind": "test"},
+            CHANNELS,
+            GRID,
+            splits,
+            self.times,
+            states,
+            self.init,
+            self.valid,
+            forecasts,
+            {},
+        )
 
     def where(self, **changes) -> Synthetic:
         return replace(self, **changes)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,12 +9,12 @@ from synthetic import quiet
 
 from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import Channel
-from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.preparation.build import build_store
-from phyda_cli.preparation.from_files import catalogue, files_material, hours
+from phyda_cli.preparation.catalogue import catalogue
+from phyda_cli.preparation.from_files import Choice, files_material, hours
 
-GRID = LatLonGrid.equiangular(4, 8)
 LEVELS = (85_000.0, 50_000.0)
+CHOICE = Choice(rows=8, levels=LEVELS)
 START = np.datetime64("2020-01-01T00", "ns")
 
 
@@ -64,7 +66,7 @@ def forecasts_by_lead(path, leads=(6, 12)):
 
 def test_pairs_meet_at_the_valid_time_on_the_store_grid(analyses, tmp_path):
     forecasts = forecasts_by_lead(tmp_path / "f.nc")
-    material = files_material(analyses, [forecasts], grid=GRID, levels=LEVELS)
+    material = files_material(analyses, [forecasts], CHOICE)
     assert material.channels == tuple(Channel(v, p) for v in ("u", "t") for p in LEVELS)
     store = build_store(material, tmp_path / "s.zarr", overwrite=False, progress=quiet)
     total = 0
@@ -86,18 +88,18 @@ def test_pairs_meet_at_the_valid_time_on_the_store_grid(analyses, tmp_path):
 
 def test_levels_are_interpolated_in_the_logarithm_of_pressure(analyses, tmp_path):
     forecasts = forecasts_by_lead(tmp_path / "f.nc")
-    material = files_material(analyses, [forecasts], grid=GRID, levels=(70_000.0,))
-    _, values = next(material.states())
-    assert values[0, 1] == pytest.approx(np.full((4, 8), 250 + 10 * np.log(1.4)), abs=1e-3)
+    material = files_material(analyses, [forecasts], replace(CHOICE, levels=(70_000.0,)))
+    values = material.states.read(np.array([0]))
+    assert values[0, 1] == pytest.approx(np.full((8, 16), 250 + 10 * np.log(1.4)), abs=1e-3)
 
 
 def test_files_without_a_start_need_a_lead(analyses, tmp_path):
     path = tmp_path / "f.nc"
     field(np.arange(40.0)).assign_coords(time=("time", dates(40))).to_netcdf(path)
     with pytest.raises(BadDataError, match=r"tells no start of the forecast valid 2020-01-01T00:00:00Z.*--lead"):
-        files_material(analyses, [path], grid=GRID, levels=LEVELS)
-    first = next(files_material(analyses, [path], lead_hours=24, grid=GRID, levels=LEVELS).forecasts())
-    assert (first.valid_time - first.init_time).tolist() == [24]
+        files_material(analyses, [path], CHOICE)
+    material = files_material(analyses, [path], replace(CHOICE, lead_hours=24))
+    assert set((material.valid_times - material.init_times).tolist()) == {24}
 
 
 def test_one_file_for_each_variable_makes_one_state(tmp_path):
@@ -117,18 +119,18 @@ def test_starts_and_leads_of_a_weatherbench_file(tmp_path):
 
 def test_levels_beyond_those_of_a_file_are_refused(analyses, tmp_path):
     forecasts = forecasts_by_lead(tmp_path / "f.nc")
-    material = files_material(analyses, [forecasts], grid=GRID, levels=(92_500.0, 50_000.0))
+    material = files_material(analyses, [forecasts], replace(CHOICE, levels=(92_500.0, 50_000.0)))
     with pytest.raises(BadDataError, match=r"a.nc: u reaches from 900 to 400 hPa, the store needs 925 hPa"):
-        next(material.states())
+        material.states.read(np.array([0]))
 
 
 def test_dates_that_do_not_meet_are_refused(analyses, tmp_path):
     path = tmp_path / "f.nc"
     field(np.arange(4.0)).assign_coords(time=("time", dates(4) + np.timedelta64(1000, "D"))).to_netcdf(path)
     with pytest.raises(BadDataError, match="none of 4 forecasts"):
-        files_material(analyses, [path], lead_hours=6, grid=GRID, levels=LEVELS)
+        files_material(analyses, [path], replace(CHOICE, lead_hours=6))
 
 
 def test_missing_files_are_named(analyses, tmp_path):
     with pytest.raises(InputMissingError, match=r"none\.nc"):
-        files_material(analyses, [tmp_path / "none.nc"], grid=GRID, levels=LEVELS)
+        files_material(analyses, [tmp_path / "none.nc"], CHOICE)

@@ -5,11 +5,25 @@ import pytest
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.preparation.statistics import Moments, climatology, error_statistics, smooth_rows
+from phyda_cli.preparation import statistics
+from phyda_cli.preparation.statistics import Moments, lead_moments, merge_moments, monthly_moments, smooth_rows
+from phyda_cli.preparation.workers import merged
 
 # Rows at −60°, 0°, 60° have area shares ¼, ½, ¼.
 GRID = LatLonGrid((-60.0, 0.0, 60.0), (0.0, 90.0, 180.0, 270.0))
 JANUARY = int(np.datetime64("2001-01-01T00", "h").astype(np.int64))
+
+
+def climatology(batches, grid):
+    """That of batches (times, states)."""
+    batches = list(batches)
+    moments = merged((monthly_moments(*batch) for batch in batches), merge_moments)
+    return statistics.climatology(moments, np.concatenate([hours for hours, _ in batches]), grid)
+
+
+def error_statistics(batches):
+    """Those of batches (leads, errors)."""
+    return statistics.error_statistics(merged((lead_moments(*batch) for batch in batches), merge_moments))
 
 
 def rows(*values: float) -> np.ndarray:
@@ -102,8 +116,35 @@ def test_smoothing_keeps_constants_and_counts_the_edge_twice():
 
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(BadDataError, match="holds 0 states, not two"):
-        climatology([], GRID)
+        statistics.climatology({}, np.zeros(0, np.int64), GRID)
     with pytest.raises(BadDataError, match="holds 1 states, not two"):
         climatology([(np.array([JANUARY]), rows(0, 4, 0))], GRID)
     with pytest.raises(BadDataError, match="no pairs"):
-        error_statistics([])
+        statistics.error_statistics({})
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7, 50])
+def test_the_statistics_of_pieces_are_those_of_the_whole(pieces):
+    """Any cut of a year: a trend, a season and a large mean, as those of all states at once by numpy."""
+    rng = np.random.default_rng(3)
+    hours = JANUARY + 6 * np.arange(1460)
+    states = (5.0e5 + 0.01 * np.arange(1460)[:, None, None, None] + rng.normal(size=(1460, 2, 3, 4))).astype(np.float32)
+    parts = zip(np.array_split(hours, pieces), np.array_split(states, pieces), strict=True)
+    result = climatology(parts, GRID)
+    month = hours.astype("datetime64[h]").astype("datetime64[M]").astype(int) % 12
+    values = states.astype(np.float64)
+    for number in range(12):
+        own = values[month == number]
+        assert result.monthly_mean[number] == pytest.approx(own.mean(axis=0), rel=1e-15)
+        assert result.monthly_std[number] == pytest.approx(own.std(axis=0), rel=1e-10)
+    weights = GRID.area_weights
+    mean = values.mean(axis=(0, 3)) @ weights
+    assert result.mean == pytest.approx(mean, rel=1e-15)
+    assert result.std**2 == pytest.approx(((values - mean[:, None, None]) ** 2).mean(axis=(0, 3)) @ weights, rel=1e-10)
+
+
+def test_merging_changes_neither_of_the_parts():
+    first, second = (monthly_moments(np.array([JANUARY, JANUARY + 6]), rows(0, n, 0).repeat(2, axis=0)) for n in (1, 3))
+    both = merge_moments(first, second)
+    assert (first[0].count, second[0].count, both[0].count) == (2, 2, 4)
+    assert [m[0].mean[0, 1, 0] for m in (first, second, both)] == [1.0, 3.0, 2.0]

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,7 +112,7 @@ def test_nothing_of_validation_and_test_enters_the_statistics(data, store, tmp_p
 
 
 def test_the_digest_depends_on_the_values_alone(data, store, tmp_path):
-    again = build_store(data.material(piece=17), tmp_path / "a.zarr", overwrite=False, progress=quiet)
+    again = build_store(data.material(), tmp_path / "a.zarr", overwrite=False, progress=quiet)
     assert again.attributes["digest"] == store.attributes["digest"]
     assert content_digest(zarr.open_group(str(again.path), mode="r")) == store.attributes["digest"]
 
@@ -125,32 +122,6 @@ def test_a_changed_value_changes_the_digest(data, tmp_path):
     root = zarr.open_group(str(store.path), mode="a")
     root["nature/u"][3, 0, 0, 0] = 9.0
     assert content_digest(root) != store.attributes["digest"]
-
-
-def test_a_killed_run_leaves_nothing_and_the_next_makes_the_same_store(store, tmp_path):
-    target = tmp_path / "s.zarr"
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from synthetic import synthetic\n"
-        "from phyda_cli.preparation.build import build_store\n"
-        "def progress(stage, done, total):\n"
-        "    if stage == 'pairs':\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"build_store(synthetic().material(), Path({str(target)!r}), overwrite=False, progress=progress)\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert not target.exists()
-    assert (tmp_path / ".s.zarr.building").exists()
-    with pytest.raises(InputMissingError):
-        open_store(target)
-    with pytest.raises(BadDataError, match="not finished"):
-        open_store(tmp_path / ".s.zarr.building")
-    built = build_store(synthetic().material(), target, overwrite=False, progress=quiet)
-    assert built.attributes["digest"] == store.attributes["digest"]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["s.zarr"]
 
 
 def test_an_existing_store_is_replaced_only_when_asked_and_kept_when_the_run_fails(data, tmp_path):
@@ -177,27 +148,12 @@ def test_only_a_training_store_is_ever_replaced(data, tmp_path):
     assert (precious / "letter.txt").read_text() == "dear"
 
 
-@pytest.mark.parametrize("order", [slice(None, None, -1), np.r_[0:100, 99:240]])
+@pytest.mark.parametrize("order", [np.arange(240)[::-1], np.r_[0:100, 99:240]])
 def test_states_out_of_order_or_twice_are_refused(data, tmp_path, order):
+    material = replace(data.material(), times=data.times[order])
     with pytest.raises(BadDataError, match="out of order or twice"):
-        build_store(
-            data.where(times=data.times[order], states=data.states[order]).material(piece=300)
-            if isinstance(order, np.ndarray)
-            else _reversed(data),
-            tmp_path / "s.zarr",
-            overwrite=False,
-            progress=quiet,
-        )
-    assert not (tmp_path / "s.zarr").exists()
-
-
-def _reversed(data):
-    from dataclasses import replace
-
-    def states():
-        yield data.times[::-1], data.states[::-1]
-
-    return replace(data.material(), states=states)
+        build_store(material, tmp_path / "s.zarr", overwrite=False, progress=quiet)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_things_are_not_opened(tmp_path):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from phyda_cli.formats.gridded.background_error import to_bytes
-from phyda_cli.preparation.build import Forecasts, Material, build_store
+from phyda_cli.preparation.build import build_store
+from phyda_cli.preparation.material import Material
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.preparation.store import TrainingStore, open_store
 from phyda_cli.training.case_files import CaseSource, open_cases
@@ -17,6 +18,7 @@ from phyda_cli.training.config import TrainConfig, read_config
 from phyda_cli.training.loop import Data, Workplace
 from phyda_cli.training.run import train
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics
+from tests.support.rows import Held
 
 START = int(np.datetime64("2001-01-01T00", "h").astype(np.int64))
 LEADS = (24, 48)
@@ -67,14 +69,10 @@ def make_place(directory: Path) -> Place:
     states = (mean + size * noise).astype(np.float32)
     forecasts = (states[(init + lead - START) // 6] + errors).astype(np.float32)
 
-    def give_states():
-        yield times, states
-
-    def give_forecasts():
-        yield Forecasts(init, init + lead, forecasts)
-
     splits = split_by_fraction(int(times[0]), int(times[-1]) + 6)
-    material = Material("test", 7, {"kind": "test"}, CHANNELS, GRID, splits, give_states, give_forecasts, {})
+    material = Material(
+        "test", 7, {"kind": "test"}, CHANNELS, GRID, splits, times, Held(states), init, init + lead, Held(forecasts), {}
+    )
     build_store(material, place.store, overwrite=False, progress=lambda stage, done, total: None)
     place.background_error.write_bytes(to_bytes(small_statistics(), provenance={"errors": 200}))
     return place

@@ -17,7 +17,8 @@ none of this: there the parameter fixes the unit.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -46,12 +47,29 @@ NEGATIVE_HUMIDITY: Final = "negative_humidity"
 MISSING_BELOW_GROUND: Final = "missing_below_ground"
 """Keys of `Background.counts`."""
 
-_CONVERSIONS: Final = {
+CONVERSIONS: Final = {
     "gh": ("z", Conversion.HEIGHT),
     "r": ("q", Conversion.RELATIVE_HUMIDITY),
     "td": ("q", Conversion.DEWPOINT),
     "r2m": ("d2m", Conversion.SCREEN_HUMIDITY),
 }
+"""What a quantity of a file becomes in a state, and how."""
+_BESIDE: Final = {"q": "t", "d2m": "t2m"}
+"""What a variable may be computed with."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The variables of a state that are asked for; the rest of a file is not read."""
+
+    variables: tuple[str, ...]
+
+    def keeps(self, quantity: str) -> bool:
+        """Return whether a quantity of a file gives one of the variables, or may be needed to compute one."""
+        made = CONVERSIONS.get(quantity, (quantity, None))[0]
+        return made in self.variables or any(quantity == _BESIDE.get(variable) for variable in self.variables)
+
+
 _LEAST: Final = {"q": -1e-3, "r": -0.05}
 """Humidity down to this [kg kg-1, 1] is zero with the ripples of a spectral model or of an interpolation around it."""
 _NAMED: Final = 8
@@ -117,7 +135,7 @@ class _Planes:
     def add(self, field: FoundField) -> None:
         """Take every level of a field. Raises BadDataError for values that are missing or incredible."""
         source = self.contents.source
-        variable, conversion = _CONVERSIONS.get(field.variable, (field.variable, Conversion.IDENTITY))
+        variable, conversion = CONVERSIONS.get(field.variable, (field.variable, Conversion.IDENTITY))
         if field.along_grid and self.orientation.grid.turn is not None:
             conversion = next(own for own, components in WINDS.items() if variable in components)
         values = _canonical(self.contents, field, self.orientation)
@@ -127,7 +145,9 @@ class _Planes:
         for index, level in enumerate(field.levels or (None,)):
             plane, holes = values[..., index, :, :], under[index]
             channel, named = Channel(variable, level), Channel(field.variable, level)
-            problem = _missing(named, plane, holes) or (None if self.own else _problem(named, plane, field, credible))
+            problem = _missing(named, plane, holes) or (
+                None if self.own else value_problem(named, plane, field, credible=credible)
+            )
             if problem and field.variable in PASSIVE:
                 self.notes.append(f"{named} is passed through unread: {problem}")
                 continue
@@ -176,17 +196,11 @@ class _Planes:
             self.values[other] = u * np.sin(angle) + v * np.cos(angle)
 
     def _to_channel(self, variable: str, conversion: Conversion, plane: Array, level: float | None) -> Array:
-        if conversion is Conversion.HEIGHT:
-            return plane * GRAVITY
-        if conversion is Conversion.RELATIVE_HUMIDITY:
-            temperature = self._temperatures()[Channel("t", level)]
-            return np.asarray(specific_humidity_from_relative_humidity(self._not_negative(plane), temperature, level))
-        if conversion is Conversion.DEWPOINT:
-            return np.asarray(specific_humidity_from_dewpoint(plane, level))
-        if conversion is Conversion.SCREEN_HUMIDITY:
-            temperature = self.values[Channel("t2m")]
-            return np.asarray(dewpoint_from_relative_humidity(self._not_negative(plane), temperature))
-        return self._not_negative(plane) if variable == "q" else plane
+        if conversion in (Conversion.RELATIVE_HUMIDITY, Conversion.SCREEN_HUMIDITY) or variable == "q":
+            plane = plane if conversion is Conversion.DEWPOINT else self._not_negative(plane)
+        needed = conversion.temperature(level)
+        temperature = None if needed is None else {**self.values, **self._temperatures()}[needed]
+        return converted(conversion, plane, temperature, level)
 
     def _temperatures(self) -> dict[Channel, Array]:
         return extend_downwards({channel: plane for channel, plane in self.values.items() if channel.variable == "t"})
@@ -206,6 +220,22 @@ class _Planes:
         return tuple(
             f"{self.contents.source}: {self.counts[key]} {text}" for key, text in said.items() if self.counts[key]
         )
+
+
+def converted(conversion: Conversion, plane: Array, temperature: Array | None, level: float | None) -> Array:
+    """Return the state's quantity of a plane as the file holds it, by the temperature beside it where that is needed.
+
+    Humidity that is negative, as spectral models have it, counts as zero.
+    """
+    if conversion is Conversion.HEIGHT:
+        return plane * GRAVITY
+    if conversion is Conversion.DEWPOINT:
+        return np.asarray(specific_humidity_from_dewpoint(plane, level))
+    if conversion is Conversion.RELATIVE_HUMIDITY:
+        return np.asarray(specific_humidity_from_relative_humidity(np.maximum(plane, 0.0), temperature, level))
+    if conversion is Conversion.SCREEN_HUMIDITY:
+        return np.asarray(dewpoint_from_relative_humidity(np.maximum(plane, 0.0), temperature))
+    return plane
 
 
 def _canonical(contents: Contents, field: FoundField, orientation: Orientation) -> Array:
@@ -241,7 +271,9 @@ def _missing(channel: Channel, plane: Array, holes: Mask) -> str | None:
     return None
 
 
-def _problem(channel: Channel, plane: Array, field: FoundField, credible: bool) -> str | None:
+def value_problem(
+    channel: Channel, plane: NDArray[np.floating[Any]], field: FoundField, *, credible: bool
+) -> str | None:
     """Return what is wrong with the values of a field (SI), or None. credible: whether it as a whole fits its unit."""
     variable = VARIABLES[channel.variable]
     low, high = variable.bounds

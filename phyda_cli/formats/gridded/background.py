@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import UsageError
-from phyda_cli.formats.gridded.assemble import assemble
+from phyda_cli.formats.gridded.assemble import Wanted, assemble
 from phyda_cli.formats.gridded.contents import Contents
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.formats.gridded.members import MemberChoice, choose_members, merge_contents, stack_members
@@ -24,6 +24,7 @@ def read_background(
     select: Mapping[str, str] | None = None,
     as_members: bool = False,
     own: bool = False,
+    wanted: Wanted | None = None,
 ) -> Background:
     """Read a background from GRIB, NetCDF or Zarr files.
 
@@ -33,7 +34,8 @@ def read_background(
     time: valid time (UTC) to read; sets the valid time of files that tell none, and of NetCDF files whose time axis
     `select` indexes. member: one ensemble member, or several; None keeps them all. select: further choices, NetCDF
     dimension or GRIB key → value. own: a model of phyda wrote the files, so their values are SI and need not be
-    credible. Raises InputMissingError, BadDataError or UsageError with one line.
+    credible. wanted: the variables to read, all where None. Raises InputMissingError, BadDataError or UsageError with
+    one line.
     """
     if not paths:
         raise UsageError("no background file was given; name one with --background")
@@ -43,7 +45,7 @@ def read_background(
         each = [_read([path], kind, time=time, member=None, select=choice) for path, kind in formats]
         contents = [choose_members(stack_members(each), member)]
     else:
-        contents = _parts(formats, time=time, member=member, select=choice)
+        contents = _parts(formats, time=time, member=member, select=choice, wanted=wanted)
     return _assembled(contents, choice, time, tuple(str(path) for path in paths), own=own)
 
 
@@ -107,14 +109,15 @@ def _read(
     time: np.datetime64 | None,
     member: MemberChoice,
     select: Mapping[str, str],
+    wanted: Wanted | None = None,
 ) -> Contents:
     if kind is FileFormat.GRIB:
         from phyda_cli.formats.gridded.grib import read_grib  # loads the GRIB library only where there is GRIB
 
-        return read_grib(paths, time=time, member=member, select=select)
+        return read_grib(paths, time=time, member=member, select=select, wanted=wanted)
     from phyda_cli.formats.gridded.netcdf import read_netcdf
 
-    return read_netcdf(paths[0], kind, time=time, member=member, select=select)
+    return read_netcdf(paths[0], kind, time=time, member=member, select=select, wanted=wanted)
 
 
 def _parts(
@@ -123,11 +126,12 @@ def _parts(
     time: np.datetime64 | None,
     member: MemberChoice,
     select: Mapping[str, str],
+    wanted: Wanted | None,
 ) -> list[Contents]:
     grib = [path for path, kind in formats if kind is FileFormat.GRIB]
     files = [([path], kind) for path, kind in formats if kind is not FileFormat.GRIB]
     groups = [(grib, FileFormat.GRIB)] * bool(grib) + files
-    return [_read(paths, kind, time=time, member=member, select=select) for paths, kind in groups]
+    return [_read(paths, kind, time=time, member=member, select=select, wanted=wanted) for paths, kind in groups]
 
 
 def background_times(

@@ -17,7 +17,8 @@ import numpy as np
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.gridded.contents import Contents, choose_time
+from phyda_cli.formats.gridded.assemble import Wanted
+from phyda_cli.formats.gridded.contents import Contents, choose_time, format_time
 from phyda_cli.formats.gridded.folding import Folding, Line
 from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
 from phyda_cli.formats.gridded.grib_grid import grid_of, refuse_grid
@@ -30,18 +31,24 @@ from phyda_cli.grids.orientation import Orientation
 
 
 def read_grib(
-    paths: Sequence[Path], *, time: np.datetime64 | None, member: MemberChoice, select: Mapping[str, str]
+    paths: Sequence[Path],
+    *,
+    time: np.datetime64 | None,
+    member: MemberChoice,
+    select: Mapping[str, str],
+    wanted: Wanted | None = None,
 ) -> Contents:
     """Read one valid time of one or several GRIB files taken together.
 
-    select: eccodes key → value that every message read must have. Raises BadDataError for damaged files, for grids and
+    select: eccodes key → value that every message read must have. wanted: the variables to read, all where None; of
+    model levels all are read. Raises BadDataError for damaged files, for grids and
     levels that phyda does not read, and, listing the choices, when times or fields are ambiguous.
     """
     source = " + ".join(str(path) for path in paths)
     headers = [header for path in paths for header in grib_headers(path, select)]
     if not headers:
-        wanted = ", ".join(f"{key}={value}" for key, value in select.items())
-        raise BadDataError(f"{source}: no message has {wanted}; see the file's keys with grib_ls")
+        chosen_keys = ", ".join(f"{key}={value}" for key, value in select.items())
+        raise BadDataError(f"{source}: no message has {chosen_keys}; see the file's keys with grib_ls")
     for header in headers:
         refuse_grid(header)
     known = [header for header in headers if header.variable is not None or header.on_model_levels]
@@ -49,6 +56,10 @@ def read_grib(
         raise BadDataError(f"{source}: {_nothing_known(headers)}")
     valid = choose_time([header.valid for header in known], time, source)
     chosen = _choose_member([header for header in headers if header.valid == valid], member, source)
+    if wanted is not None and not any(header.on_model_levels for header in chosen):
+        chosen = [h for h in chosen if h.variable is not None and wanted.keeps(h.variable.name)]
+        if not chosen:
+            raise BadDataError(f"{source}: holds none of {', '.join(wanted.variables)} valid at {format_time(valid)}")
     grid = grid_of(_one_grid(chosen, source), source)
     cube = Cube(chosen, source)
     dataset, fields = cube.build(grid)

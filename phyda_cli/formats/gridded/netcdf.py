@@ -18,6 +18,7 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError, MissingExtraError
 from phyda_cli.formats.file_safety import check_declared_size, check_hdf5, declared_variables, expected_size
+from phyda_cli.formats.gridded.assemble import Wanted
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, Contents
 from phyda_cli.formats.gridded.folding import unfold
 from phyda_cli.formats.gridded.members import MemberChoice, member_index
@@ -37,16 +38,23 @@ _LONGEST: Final = 100_000_000
 
 
 def read_netcdf(
-    path: Path, kind: FileFormat, *, time: np.datetime64 | None, member: MemberChoice, select: Mapping[str, str]
+    path: Path,
+    kind: FileFormat,
+    *,
+    time: np.datetime64 | None,
+    member: MemberChoice,
+    select: Mapping[str, str],
+    wanted: Wanted | None = None,
 ) -> Contents:
     """Read one valid time of a NetCDF file or Zarr store.
 
     select: dimension → coordinate value; dimensions that the file does not have are left to other files.
-    Raises BadDataError for damaged files, unknown grids and units and ambiguous times; MissingExtraError.
+    wanted: the variables to read, all where None. Raises BadDataError for damaged files, unknown grids and units and
+    ambiguous times; MissingExtraError.
     """
     notes: list[str] = []
     with _open(path, kind, notes) as opened:
-        return read_dataset(opened, str(path), time=time, member=member, select=select, notes=notes)
+        return read_dataset(opened, str(path), time=time, member=member, select=select, notes=notes, wanted=wanted)
 
 
 def read_dataset(
@@ -57,6 +65,7 @@ def read_dataset(
     member: MemberChoice,
     select: Mapping[str, str],
     notes: Iterable[str] = (),
+    wanted: Wanted | None = None,
 ) -> Contents:
     """Read one valid time of an open dataset, which stays as it is; its times may be decoded or not.
 
@@ -75,11 +84,14 @@ def read_dataset(
     grid = horizontal(dataset, source, notes)
     latitude, longitude = grid.rows, grid.columns
     dataset = dataset.set_coords(grid.coordinates)
-    dataset, member_dim = _choose_member(dataset, member, source)
+    dataset, member_dim = choose_member(dataset, member, source)
     dataset = _squeeze(dataset, (latitude, longitude, member_dim), source)
     _check_memory(dataset, source)
     dataset, model = on_pressure_levels(dataset, (latitude, longitude), member_dim, source, notes)
     fields, found = find_fields(dataset, (latitude, longitude), member_dim, source)
+    if wanted is not None:
+        fields = tuple(field for field in fields if wanted.keeps(field.variable))
+        dataset = dataset[[field.name for field in fields]]
     _refuse_differences(dataset[[field.name for field in fields]], source)
     try:
         dataset = dataset.load()
@@ -259,7 +271,12 @@ def _check_size(path: Path) -> None:
         raise BadDataError(f"{path}: is cut off: {size} of {expected} bytes; fetch the file again")
 
 
-def _choose_member(dataset: xr.Dataset, member: MemberChoice, source: str) -> tuple[xr.Dataset, str | None]:
+def choose_member(dataset: xr.Dataset, member: MemberChoice, source: str) -> tuple[xr.Dataset, str | None]:
+    """Return the dataset of the chosen members and the name of their axis, None without one.
+
+    Raises BadDataError for a member that is not there.
+    """
+
     def is_of_members(name: str) -> bool:
         told = name in dataset and dataset[name].attrs.get("standard_name") == "realization"
         return told or name.casefold() in MEMBER_NAMES

@@ -146,10 +146,10 @@ class _Search:
             return next(option for option in options if VARIABLES[option].units == unit.si), unit
         if known.name in PASSIVE:
             return known.name, None
-        if self.named:
+        if self.named or name == known.cds:
             self.notes.append(
-                f"{self.source}: fields without units were taken in SI units, as all files with levels in names have "
-                "them"
+                f"{self.source}: fields without units were taken in SI units, as all files with levels in names or "
+                "with the names of the Climate Data Store have them"
             )
             return known.name, find_unit(si, si)
         raise BadDataError(

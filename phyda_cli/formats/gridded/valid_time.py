@@ -142,6 +142,13 @@ def valid_times(dataset: xr.Dataset, source: str) -> xr.DataArray | None:
     )
 
 
+def lead_last(dataset: xr.Dataset, valid: xr.DataArray) -> xr.DataArray:
+    """Return valid times with the axis of leads last, so that the states of one start follow one another."""
+    lead = find_lead(dataset)
+    last = [dim for dim in valid.dims if lead is not None and dim in dataset[lead].dims]
+    return valid.transpose(*(dim for dim in valid.dims if dim not in last), *last)
+
+
 def start_times(dataset: xr.Dataset) -> xr.DataArray | None:
     """Return the starts of the forecasts in a file, or None when it tells none."""
     times = _times(dataset)
