@@ -214,6 +214,14 @@ _TABLE: Final = (
         "refractivity", "Refractivity of air at radio frequencies", "", "1e-6", (0.0, 500.0), True,
         aliases=("refractivity", "radio_refractivity"), ioda=("atmosphericRefractivity", "refractivity"), bufr=(15036,),
     ),
+    Variable(
+        "thickness", "Thickness of a layer between two pressures", "", "m", (0.0, 40000.0), True,
+        aliases=("layer_thickness",), ioda=("layerThickness",),
+    ),
+    Variable(
+        "tv_layer", "Mean virtual temperature of a layer between two pressures", "", "K", (150.0, 350.0), True,
+        aliases=("layer_virtual_temperature", "layer_mean_virtual_temperature"), ioda=("layerVirtualTemperature",),
+    ),
     *(
         Variable(
             f"tb{channel}", f"Brightness temperature of AMSU-A, channel {channel}", "toa_brightness_temperature", "K",

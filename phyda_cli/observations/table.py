@@ -54,6 +54,7 @@ class Observations:
     latitude, longitude: degrees north, degrees east in [0, 360) (float64).
     pressure: Pa, NaN for single-level variables; of what is placed by height that of the standard atmosphere, by which
         checks and tables know its level (float64).
+    top: Pa, the upper end of a layer, whose lower end is the pressure (float64, NaN for all others).
     value: SI (float64). error: standard deviation σ_o, SI, NaN until assigned (float64).
     time: UTC (datetime64[ns], NaT when missing).
     station: identifier (str). report: report type such as sonde, aircraft, synop (str, may be empty).
@@ -78,6 +79,7 @@ class Observations:
     elevation: NDArray[np.float64]
     height: NDArray[np.float64]
     zenith: NDArray[np.float64]
+    top: NDArray[np.float64]
     use: NDArray[np.object_]
     source: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -108,6 +110,7 @@ class Observations:
         elevation: NDArray[np.float64] | None = None,
         height: NDArray[np.float64] | None = None,
         zenith: NDArray[np.float64] | None = None,
+        top: NDArray[np.float64] | None = None,
         use: NDArray[np.object_] | None = None,
         row: NDArray[np.int64] | None = None,
         flag: NDArray[np.int16] | None = None,
@@ -136,6 +139,7 @@ class Observations:
             elevation=filled(elevation, np.nan, np.float64),
             height=filled(height, np.nan, np.float64),
             zenith=filled(zenith, np.nan, np.float64),
+            top=filled(top, np.nan, np.float64),
             use=filled(use, Use.ASSIMILATE.value, object),
             source=np.zeros(n, dtype=np.int64),
             row=np.arange(1, n + 1, dtype=np.int64) if row is None else row,

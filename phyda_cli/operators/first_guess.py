@@ -131,6 +131,7 @@ def operator_of(
         land=np.select([at_sea, family == "surface", slanting], [0.0, 1.0, o.elevation > SEA_LEVEL], np.nan),
         relief=relief,
         zenith=o.zenith,
+        top=o.top,
         below=layer.below,
         above=layer.above,
         coefficients=coefficients,

@@ -36,8 +36,8 @@ class Sites(NamedTuple):
     pressure: [Pa]. surface_pressure: of the background there [Pa], NaN unless known. difference: δ [m], NaN unless
     known. ground_temperature: of the standard atmosphere at the background's ground [K]. height: of the station, or of
     what is placed by height [m]. relief: k. land: 1 on land, 0 at sea, NaN unless known. latitude: [degree]. zenith: of
-    the satellite [degree], NaN for none. below, above: the background's levels [Pa] around that height, NaN where it
-    has none. coefficients: of refractivity.
+    the satellite [degree], top: of a layer [Pa], NaN for none. below, above: the background's levels [Pa] around that
+    height, NaN where it has none. coefficients: of refractivity.
     """
 
     pressure: Floats
@@ -49,6 +49,7 @@ class Sites(NamedTuple):
     land: Floats
     latitude: Floats
     zenith: Floats
+    top: Floats
     below: Floats
     above: Floats
     coefficients: Coefficients = BEVIS

@@ -13,6 +13,7 @@ every kind but those that say otherwise. c is a constant of the row.
     ztd                 the zenith total delay of navigation satellites (`zenith_delay.py`)
     ws10                f = √(u10² + v10²)
     tb5, …, tb9         brightness temperatures of a microwave sounder (`brightness_temperature.py`)
+    thickness, tv_layer of a layer between two pressures (`layer.py`)
     tcwv                the field of it, or where the channels have none the column ∫ q dp/g (`fields/column.py`)
 
 Source: ICAO (Doc 7488) for Γ.
@@ -32,6 +33,7 @@ from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, standard_he
 from phyda_cli.fields.state import Channel
 from phyda_cli.operators.brightness_temperature import SOUNDERS, BrightnessTemperature
 from phyda_cli.operators.kind import WATER_LEVEL, Floats, Kind, Level, Sites, Vertical, holds_water, nothing
+from phyda_cli.operators.layer import LAYERS, Layer
 from phyda_cli.operators.refractivity import Refractivity
 from phyda_cli.operators.station_pressure import StationPressure
 from phyda_cli.operators.wind_speed import WindSpeed
@@ -93,6 +95,7 @@ KINDS: Final[dict[str, Kind]] = {
         Refractivity(),
         ZenithDelay(),
         WindSpeed(),
+        *map(Layer, LAYERS),
         *map(BrightnessTemperature, SOUNDERS),
     )
 }

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 _Key = tuple[Grid, tuple[Channel, ...], bool]
 _COLUMNS: Final = (
     "variable", "latitude", "longitude", "pressure", "surface_pressure", "difference", "ground_temperature", "height",
-    "land", "relief", "zenith", "below", "above",
+    "land", "relief", "zenith", "top", "below", "above",
 )  # fmt: skip
 
 
@@ -69,9 +69,9 @@ class Operator:
     surface_pressure: (n,) of the background [Pa]. difference: (n,) height of a station above the background's ground
     [m]. ground_temperature: (n,) of the standard atmosphere at that ground [K]. height: (n,) of the station, or of what
     is placed by height [m]. land: (n,) 1 for a station on land, 0 for one at sea. zenith: (n,) angle to the satellite
-    [degree]. below, above: (n,) levels of the background around what is placed by height [Pa]. NaN in these where
-    nothing is known. relief: (n,) factor on a pressure at the ground for what is lost when it is interpolated between
-    grid points of different heights.
+    [degree]. top: (n,) upper end of a layer [Pa]. below, above: (n,) levels of the background around what is placed by
+    height [Pa]. NaN in these where nothing is known. relief: (n,) factor on a pressure at the ground for what is lost
+    when it is interpolated between grid points of different heights.
     coefficients: of refractivity. slopes: (m, n) ∂f/∂g at the background, or None for ones. margin: how far beyond the
     rim of a grid H exists [m].
     """
@@ -87,6 +87,7 @@ class Operator:
     land: Floats
     relief: Floats
     zenith: Floats
+    top: Floats
     below: Floats
     above: Floats
     coefficients: Coefficients = BEVIS
@@ -108,6 +109,7 @@ class Operator:
         height: Floats | None = None,
         land: Floats | None = None,
         zenith: Floats | None = None,
+        top: Floats | None = None,
         below: Floats | None = None,
         above: Floats | None = None,
         margin: float = 0.0,
@@ -126,6 +128,7 @@ class Operator:
             unknown if land is None else land,
             np.ones(len(variable)),
             unknown if zenith is None else zenith,
+            unknown if top is None else top,
             unknown if below is None else below,
             unknown if above is None else above,
             margin=margin,
@@ -233,7 +236,7 @@ class Operator:
         """Return what is known about some rows."""
         known = (
             self.pressure, self.surface_pressure, self.difference, self.ground_temperature, self.height, self.relief,
-            self.land, self.latitude, self.zenith, self.below, self.above,
+            self.land, self.latitude, self.zenith, self.top, self.below, self.above,
         )  # fmt: skip
         return Sites._make([*(x[rows] for x in known), self.coefficients])
 

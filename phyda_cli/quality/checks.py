@@ -25,6 +25,7 @@ from phyda_cli.observations.settings import Domain, Surface
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.operators.brightness_temperature import SOUNDERS, STEEPEST
 from phyda_cli.operators.kinds import kind_of
+from phyda_cli.operators.layer import LAYERS
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -72,6 +73,7 @@ def check_missing(observations: Observations) -> Observations:
             np.isin(observations.variable, list(SOUNDERS)) & ~np.isfinite(observations.zenith),
             "no zenith angle for a brightness temperature",
         ),
+        (np.isin(observations.variable, LAYERS) & ~np.isfinite(observations.top), "no upper end for a layer"),
         (needs_pressure & ~np.isfinite(observations.pressure), "no pressure for a variable on pressure levels"),
     ):
         result = result.reject(missing, Flag.MISSING, reason)
@@ -85,6 +87,8 @@ def check_bounds(observations: Observations) -> Observations:
     limits: tuple[tuple[Mask, Callable[[int], str]], ...] = (
         ((o.height < HEIGHT_BOUNDS[0]) | (o.height > HEIGHT_BOUNDS[1]),
          lambda i: f"height {o.height[i]:g} m is not within {HEIGHT_BOUNDS[0]:g}..{HEIGHT_BOUNDS[1]:g}"),
+        ((o.top < low) | (o.top >= o.pressure),
+         lambda i: f"upper end {o.top[i]:g} Pa is not above the layer's lower end {o.pressure[i]:g} Pa"),
         (np.abs(o.zenith) > STEEPEST,
          lambda i: f"zenith angle {o.zenith[i]:g} is not within -{STEEPEST:g}..{STEEPEST:g}"),
         (np.abs(o.latitude) > 90, lambda i: f"latitude {o.latitude[i]:g} is not within -90..90"),

@@ -80,11 +80,19 @@ def _preference(table: Observations, time: np.datetime64) -> Integers:
 
 def _compared(table: Observations, preference: Integers) -> Rows:
     return Rows(
-        variable=codes(table.variable), station=codes(table.station), named=table.station.astype(str) != "",
+        variable=codes(_seen(table)), station=codes(table.station), named=table.station.astype(str) != "",
         latitude=table.latitude, longitude=np.mod(table.longitude, 360.0),
         pressure=np.nan_to_num(table.pressure, nan=-1.0), time=table.time.astype("datetime64[ns]").astype(np.int64),
         value=table.value, error=np.nan_to_num(table.error), rank=preference,
     )  # fmt: skip
+
+
+def _seen(table: Observations) -> NDArray[np.object_]:
+    """(n,) variables, of a layer with its top: two layers with one lower end are no duplicates."""
+    layer = np.isfinite(table.top)
+    result = table.variable.copy()
+    result[layer] = [f"{name} {top:.0f}" for name, top in zip(table.variable[layer], table.top[layer], strict=True)]
+    return result
 
 
 def _tolerances(settings: Duplicates) -> Tolerances:
@@ -194,7 +202,7 @@ def keys(observations: Observations) -> NDArray[np.str_]:
     pressure = np.round(o.pressure)
     # to the nearest second; NaT stays what it is
     seconds = (o.time + np.timedelta64(500, "ms")).astype("datetime64[s]").astype(np.int64)
-    columns = zip(o.variable, o.station, latitude, longitude, pressure, seconds, strict=True)
+    columns = zip(_seen(o), o.station, latitude, longitude, pressure, seconds, strict=True)
     found = [
         blake2b(f"{name}|{station}|{lat:.4f}|{lon:.4f}|{p:.0f}|{time}".encode(), digest_size=8).hexdigest()
         for name, station, lat, lon, p, time in columns

@@ -42,6 +42,7 @@ def observations(variable, value, **columns) -> Observations:
         elevation=column("elevation", np.nan, np.float64),
         height=column("height", np.nan, np.float64),
         zenith=column("zenith", np.nan, np.float64),
+        top=column("top", np.nan, np.float64),
         use=column("use", Use.ASSIMILATE.value, object),
         source=column("source", 0, np.int64),
         row=np.arange(1, n + 1, dtype=np.int64),

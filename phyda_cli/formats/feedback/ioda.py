@@ -116,7 +116,7 @@ def _fill(dataset: Any, feedback: Feedback, attributes: Mapping[str, str | int |
 
 def _locations(o: Observations, names: NDArray[np.object_]) -> tuple[Integers, Integers]:
     """(n,) the location of each row, from 0 in order of appearance, and (location,) the first row of each."""
-    shared = ("latitude", "longitude", "pressure", "height", "zenith", "time", "station", "report", "elevation")
+    shared = ("latitude", "longitude", "pressure", "height", "zenith", "top", "time", "station", "report", "elevation")
     keys = pd.DataFrame({name: getattr(o, name) for name in shared})
     place = keys.groupby(list(keys.columns), dropna=False, sort=False).ngroup()
     again = pd.DataFrame({"place": place, "name": names}).groupby(["place", "name"], sort=False).cumcount()
@@ -137,6 +137,7 @@ def _metadata(group: Any, locations: Observations) -> None:
         ("pressure", np.where(np.isfinite(o.height), np.nan, o.pressure), "Pa"),
         ("height", o.height, "m"),
         ("sensorZenithAngle", o.zenith, "degree"),
+        ("pressureTop", o.top, "Pa"),
         ("stationElevation", o.elevation, "m"),
     ):
         _variable(group, name, "f4", values, {"units": units})

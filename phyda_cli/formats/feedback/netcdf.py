@@ -53,6 +53,12 @@ _NUMBERS: Final[dict[str, dict[str, str]]] = {
         "long_name": "angle from the zenith to the satellite, negative on one side of its track",
         "units": "degree",
     },
+    "top": {
+        "standard_name": "air_pressure",
+        "long_name": "pressure at the upper end of a layer",
+        "units": "Pa",
+        "positive": "down",
+    },
     "value": {"long_name": "observed value, in the units of the row"},
     "error": {"long_name": "observation error standard deviation as used, in the units of the row"},
     "H_background": {"long_name": "background at the observation"},
@@ -81,7 +87,7 @@ _REASONS: Final = "reason_text"
 _ENCODING: Final = "utf-8"
 
 
-_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation", "height", "zenith")
+_PLACE: Final = ("time", "latitude", "longitude", "pressure", "elevation", "height", "zenith", "top")
 _AUTHORITIES: Final = {"flag": "JEDI UFO", "dart_qc": "DART quality control"}
 _INTEGERS: Final = {"source": np.int64, "row": np.int64, "flag": np.int16}
 
@@ -268,7 +274,7 @@ def _read(dataset: Any) -> Feedback:
         # files of earlier versions have none of these
         **{
             name: number(name) if name in dataset.variables else np.full(seconds.shape, np.nan)
-            for name in ("height", "zenith")
+            for name in ("height", "zenith", "top")
         },
         **{name: text(name) for name in ("variable", "station", "report", "use")},
         "reason": reason(),

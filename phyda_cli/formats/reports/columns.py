@@ -45,6 +45,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         ("variable", "variable varno parameter"),
         ("error", "error obs_error sigma_o"),
         ("elevation", "elev elevation station_elevation stn_elev selv"),
+        ("top", "pressure_top top_pressure ptop p_top"),
         ("station", "station station_id statid icao stationid stid stnid stn site wmo wmo_id wmo_number station_number "
                     "station_name platform"),
         ("report", "report report_type mt obs_type"),

@@ -71,7 +71,7 @@ def observations_from_table(
     roles = roles_of(table, label)
     long = {"value", "variable"} <= roles.columns.keys()
     cells = long_cells(table, roles.columns, units or {}, label) if long else wide_cells(table, roles, label)
-    pressure, elevation = _pressures(table, roles, cells, label), _elevations(table, roles)
+    (pressure, top), elevation = _pressures(table, roles, cells, label), _elevations(table, roles)
     if roles.pressure is None:
         # Without any pressure there can only be what is measured at the surface, or a profile by height
         at_surface = "report" not in roles.columns and not is_profile(table, roles, cells)
@@ -83,15 +83,19 @@ def observations_from_table(
         cells = with_station_pressure(cells, table, roles, pressure, label)
     of_long = () if long else (roles.columns[role] for role in _OF_LONG if role in roles.columns)
     log_unread(table, (roles.taken - set(of_long)) | cells.columns, label)
-    places = _Places(pressure[cells.row], elevation[cells.row], at_surface)
+    places = _Places(pressure[cells.row], top[cells.row], elevation[cells.row], at_surface)
     observations = _build(table, roles, cells, places, label, reference_time)
     return Reports(observations, report_numbers(observations) if long else cells.row)
 
 
 class _Places(NamedTuple):
-    """pressure [Pa], elevation [m]: (n,) of the entries, NaN for none. at_surface: whether all are surface reports."""
+    """pressure, top [Pa], elevation [m]: (n,) of the entries, NaN for none.
+
+    at_surface: whether all are surface reports.
+    """
 
     pressure: Floats
+    top: Floats
     elevation: Floats
     at_surface: bool
 
@@ -128,6 +132,7 @@ def _build(
         station=text("station"),
         report=np.full(n, "surface", dtype=object) if places.at_surface else text("report"),
         elevation=places.elevation,
+        top=places.top,
         use=_uses(text("use"), columns.get("use", ""), label),
         row=rows + 1,
     )
@@ -209,10 +214,10 @@ def _can_be(observations: Observations) -> Mask:
     return np.asarray(~((observations.value < low) | (observations.value > high)))
 
 
-def _pressures(table: pd.DataFrame, roles: Roles, cells: Cells, label: str) -> Floats:
-    """(rows of the table,) pressures [Pa], NaN for none and for fill values."""
+def _pressures(table: pd.DataFrame, roles: Roles, cells: Cells, label: str) -> tuple[Floats, Floats]:
+    """(rows of the table,) pressures and upper ends of layers, in the same unit, [Pa]; NaN for none and fill values."""
     if roles.pressure is None:
-        return np.full(len(table), np.nan)
+        return np.full(len(table), np.nan), np.full(len(table), np.nan)
     written = numbers(texts_of(table[roles.pressure.column]))
     heights = np.full(len(table), np.nan)
     for name in set(cells.name.tolist()):
@@ -220,9 +225,16 @@ def _pressures(table: pd.DataFrame, roles: Roles, cells: Cells, label: str) -> F
         if quantity in ("z", "gh"):
             at = cells.name == name
             heights[cells.row[at]] = heights_of(quantity, numbers(cells.value[at]), unit or str(cells.unit[at][0]))
-    pascal = pressure_unit(roles.pressure, written, heights, label=label).to_si(written)
-    can_be = (pascal >= PRESSURE_BOUNDS[0]) & (pascal <= PRESSURE_BOUNDS[1])
-    return np.where(is_any_fill(written) & ~can_be, np.nan, pascal)
+    known = pressure_unit(roles.pressure, written, heights, label=label)
+
+    def pascal(values: Floats) -> Floats:
+        converted = known.to_si(values)
+        can_be = (converted >= PRESSURE_BOUNDS[0]) & (converted <= PRESSURE_BOUNDS[1])
+        return np.where(is_any_fill(values) & ~can_be, np.nan, converted)
+
+    column = roles.columns.get("top")
+    upper = np.full(len(table), np.nan) if column is None else numbers(texts_of(table[column]))
+    return pascal(written), pascal(upper)
 
 
 def _elevations(table: pd.DataFrame, roles: Roles) -> Floats:

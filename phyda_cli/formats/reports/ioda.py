@@ -119,6 +119,7 @@ def _places(file: IodaFile) -> _Places:
         time=file.times(),
         station=text("stationIdentification", "station_id", "Station_ID"),
         report=report,
+        top=number(("pressureTop",), "sp"),
         elevation=np.where(np.isnan(elevation) & surface, height, elevation),
     )
     return _Places(rows, surface, height, told)
