@@ -104,6 +104,11 @@ class IodaFile:
         missing = _missing(values, variable)
         return np.where(missing, np.nan, values.astype(np.float64)), missing
 
+    def of_channels(self, variable: Any) -> Floats:
+        """(n,) numbers of a variable along any one dimension, as of channels, NaN where missing."""
+        values = np.asarray(variable[:])
+        return np.where(_missing(values, variable), np.nan, values.astype(np.float64))
+
     def texts(self, variable: Any, name: str) -> NDArray[np.object_]:
         """(Location,) texts of any form (variable length, characters, numbers), "" where missing."""
         values = self._raw(variable, name)

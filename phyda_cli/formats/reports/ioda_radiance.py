@@ -124,5 +124,4 @@ def _numbers(file: IodaFile, names: tuple[str, ...], count: int) -> NDArray[np.f
     variable: Any = file.find("MetaData", *names)
     if variable is None or variable.shape != (count,):
         return np.full(count, np.nan)
-    values = np.ma.masked_invalid(variable[:].astype(np.float64))
-    return np.asarray(np.where(np.abs(np.ma.filled(values, np.nan)) < 1e30, np.ma.filled(values, np.nan), np.nan))
+    return file.of_channels(variable)

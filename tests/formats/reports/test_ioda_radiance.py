@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import read_feedback, write_feedback
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.observations.table import Feedback, Flag, Use
-from tests.support.ioda import GONE, NOON, write
+from tests.support.ioda import GONE, INT_FILL, NOON, write
 
 AMSUA = [23.8, 31.4, 50.3, 52.8, 53.596, 54.4, 54.94, 55.4987, 57.29033, 57.29033, 57.29033]
 ATMS = [23.8, 31.4, 50.3, 51.76, 52.8, 53.596, 54.4, 54.94, 55.5, 57.290344, 57.290344]
@@ -27,8 +28,6 @@ def sounder(path, frequencies=AMSUA, *, groups=None, attributes=None, **metadata
     }  # fmt: skip
     wanted = {"MetaData": about, "ObsValue": {"brightnessTemperature": value}, **(groups or {})}
     found = write(path, wanted, attributes=attributes)
-    import netCDF4
-
     with netCDF4.Dataset(found, "a") as dataset:
         if frequencies is not None:
             variable = dataset["MetaData"].createVariable("sensorCentralFrequency", "f4", ("Channel",))
@@ -61,10 +60,9 @@ def test_marks_uses_and_errors_are_those_of_channel_and_place(tmp_path):
     path = sounder(
         tmp_path / "a.nc4",
         groups={"PreQC": {"brightnessTemperature": marks}, "ObsError": {"brightnessTemperature": errors}},
-        satelliteIdentifier=np.array([223, 223, 3], np.int32),
+        satelliteIdentifier=np.array([223, INT_FILL, 3], np.int32),
+        attributes={"satellite": "n19"},
     )
-    import netCDF4
-
     uses[7] = -1
     with netCDF4.Dataset(path, "a") as dataset:
         dataset["MetaData"].createVariable("gsi_use_flag", "i4", ("Channel",))[:] = uses
@@ -74,7 +72,7 @@ def test_marks_uses_and_errors_are_those_of_channel_and_place(tmp_path):
     np.testing.assert_allclose(found.error[found.variable == "tb6"], [0.7, 0.3, np.nan], rtol=1e-6)
     assert set(found.use[found.variable == "tb8"]) == {Use.MONITOR}
     assert set(found.use[found.variable == "tb7"]) == {Use.ASSIMILATE}
-    assert found.station[found.variable == "tb9"].tolist() == ["223", "223", "3"]
+    assert found.station[found.variable == "tb9"].tolist() == ["223", "n19", "3"]
 
 
 def test_without_frequencies_numbers_are_those_of_amsu_a(tmp_path):
