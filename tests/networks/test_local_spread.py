@@ -48,3 +48,14 @@ def test_the_shape_of_a_member_is_kept_on_small_scales() -> None:
 def test_members_that_are_all_alike_stay_so() -> None:
     members = torch.ones(1, 4, 1, 6, 8)
     assert torch.equal(localised(members, torch.zeros(1, 1, 6, 8)), members)
+
+
+def test_a_point_counts_as_far_as_two_points_around_it() -> None:
+    """σ² is 4 at one point, where it and the variance are 2 else: within two points of it members grow, not beyond."""
+    members = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 16, 32)
+    sigma = torch.full((1, 1, 16, 32), 2**0.5, dtype=torch.float64)
+    sigma[..., 8, 10] = 2.0
+    factor = localised(members, sigma.log())[0, 1, 0, 8]
+    near = torch.tensor([abs(column - 10) <= 2 for column in range(32)])
+    assert torch.allclose(factor[~near], torch.ones(27, dtype=torch.float64))
+    assert (factor[near] > 1.03).all()
