@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY
+from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Log, Memory
 from phyda_cli.observations.settings import Bias
@@ -57,7 +58,10 @@ class BiasCorrection:
     def of(
         cls, observations: Observations, background: State, first: FirstGuess, memory: Memory, settings: Bias
     ) -> BiasCorrection:
-        """Return what is known before the analysis, whose first guess has no bias in it yet."""
+        """Return what is known before the analysis, whose first guess has no bias in it yet.
+
+        Raises BadDataError for a memory of anything but finite coefficients.
+        """
         o = observations
         rows = np.isin(o.variable, list(SOUNDERS)) & settings.enabled
         if not rows.any():
@@ -69,8 +73,10 @@ class BiasCorrection:
         known = {}
         for name in dict.fromkeys(group[rows].tolist()):
             values = memory.get(f"{_KEY} {name}")
+            if values is not None and (len(values) != PREDICTORS or not np.isfinite(values).all()):
+                raise BadDataError(f"the memory of {_KEY} {name} holds {values}, not {PREDICTORS} coefficients")
             own = departure[(group == name) & o.used & np.isfinite(departure)]
-            if values is not None and len(values) == PREDICTORS and np.isfinite(values).all():
+            if values is not None:
                 known[name] = np.array(values, dtype=np.float64)
             elif own.size >= _ENOUGH:
                 known[name] = np.array([np.median(own), 0.0, 0.0, 0.0])

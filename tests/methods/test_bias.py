@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.bias import PREDICTORS, BiasCorrection
@@ -100,3 +101,9 @@ def test_off_it_does_nothing_and_other_variables_have_none():
     assert correction(rows(30, bias=2.0), settings=Bias(enabled=False)).values.tolist() == [0.0] * 30
     warm = observations("t", [260.0] * 30, station="n19", pressure=50_000.0)
     assert correction(warm).memory({}) == {}
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0, float("nan")]])
+def test_a_memory_that_is_none_is_refused(values):
+    with pytest.raises(BadDataError, match="the memory of bias n19 tb7 holds .*, not 4 coefficients"):
+        correction(rows(30, bias=0.0), {"bias n19 tb7": values})
