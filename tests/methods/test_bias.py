@@ -105,5 +105,5 @@ def test_off_it_does_nothing_and_other_variables_have_none():
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0, float("nan")]])
 def test_a_memory_that_is_none_is_refused(values):
-    with pytest.raises(BadDataError, match="the memory of bias n19 tb7 holds .*, not 4 coefficients"):
+    with pytest.raises(BadDataError, match=r"the memory of bias n19 tb7 holds .*, not 4 coefficients"):
         correction(rows(30, bias=0.0), {"bias n19 tb7": values})
