@@ -40,7 +40,7 @@ from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.humidity import Limited, limit_humidity
 from phyda_cli.fields.moments import Moments
 from phyda_cli.fields.refractivity import COEFFICIENTS
-from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.state import Channel, PlanesOnDemand, State
 from phyda_cli.grids.base import Grid
 from phyda_cli.methods.base import Departures, EnsembleMethod, Increment, Log, Memory, Method
 from phyda_cli.methods.bias import BiasCorrection
@@ -91,10 +91,10 @@ class AssimilationOptions:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What came out, all on the background's grid and channels, SI.
+    """What came out, all on the background's grid and channels, SI, in the background's precision.
 
-    state: x_a. background: x_b. increment: x_a − x_b. spread: analysis standard deviation (zero where the method does
-    not reach), or None where the method has none. feedback: what became of each observation. log: what was decided.
+    state: x_a. background: x_b. spreads: analysis standard deviation (zero where the method does not reach), or None
+    where the method has none. feedback: what became of each observation. log: what was decided.
     result: what the method returned, on its own grid. ensemble: the members of a background that is an ensemble, from
     which those of the result move; else None. fade: w (lat, lon), None for 1. leave_out: makes `left_out`, None where
     the method predicts no rows from one another. bias: what the next analysis is told of it.
@@ -102,8 +102,7 @@ class Analysis:
 
     state: State
     background: State
-    increment: State
-    spread: State | None
+    spreads: State | PlanesOnDemand | None
     feedback: Feedback
     log: Log
     result: Increment
@@ -116,6 +115,21 @@ class Analysis:
     def memory(self) -> Memory:
         """What the next analysis is told."""
         return {**self.result.memory, **self.bias}
+
+    @cached_property
+    def increment(self) -> State:
+        """x_a − x_b."""
+        return replace(self.state, values=self.state.values - self.background.values)
+
+    @cached_property
+    def spread(self) -> State | None:
+        """All of the spreads; made when it is asked for."""
+        if not isinstance(self.spreads, PlanesOnDemand):
+            return self.spreads
+        values = torch.empty_like(self.background.values)
+        for number, channel in enumerate(self.spreads.channels):
+            values[number] = self.spreads.plane(channel)
+        return replace(self.background, values=values)
 
     @property
     def member_count(self) -> int:
@@ -134,8 +148,7 @@ class Analysis:
         """
         start = self.background if self.ensemble is None else _one_of(self.ensemble, number)
         start = start if channels is None else start.select(channels)
-        moved = _faded(self.result.member_onto(number, *_onto(start)).values, self.fade)
-        return replace(start, values=limit_humidity(start, start.values + moved).values)
+        return _moved(start, partial(self.result.member_onto, number), self.fade)[0]
 
 
 def assimilate(
@@ -148,7 +161,7 @@ def assimilate(
     first_guesses: BackgroundTimes | None = None,
     orography: torch.Tensor | None = None,
 ) -> Analysis:
-    """Assimilate observations into a background (channel, lat, lon), double precision, by a method.
+    """Assimilate observations into a background (channel, lat, lon), in any precision, by a method.
 
     first_guesses: the background at other times, for observations before and after the analysis. orography: (lat, lon)
     [m] of the background's ground, where it is known.
@@ -156,7 +169,7 @@ def assimilate(
     """
     if background.values.dim() != 3:
         raise BadDataError("the background holds several members: choose one with --member")
-    if not bool(torch.isfinite(background.values).all()):
+    if not all(bool(torch.isfinite(plane).all()) for plane in background.values):
         raise BadDataError("the background holds values that are not finite")
     coefficients = COEFFICIENTS[options.quality.refractivity.constants]
     first = first_guess(background, observations, first_guesses or {}, orography, options.margin, coefficients)
@@ -337,29 +350,33 @@ def _ending(case: _Case, rows: Observations, result: Increment, log: Log) -> Ana
     background, several = case.background, case.ensemble is not None
     if several and result.members is None:
         raise ValueError("a method for ensembles returns members")
+    members = case.ensemble
+    starts = [background] if members is None else [_one_of(members, n) for n in range(len(members.values))]
     increments, states, places = Moments(), Moments(), Moments()
     clipped = capped = 0
-    for number in range(1 if case.ensemble is None else case.ensemble.values.shape[0]):
-        start = background if case.ensemble is None else _one_of(case.ensemble, number)
-        moved = result.member_onto(number, *_onto(start)) if several else result.onto(*_onto(start))
-        limited: Limited = limit_humidity(start, start.values + _faded(moved.values, case.fade))
+    for number, start in enumerate(starts):
+        onto = partial(result.member_onto, number) if several else result.onto
+        analysed, limited = _moved(start, onto, case.fade)
         clipped, capped = clipped + limited.negative, capped + limited.supersaturated
-        increments.add(limited.values - start.values)
-        states.add(limited.values)
-        places.add(torch.from_numpy(case.first(limited.values)))
+        if several:
+            states.add(analysed.values)
+            increments.add(analysed.values - start.values)  # their mean is zero where nothing moves
+        places.add(torch.from_numpy(case.first(analysed.values)))
     if several:
-        spread: State | None = replace(background, values=states.spread())
+        analysed = replace(background, values=background.values + increments.mean)
+        spreads: State | PlanesOnDemand | None = replace(background, values=states.spread())
         at_places = places.spread().numpy()
     else:
-        spread = result.spread_onto(*_onto(background))
-        unknown = np.full(len(rows), np.nan)
-        at_places = unknown if spread is None else case.first.operator.of_spread(spread.values)
+        spreads = _spreads(background, result)
+        at_places = np.full(len(rows), np.nan)
+        if spreads is not None:
+            wanted = spreads
+            at_places = case.first.operator.of_spread(lambda number: wanted.plane(wanted.channels[number]))
     known = np.where(case.first.operator.defined, 0.0, np.nan)
     return Analysis(
-        state=replace(background, values=background.values + increments.mean if several else states.mean),
+        state=analysed,
         background=background,
-        increment=replace(background, values=increments.mean),
-        spread=spread,
+        spreads=spreads,
         feedback=Feedback(rows, known + case.equivalent, known + places.mean.numpy(), known + at_places),
         log=log | {"humidity_clipped": clipped, "humidity_capped": capped},
         result=result,
@@ -368,16 +385,42 @@ def _ending(case: _Case, rows: Observations, result: Increment, log: Log) -> Ana
     )
 
 
+def _moved(start: State, onto: Callable[..., State], fade: torch.Tensor | None) -> tuple[State, Limited]:
+    """Return x + w δ with humidity within its limits, made one level at a time, in the precision of x.
+
+    onto: δ on a grid, of channels and for a surface pressure.
+    """
+    values, pressure = torch.empty_like(start.values), _surface_pressure(start)
+    single = tuple(channel for channel in start.channels if channel.level is None)
+    for channels in [single] * bool(single) + [(c,) for c in start.channels if c.level is not None]:
+        for channel, change in zip(channels, onto(start.grid, channels, pressure).values, strict=True):
+            number = start.index(channel)
+            values[number] = start.values[number] + (change if fade is None else change * fade.to(change))
+    limited = limit_humidity(start, values)
+    return replace(start, values=values), limited
+
+
+def _spreads(background: State, result: Increment) -> PlanesOnDemand | None:
+    """Return the spread on the background's grid and channels; None where the method has none."""
+    if not result.has_spread:
+        return None
+
+    pressure = _surface_pressure(background)
+
+    def made(channel: Channel) -> torch.Tensor:
+        found = result.spread_onto(background.grid, (channel,), pressure)
+        assert found is not None
+        return found.values[0]
+
+    return PlanesOnDemand(made, background.channels, background.grid)
+
+
 def fading(grid: Grid, width: float) -> torch.Tensor | None:
     """Return w (lat, lon) of a strip of `width` [m] along a grid's rim; None without one."""
     rim = grid.rim if width > 0 else None
     if rim is None:
         return None
     return torch.from_numpy(0.5 * (1.0 - np.cos(np.pi * np.clip(rim / width, 0.0, 1.0))))
-
-
-def _faded(values: torch.Tensor, fade: torch.Tensor | None) -> torch.Tensor:
-    return values if fade is None else values * fade.to(values)
 
 
 def _weighed(rows: Observations, result: Increment) -> Observations:
@@ -400,8 +443,7 @@ def _one_of(members: State, number: int) -> State:
     return replace(members, values=members.values[number])
 
 
-def _onto(state: State) -> tuple[Grid, tuple[Channel, ...], torch.Tensor | None]:
-    """Where increments of a state are wanted: its grid, channels and surface pressure."""
+def _surface_pressure(state: State) -> torch.Tensor | None:
+    """Return p_s (lat, lon) [Pa] of a state that has it, for columns."""
     surface = Channel("sp")
-    pressure = state.values[state.index(surface)] if surface in state.channels else None
-    return state.grid, state.channels, pressure
+    return state.plane(surface).double() if surface in state.channels else None

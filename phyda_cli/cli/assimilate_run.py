@@ -206,7 +206,7 @@ def _write(
         return {}
     if settings.increment is not None:
         analysis.write_increment(settings.increment, overwrite=overwrite)
-    if settings.spread_out is not None and analysis.result.spread is not None:
+    if settings.spread_out is not None and analysis.result.spreads is not None:
         analysis.write_spread(settings.spread_out, overwrite=overwrite)
     if settings.members_out is not None and analysis.result.member_count:
         analysis.write_members(settings.members_out, overwrite=overwrite)

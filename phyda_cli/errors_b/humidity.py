@@ -69,8 +69,11 @@ def _held(
     held = background.levels(variable)
     if not held:
         return otherwise
-    values = background.select(tuple(Channel(variable, level) for level in held)).values.double()
     weights = torch.from_numpy(vertical_weights(held, levels, above="constant"))
-    fields = regrid(torch.einsum("ts,sij->tij", weights, values), background.grid, grid)
+    fields = torch.zeros(levels.size, *grid.shape, dtype=torch.float64)
+    for level, weight in zip(held, weights.T, strict=True):
+        if weight.any():  # one level of a fine background at a time
+            field = background.values[background.index(Channel(variable, level))].double()
+            fields += weight[:, None, None] * regrid(field, background.grid, grid)
     inside = regrid(torch.ones(background.grid.shape, dtype=torch.float64), background.grid, grid)
     return torch.where(inside > 0.999, fields, otherwise)

@@ -45,33 +45,34 @@ class Limited(NamedTuple):
 
 
 def limit_humidity(background: State, values: torch.Tensor) -> Limited:
-    """Return values (channel, lat, lon) [SI] on the background's grid and channels, with q [kg kg-1] within its limits.
+    """Bring q [kg kg-1] of values (channel, lat, lon) [SI] on the background's grid and channels within its limits.
 
-    Levels of q without a temperature know no saturation.
+    The values are changed in place, one level at a time and in double precision. Levels of q without a temperature know
+    no saturation.
     """
-    result = values.clone()
     negative = supersaturated = 0
     for index, channel in enumerate(background.channels):
         if channel.variable != "q":
             continue
-        before, humidity = background.values[index], values[index]
+        before, humidity = background.values[index].double(), values[index].double()
         negative += int((humidity < before.clamp_max(0.0)).sum())
-        result[index] = _above_zero(before, humidity)
+        limited = _above_zero(before, humidity)
         temperature = Channel("t", channel.level)
         if channel.level is None or temperature not in background.channels:
-            result[index] = torch.minimum(result[index], before.clamp_min(_MOST))
+            values[index] = torch.minimum(limited, before.clamp_min(_MOST))
             continue
         place = background.index(temperature)
-        own, analysed = background.values[place], values[place]
+        own, analysed = background.values[place].double(), values[place].double()
         relative = relative_humidity_from_specific_humidity(before, own, channel.level).clamp_min(1.0)
         kept = torch.minimum(before, specific_humidity_from_relative_humidity(relative, analysed, channel.level))
         cap = torch.maximum(saturation_specific_humidity(analysed, channel.level), kept).clamp_max(_MOST)
         # What rounding makes of an untouched background is no change.
         cap = torch.where(analysed == own, torch.maximum(cap, before), cap)
         supersaturated += int((humidity > cap).sum())
-        result[index] = _below(cap, before, result[index])
-    supersaturated += _limit_dew_point(background, result)
-    return Limited(_with_column(background, result), negative, supersaturated)
+        values[index] = _below(cap, before, limited)
+    supersaturated += _limit_dew_point(background, values)
+    _move_column(background, values)
+    return Limited(values, negative, supersaturated)
 
 
 def _limit_dew_point(background: State, values: torch.Tensor) -> int:
@@ -87,19 +88,20 @@ def _limit_dew_point(background: State, values: torch.Tensor) -> int:
     return int((after < before.clamp_max(0.0)).sum())
 
 
-def _with_column(background: State, values: torch.Tensor) -> torch.Tensor:
+def _move_column(background: State, values: torch.Tensor) -> None:
     """Total column water vapour moves by the column of what humidity moves by, where the state holds both."""
     column, levels = Channel("tcwv"), background.levels("q")
     if column not in background.channels or not levels:
-        return values
+        return
     humidity = [background.index(Channel("q", level)) for level in levels]
     ground = torch.full((1, 1), SEA_LEVEL_PRESSURE, dtype=torch.float64)
     if Channel("sp") in background.channels:
         ground = background.values[background.index(Channel("sp"))].double()
-    change = ((values[humidity] - background.values[humidity]) * column_weights(levels, ground).to(values)).sum(0)
+    change = torch.zeros(background.grid.shape, dtype=torch.float64)
+    for index, weight in zip(humidity, column_weights(levels, ground).to(change), strict=True):
+        change += (values[index].double() - background.values[index].double()) * weight
     place = background.index(column)
     values[place] = torch.maximum(background.values[place] + change, background.values[place].clamp_max(0.0))
-    return values
 
 
 def _above_zero(before: torch.Tensor, humidity: torch.Tensor) -> torch.Tensor:

@@ -5,8 +5,9 @@ A state is x ∈ R^(channels × lat × lon); a channel is one variable at one le
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -74,7 +75,45 @@ class State:
         except ValueError:
             raise BadDataError(f"the state holds no {channel}") from None
 
+    def plane(self, channel: Channel) -> torch.Tensor:
+        """(…, lat, lon) of one channel. Raises BadDataError when the state does not hold it."""
+        return self.values[..., self.index(channel), :, :]
+
     def select(self, channels: tuple[Channel, ...]) -> State:
         """Return the state with just these channels, in this order."""
         index = torch.tensor([self.index(c) for c in channels], device=self.values.device, dtype=torch.long)
         return replace(self, values=self.values.index_select(-3, index), channels=channels)
+
+
+class Planes(Protocol):
+    """Fields that are asked for one channel at a time: a State, or `PlanesOnDemand`."""
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Those that there are."""
+        ...
+
+    @property
+    def grid(self) -> Grid:
+        """Of every field."""
+        ...
+
+    def plane(self, channel: Channel) -> torch.Tensor:
+        """(…, lat, lon) of one channel."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlanesOnDemand:
+    """Fields that are made when they are asked for, so that a fine grid's are never in memory together.
+
+    made: a channel's field (lat, lon), SI.
+    """
+
+    made: Callable[[Channel], torch.Tensor]
+    channels: tuple[Channel, ...]
+    grid: Grid
+
+    def plane(self, channel: Channel) -> torch.Tensor:
+        """(lat, lon) of one channel."""
+        return self.made(channel)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Verdict:
 
 def judge(
     quantity: str,
-    values: Floats,
+    values: NDArray[Any],
     pressures: Floats,
     unit: UnitConversion | None = None,
     *,
@@ -90,13 +90,7 @@ def judge(
     A height is judged by its pressure and a pressure by its height: judge pressures first, and take a contradiction
     without a `unit` for one of the heights.
     """
-    v = np.asarray(values, dtype=np.float64)
-    p = np.broadcast_to(np.asarray(pressures, dtype=np.float64), v.shape).ravel()
-    h = np.full(v.size, np.nan) if heights is None else np.broadcast_to(heights, v.shape).ravel()
-    v = v.ravel()
-    kept = np.flatnonzero(np.isfinite(v))
-    kept = kept[:: max(1, kept.size // _SAMPLE)]
-    v, p, h = v[kept], p[kept], h[kept]
+    v, p, h = _sampled(values, pressures, heights)
     options = list(units_of(quantity, gridded=gridded))
     if unit is not None and unit not in options:
         options.append(unit)
@@ -116,6 +110,19 @@ def judge(
         o for o, doubt, can in zip(options, doubts, possible, strict=True) if can and np.isfinite(doubt) and o != unit
     ]
     return Verdict(False if v.size >= FEWEST else None, others[0] if len(others) == 1 else None)
+
+
+def _sampled(values: NDArray[Any], pressures: Floats, heights: Floats | None) -> tuple[Floats, Floats, Floats]:
+    """Return the values that are looked at, of those that are there, with their pressures and heights, (n,) each."""
+    v = np.asarray(values)
+    there = np.isfinite(v)
+    count = int(np.count_nonzero(there))
+    step = max(1, count // _SAMPLE)
+    kept = np.arange(0, count, step) if count == v.size else np.flatnonzero(there)[::step]
+    place = np.unravel_index(kept, v.shape)
+    others = (pressures, np.nan if heights is None else heights)
+    p, h = (np.broadcast_to(np.asarray(x, dtype=np.float64), v.shape)[place] for x in others)
+    return v[place].astype(np.float64), p, h
 
 
 def units_of(quantity: str, *, gridded: bool = False) -> tuple[UnitConversion, ...]:

@@ -25,6 +25,11 @@ class UnitConversion:
     scale: float = 1.0
     offset: float = 0.0
 
+    @property
+    def is_trivial(self) -> bool:
+        """Whether the file is in SI."""
+        return self.scale == 1.0 and self.offset == 0.0
+
     def to_si(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return values of a file in SI; what overflows is inf, out of all bounds."""
         with np.errstate(over="ignore"):

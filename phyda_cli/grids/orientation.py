@@ -8,7 +8,8 @@ meridian that a file holds twice is held once. Readers turn files that way and w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from phyda_cli.grids.reduced import ReducedGrid
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+T = TypeVar("T", bound=np.generic)
 
 _TOLERANCE: Final = 1e-3
 """How far [degree] coordinates stored in single precision may lie from their exact place."""
@@ -44,10 +46,38 @@ class Orientation:
     file_rows: Integers
     file_columns: Integers
 
+    def turned(self, values: NDArray[T]) -> NDArray[T]:
+        """Return fields (…, row, column) of the file on the canonical grid; a view where the axes are whole."""
+        return self._picked(values, self.rows, self.columns)
+
+    def turned_back(self, values: NDArray[T]) -> NDArray[T]:
+        """Return fields (…, lat, lon) of the canonical grid in the order of the file; a view where `turned` is."""
+        return self._picked(values, self.file_rows, self.file_columns)
+
+    @cached_property
+    def slices(self) -> tuple[slice, slice] | None:
+        """How the canonical axes run through the file's, where that is all of them, forward or backward; else None.
+
+        Such slices are their own inverse.
+        """
+        rows, columns = _as_slice(self.rows, self.file_rows.size), _as_slice(self.columns, self.file_columns.size)
+        return None if rows is None or columns is None else (rows, columns)
+
+    def _picked(self, values: NDArray[T], rows: Integers, columns: Integers) -> NDArray[T]:
+        if self.slices is not None:
+            return values[..., self.slices[0], self.slices[1]]
+        return values[..., rows[:, None], columns]
+
     @classmethod
     def of(cls, grid: Grid, rows: Integers, columns: Integers) -> Orientation:
         """Return that of axes of which every entry is on the grid."""
         return cls(grid, rows, columns, _inverse(rows), _inverse(columns))
+
+
+def _as_slice(index: Integers, length: int) -> slice | None:
+    if np.array_equal(index, np.arange(length)):
+        return slice(None)
+    return slice(None, None, -1) if np.array_equal(index, np.arange(length)[::-1]) else None
 
 
 def along_axes(latitudes: Array, longitudes: Array) -> Orientation:

@@ -115,7 +115,7 @@ class Analysis:
         """The analysis, with all other fields of the background and `NAME_spread` beside each analysed NAME."""
         return gridded.analysis_dataset(
             self._mean, self.result.state,
-            spread=self.result.spread, of_humidity=self._of_humidity, attributes=self.attributes,
+            spread=self.result.spreads, of_humidity=self._of_humidity, attributes=self.attributes,
         )  # fmt: skip
 
     @cached_property
@@ -148,7 +148,7 @@ class Analysis:
         Returns the largest packing error of each field, in its unit; of NetCDF there are none. Raises BadDataError,
         CannotWriteError, and UsageError for GRIB of a background that is not GRIB.
         """
-        place, state, spread = Path(path), self.result.state, self.result.spread
+        place, state, spread = Path(path), self.result.state, self.result.spreads
         if is_grib_name(place):
             from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
@@ -174,7 +174,7 @@ class Analysis:
 
         Raises ValueError where the method has none.
         """
-        place, spread = Path(path), self.result.spread
+        place, spread = Path(path), self.result.spreads
         if spread is None:
             raise ValueError("the analysis has no spread")
         if is_grib_name(place):
@@ -183,7 +183,10 @@ class Analysis:
             return grib_write.write_spread(
                 place, self.background, spread, of_humidity=self._of_humidity, overwrite=overwrite
             )
-        gridded.write_spread(place, self.dataset, overwrite=overwrite)
+        gridded.write_spread(
+            place, self._mean, spread,
+            of_humidity=self._of_humidity, attributes=self.attributes, overwrite=overwrite,
+        )  # fmt: skip
         return {}
 
     def write_members(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:

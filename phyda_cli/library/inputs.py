@@ -62,10 +62,15 @@ def open_background(
     chosen = checked(BackgroundChoice, time=_plain(time), member=member, select=choices)
     valid = None if chosen.time is None else np.datetime64(chosen.time, "ns")
     if isinstance(source, xr.Dataset):
-        found = background_of(source, time=valid, member=chosen.member, select=chosen.select)
+        found = background_of(source, time=valid, member=chosen.member, select=chosen.select, as_stored=True)
     else:
         found = read_background(
-            paths_of(source), time=valid, member=chosen.member, select=chosen.select, as_members=True
+            paths_of(source),
+            time=valid,
+            member=chosen.member,
+            select=chosen.select,
+            as_members=True,
+            as_stored=True,
         )
     for note in found.notes:
         _log.info("background: %s", note)

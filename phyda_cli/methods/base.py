@@ -140,6 +140,11 @@ class Increment:
         own = operator.increments(self.mean.grid, self.mean.channels)(self.mean.values).numpy()
         return np.asarray(sum((part.at(operator) for part in self.parts), own))
 
+    @property
+    def has_spread(self) -> bool:
+        """Whether it has a spread, or a part of it has."""
+        return self.spread is not None or any(part.has_spread for part in self.parts)
+
     def spread_onto(
         self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None
     ) -> State | None:
@@ -170,6 +175,8 @@ class Increment:
             if part.drawn is None or part.spread is None:
                 continue
             index = [i for i, channel in enumerate(channels) if channel in part.mean.channels]
+            if not index:
+                continue
             here = grid, tuple(channels[i] for i in index), surface_pressure
             alone = replace(self, parts=())
             size, own_size = part.spread_onto(*here), alone.spread_onto(*here)

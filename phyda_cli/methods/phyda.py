@@ -38,7 +38,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.regrid import regrid
 from phyda_cli.methods.base import Case, Departures, Increment, Log, Memory, Method
 from phyda_cli.methods.material import Material
-from phyda_cli.methods.threedvar import Minimisation, ThreeDVar, plain
+from phyda_cli.methods.threedvar import TOGETHER, Minimisation, ThreeDVar, plain
 from phyda_cli.methods.trust import Evidence, at_rows, halves, nearest_channels
 from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.checkpoint import Checkpoint
@@ -174,10 +174,16 @@ class LearnedAnalysis(Method):
         centre = State(mean.double(), *labels)
         if self.members == 0:
             return Increment(centre, log=log, memory=memory)
-        members = mean + self._returned(correction.deviations[number]) + self._beyond(case)
-        spread = State(members.double().std(0), *labels)
+        members = self._members(case, mean, correction.deviations[number])
         log |= {"evaluations": self.evaluations}
-        return Increment(centre, spread, members.double(), log, memory=memory)
+        return Increment(centre, State(members.std(0), *labels), members, log, memory=memory)
+
+    def _members(self, case: Case, mean: torch.Tensor, deviations: torch.Tensor) -> torch.Tensor:
+        """Return the members (member, channel, lat, lon) on the first guess's grid, in float64."""
+        members = self._beyond(case)
+        for part, own in zip(torch.split(members, TOGETHER), torch.split(deviations, TOGETHER), strict=True):
+            part += mean + self._returned(own)
+        return members.double()
 
     def correct(self, cases: Sequence[Case], guesses: torch.Tensor) -> Correction:
         """Return what the model adds to first guesses (case, channel, lat, lon) of 3D-Var, SI.
@@ -288,14 +294,16 @@ class LearnedAnalysis(Method):
 
     def _beyond(self, case: Case) -> torch.Tensor:
         """(1 − P) L ζ (member, channel, lat, lon), less their mean; zero where the model has the grid of B."""
+        statistics = self.first_guess.statistics
+        result = torch.zeros(self.members, len(statistics.channels), *statistics.grid.shape)
         if self._same_grid:
-            return torch.zeros(())
-        draws = self._drawing(self.seed + case.seed).scaled(case.scale).prior_members(case.background)
-        assert draws is not None
-        own = draws[:, self._order].float()
-        draws = draws.float()
-        draws[:, self._order] = own - self._from_model(self._to_model(own))
-        return draws - draws.mean(0)
+            return result
+        method = self._drawing(self.seed + case.seed).scaled(case.scale)
+        for part, draws in zip(torch.split(result, TOGETHER), method.prior_blocks(case.background), strict=True):
+            part.copy_(draws)
+            own = part[:, self._order]
+            part[:, self._order] = own - self._from_model(self._to_model(own))
+        return result.sub_(result.mean(0))
 
     @property
     def _same_grid(self) -> bool:

@@ -20,7 +20,7 @@ then those of the errors that its weights raise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,8 @@ from phyda_cli.settings.methods import ThreeDVarSettings
 
 MEMBERS: Final = 8
 """Samples of an analysis."""
+TOGETHER: Final = 4
+"""Members whose fields are made together: those of all at once would be the most of an analysis's memory."""
 BETWEEN: Final = 3.0
 """Of `ThreeDVar.between`: at withheld sondes 3 and 10 leave errors within 2 % of each other, 0 leaves more."""
 _NO_TIME: Final = np.datetime64("NaT", "ns")
@@ -132,8 +134,15 @@ class ThreeDVar(Method):
         """Return draws L ζ of the background error (member, channel, lat, lon); None without members."""
         if self.members == 0:
             return None
-        draws = self._draws(torch.Generator().manual_seed(self.seed))
-        return self._sized(fields_of(self._transform.forward(draws)).cpu().double(), background)
+        result = torch.empty(self.members, *self.background_error().values.shape, dtype=torch.float64)
+        for part, draws in zip(torch.split(result, TOGETHER), self.prior_blocks(background), strict=True):
+            part.copy_(draws)
+        return result
+
+    def prior_blocks(self, background: State | None = None) -> Iterator[torch.Tensor]:
+        """Return the draws of `prior_members`, `TOGETHER` of them at a time."""
+        for part in torch.split(self._draws(torch.Generator().manual_seed(self.seed)), TOGETHER, dim=1):
+            yield self._sized(fields_of(self._transform.forward(part.contiguous())).cpu().double(), background)
 
     def background_error_at(self, operator: Operator, background: State) -> NDArray[np.float64]:
         """σ_b at observations: interpolated, and of a column with the correlations of its levels."""
@@ -191,7 +200,9 @@ class ThreeDVar(Method):
     def _draws(self, generator: torch.Generator) -> torch.Tensor:
         """ζ (size, member) of every member."""
         zeta = torch.randn(self.members, *self._static.shape, generator=generator, dtype=torch.float64)
-        return self._static.pack(zeta.to(self.device, self.dtype))
+        return torch.cat(
+            [self._static.pack(part.to(self.device, self.dtype)) for part in torch.split(zeta, TOGETHER)], dim=1
+        )
 
     def solve(
         self, cases: Sequence[Departures], scales: Sequence[ErrorScale], backgrounds: Sequence[State] = ()

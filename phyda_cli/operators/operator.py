@@ -12,7 +12,7 @@ kept; taking rows of the operator takes those of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -264,11 +264,14 @@ class StateOperator:
             result[part.rows] = part.kind.value(inputs, self.operator.sites(part.rows))
         return np.where(self.defined, result + self.constant, 0.0)
 
-    def of_spread(self, values: torch.Tensor) -> Floats:
-        """|H| x (n,) of a standard deviation (channel, lat, lon), NaN where its kind cannot say so much."""
+    def of_spread(self, plane: Callable[[int], torch.Tensor]) -> Floats:
+        """|H| x (n,) of a standard deviation, NaN where its kind cannot say so much.
+
+        plane: of a channel, by its place, (lat, lon) [SI].
+        """
         result = np.zeros(len(self.operator))
         for part in self.parts:
-            result[part.rows] = part.kind.spread(part.inputs[0].of_spread(values).cpu().double().numpy())
+            result[part.rows] = part.kind.spread(part.inputs[0].of_spread_planes(plane).numpy())
         return result
 
     def linearised(self, values: torch.Tensor) -> Operator:
@@ -287,7 +290,7 @@ class StateOperator:
 
     def _inputs(self, values: torch.Tensor) -> list[Floats]:
         """Return the inputs (m, rows) of each part."""
-        return [np.stack([one(values).cpu().double().numpy() for one in part.inputs]) for part in self.parts]
+        return [np.stack([one.in_double(values).cpu().numpy() for one in part.inputs]) for part in self.parts]
 
 
 def _defined(parts: _Parts, n: int) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ k stand together in a block, so that a few observations of whole columns do not 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,10 +30,23 @@ class Block:
     indices: torch.Tensor
     weights: torch.Tensor
 
-    def gathered(self, flat: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Σ_k w_ik x[index_ik] (…, m) of flattened fields (…, size)."""
-        near = flat.index_select(-1, self.indices.reshape(-1).to(flat.device))
-        return (near.reshape(*flat.shape[:-1], *self.indices.shape) * weights.to(flat)).sum(-1)
+    def gathered(self, flat: torch.Tensor, weights: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Σ_k w_ik x[index_ik] (…, m) of flattened fields (…, size), in their own type or another."""
+        near = flat.index_select(-1, self.indices.reshape(-1).to(flat.device)).to(dtype or flat.dtype)
+        return (near.reshape(*flat.shape[:-1], *self.indices.shape) * weights.to(near)).sum(-1)
+
+    def of_spread_planes(self, plane: Callable[[int], torch.Tensor], points: int) -> torch.Tensor:
+        """Σ_k |w_ik| x[index_ik] (m,) in float64 of fields (lat, lon) that come one at a time, by their place."""
+        flat = self.indices.reshape(-1).numpy()
+        channel = (flat // points).astype(np.uint16)  # numpy sorts so short numbers in linear time
+        order = np.argsort(channel, kind="stable")
+        seen = torch.empty(flat.size, dtype=torch.float64)
+        for own in np.split(order, np.flatnonzero(np.diff(channel[order])) + 1):
+            if own.size:
+                number = int(channel[own[0]])
+                values = plane(number).reshape(-1)
+                seen[torch.from_numpy(own)] = values[torch.from_numpy(flat[own] - number * points)].double()
+        return (seen.reshape(self.indices.shape) * self.weights.abs()).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,20 @@ class Rows:
     def of_spread(self, values: torch.Tensor) -> torch.Tensor:
         """|H| x of a standard deviation (…, channel, lat, lon) → (…, n), as if all its errors were one."""
         return self._gather(values, [block.weights.abs() for block in self.blocks])
+
+    def in_double(self, values: torch.Tensor) -> torch.Tensor:
+        """H x (…, n) in float64, of fields of any precision."""
+        return self._gather(values, [block.weights for block in self.blocks], torch.float64)
+
+    def of_spread_planes(self, plane: Callable[[int], torch.Tensor]) -> torch.Tensor:
+        """|H| x (n,) in float64 of a standard deviation whose fields come one at a time.
+
+        plane: of a channel, by its place, (lat, lon); asked for only for channels that are seen.
+        """
+        result, points = torch.zeros(len(self), dtype=torch.float64), math.prod(self.grid.shape)
+        for block in self.blocks:
+            result[block.at] = block.of_spread_planes(plane, points)
+        return result
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Hᵀ y: (…, n) → (…, channel, lat, lon)."""
@@ -96,13 +123,15 @@ class Rows:
         """Return the rows with weights without a sign."""
         return replace(self, blocks=tuple(replace(block, weights=block.weights.abs()) for block in self.blocks))
 
-    def _gather(self, values: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _gather(
+        self, values: torch.Tensor, weights: Sequence[torch.Tensor], dtype: torch.dtype | None = None
+    ) -> torch.Tensor:
         flat = values.reshape(*values.shape[:-3], -1)
         if len(self.blocks) == 1:  # of all rows
-            return self.blocks[0].gathered(flat, weights[0])
-        result = flat.new_zeros(*flat.shape[:-1], len(self))
+            return self.blocks[0].gathered(flat, weights[0], dtype)
+        result = flat.new_zeros(*flat.shape[:-1], len(self), dtype=dtype)
         for block, own in zip(self.blocks, weights, strict=True):
-            result = result.index_copy(-1, block.at.to(flat.device), block.gathered(flat, own))
+            result = result.index_copy(-1, block.at.to(flat.device), block.gathered(flat, own, dtype))
         return result
 
 

@@ -130,10 +130,22 @@ def test_without_a_temperature_there_is_no_saturation():
     assert negative == 8
 
 
-def test_the_given_values_stay_as_they_are():
+def test_values_are_limited_in_place_and_the_background_stays():
     before, values = background(5e-3, 285.0), fields(-1.0, 285.0)
-    limit_humidity(replace(before), values)
-    assert float(values[0, 0, 0]) == -1.0
+    held = before.values.clone()
+    limited = limit_humidity(before, values)
+    assert limited.values is values
+    assert float(values[0, 0, 0]) > 0.0
+    assert torch.equal(before.values, held)
+
+
+def test_single_precision_is_limited_as_double_is():
+    """What is stored differs by the rounding of float32 alone."""
+    before, values = background(5e-3, 285.0), fields(0.05, 283.0)
+    single = replace(before, values=before.values.float())
+    found = limit_humidity(single, values.float()).values
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), limit_humidity(before, values).values, rtol=1e-6, atol=0.0)
 
 
 def test_the_dew_point_stays_below_the_temperature():
@@ -148,4 +160,4 @@ def test_the_dew_point_stays_below_the_temperature():
         limited = limit_humidity(background, moved)
         torch.testing.assert_close(limited.values[0] - limited.values[1], torch.full((4, 8), depression).double())
     assert limited.supersaturated == 32
-    assert torch.equal(limit_humidity(background, values).values, values)
+    assert torch.equal(limit_humidity(background, values.clone()).values, values)

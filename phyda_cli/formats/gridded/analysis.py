@@ -8,7 +8,8 @@ fields are NaN only where the background is. The same inputs, seed and SOURCE_DA
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 from phyda_cli import __version__
 from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError
+from phyda_cli.fields.bit_rounding import bit_rounded
 from phyda_cli.fields.moments import Moments
-from phyda_cli.fields.state import Channel, State
+from phyda_cli.fields.state import Channel, Planes, PlanesOnDemand, State
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS
 from phyda_cli.formats.gridded.layout import (
@@ -30,7 +32,7 @@ from phyda_cli.formats.gridded.layout import (
     Background,
     Conversion,
     FieldLayout,
-    file_index,
+    check_fits,
     from_channel,
     has_axes,
     horizontal_view,
@@ -38,21 +40,26 @@ from phyda_cli.formats.gridded.layout import (
     missing,
     other_component,
     restore,
+    restored_field,
 )
+from phyda_cli.formats.gridded.made_fields import create, placeholder, write_dataset, write_made
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, times_beside
 from phyda_cli.formats.units import candidates, udunits
 from phyda_cli.outputs import atomic_path
 
 MEMBER: Final = "number"
 """The axis of members in a file."""
+_TITLE: Final = "Analysis: background and observations combined by data assimilation"
+_INCREMENT_TITLE: Final = "Analysis increment: analysis minus background"
 _MEMBERS_TITLE: Final = "Analysis members: samples of the state of the atmosphere, given background and observations"
-_TIME_ENCODING: Final = {"units": "hours since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "float64"}
 _QUANTITY: Final = {
     Conversion.HEIGHT: "gh",
     Conversion.RELATIVE_HUMIDITY: "r",
     Conversion.DEWPOINT: "td",
     Conversion.SCREEN_HUMIDITY: "r2m",
 }
+_SPREAD_BITS: Final = 10
+"""A spread is known to a tenth of itself; it is written to a two thousandth, in half the bytes."""
 _KEPT: Final = ("long_name", "cell_methods", "grid_mapping")
 """Attributes of an analysed field that stay as the background has them; ranges and the like are no longer true."""
 _GLOBAL_KEPT: Final = ("institution", "references", "license")
@@ -63,27 +70,48 @@ def write_analysis(
     background: Background,
     analysis: State,
     *,
-    spread: State | None = None,
+    spread: Planes | None = None,
     of_humidity: HumiditySpread | None = None,
     attributes: Mapping[str, str],
     overwrite: bool = False,
 ) -> None:
-    """Write the analysis, whole or not at all: `analysis_dataset`, which has the arguments.
+    """Write the analysis, whole or not at all: `analysis_dataset`, which has the arguments, one field in memory.
 
     Raises BadDataError when a field is not finite, CannotWriteError as `atomic_path` does.
     """
     require_finite(path, analysis, "analysis")
+    spread = None if spread is None else finite(path, spread, "spread")
+    if _needs_all(background):
+        dataset = analysis_dataset(background, analysis, spread=spread, of_humidity=of_humidity, attributes=attributes)
+        write_dataset(path, dataset, overwrite=overwrite)
+        return
+    check_fits(background, analysis)
+    names, spreads = known_names(background), {}
+    outline = background.dataset.assign({name: placeholder(background.dataset[name]) for name in names})
     if spread is not None:
-        require_finite(path, spread, "spread")
-    dataset = analysis_dataset(background, analysis, spread=spread, of_humidity=of_humidity, attributes=attributes)
-    _write(path, dataset, overwrite=overwrite)
+        spreads = _spreads_to_make(background, spread, of_humidity)
+        outline = outline.assign(_spread_outline(background, spreads))
+    outline = _finish(_describe(outline, background), background, _TITLE, attributes)
+    fields = {name: partial(restored_field, background, analysis, name) for name in names}
+    write_made(path, outline, fields | spreads, missing=_missing_in(background), overwrite=overwrite)
+
+
+def _needs_all(background: Background) -> bool:
+    """Whether the file's own layout is made of all fields together."""
+    return background.folding is not None or background.model is not None
+
+
+def _missing_in(background: Background) -> set[str]:
+    """Return the fields with missing values, and their spreads."""
+    held = {name for name in known_names(background) if bool(missing(background.dataset[name].values).any())}
+    return held | {f"{name}_spread" for name in held}
 
 
 def analysis_dataset(
     background: Background,
     analysis: State,
     *,
-    spread: State | None = None,
+    spread: Planes | None = None,
     of_humidity: HumiditySpread | None = None,
     attributes: Mapping[str, str],
 ) -> xr.Dataset:
@@ -96,30 +124,54 @@ def analysis_dataset(
     dataset = restore(background, analysis)
     if spread is not None:
         dataset = dataset.assign(spread_fields(background, spread, of_humidity))
-    title = "Analysis: background and observations combined by data assimilation"
-    return _finish(_describe(dataset, background), background, title, attributes)
+    return _finish(_describe(dataset, background), background, _TITLE, attributes)
 
 
 def write_increment(
     path: Path, background: Background, analysis: State, *, attributes: Mapping[str, str], overwrite: bool = False
 ) -> None:
-    """Write `increment_dataset`. Raises as `write_analysis` does."""
+    """Write `increment_dataset`, one field in memory. Raises as `write_analysis` does."""
     require_finite(path, analysis, "analysis")
-    _write(path, increment_dataset(background, analysis, attributes=attributes), overwrite=overwrite)
+    if _needs_all(background):
+        write_dataset(path, increment_dataset(background, analysis, attributes=attributes), overwrite=overwrite)
+        return
+    check_fits(background, analysis)
+    names = known_names(background)
+    outline = background.dataset[names].assign({name: placeholder(background.dataset[name]) for name in names})
+    outline = _finish(
+        _as_increments(_describe(outline, background), background),
+        background,
+        _INCREMENT_TITLE,
+        attributes,
+        differences=True,
+    )
+
+    def increment(name: str) -> NDArray[Any]:
+        made: NDArray[Any] = restored_field(background, analysis, name) - background.dataset[name].values
+        return made
+
+    fields = {name: partial(increment, name) for name in names}
+    write_made(path, outline, fields, missing=_missing_in(background), overwrite=overwrite)
 
 
 def increment_dataset(background: Background, analysis: State, *, attributes: Mapping[str, str]) -> xr.Dataset:
     """Analysis minus background of the known fields, in the file's units."""
     restored, original = restore(background, analysis), background.dataset
     names = known_names(background)
-    described = _describe(restored[names], background)
+    described = _as_increments(_describe(restored[names], background), background)
     for name in names:
-        difference = restored[name] - original[name]
+        described[name] = (restored[name] - original[name]).assign_attrs(described[name].attrs)
+    return _finish(described, background, _INCREMENT_TITLE, attributes, differences=True)
+
+
+def _as_increments(described: xr.Dataset, background: Background) -> xr.Dataset:
+    """Return the known fields with the attributes of their increments."""
+    for name in known_names(background):
         kept = {key: described[name].attrs[key] for key in ("units", "coverage_content_type")}
         label = {"long_name": f"analysis increment of {described[name].attrs['long_name']}"}
-        described[name] = difference.assign_attrs(kept | label | _temperature(kept["units"], "difference"))
-    title = "Analysis increment: analysis minus background"
-    return _finish(described, background, title, attributes, differences=True)
+        own = background.dataset[name].attrs
+        described[name].attrs = own | kept | label | _temperature(kept["units"], "difference")
+    return described
 
 
 def spread_dataset(analysis: xr.Dataset) -> xr.Dataset:
@@ -128,9 +180,29 @@ def spread_dataset(analysis: xr.Dataset) -> xr.Dataset:
     return analysis[list(names)].rename(names).assign_attrs(analysis.attrs | {"title": "Analysis standard deviation"})
 
 
-def write_spread(path: Path, analysis: xr.Dataset, *, overwrite: bool = False) -> None:
-    """Write `spread_dataset`. Raises CannotWriteError as `atomic_path` does."""
-    _write(path, spread_dataset(analysis), overwrite=overwrite)
+def write_spread(
+    path: Path,
+    background: Background,
+    spread: Planes,
+    *,
+    of_humidity: HumiditySpread | None = None,
+    attributes: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write `spread_dataset`, one field in memory; arguments as of `analysis_dataset`. Raises as `write_analysis`."""
+    spread = finite(path, spread, "spread")
+    if _needs_all(background):
+        beside = analysis_dataset(
+            background, background.state, spread=spread, of_humidity=of_humidity, attributes=attributes
+        )
+        whole = spread_dataset(beside)
+        write_dataset(path, whole, overwrite=overwrite)
+        return
+    made = _spreads_to_make(background, spread, of_humidity)
+    outline = background.dataset.assign(_spread_outline(background, made))
+    outline = spread_dataset(_finish(_describe(outline, background), background, _TITLE, attributes))
+    fields = {name.removesuffix("_spread"): make for name, make in made.items()}
+    write_made(path, outline, fields, missing=_missing_in(background), overwrite=overwrite)
 
 
 def write_members(
@@ -148,20 +220,30 @@ def write_members(
     """
     if background.folding is not None or background.model is not None:
         checked = (_finite(path, member, f"member {number}") for number, member in enumerate(members))
-        _write(path, members_dataset(background, checked, count=count, attributes=attributes), overwrite=overwrite)
+        dataset = members_dataset(background, checked, count=count, attributes=attributes)
+        write_dataset(path, dataset, overwrite=overwrite)
         return
     axis, names = _member_axis(background, count), known_names(background)
     with atomic_path(path, overwrite=overwrite) as temporary:
         for number, member in enumerate(members):
             require_finite(path, member, f"member {number}")
             own = background if background.member is None else background.one_member(number)
-            fields = restore(own, member)[names]
             if number == 0:
-                one = _describe(fields.drop_vars(MEMBER_NAMES, errors="ignore"), own).assign_coords({MEMBER: axis})
-                _create_members(temporary, _finish(one, own, _MEMBERS_TITLE, attributes), names)
+                _create_members(temporary, own, axis, attributes)
             with netCDF4.Dataset(temporary, "a") as file:
+                file.set_auto_maskandscale(False)
                 for name in names:
-                    file[name][0, number] = fields[name].values
+                    file[name][0, number] = restored_field(own, member, name)
+
+
+def _create_members(path: Path, one: Background, axis: xr.Variable, attributes: Mapping[str, str]) -> None:
+    """Write a file of members without their values, by the example of one."""
+    names, held = known_names(one), one.dataset
+    outline = held[names].assign({name: placeholder(held[name]) for name in names})
+    outline = _describe(outline.drop_vars(MEMBER_NAMES, errors="ignore"), one)
+    outline = outline.assign({n: outline[n].expand_dims({MEMBER: axis.size}) for n in names})
+    outline = _finish(outline.assign_coords({MEMBER: axis}), one, _MEMBERS_TITLE, attributes)
+    create(path, outline, names, missing=_missing_in(one))
 
 
 def members_dataset(
@@ -186,38 +268,29 @@ def _member_axis(background: Background, count: int) -> xr.Variable:
     return xr.Variable(MEMBER, np.array(labels, np.int32), OF_MEMBERS)
 
 
-def _create_members(path: Path, one: xr.Dataset, names: Iterable[str]) -> None:
-    """A file of members with everything but the members' values; `one` has coordinates and the fields of one member."""
-    coordinates = one.drop_vars(names)
-    coordinates.to_netcdf(
-        path, engine="netcdf4", format="NETCDF4",
-        encoding=_encoding(coordinates), unlimited_dims=_record_axes(coordinates),
-    )  # fmt: skip
-    scalars = " ".join(str(name) for name, coordinate in one.coords.items() if coordinate.ndim == 0)
-    with netCDF4.Dataset(path, "a") as file:
-        for name in names:
-            field = one[name]
-            time, *dims = map(str, field.dims)
-            options = _encoding(one[[name]])[name]
-            chunks = [1] * (field.ndim - 1) + list(field.shape[-2:])
-            made = file.createVariable(
-                name, field.dtype, (time, MEMBER, *dims), zlib=True, shuffle=True, chunksizes=chunks,
-                complevel=options["complevel"], fill_value=options["_FillValue"],
-            )  # fmt: skip
-            made.setncatts(field.attrs | ({"coordinates": scalars} if scalars else {}))
-
-
 def _finite(path: Path, state: State, what: str) -> State:
     require_finite(path, state, what)
     return state
 
 
 def require_finite(path: Path, state: State, what: str) -> None:
-    for index, channel in enumerate(state.channels):
-        plane = state.values[..., index, :, :]
+    """Raise BadDataError where a state is not finite."""
+    checked = finite(path, state, what)
+    for channel in state.channels:
+        checked.plane(channel)
+
+
+def finite(path: Path, fields: Planes, what: str) -> Planes:
+    """Return fields that raise BadDataError where one is asked for that is not finite."""
+
+    def made(channel: Channel) -> torch.Tensor:
+        plane = fields.plane(channel)
         bad = plane.numel() - int(plane.isfinite().sum())
         if bad:
             raise BadDataError(f"{path}: not written: {bad} values of the {what} of {channel} are not finite")
+        return plane
+
+    return PlanesOnDemand(made, fields.channels, fields.grid)
 
 
 def known_names(background: Background) -> list[str]:
@@ -279,46 +352,84 @@ def _named(variable: Variable, place: FieldLayout, old: Mapping[str, Any]) -> di
 
 
 def spread_fields(
-    background: Background, spread: State, of_humidity: HumiditySpread | None = None
+    background: Background, spread: Planes, of_humidity: HumiditySpread | None = None
 ) -> dict[str, xr.Variable]:
     """`NAME_spread` for every field that is a linear function of a channel, and those of humidity that are given; zero
     at levels without one.
 
     The errors of u and v count as independent where winds are in the grid's own directions.
     """
+    made = _spreads_to_make(background, spread, of_humidity)
+    outline = _spread_outline(background, made)
+    return {name: outline[name].copy(data=make()) for name, make in made.items()}
+
+
+def _spreads_to_make(
+    background: Background, spread: Planes, of_humidity: HumiditySpread | None
+) -> dict[str, Callable[[], NDArray[Any]]]:
+    """Return what makes `NAME_spread` of every field of which the method reaches a level."""
+    result: dict[str, Callable[[], NDArray[Any]]] = {}
+    for name in known_names(background):
+        planes = partial(_spread_planes, background, spread, of_humidity or {}, name)
+        if any(bool((plane > 0).any()) for _, plane in planes()):
+            result[f"{name}_spread"] = partial(_spread_field, background, name, planes)
+    return result
+
+
+def _spread_outline(background: Background, names: Iterable[str]) -> dict[str, xr.Variable]:
+    """Return placeholders of spreads with their attributes."""
+    known, result = _places(background), {}
+    for name in names:
+        variable, place = known[name.removesuffix("_spread")]
+        original, units = background.dataset[place.name], _units(variable, place)
+        named = _named(variable, place, original.attrs)
+        field = placeholder(original, np.dtype(np.float32))
+        field.attrs = {
+            "standard_name": f"{named['standard_name']} standard_error",
+            "long_name": f"analysis standard deviation of {named['long_name']}",
+            "units": units,
+            "coverage_content_type": "qualityInformation",
+            **_temperature(units, "difference"),
+        }
+        result[name] = field
+    return result
+
+
+def _spread_planes(
+    background: Background, spread: Planes, others: HumiditySpread, name: str
+) -> Iterator[tuple[FieldLayout, torch.Tensor]]:
+    """Return for each level of a field that has a spread its place and the standard deviation (lat, lon) [SI]."""
     linear = (Conversion.IDENTITY, Conversion.HEIGHT, *WINDS)
-    others = of_humidity or {}
-    known, rows_columns = _places(background), file_index(background)
-    rows, columns = rows_columns[0][:, None], rows_columns[1]
-    fields: dict[str, xr.Variable] = {}
     for channel, place in (*background.layout.items(), *background.companions):
         key = channel, place.conversion
-        if channel not in spread.channels or (place.conversion not in linear and key not in others):
+        if (
+            place.name != name
+            or channel not in spread.channels
+            or (place.conversion not in linear and key not in others)
+        ):
             continue
-        plane = others.get(key, spread.values[..., spread.index(channel), :, :]).detach().cpu().double()
+        plane = others[key] if key in others else spread.plane(channel)
         if place.conversion in WINDS and spread.grid.turn is not None:
             angle = torch.from_numpy(spread.grid.turn)
-            across = spread.values[..., spread.index(other_component(channel)), :, :].detach().cpu().double()
-            plane = ((plane * angle.cos()).square() + (across * angle.sin()).square()).sqrt()
-        if not bool((plane > 0).any()):  # the method does not reach this channel
-            continue
-        variable, name = known[place.name][0], f"{place.name}_spread"
-        original, units = background.dataset[place.name], _units(variable, place)
-        if name not in fields:
-            named = _named(variable, place, original.attrs)
-            about = {
-                "standard_name": f"{named['standard_name']} standard_error",
-                "long_name": f"analysis standard deviation of {named['long_name']}",
-                "units": units,
-                "coverage_content_type": "qualityInformation",
-                **_temperature(units, "difference"),
-            }
-            fields[name] = xr.Variable(original.dims, np.zeros(original.shape, np.float32), about)
+            across = spread.plane(other_component(channel)).double()
+            plane = ((plane.double() * angle.cos()).square() + (across * angle.sin()).square()).sqrt()
+        yield place, plane.detach().cpu()
+
+
+def _spread_field(
+    background: Background, name: str, planes: Callable[[], Iterator[tuple[FieldLayout, torch.Tensor]]]
+) -> NDArray[Any]:
+    """Return the spread of a field in its axes and unit, missing where the field is."""
+    original = background.dataset[name]
+    result = np.zeros(original.shape, np.float32)
+    for place, plane in planes():
         scale = place.scale / (GRAVITY if place.conversion is Conversion.HEIGHT else 1.0)
-        target = horizontal_view(fields[name].values, original.dims, background, place)
-        target[...] = plane.numpy()[..., rows, columns] * abs(scale)
-        target[missing(horizontal_view(original.values, original.dims, background, place))] = np.nan
-    return fields
+        target = horizontal_view(result, original.dims, background, place)
+        in_unit = np.asarray(plane.numpy() * abs(scale), np.float32)
+        target[...] = background.orientation.turned_back(bit_rounded(in_unit, _SPREAD_BITS))
+        if bool((plane > 0).any()):
+            target[missing(horizontal_view(original.values, original.dims, background, place))] = np.nan
+    return result
 
 
 HumiditySpread = Mapping[tuple[Channel, Conversion], torch.Tensor]
@@ -354,19 +465,6 @@ def humidity_spread(background: Background, members: Iterable[State]) -> Humidit
 def _humidities(background: Background) -> list[tuple[Channel, Conversion]]:
     pairs = (*background.layout.items(), *background.companions)
     return [(channel, place.conversion) for channel, place in pairs if place.conversion in _HUMIDITY]
-
-
-def _write(path: Path, dataset: xr.Dataset, *, overwrite: bool) -> None:
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        dataset.to_netcdf(
-            temporary, engine="netcdf4", format="NETCDF4",
-            encoding=_encoding(dataset), unlimited_dims=_record_axes(dataset),
-        )  # fmt: skip
-
-
-def _record_axes(dataset: xr.Dataset) -> list[str]:
-    """Return the axis along which files are joined, which NCO wants to be unlimited."""
-    return [name for name in ("time", VALID_TIME) if name in dataset.dims]
 
 
 def _finish(
@@ -414,20 +512,6 @@ def _time_name(dataset: xr.Dataset) -> str:
     """
     taken = "time" in dataset.dims or ("time" not in dataset.variables and VALID_TIME in dataset.variables)
     return VALID_TIME if taken else "time"
-
-
-def _encoding(dataset: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
-    encoding: dict[Hashable, dict[str, Any]] = {}
-    for name, variable in dataset.variables.items():
-        entry: dict[str, Any] = {"_FillValue": None}
-        if variable.dtype.kind == "M":
-            entry |= _TIME_ENCODING
-        elif variable.dtype.kind == "f" and name not in dataset.coords and bool(np.isnan(variable.values).any()):
-            entry["_FillValue"] = variable.dtype.type(9.969209968386869e36)  # NetCDF's own default fill value
-        if variable.dtype.kind in "fiu" and variable.ndim >= 2:
-            entry |= {"zlib": True, "complevel": 1, "shuffle": True}
-        encoding[name] = entry
-    return encoding
 
 
 def _extent(axis: str, values: NDArray[np.float64], units: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ what a model of phyda wrote itself is SI whatever its weather, and only missing 
 
 A label of units that the numbers of a whole field contradict (`judgement.py`) is refused with the remedy. GRIB needs
 none of this: there the parameter fixes the unit.
+
+Fields are taken level by level. Where the caller allows it, a state of single-precision fields is one too, and fields
+that are channels as they stand share its memory.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 
 from phyda_cli.constants import GRAVITY
@@ -78,31 +82,35 @@ _MODEL_TOP: Final = 100.0
 
 
 def assemble(
-    contents: Contents, *, time: np.datetime64 | None, sources: tuple[str, ...], own: bool = False
+    contents: Contents,
+    *,
+    time: np.datetime64 | None,
+    sources: tuple[str, ...],
+    own: bool = False,
+    as_stored: bool = False,
 ) -> Background:
     """Turn what a reader found into a Background. Raises BadDataError for missing or incredible values.
 
-    own: a model of phyda wrote the file.
+    own: a model of phyda wrote the file. as_stored: single-precision fields of one member stay so; else the state is in
+    double precision.
     """
     valid = contents.time if contents.time is not None else time
     if valid is None:
         raise BadDataError(f"{contents.source}: tells no valid time; give it with --time")
     orientation = contents.orientation
-    planes = _Planes(contents, orientation, own=own)
+    planes = _Planes(contents, orientation, own=own, dtype=_precision(contents) if as_stored else np.dtype(np.float64))
     # Humidity fields come last: their conversion needs the temperature of the same level.
     for field in sorted(contents.fields, key=lambda f: f.variable in ("r", "td", "r2m")):
         planes.add(field)
     planes.turn_winds()
     if not planes.layout:
         raise BadDataError(f"{contents.source}: holds no field that phyda knows; see docs/formats.md")
-    planes.counts[MISSING_BELOW_GROUND] = sum(int(np.isnan(plane).sum()) for plane in planes.values.values())
-    filled = extend_downwards(planes.values)
-    values = torch.from_numpy(np.stack(list(filled.values()), axis=-3))
-    state = State(values, tuple(filled), orientation.grid, valid.astype("datetime64[ns]"))
+    planes.fill()
+    state = State(planes.stacked(), tuple(planes.values), orientation.grid, valid.astype("datetime64[ns]"))
     notes = (*contents.notes, *planes.notes, *planes.counted(), *_unread(contents, planes))
     counts = {key: planes.counts[key] for key in (NEGATIVE_HUMIDITY, MISSING_BELOW_GROUND)}
     return Background(
-        state, contents.dataset.drop_encoding(), orientation, planes.layout, tuple(planes.companions),
+        state, planes.shared(state).drop_encoding(), orientation, planes.layout, tuple(planes.companions),
         contents.latitude, contents.longitude, contents.member, sources, notes, counts, contents.folding,
         messages=contents.messages, model=contents.model,
     )  # fmt: skip
@@ -119,14 +127,30 @@ def _unread(contents: Contents, planes: _Planes) -> tuple[str, ...]:
     return (f"{contents.source}: not read, only passed through: {listed}",)
 
 
-class _Planes:
-    """The planes of a state, gathered field by field; missing values below the ground are NaN in them."""
+def _precision(contents: Contents) -> np.dtype[Any]:
+    """Return float32 where all fields have that and there is one member, float64 else."""
+    stored = {contents.dataset[field.name].dtype for field in contents.fields}
+    single = stored == {np.dtype(np.float32)} and contents.member is None
+    return np.dtype(np.float32 if single else np.float64)
 
-    def __init__(self, contents: Contents, orientation: Orientation, *, own: bool) -> None:
+
+class _Planes:
+    """The planes of a state, gathered level by level; missing values below the ground are NaN in them until `fill`.
+
+    values: views of one array, in the order of the channels. changed: names of the fields whose values are not those of
+    the file.
+    """
+
+    def __init__(self, contents: Contents, orientation: Orientation, *, own: bool, dtype: np.dtype[Any]) -> None:
         self.contents, self.own = contents, own
         self.verdicts = {} if own else check_labels(contents)
         self.orientation = orientation
-        self.values: dict[Channel, Array] = {}
+        most = sum(max(1, len(field.levels)) for field in contents.fields)
+        lead = () if contents.member is None else (contents.dataset.sizes[contents.member],)
+        self._whole = np.empty((*lead, most, *orientation.grid.shape), dtype)
+        self._taken = 0
+        self.changed: set[str] = set()
+        self.values: dict[Channel, NDArray[Any]] = {}
         self.layout: dict[Channel, FieldLayout] = {}
         self.companions: list[tuple[Channel, FieldLayout]] = []
         self.notes: list[str] = []
@@ -138,12 +162,13 @@ class _Planes:
         variable, conversion = CONVERSIONS.get(field.variable, (field.variable, Conversion.IDENTITY))
         if field.along_grid and self.orientation.grid.turn is not None:
             conversion = next(own for own, components in WINDS.items() if variable in components)
-        values = _canonical(self.contents, field, self.orientation)
-        under = _under_ground(field, values)
+        stored = _stored(self.contents, field)
+        under = _under_ground(field, stored)
         verdict = self.verdicts.get(field.name)
         credible = verdict is not None and verdict.credible is True
         for index, level in enumerate(field.levels or (None,)):
-            plane, holes = values[..., index, :, :], under[index]
+            plane = _canonical(stored[..., index, :, :], field, self.orientation)
+            holes = self.orientation.turned(under[index])
             channel, named = Channel(variable, level), Channel(field.variable, level)
             problem = _missing(named, plane, holes) or (
                 None if self.own else value_problem(named, plane, field, credible=credible)
@@ -168,8 +193,56 @@ class _Planes:
                     )
                 self.companions.append((channel, place))
                 continue
-            self.values[channel] = self._to_channel(variable, conversion, plane, level)
+            self._keep(channel, self._to_channel(field.name, variable, conversion, plane, level))
             self.layout[channel] = place
+
+    def _keep(self, channel: Channel, plane: Array) -> None:
+        own = self._whole[..., self._taken, :, :]
+        own[...] = plane
+        self.values[channel] = own
+        self._taken += 1
+
+    def fill(self) -> None:
+        """Extend from above what is missing below the ground, and count it."""
+        holed = {c.variable for c, plane in self.values.items() if np.isnan(plane.min())}
+        if not holed:
+            return
+        needed = {c: p.astype(np.float64) for c, p in self.values.items() if c.variable in holed | {"t"}}
+        for channel, plane in extend_downwards(needed).items():
+            own = self.values[channel]
+            missing = int(np.isnan(own).sum())
+            if missing:
+                own[...] = plane
+                self.changed.add(self.layout[channel].name)
+                self.counts[MISSING_BELOW_GROUND] += missing
+
+    def stacked(self) -> torch.Tensor:
+        """Return the planes as one tensor (…, channel, lat, lon)."""
+        if self._taken == len(self.values):
+            return torch.from_numpy(self._whole[..., : self._taken, :, :])
+        return torch.from_numpy(np.stack(list(self.values.values()), axis=-3))
+
+    def shared(self, state: State) -> xr.Dataset:
+        """Return the file's dataset, in which fields that are channels of the state as they stand are views of it."""
+        dataset, turn = self.contents.dataset, self.orientation.slices
+        if self.contents.member is not None or turn is None or self._taken != len(self.values):
+            return dataset
+        whole, views = state.values.numpy(), {}
+        for field in self.contents.fields:
+            stored = dataset[field.name]
+            first = Channel(field.variable, field.levels[0] if field.levels else None)
+            place = self.layout.get(first)
+            order = tuple(dim for dim in (field.level_dim, self.contents.latitude, self.contents.longitude) if dim)
+            as_it_stands = place is not None and place.conversion is Conversion.IDENTITY and field.unit.is_trivial
+            known = all(Channel(field.variable, level) in self.values for level in field.levels or (None,))
+            if not (as_it_stands and known and place is not None and place.name == field.name):
+                continue
+            if stored.dtype != whole.dtype or stored.dims != order or field.name in self.changed:
+                continue
+            start = state.index(first)
+            view = whole[start : start + max(1, len(field.levels)), turn[0], turn[1]]
+            views[field.name] = stored.copy(data=view if field.level_dim else view[0])
+        return dataset.assign(views)
 
     def turn_winds(self) -> None:
         """Turn winds in the grid's own directions to east and north; a component without the other is not read."""
@@ -191,23 +264,30 @@ class _Planes:
             if self.layout.get(channel, None) is None or channel.variable not in WINDS[Conversion.ALONG_X]:
                 continue
             other = other_component(channel)
-            u, v = self.values[channel], self.values[other]
-            self.values[channel] = u * np.cos(angle) - v * np.sin(angle)
-            self.values[other] = u * np.sin(angle) + v * np.cos(angle)
+            u, v = (self.values[c].astype(np.float64) for c in (channel, other))
+            self.values[channel][...] = u * np.cos(angle) - v * np.sin(angle)
+            self.values[other][...] = u * np.sin(angle) + v * np.cos(angle)
 
-    def _to_channel(self, variable: str, conversion: Conversion, plane: Array, level: float | None) -> Array:
+    def _to_channel(self, name: str, variable: str, conversion: Conversion, plane: Array, level: float | None) -> Array:
         if conversion in (Conversion.RELATIVE_HUMIDITY, Conversion.SCREEN_HUMIDITY) or variable == "q":
-            plane = plane if conversion is Conversion.DEWPOINT else self._not_negative(plane)
+            plane = plane if conversion is Conversion.DEWPOINT else self._not_negative(plane, name)
         needed = conversion.temperature(level)
-        temperature = None if needed is None else {**self.values, **self._temperatures()}[needed]
-        return converted(conversion, plane, temperature, level)
+        return converted(conversion, plane, None if needed is None else self._temperature(needed), level)
 
-    def _temperatures(self) -> dict[Channel, Array]:
-        return extend_downwards({channel: plane for channel, plane in self.values.items() if channel.variable == "t"})
+    def _temperature(self, channel: Channel) -> Array:
+        own = self.values[channel].astype(np.float64)
+        if channel.level is None or not np.isnan(own.min()):
+            return own
+        held = {c: plane.astype(np.float64) for c, plane in self.values.items() if c.variable == channel.variable}
+        return extend_downwards(held)[channel]
 
-    def _not_negative(self, plane: Array) -> Array:
+    def _not_negative(self, plane: Array, name: str) -> Array:
         negative = plane < 0.0
-        self.counts[NEGATIVE_HUMIDITY] += int(negative.sum())
+        count = int(np.count_nonzero(negative))
+        if not count:
+            return plane
+        self.counts[NEGATIVE_HUMIDITY] += count
+        self.changed.add(name)
         return np.where(negative, 0.0, plane)
 
     def counted(self) -> tuple[str, ...]:
@@ -238,14 +318,17 @@ def converted(conversion: Conversion, plane: Array, temperature: Array | None, l
     return plane
 
 
-def _canonical(contents: Contents, field: FoundField, orientation: Orientation) -> Array:
-    """(…, level, lat, lon) SI values of a field on the canonical grid; the leading axis is the member."""
+def _stored(contents: Contents, field: FoundField) -> NDArray[Any]:
+    """(…, level, row, column) values of a field as the file has them; the leading axis is the member."""
     variable = contents.dataset[field.name]
     order = [contents.member, field.level_dim, contents.latitude, contents.longitude]
     values = variable.transpose(*(name for name in order if name is not None)).values
-    if field.level_dim is None:
-        values = np.expand_dims(values, -3)
-    values = values[..., orientation.rows[:, None], orientation.columns].astype(np.float64)
+    return values if field.level_dim is not None else np.expand_dims(values, -3)
+
+
+def _canonical(stored: NDArray[Any], field: FoundField, orientation: Orientation) -> Array:
+    """(…, lat, lon) SI values of one level of a field on the canonical grid."""
+    values = orientation.turned(stored).astype(np.float64)
     if field.unit.scale != 1.0:
         values *= field.unit.scale
     if field.unit.offset != 0.0:
@@ -253,16 +336,20 @@ def _canonical(contents: Contents, field: FoundField, orientation: Orientation) 
     return np.asarray(values)
 
 
-def _under_ground(field: FoundField, values: Array) -> list[Mask]:
-    """For each level of a field (…, level, lat, lon), which values are missing because they are below the ground."""
-    missing = [np.isnan(values[..., index, :, :]) for index in range(values.shape[-3])]
-    if not field.levels or field.variable in PASSIVE:
-        return [np.zeros_like(mask) for mask in missing]
-    return below_ground(missing, field.levels)
+def _under_ground(field: FoundField, stored: NDArray[Any]) -> list[Mask]:
+    """For each level of a field (…, level, row, column), which values are missing because they are below the ground."""
+    levels = range(stored.shape[-3])
+    nothing = np.broadcast_to(np.False_, (*stored.shape[:-3], *stored.shape[-2:]))
+    whole = not any(np.isnan(stored[..., index, :, :].min()) for index in levels)
+    if whole or not field.levels or field.variable in PASSIVE:
+        return [nothing for _ in levels]
+    return below_ground([np.isnan(stored[..., index, :, :]) for index in levels], field.levels)
 
 
 def _missing(channel: Channel, plane: Array, holes: Mask) -> str | None:
     """Return what is missing of a field, or None. holes: where it is missing for being below the ground."""
+    if np.isfinite(plane.min()) and np.isfinite(plane.max()):
+        return None
     missing = int(np.count_nonzero(~np.isfinite(plane) & ~holes))
     if missing:
         return f"{channel} has {missing} missing or infinite values of {plane.size}; fill them first"
@@ -354,18 +441,18 @@ def _check_field(contents: Contents, field: FoundField) -> Verdict:
     raise BadDataError(f"{says}; its numbers fit {verdict.unit.label}: {_remedy(field.name, verdict.unit)}")
 
 
-def _by_level(contents: Contents, field: FoundField) -> Array:
+def _by_level(contents: Contents, field: FoundField) -> NDArray[Any]:
     """Return a field's values as stored: (level, value), one level where it has no axis of them."""
     variable = contents.dataset[field.name]
     if field.level_dim is None:
-        return np.asarray(variable.values, np.float64).reshape(1, -1)
+        return np.asarray(variable.values).reshape(1, -1)
     values = variable.transpose(field.level_dim, ...).values
-    return np.asarray(values, np.float64).reshape(values.shape[0], -1)
+    return np.asarray(values).reshape(values.shape[0], -1)
 
 
-def _mean(values: Array) -> float:
+def _mean(values: NDArray[Any]) -> float:
     finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else np.nan
+    return float(finite.mean(dtype=np.float64)) if finite.size else np.nan
 
 
 def _remedy(name: str, unit: UnitConversion) -> str:

@@ -25,6 +25,7 @@ def read_background(
     as_members: bool = False,
     own: bool = False,
     wanted: Wanted | None = None,
+    as_stored: bool = False,
 ) -> Background:
     """Read a background from GRIB, NetCDF or Zarr files.
 
@@ -34,8 +35,8 @@ def read_background(
     time: valid time (UTC) to read; sets the valid time of files that tell none, and of NetCDF files whose time axis
     `select` indexes. member: one ensemble member, or several; None keeps them all. select: further choices, NetCDF
     dimension or GRIB key → value. own: a model of phyda wrote the files, so their values are SI and need not be
-    credible. wanted: the variables to read, all where None. Raises InputMissingError, BadDataError or UsageError with
-    one line.
+    credible. wanted: the variables to read, all where None. as_stored: as of `assemble`. Raises InputMissingError,
+    BadDataError or UsageError with one line.
     """
     if not paths:
         raise UsageError("no background file was given; name one with --background")
@@ -46,7 +47,7 @@ def read_background(
         contents = [choose_members(stack_members(each), member)]
     else:
         contents = _parts(formats, time=time, member=member, select=choice, wanted=wanted)
-    return _assembled(contents, choice, time, tuple(str(path) for path in paths), own=own)
+    return _assembled(contents, choice, time, tuple(str(path) for path in paths), own=own, as_stored=as_stored)
 
 
 def background_of(
@@ -56,16 +57,18 @@ def background_of(
     member: MemberChoice = None,
     select: Mapping[str, str] | None = None,
     name: str = "dataset",
+    as_stored: bool = False,
 ) -> Background:
     """Return the background in an xarray dataset, which stays as it is; read as if it came from a NetCDF file.
 
-    time, member, select: as of `read_background`. name: what messages and `sources` call it. Raises as that does.
+    time, member, select, as_stored: as of `read_background`. name: what messages and `sources` call it. Raises as that
+    does.
     """
     from phyda_cli.formats.gridded.netcdf import read_dataset
 
     choice = dict(select or {})
     contents = read_dataset(dataset, name, time=time, member=member, select=choice)
-    return _assembled([contents], choice, time, (name,))
+    return _assembled([contents], choice, time, (name,), as_stored=as_stored)
 
 
 def _assembled(
@@ -75,12 +78,13 @@ def _assembled(
     sources: tuple[str, ...],
     *,
     own: bool = False,
+    as_stored: bool = False,
 ) -> Background:
     """Return the parts as one background. Raises UsageError for a choice that none of them knew."""
     unknown = sorted(set(select) - frozenset().union(*(item.selected for item in contents)))
     if unknown:
         raise UsageError(f"--select {unknown[0]}={select[unknown[0]]}: no background file has a {unknown[0]!r}")
-    return assemble(merge_contents(contents), time=time, sources=sources, own=own)
+    return assemble(merge_contents(contents), time=time, sources=sources, own=own, as_stored=as_stored)
 
 
 def _are_members(

@@ -29,8 +29,8 @@ from cfgrib.messages import MISSING_VAUE_INDICATOR, Message
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, UsageError
-from phyda_cli.fields.state import State
-from phyda_cli.formats.gridded.analysis import HumiditySpread, known_names, require_finite, spread_fields
+from phyda_cli.fields.state import Planes, State
+from phyda_cli.formats.gridded.analysis import HumiditySpread, finite, known_names, require_finite, spread_fields
 from phyda_cli.formats.gridded.contents import GribField
 from phyda_cli.formats.gridded.grib_grid import grid_of, scanned
 from phyda_cli.formats.gridded.grib_header import NO_STATE, Header, header_of
@@ -91,7 +91,7 @@ def write_increment(path: Path, background: Background, analysis: State, *, over
 def write_spread(
     path: Path,
     background: Background,
-    spread: State,
+    spread: Planes,
     *,
     of_humidity: HumiditySpread | None = None,
     overwrite: bool = False,
@@ -101,8 +101,7 @@ def write_spread(
     Raises as `write_analysis`.
     """
     check_grib(str(path), background)
-    require_finite(path, spread, "spread")
-    found = spread_fields(background.ensemble_mean(), spread, of_humidity)
+    found = spread_fields(background.ensemble_mean(), finite(path, spread, "spread"), of_humidity)
     fields = xr.Dataset({name.removesuffix("_spread"): field for name, field in found.items()})
     return _write(path, [_Part.of_mean(background, fields, _ERROR)], overwrite=overwrite)
 

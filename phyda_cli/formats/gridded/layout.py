@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -78,8 +77,10 @@ class FieldLayout:
 class Background:
     """A background at one valid time.
 
-    state: (channel, lat, lon) or (member, channel, lat, lon) float64, SI, canonical grid; z and q, never gh, r or td.
-    dataset: every field of the file, decoded, with its own axes, orientation, units and attributes.
+    state: (channel, lat, lon) or (member, channel, lat, lon), SI, canonical grid; z and q, never gh, r or td. It is in
+        float64, or as the file has it (`assemble`).
+    dataset: every field of the file, decoded, with its own axes, orientation, units and attributes; some may be views
+        of the state.
     orientation: from the dataset's axes to the canonical grid.
     layout: for every channel its field. companions: further fields of the same quantity (r beside q), kept consistent.
     latitude, longitude, member: names of the dimensions of rows, columns and members. sources: the files. notes: what
@@ -140,11 +141,6 @@ class Background:
         return replace(self, state=state, dataset=dataset, member=None, messages=of_members(self.messages, [0]))
 
 
-def file_index(background: Background) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Canonical row and column of every row and column of the file; a duplicate meridian maps to its twin."""
-    return background.orientation.file_rows, background.orientation.file_columns
-
-
 def has_axes(background: Background) -> bool:
     """Return whether the dimensions of rows and columns have coordinates that are latitude and longitude."""
     grid, dataset = background.orientation.grid, background.dataset
@@ -183,35 +179,53 @@ def restore(background: Background, state: State) -> xr.Dataset:
     state: the same grid and member axis as `background.state`, any of its channels; fields of other channels, and
     values that did not change, stay bit for bit. Raises BadDataError when grid, members or channels disagree.
     """
+    check_fits(background, state)
+    names = dict.fromkeys(place.name for place in (*background.layout.values(), *(p for _, p in background.companions)))
+    fields = {name: restored_field(background, state, name) for name in names}
+    dataset = background.dataset.copy()
+    return dataset.assign(
+        {n: dataset[n].copy(data=a) for n, a in fields.items() if a is not background.dataset[n].values}
+    )
+
+
+def check_fits(background: Background, state: State) -> None:
+    """Raise BadDataError for a state of another grid, other members or unknown channels."""
     old = background.state
     if state.grid.shape != old.grid.shape or state.values.shape[:-3] != old.values.shape[:-3]:
         raise BadDataError(
             f"a state of shape {tuple(state.values.shape)} cannot go back into one of {tuple(old.values.shape)}"
         )
-    new = {channel: _plane(state, channel) for channel in state.channels}
-    # Compare in the precision of the new state: a detour through single precision is no change.
-    before = {channel: _plane(old, channel, state.values.dtype) for channel in old.channels}
-    unknown = [channel for channel in new if channel not in background.layout]
+    unknown = [channel for channel in state.channels if channel not in background.layout]
     if unknown:
         raise BadDataError(f"the background holds no {unknown[0]}")
-    rows, columns = file_index(background)
-    arrays: dict[str, NDArray[np.generic]] = {}
+
+
+def restored_field(background: Background, state: State, name: str) -> NDArray[Any]:
+    """Return one field of `restore`, in the axes of the file; what it holds already where nothing of it changed."""
+    old, original = background.state, background.dataset[name]
+    result: NDArray[Any] | None = None
     for channel, place in (*background.layout.items(), *background.companions):
-        inputs = inputs_of(channel, place.conversion)
-        touched = [item for item in inputs if item in new and not np.array_equal(new[item], before[item])]
-        if not touched:
+        if place.name != name:
             continue
-        changed = np.logical_or.reduce([new[item] != before[item] for item in touched])
-        held = [new.get(item, before[item]) for item in inputs]
+        inputs = inputs_of(channel, place.conversion)
+        changed = [_changed(old, state, item) for item in inputs if item in state.channels]
+        if not any(one.any() for one in changed):
+            continue
+        held = [_plane(state if item in state.channels else old, item) for item in inputs]
         values = from_channel(place.conversion, channel.level, old.grid, *held)
         values = values * place.scale + place.offset
-        variable = background.dataset[place.name]
-        array = arrays.setdefault(place.name, variable.values.copy())
-        target = horizontal_view(array, variable.dims, background, place)
-        mask = changed[..., rows[:, None], columns] & ~missing(target)
-        target[mask] = values[..., rows[:, None], columns][mask].astype(array.dtype)
-    dataset = background.dataset.copy()
-    return dataset.assign({name: dataset[name].copy(data=array) for name, array in arrays.items()})
+        result = original.values.copy() if result is None else result
+        target = horizontal_view(result, original.dims, background, place)
+        turn = background.orientation.turned_back
+        mask = turn(np.logical_or.reduce(changed)) & ~missing(target)
+        np.copyto(target, turn(values).astype(result.dtype), where=mask)
+    return original.values if result is None else result
+
+
+def _changed(old: State, new: State, channel: Channel) -> NDArray[np.bool_]:
+    """Where a plane differs in the precision of the new state: a detour through single precision is no change."""
+    plane = new.plane(channel).detach().cpu()
+    return np.asarray((plane != old.plane(channel).to(plane)).numpy())
 
 
 def missing(values: NDArray[np.generic]) -> NDArray[np.bool_]:
@@ -257,6 +271,5 @@ def from_channel(conversion: Conversion, level: float | None, grid: Grid, value:
     return value
 
 
-def _plane(state: State, channel: Channel, dtype: torch.dtype | None = None) -> Array:
-    plane = state.values[..., state.index(channel), :, :].detach().cpu()
-    return np.asarray(plane.to(dtype or plane.dtype).to(torch.float64).numpy())
+def _plane(state: State, channel: Channel) -> Array:
+    return np.asarray(state.plane(channel).detach().cpu().double().numpy())
