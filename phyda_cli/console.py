@@ -65,7 +65,7 @@ class Console:
         logging.getLogger(_INTERNAL_LOGGER).setLevel(level)
 
     def result(self, line: str, document: Mapping[str, Any]) -> None:
-        """Write the result: `document` with --json, else `line`. Call it once, when the result is durable.
+        """Write the result: `document` with --json, else `line`. Call it when the result is durable.
 
         Raises CannotWriteError when stdout cannot take it; ends quietly, as a pipe writer does, when nobody reads.
         """
@@ -97,8 +97,11 @@ class Console:
         if self.log_format is LogFormat.JSON:
             logging.getLogger(_INTERNAL_LOGGER).info(message, extra={"fields": plain(fields)})
 
-    def failure(self, message: str, *, code: int, kind: str) -> None:
-        """Say why the run ends: one line on stderr and, with --json, the document on stdout."""
+    def failure(self, message: str, *, code: int, kind: str, about: Mapping[str, Any] | None = None) -> None:
+        """Say why the run ends: one line on stderr and, with --json, the document on stdout.
+
+        about: further entries of the document.
+        """
         message = " ".join(message.split())
         if self.log_format is LogFormat.JSON:
             logging.getLogger(_INTERNAL_LOGGER).error(message)
@@ -107,7 +110,7 @@ class Console:
         if self.json:
             failure = {"type": kind, "message": message}
             with contextlib.suppress(SystemExit, CannotWriteError):
-                self.result("", {"status": "error", "exit_code": code, "error": failure})
+                self.result("", {"status": "error", "exit_code": code, "error": failure} | dict(about or {}))
 
     @contextlib.contextmanager
     def progress(self, description: str, total: int, found: int = 0) -> Iterator[Callable[[int], None]]:

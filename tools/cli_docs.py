@@ -34,6 +34,7 @@ Nothing needs to be set; `env -i` is enough.
 - `SOURCE_DATE_EPOCH`: seconds since 1970, the time in the outputs' history, so that identical runs give the same bytes.
 - `NO_COLOR`, `TERM=dumb`: no colour, or no bars either, on a terminal; elsewhere there are none.
 - `HDF5_USE_FILE_LOCKING=FALSE`: opens NetCDF-4 files on a network file system that gives no locks.
+- `OMP_WAIT_POLICY`: `PASSIVE` where it is not set, so that threads that wait leave the processor to others.
 - `LC_ALL`, `LANG`, `HOME`: not used.
 
 ## Files

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import errno
 import logging
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import time
@@ -25,12 +23,13 @@ from phyda_cli.cli.diagnose import diagnose
 from phyda_cli.cli.doctor import doctor
 from phyda_cli.cli.evaluate import EvaluateCommand, evaluate
 from phyda_cli.cli.experiment import experiment
+from phyda_cli.cli.failures import failure_of, received
 from phyda_cli.cli.info import info
 from phyda_cli.cli.plot import plot
 from phyda_cli.cli.prepare import prepare
 from phyda_cli.cli.train import train
 from phyda_cli.console import LogFormat, console, discard_stdout
-from phyda_cli.errors import ExitCode, PhydaError
+from phyda_cli.errors import ExitCode
 from phyda_cli.outputs import remove_unfinished
 
 _MEANINGS: Final = {
@@ -53,12 +52,9 @@ _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(
 _GLOBAL_FLAGS: Final = ("--json", "--quiet", "--verbose", "--debug")
 _GLOBAL_VALUES: Final = ("--log-format",)
 _COMMAND_EPILOG: Final = "Global options, at any place: --json --quiet --verbose --debug --log-format text|json"
-_USAGE_ERRORS: Final = tuple(base for base in typer.BadParameter.__bases__ if issubclass(base, Exception))
-"""Every usage error of typer: it exports only this one of them, their common base is its parent."""
 
 GRACE: Final = 5.0
 """How long a run may take to end after a signal [s]."""
-_UNREADABLE: Final = "is not readable"
 _ENDED: Final = tuple(128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
 
 app = typer.Typer(
@@ -98,10 +94,6 @@ def _settings(
         creation_time()
 
 
-_received: Final[list[int]] = []
-"""The signals that ask this run to end."""
-
-
 class Ended(SystemExit):
     """A signal asks the process to end; an exception, so that temporaries and locks are cleaned up."""
 
@@ -114,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run phyda and return the exit code."""
     words = _globals_first(sys.argv[1:] if arguments is None else arguments)
     console.json, debug = "--json" in words, "--debug" in words  # for errors that come before the options are parsed
+    # Threads that wait for each other in a loop take the processor from those that they wait for where others use it
+    # too. OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with _signals_as_exceptions():
         try:
             code = _run(words, debug=debug)
@@ -131,65 +126,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], *, debug: bool) -> int:
     """Run the command; every exception becomes a line and a code here and nowhere else."""
-    caught: Exception
     try:
         outcome = app(args=list(words), prog_name="phyda", standalone_mode=False)
         return outcome if isinstance(outcome, int) else ExitCode.DONE
-    except PhydaError as error:
-        caught, message, code = error, str(error), int(error.exit_code)
     except Ended as error:
         console.failure(f"ended by {error.name}", code=int(str(error.code)), kind="Ended")
         return int(str(error.code))
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else ExitCode.BUG
-    except _USAGE_ERRORS as error:
-        text = error.format_message() if hasattr(error, "format_message") else str(error)
-        context = getattr(error, "ctx", None)
-        place = "phyda" if context is None else context.command_path
-        caught, message, code = error, f"{text.rstrip('.')}; see {place} --help", int(ExitCode.USAGE)
-        if text.rstrip(".").endswith(_UNREADABLE):  # typer looks at every path that is there
-            message, code = f"{text.rstrip('.')}; check its permissions", int(ExitCode.INPUT_MISSING)
     except Exception as error:
-        caught, code = error, int(ExitCode.BUG)
-        message = f"this is a bug in phyda: {type(error).__name__}: {error}; --debug shows where"
-        if _is_memory(error):
-            code, message = int(ExitCode.LOCKED), _out_of_memory(error)
-    if _is_descriptors(caught):
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        message, code = (
-            f"too many open files: {limit} are allowed; raise the limit with ulimit -n",
-            int(ExitCode.BAD_CONFIG),
-        )
-    if debug:
-        console.traceback(caught)
-    kind = type(caught).__name__
-    if _received:  # a library has made another exception of that of the signal
-        message, code, kind = f"ended by {signal.Signals(_received[0]).name}", 128 + _received[0], "Ended"
-    logging.getLogger(__name__).debug("exit code %d", code)
-    console.failure(message, code=code, kind=kind)
-    return code
-
-
-def _out_of_memory(error: Exception) -> str:
-    said = f" ({error})" if str(error) else ""
-    return f"out of memory{said}; wait until more is free, or use fewer members, fewer observations or a coarser grid"
-
-
-def _is_memory(error: Exception) -> bool:
-    """Return whether memory has run out: NumPy and Python say so by type, torch in words."""
-    words = ("can't allocate memory", "Cannot allocate memory", "out of memory")
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
-
-
-def _is_descriptors(error: BaseException | None) -> bool:
-    """Return whether the process was refused another open file, whatever a reader has made of that."""
-    while error is not None:
-        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        found = failure_of(error)
+        if debug:
+            console.traceback(error)
+        logging.getLogger(__name__).debug("exit code %d", found.code)
+        console.failure(found.message, code=found.code, kind=found.kind)
+        return found.code
 
 
 def _globals_first(words: Sequence[str]) -> list[str]:
@@ -220,11 +171,11 @@ def _signals_as_exceptions() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
-        _received.append(number)
+        received.append(number)
         _thread.start_new_thread(_end_for_sure, (number,))  # of `threading` a lock may be held just now
         raise Ended(number)
 
-    _received.clear()
+    received.clear()
     defaults = (signal.SIG_DFL, signal.default_int_handler)
     caught = {
         n: old for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if (old := signal.getsignal(n)) in defaults

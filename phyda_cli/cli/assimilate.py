@@ -38,6 +38,19 @@ _PRINT: Final = inspect.Parameter(
         bool, typer.Option("--print-config", help="Print these settings as a file for --config, and do nothing.")
     ],
 )
+_EACH: Final = inspect.Parameter(
+    "each",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIMES",
+            help="An analysis for each of these times, in one process: FIRST/LAST/STEP, a list or a file; names of "
+            "files hold the time as %Y%m%d%H.",
+        ),
+    ],
+)
 
 
 def assimilate(**flags: Any) -> None:
@@ -45,19 +58,65 @@ def assimilate(**flags: Any) -> None:
 
     Prints the analysis's path when it is safely on disk; with --json one document with counts and departures.
     """
+    config, printed, each = flags.pop("config"), flags.pop("print_config"), flags.pop("each")
+    if printed:
+        _print_config(config, _given(flags))
+        return
+    asked = merge_config(config, _given(flags))
+    if each is not None:
+        _for_each(each, asked, config, flags)
+        return
+    console.result(*_one(dataclasses.replace(asked, command=_command(config, flags)), config))
+
+
+def _for_each(each: str, asked: Run, config: Path | None, flags: dict[str, Any]) -> None:
+    """Make an analysis for each date; one that fails is said and does not end the others.
+
+    Raises typer.Exit with the code of the first that failed.
+    """
+    from phyda_cli.cli.assimilate_run import STANDARD_INPUT
+    from phyda_cli.cli.dates import at, check_apart, dated_flags, parse_dates
+    from phyda_cli.cli.failures import failure_of, received
+    from phyda_cli.errors import UsageError
+
+    if asked.common.time is not None:
+        raise UsageError("--time: --each names the times already; give one of the two")
+    if STANDARD_INPUT in asked.common.observations:
+        raise UsageError("--obs -: standard input is read once; name files for --each, as obs/%Y%m%d%H.csv")
+    dates = parse_dates(each)
+    runs = [dataclasses.replace(at(asked, date), command=_command(config, dated_flags(flags, date))) for date in dates]
+    check_apart([_outputs(run) for run in runs])
+    first_code, carried = 0, False
+    for number, (date, run) in enumerate(zip(dates, runs, strict=True), 1):
+        label = f"{date.isoformat(timespec='minutes')}Z"
+        logging.getLogger(__name__).info("date %d of %d: %s", number, len(dates), label)
+        if carried:
+            run = dataclasses.replace(run, common=dataclasses.replace(run.common, carry_new=False))
+        try:
+            said, document = _one(run, config)
+        except Exception as error:
+            if received:
+                raise
+            found = failure_of(error)
+            about = {"valid_time": f"{date.isoformat(timespec='seconds')}Z"}
+            console.failure(f"{label}: {found.message}", code=found.code, kind=found.kind, about=about)
+            first_code = first_code or found.code
+            continue
+        carried = carried or (run.common.carry is not None and not run.common.dry_run)
+        console.result(said, document)
+    if first_code:
+        raise typer.Exit(first_code)
+
+
+def _one(asked: Run, config: Path | None) -> tuple[str, dict[str, Any]]:
+    """Make one analysis; return the path to print and the document. Raises what checks, readers and writers raise."""
     from phyda_cli.cli.assimilate_run import run
     from phyda_cli.cli.carry import check_carry
     from phyda_cli.cli.targets import check_inputs, check_outputs
     from phyda_cli.errors import UsageError
     from phyda_cli.outputs import output_lock
 
-    began = clock.monotonic()
-    config, printed = flags.pop("config"), flags.pop("print_config")
-    if printed:
-        _print_config(config, _given(flags))
-        return
-    asked = dataclasses.replace(merge_config(config, _given(flags)), command=_command(config, flags))
-    common = asked.common
+    began, common = clock.monotonic(), asked.common
     if common.feedback_format != "phyda" and common.feedback is None:
         raise UsageError(f"--feedback-format {common.feedback_format}: there is no feedback; give --feedback FILE")
     asked = _without_missing(asked)
@@ -80,7 +139,7 @@ def assimilate(**flags: Any) -> None:
     document["peak_memory_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     console.table(f"{document['wall_seconds']} s, peak memory {document['peak_memory_mib']} MiB")
     said = str(common.feedback or "dry run: nothing written") if common.dry_run else str(common.output)
-    console.result(said, document)
+    return said, document
 
 
 def _command(config: Path | None, flags: dict[str, Any]) -> str:
@@ -110,7 +169,7 @@ def _print_config(config: Path | None, flags: dict[str, Any]) -> None:
     console.result(as_toml(run_fields(asked), document, needed=open_ones), {"status": "ok", "settings": document})
 
 
-_PARAMETERS: Final = (*parameters(command_fields()), _CONFIG, _PRINT)
+_PARAMETERS: Final = (*parameters(command_fields()), _EACH, _CONFIG, _PRINT)
 assimilate.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 assimilate.__annotations__ = {one.name: one.annotation for one in _PARAMETERS}
 

@@ -75,7 +75,7 @@ class Tables(NamedTuple):
         return 0.5 * (self.fit_plus - self.fit_minus), 0.5 * (self.fit_plus + self.fit_minus)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def harmonic_tables(grid: LatLonGrid, truncation: int) -> Tables:
     """Return the matrices; raises BadDataError for a truncation above `largest_truncation(grid)`."""
     largest = largest_truncation(grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -123,16 +124,13 @@ class Files:
     def background_error(self, path: Path | None, *, option: str = "--weights") -> BackgroundError:
         """Return the statistics of a file, or those shipped."""
         chosen = path or shipped_weights(BACKGROUND_ERROR, remedy=f"give {option} FILE")
-        statistics, _ = read_background_error(chosen)
         self.read.append(chosen)
-        return statistics
+        return _statistics(chosen, _version(chosen))
 
     def checkpoint(self, path: Path | None) -> Checkpoint:
         """The learned model of a file, or the one shipped."""
-        from phyda_cli.networks.checkpoint import read_checkpoint  # loads what only learned methods need
-
         chosen = path or shipped_weights(LEARNED_MODEL, remedy="give --weights FILE, or --method 3dvar")
-        checkpoint = read_checkpoint(chosen)
+        checkpoint = _checkpoint(chosen, _version(chosen))
         stage = checkpoint.about.get("stage")
         if stage != _FINISHED:
             _log.warning("%s: weights of stage %s, not of a finished training", chosen, stage)
@@ -140,3 +138,27 @@ class Files:
             raise BadDataError(f"{chosen}: the prior alone, which sees no observation; take weights that see them")
         self.read.insert(0, chosen)
         return checkpoint
+
+
+_Version = tuple[int, int] | None
+"""When a file was written and its size, None where it is not there: what was read of it serves further analyses."""
+
+
+def _version(path: Path) -> _Version:
+    try:
+        about = path.stat()
+    except OSError:  # the reader says why
+        return None
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=2)
+def _statistics(path: Path, version: _Version) -> BackgroundError:
+    return read_background_error(path)[0]
+
+
+@lru_cache(maxsize=1)
+def _checkpoint(path: Path, version: _Version) -> Checkpoint:
+    from phyda_cli.networks.checkpoint import read_checkpoint  # loads what only learned methods need
+
+    return read_checkpoint(path)
