@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from phyda_cli.methods.conjugate_gradients import conjugate_gradients
+from phyda_cli.methods.conjugate_gradients import _dot, conjugate_gradients
 
 
 def solve(diagonal: list[float], b: torch.Tensor, **settings):
@@ -39,3 +39,11 @@ def test_what_is_not_finite_is_told(value):
     assert not found.converged
     assert torch.isfinite(found.residual).tolist() == [True, False]
     torch.testing.assert_close(found.x[:, 0], torch.tensor([1.0, 1.0 / 3.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [1, 1023, 1024, 5000])
+def test_inner_products_of_single_precision_are_summed_in_double(size):
+    """To the rounding of parts of 1024 products, whatever is left after the last whole part."""
+    a = 1.0 + (torch.arange(2 * size).reshape(size, 2) % 16) / 4096.0
+    exact = (a.double() * a.double()).sum(0)
+    torch.testing.assert_close(_dot(a.float(), a.float()), exact, rtol=1e-6, atol=0.0)

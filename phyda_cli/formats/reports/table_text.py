@@ -265,6 +265,8 @@ def _first(cells: pd.Series[str], rows: pd.Series[bool]) -> str:
 
 def _check_shape(text: str, separator: str, label: str) -> None:
     """Raise BadDataError for the first row whose number of fields is not the header's; pandas would fill it up."""
+    if _is_even(text, separator):
+        return
     expected = row = 0
     try:
         for fields in csv.reader(io.StringIO(text), delimiter=separator):
@@ -278,3 +280,18 @@ def _check_shape(text: str, separator: str, label: str) -> None:
             row += 1
     except csv.Error as error:
         raise BadDataError(f"{label}: row {row} cannot be parsed: {error}") from None
+
+
+def _is_even(text: str, separator: str) -> bool:
+    """Return whether every row has as many fields as the header by its separators alone; no where quotes may hold some.
+
+    It is what nearly every table is, and counting is twenty times as fast as taking rows apart.
+    """
+    if any(mark in text for mark in '"\r\0'):
+        return False
+    letters = np.frombuffer(text.encode(errors="replace"), np.uint8)
+    ends = np.append(np.flatnonzero(letters == ord("\n")), letters.size)
+    length = np.diff(ends, prepend=-1) - 1
+    before = np.searchsorted(np.flatnonzero(letters == ord(separator)), ends)
+    fields = np.diff(before, prepend=0)[length > 0]
+    return bool(fields.size and (fields == fields[0]).all() and length.max() < csv.field_size_limit())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports import table_text
 from phyda_cli.formats.reports.observations import read_observations
+from phyda_cli.formats.reports.table_text import _is_even
 
 HEADER = "time,lat,lon,variable,value,pressure_hpa"
 ROW = "2020-01-01T12:00,47.5,8.25,t,255.4,500"
@@ -115,3 +117,27 @@ def test_standard_input_as_bytes():
 def test_too_many_columns_are_refused_at_once():
     with pytest.raises(BadDataError, match="has 200000 columns, more than 2000"):
         read(",".join(f"c{i}" for i in range(200_000)) + "\n" + ",".join("1" for _ in range(200_000)) + "\n")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_counting_separators_says_what_taking_rows_apart_says(separator):
+    """Random tables, ragged and with blank lines and quotes: what is even by counting is even by `csv`, never the other
+    way; and a plain table is found to be.
+    """
+    rng = np.random.default_rng(0)
+    agreed = 0
+    for _ in range(300):
+        width = int(rng.integers(1, 4))
+        rows = [separator.join(["é1", "", "x"][:width]) for _ in range(int(rng.integers(1, 5)))]
+        odd = rng.choice(["", "   ", f"a{separator}b{separator}c{separator}d", f'"a{separator}b"'], 1)[0]
+        if rng.random() < 0.5:
+            rows.insert(int(rng.integers(0, len(rows) + 1)), odd)
+        text = "\n".join(rows) + "\n" * int(rng.integers(0, 2))
+        counts = {
+            len(r) for r in csv.reader(io.StringIO(text), delimiter=separator) if r and (len(r) > 1 or r[0].strip())
+        }
+        if _is_even(text, separator):
+            assert len(counts) == 1
+            agreed += 1
+    assert agreed > 100
+    assert _is_even(f"a{separator}b\n1{separator}2\n", separator)
