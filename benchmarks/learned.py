@@ -24,7 +24,7 @@ from phyda_cli.networks.phyda import Base, PhyDA
 from phyda_cli.networks.statistics import MAPPED, Statistics
 from phyda_cli.operators.operator import Operator
 from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, LEARNED_MODEL, weights_path
-from phyda_cli.training.batches import Batch, to_device
+from phyda_cli.training.batches import Batch
 from phyda_cli.training.config import Preset, StageName, TrainConfig, read_config
 from phyda_cli.training.stages import STAGES, Stage
 
@@ -113,7 +113,7 @@ def _training(preset: Preset, device: str, precision: str, repeats: int, report:
         report(f"training, {preset}, {name}, {device}, {precision}")
         size = config.stages[name].batch
         stage = _stage(name, config, statistics, device)
-        batch = to_device(_batch(statistics, size), torch.device(device))
+        batch = _batch(statistics.to(device), size, stage, device)
 
         def step(stage: Stage = stage, batch: Batch = batch) -> None:
             with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
@@ -149,23 +149,29 @@ def _share(
 
 def _stage(name: StageName, config: TrainConfig, statistics: Statistics, device: str) -> Stage:
     model = PhyDA(len(statistics.channels), statistics.grid.shape, config.model)
-    return STAGES[name](model, config, statistics, _batch(statistics, STATES).state.to(device)).to(device)
+    return STAGES[name](
+        model,
+        config,
+        statistics,
+        statistics.state(torch.randn(STATES, len(statistics.channels), *statistics.grid.shape)).to(device),
+    ).to(device)
 
 
-def _batch(statistics: Statistics, size: int) -> Batch:
+def _batch(statistics: Statistics, size: int, stage: Stage, device: str) -> Batch:
     """Made-up cases: noise where it does not matter what is there."""
     fields = (size, len(statistics.channels), *statistics.grid.shape)
-    noise = torch.randn(fields)
-    seen = torch.rand(fields) < 0.02
-    gridded = GriddedObservations(*(torch.where(seen, x, torch.zeros(())) for x in (noise, noise.abs(), 0.6)))
+    noise = torch.randn(fields, device=device)
+    seen = torch.rand(fields, device=device) < 0.02
+    gridded = GriddedObservations(
+        *(torch.where(seen, x, 0.0) for x in (noise, noise.abs(), torch.full_like(noise, 0.6)))
+    )
     times = np.full(size, np.datetime64("2001-01-01T00", "h"))
-    static = statistics.static(times, dtype=torch.float32)
-    sigma = torch.ones(size, fields[1], fields[2], 1)
-    base = Base(noise, sigma)
-    generator = torch.Generator().manual_seed(0)
+    static = statistics.static(times, dtype=torch.float32, device=device)
+    sigma = torch.ones(size, fields[1], fields[2], 1, device=device)
+    drawn = tuple(torch.randn(size, *shape, device=device if shape else "cpu") for shape in stage.noise)
     return Batch(
-        noise, 0.5 * noise, noise, static, gridded, torch.full((size,), 0.02), statistics.state(noise), sigma, base,
-        1.0, generator, 0, size,
+        noise, 0.5 * noise, noise, static, gridded, torch.full((size,), 0.02, device=device), statistics.state(noise),
+        sigma, Base(noise, sigma), 1.0, drawn,
     )  # fmt: skip
 
 

@@ -50,7 +50,9 @@ def train(
     cases: Annotated[
         Path | None, typer.Option(metavar="DIRECTORY", help="Training cases, to share. [default: OUT/cases]")
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that make cases.")] = 1,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that make cases, and on CUDA read them.")
+    ] = 1,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processor threads. [default: as torch chooses]")
@@ -97,7 +99,7 @@ def train(
             path = place
             if wanted != [CASES]:
                 names = cast("list[StageName]", [name for name in wanted if name != CASES])
-                path = prepared.run(output, place, names, group, options, display)
+                path = prepared.run(output, place, names, group, options, display, workers)
         if group.rank == 0:
             console.result(str(path), {"status": "ok", "output": path, **_summary(output, wanted[-1])})
 
@@ -165,7 +167,7 @@ class _Prepared:
 
     def run(
         self, output: Path, cases: Path, names: list[StageName], group: Processes, options: dict[str, Any],
-        display: _Display,
+        display: _Display, workers: int,
     ) -> Path:  # fmt: skip
         """Run the stages; the file of the last."""
         from phyda_cli.training.loop import Workplace
@@ -178,7 +180,8 @@ class _Prepared:
                 raise BadDataError(f"{name}: a batch of {size} cannot be shared by {group.world} processes")
         about = origin(self.store, self.settings, group.device, command=options, digests=self.digests)
         return run_stages(
-            self.settings, self._data(cases), Workplace(output, group.device, group.rank, group.world),
+            self.settings, self._data(cases),
+            Workplace(output, group.device, group.rank, group.world, workers if group.device.type == "cuda" else 0),
             about=about, start=self.start, progress=display.show, stages=names,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ Source: paper, section 3 (pressure-level normaliser).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -80,10 +80,15 @@ class Statistics:
         days = (moments - moments.astype("datetime64[Y]")).astype(np.float64) / 86_400.0
         phase = torch.from_numpy(2.0 * np.pi * days / _DAYS_PER_YEAR)
         latitude = torch.deg2rad(torch.as_tensor(np.asarray(self.grid.latitudes)))
-        fixed = torch.stack([latitude.sin(), latitude.cos()])[:, :, None].expand(-1, -1, columns)
-        season = torch.stack([phase.cos(), phase.sin()], dim=1)[:, :, None, None].expand(-1, -1, rows, columns)
-        shared = torch.cat([fixed, self.error_maps.to(fixed)])[None].expand(phase.numel(), -1, -1, -1)
-        return torch.cat([shared[:, :2], season, shared[:, 2:]], dim=1).to(device, dtype)
+        place = torch.stack([latitude.sin(), latitude.cos()])[None, :, :, None].to(device, dtype)
+        season = torch.stack([phase.cos(), phase.sin()], dim=1)[:, :, None, None].to(device, dtype)
+        parts = (place, season, self.error_maps[None].to(device, dtype))
+        return torch.cat([part.expand(phase.numel(), -1, rows, columns) for part in parts], dim=1)
+
+    def to(self, device: torch.device | str) -> Statistics:
+        """Return the same on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("sigma_b", "mean", "std", "error_maps")}
+        return replace(self, **moved)
 
 
 def error_maps(errors: torch.Tensor, channels: tuple[Channel, ...]) -> torch.Tensor:

@@ -7,22 +7,27 @@ forecast model's own error. Half of the cases are mirrored at the equator: rows 
 their sign and the season is half a year later, under which the equations of motion are unchanged. `signed` keeps signs
 and hemispheres, for who trains on one forecast model and wants its systematic errors learned. Some cases have channels
 of the background missing, as a user's file may.
+
+A step is made in two halves: `draw` reads the cases as they are stored and draws what is random, on the host, where
+workers may do it ahead of time; `assembled` makes dense fields of that, on the device.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final, Self
 
 import numpy as np
 import torch
 
+from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.networks.statistics import Statistics
-from phyda_cli.training.case_files import AnyCases
+from phyda_cli.training.case_files import AnyCases, Cases
 
 _CASES_WITH_GAPS: Final = 0.3
 _GAPS: Final = 0.4
@@ -34,14 +39,16 @@ _SEASON: Final = slice(2, 4)
 _MAPS: Final = slice(4, None)
 """The static channels that depend on the place."""
 
+Shapes = Sequence[tuple[int, ...]]
+"""Of the noise that a stage needs of each case."""
+
 
 @dataclass(frozen=True)
 class Batch:
     """Fields (batch, C, H, W) of float32 in units of s σ_b; see `Cases`. static: (batch, 8, H, W).
 
     state: x_b [SI], whole. sigma: s σ_b [SI] (batch, C, H, 1). base: for the autoencoder. progress: share of the steps
-    done.
-    normal draws for the whole step's batch, of which these are the rows `first` and on.
+    done. noise: of N(0, 1), (batch, *shape) for each shape that was asked for; one number a case stays on the host.
     """
 
     increment: torch.Tensor
@@ -54,17 +61,43 @@ class Batch:
     sigma: torch.Tensor
     base: Base
     progress: float
-    generator: torch.Generator
-    first: int
-    total: int
-
-    def normal(self, *shape: int) -> torch.Tensor:
-        """(batch, *shape) of N(0, 1), the same numbers for a case however many processes share the step."""
-        drawn = torch.randn(self.total, *shape, generator=self.generator)
-        return drawn[self.first : self.first + self.increment.shape[0]]
+    noise: tuple[torch.Tensor, ...]
 
 
-def training_batch(
+@dataclass(frozen=True)
+class Drawn:
+    """What the host gives of a step or of a process's share of it.
+
+    rows: the cases as stored. sign (batch,): of errors. mirror, columns: whether each is reflected at the equator, and
+    how far it is turned. kept (batch, C): which channels of the background are there. times: valid times.
+    """
+
+    rows: Cases
+    sign: torch.Tensor
+    mirror: tuple[bool, ...]
+    columns: tuple[int, ...]
+    kept: torch.Tensor
+    times: np.ndarray
+    progress: float
+    noise: tuple[torch.Tensor, ...]
+
+    def pin_memory(self) -> Self:
+        """Return the same in memory that a device copies from by itself."""
+        return self._moved(torch.Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same with its fields on a device, without waiting for them."""
+        if device.type == "cpu":
+            return self
+        return self._moved(lambda x: x.to(device, non_blocking=True))
+
+    def _moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        rows = Cases(**{field.name: move(getattr(self.rows, field.name)) for field in fields(Cases)})
+        noise = tuple(x if x.dim() == 1 else move(x) for x in self.noise)
+        return replace(self, rows=rows, sign=move(self.sign), kept=move(self.kept), noise=noise)
+
+
+def draw(
     cases: AnyCases,
     statistics: Statistics,
     *,
@@ -75,8 +108,9 @@ def training_batch(
     signed: bool = False,
     rank: int = 0,
     world: int = 1,
-) -> Batch:
-    """Return the batch of a step (from 0) of `steps`, or process `rank`'s share of it; `world` divides `size`."""
+    noise: Shapes = (),
+) -> Drawn:
+    """Draw a step (from 0) of `steps`, or process `rank`'s share of it; `world` divides `size`."""
     order: list[int] = []
     position = step * size
     while len(order) < size:
@@ -84,110 +118,131 @@ def training_batch(
         shuffled = np.random.default_rng([seed, epoch]).permutation(len(cases))
         order += shuffled[start : start + size - len(order)].tolist()
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, 1]).generate_state(1)[0]))
-    sign = torch.randint(0, 2, (size, 1, 1, 1), generator=generator).float() * 2 - 1
+    sign = torch.randint(0, 2, (size,), generator=generator).float() * 2 - 1
     mirror = torch.rand(size, generator=generator) < 0.5
     if signed:
         sign, mirror = torch.ones_like(sign), torch.zeros_like(mirror)
     columns = torch.randint(0, statistics.grid.shape[1], (size,), generator=generator)
-    gaps = torch.rand(size, 1, 1, 1, generator=generator) < _CASES_WITH_GAPS
-    kept = ~(gaps & (torch.rand(size, len(statistics.channels), 1, 1, generator=generator) < _GAPS))
+    gaps = torch.rand(size, 1, generator=generator) < _CASES_WITH_GAPS
+    kept = ~(gaps & (torch.rand(size, len(statistics.channels), generator=generator) < _GAPS))
     own = slice(rank * size // world, (rank + 1) * size // world)
-    batch = fixed_batch(
-        cases, statistics, order[own], generator=generator, progress=step / steps, first=own.start, total=size
-    )
-    batch = turned(mirrored(batch, statistics, mirror[own]), columns[own])
-    return replace(
-        batch,
-        increment=batch.increment * sign[own],
-        first_guess=batch.first_guess * sign[own],
-        background=batch.background * kept[own],
-        observations=replace(batch.observations, signal=batch.observations.signal * sign[own]),
-    )
+    rows = cases.rows(order[own])
+    return Drawn(
+        rows, sign[own], tuple(mirror[own].tolist()), tuple(columns[own].tolist()), kept[own], _times(rows),
+        step / steps, _noise(noise, generator, size, own),
+    )  # fmt: skip
 
 
-def fixed_batch(
+def as_they_are(
     cases: AnyCases,
     statistics: Statistics,
-    chosen: list[int],
+    chosen: Sequence[int],
     *,
-    generator: torch.Generator,
-    progress: float = 1.0,
+    noise: Shapes = (),
+    generator: torch.Generator | None = None,
     first: int = 0,
     total: int | None = None,
-) -> Batch:
-    """Return the chosen cases as they are."""
-    rows = cases.rows(chosen)
-    times = rows.hours.numpy().astype("datetime64[h]")
+) -> Drawn:
+    """Draw the chosen cases, neither turned nor with gaps. They are those from `first` on of `total` with noise."""
+    count, rows = len(chosen), cases.rows(chosen)
+    kept = torch.ones(count, len(statistics.channels), dtype=torch.bool)
+    own = slice(first, first + count)
+    return Drawn(
+        rows, torch.ones(count), (False,) * count, (0,) * count, kept, _times(rows), 1.0,
+        _noise(noise, generator, count if total is None else total, own),
+    )  # fmt: skip
+
+
+def _times(rows: Cases) -> np.ndarray:
+    return rows.hours.numpy().astype("datetime64[h]")
+
+
+def _noise(shapes: Shapes, generator: torch.Generator | None, total: int, own: slice) -> tuple[torch.Tensor, ...]:
+    """Draw for all cases of a step: a case has the same numbers however many processes share it."""
+    return tuple(torch.randn(total, *shape, generator=generator)[own].clone() for shape in shapes)
+
+
+def assembled(drawn: Drawn, statistics: Statistics) -> Batch:
+    """Return the fields of a step; the statistics on the same device."""
+    turn = _Turn(drawn.mirror, drawn.columns, statistics.channels)
+    rows = turn.cases(drawn.rows)
     anomaly = rows.background.float()
-    sigma = statistics.sigma_b.float()[None, :, :, None] * rows.scale.float()[:, None, None, None]
+    sign = drawn.sign[:, None, None, None]
+    mean, std = turn.of_rows(statistics.mean, northward=True), turn.of_rows(statistics.std)
+    sigma = turn.of_rows(statistics.sigma_b) * rows.scale.float()[:, None, None, None]
+    observations = rows.observations()
     return Batch(
-        rows.increment.float(),
-        rows.first_guess.float(),
-        anomaly.clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT),
-        statistics.static(times, dtype=torch.float32),
-        rows.observations(),
+        rows.increment.float() * sign,
+        rows.first_guess.float() * sign,
+        anomaly.clamp(-ANOMALY_LIMIT, ANOMALY_LIMIT) * drawn.kept[:, :, None, None],
+        turn.static(statistics.static(drawn.times, dtype=torch.float32, device=anomaly.device)),
+        replace(observations, signal=observations.signal * sign),
         rows.density.float(),
-        statistics.state(anomaly),
+        mean + anomaly * std,
         sigma,
-        Base(anomaly, statistics.std.float()[:, :, None] / sigma),
-        progress,
-        generator,
-        first,
-        len(chosen) if total is None else total,
+        Base(anomaly, std / sigma),
+        drawn.progress,
+        drawn.noise,
     )
 
 
-def mirrored(batch: Batch, statistics: Statistics, chosen: torch.Tensor) -> Batch:
-    """Return the batch with the cases chosen (batch,) reflected at the equator; the grid's rows must be symmetric."""
-    where = chosen[:, None, None, None]
-    signs = [-1.0 if VARIABLES[channel.variable].is_northward else 1.0 for channel in statistics.channels]
-    north = torch.tensor(signs)[:, None, None]
+@dataclass(frozen=True)
+class _Turn:
+    """Each case reflected at the equator or not, then moved eastward by its number of columns.
 
-    def turn(x: torch.Tensor, sign: torch.Tensor | float) -> torch.Tensor:
-        return torch.where(where, x.flip(-2) * sign, x)
+    The rows of the grid must be symmetric.
+    """
 
-    static = batch.static.clone()
-    static[:, _SEASON] = torch.where(where, -static[:, _SEASON], static[:, _SEASON])
-    static[:, _MAPS] = turn(static[:, _MAPS], 1.0)
-    seen = batch.observations
-    names = ("increment", "first_guess", "background", "state")
-    fields: dict[str, Any] = {name: turn(getattr(batch, name), north) for name in names}
-    return replace(
-        batch,
-        **fields,
-        static=static,
-        observations=GriddedObservations(turn(seen.signal, north), turn(seen.noise, 1.0), turn(seen.density, 1.0)),
-        sigma=turn(batch.sigma, 1.0),
-        base=Base(turn(batch.base.anomaly, north), turn(batch.base.ratio, 1.0)),
-    )
+    mirror: tuple[bool, ...]
+    columns: tuple[int, ...]
+    channels: tuple[Channel, ...]
 
+    @property
+    def _signs(self) -> list[float]:
+        return [-1.0 if VARIABLES[channel.variable].is_northward else 1.0 for channel in self.channels]
 
-def turned(batch: Batch, columns: torch.Tensor) -> Batch:
-    """Return the batch with each case moved eastward by its number of columns (batch,), its static fields too."""
+    def cases(self, rows: Cases) -> Cases:
+        """Return cases, whose observations are moved as points."""
+        if not any(self.mirror) and not any(self.columns):
+            return rows
+        height, width = rows.increment.shape[-2:]
+        device = rows.increment.device
+        signs = torch.tensor(self._signs, device=device)
+        place, counts = rows.place.long(), rows.offset.diff()
 
-    def move(x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([one.roll(shift, -1) for one, shift in zip(x, columns.tolist(), strict=True)])
+        def of_points(values: Sequence[int]) -> torch.Tensor:
+            chosen = torch.tensor(values, device=device)
+            return torch.repeat_interleave(chosen, counts, output_size=place.numel())
 
-    seen = batch.observations
-    names = ("increment", "first_guess", "background", "state", "static")
-    fields: dict[str, Any] = {name: move(getattr(batch, name)) for name in names}
-    return replace(
-        batch,
-        **fields,
-        observations=GriddedObservations(move(seen.signal), move(seen.noise), move(seen.density)),
-        base=batch.base._replace(anomaly=move(batch.base.anomaly)),
-    )
+        mirror = of_points([int(flag) for flag in self.mirror]).bool()
+        channel, row, column = place // (height * width), place // width % height, place % width
+        row = torch.where(mirror, height - 1 - row, row)
+        column = (column + of_points(self.columns)) % width
+        signal = torch.where(mirror, signs[channel].to(rows.signal) * rows.signal, rows.signal)
+        moved = {name: self._fields(getattr(rows, name), signs) for name in ("increment", "first_guess", "background")}
+        return replace(rows, **moved, place=(channel * height + row) * width + column, signal=signal)
 
+    def _fields(self, values: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
+        north = signs.to(values)[:, None, None]
+        return torch.stack([
+            (one.flip(-2) * north if flag else one).roll(shift, -1)
+            for one, flag, shift in zip(values, self.mirror, self.columns, strict=True)
+        ])  # fmt: skip
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch with its fields on a device."""
-    if device.type == "cpu":
-        return batch
-    names = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
-    base = Base(*(x.to(device) for x in batch.base))
-    return replace(
-        batch,
-        observations=batch.observations.to(device),
-        base=base,
-        **{name: getattr(batch, name).to(device) for name in names},
-    )
+    def of_rows(self, values: torch.Tensor, *, northward: bool = False) -> torch.Tensor:
+        """Return a statistic (C, H) as (batch, C, H, 1); northward: turn the sign of northward winds with it."""
+        values = values.float()
+        other = values.flip(-1)
+        if northward:
+            other = other * torch.tensor(self._signs, device=values.device)[:, None]
+        return torch.stack([other if flag else values for flag in self.mirror])[..., None]
+
+    def static(self, fields: torch.Tensor) -> torch.Tensor:
+        """Return static fields (batch, 8, H, W), half a year later where they are mirrored."""
+        if not any(self.mirror) and not any(self.columns):
+            return fields
+        moved = []
+        for one, flag, shift in zip(fields, self.mirror, self.columns, strict=True):
+            maps = one[_MAPS].flip(-2) if flag else one[_MAPS]
+            moved.append(torch.cat([one[: _SEASON.start], one[_SEASON] * (-1 if flag else 1), maps.roll(shift, -1)]))
+        return torch.stack(moved)

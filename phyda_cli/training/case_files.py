@@ -80,11 +80,13 @@ class Cases:
 
     def observations(self) -> GriddedObservations:
         """Return the gridded observations, dense, float32."""
-        case = torch.repeat_interleave(torch.arange(len(self)), self.offset[1:] - self.offset[:-1])
+        device = self.place.device
+        number = torch.arange(len(self), device=device)
+        case = torch.repeat_interleave(number, self.offset.diff(), output_size=self.place.numel())
         place = self.place.long() + case * self.increment[0].numel()
 
         def dense(values: torch.Tensor) -> torch.Tensor:
-            flat = torch.zeros(self.increment.numel())
+            flat = torch.zeros(self.increment.numel(), device=device)
             flat[place] = values.float()
             return flat.reshape(self.increment.shape)
 

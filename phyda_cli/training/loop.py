@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,9 +25,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from phyda_cli.errors import BadDataError
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
-from phyda_cli.training.batches import fixed_batch, to_device, training_batch
+from phyda_cli.training.batches import as_they_are, assembled
 from phyda_cli.training.case_files import AnyCases
-from phyda_cli.training.config import StageName, TrainConfig
+from phyda_cli.training.config import StageConfig, StageName, TrainConfig
+from phyda_cli.training.loader import Steps, drawn_ahead
 from phyda_cli.training.processes import averaged, shard, whole
 from phyda_cli.training.progress import Metrics, Position, read_state, state_of, write_state
 from phyda_cli.training.stages import STAGES, Losses, Stage
@@ -56,13 +57,15 @@ class Data:
 class Workplace:
     """Where a training runs and keeps its state. progress: told the number of steps done.
 
-    rank, world: of the process group; 0 and 1 without one.
+    rank, world: of the process group; 0 and 1 without one. workers: processes that draw the steps; 0 draws them in this
+    one.
     """
 
     directory: Path
     device: torch.device
     rank: int = 0
     world: int = 1
+    workers: int = 0
 
 
 def run_stage(
@@ -98,24 +101,27 @@ def run_stage(
     journal = Metrics(place.directory / "metrics.jsonl", Position(name, start)) if place.rank == 0 else None
     replicated = place.world > 1 and not sharded
     shared: nn.Module = nn.parallel.DistributedDataParallel(stage) if replicated else stage
+    statistics = data.statistics.to(place.device)
+    source = Steps(
+        data.train, data.statistics, settings.batch, settings.steps, config.seed, config.signed, place.rank,
+        place.world, stage.noise,
+    )  # fmt: skip
     progress(start)
-    began = time.monotonic()
-    for step in range(start, settings.steps):
+    began, unseen = time.monotonic(), list[torch.Tensor]()
+    for step, drawn in enumerate(drawn_ahead(source, start, place.device, workers=place.workers), start):
         rate = settings.learning_rate * min((step + 1) / settings.warm_up, 1.0)
         rate *= 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = training_batch(
-            data.train, data.statistics, size=settings.batch, step=step, steps=settings.steps, seed=config.seed,
-            signed=config.signed, rank=place.rank, world=place.world,
-        )  # fmt: skip
+        batch = assembled(drawn, statistics)
         with _autocast(config, place.device):
-            losses: Losses = shared(to_device(batch, place.device))
+            losses: Losses = shared(batch)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         norm = whole(nn.utils.clip_grad_norm_(parameters, settings.clip))
-        if not bool(torch.isfinite(norm)):
-            where = f"the last good state is in {path}" if path.exists() else "nothing was saved yet"
-            raise BadDataError(f"{name}: the gradient is not finite at step {step + 1}; {where}; lower learning_rate")
+        unseen.append(norm.detach())
+        if place.device.type == "cpu" or _is_looked_at(step + 1, settings):  # a look stops the device until it is here
+            _require_finite(name, unseen, step + 1, path)
+            unseen.clear()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         follow = get_ema_multi_avg_fn(min(settings.ema, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
@@ -142,10 +148,25 @@ def run_stage(
     model.load_state_dict({key: whole(value) for key, value in average.model.state_dict().items()})
 
 
+def _is_looked_at(done: int, settings: StageConfig) -> bool:
+    """Whether anything is logged, validated or saved after this many steps."""
+    every = (LOG_EVERY, settings.validate_every, settings.save_every)
+    return done == settings.steps or any(done % number == 0 for number in every)
+
+
+def _require_finite(name: StageName, norms: Sequence[torch.Tensor], done: int, state: Path) -> None:
+    """Raise BadDataError when a gradient of the last steps, the last of them the `done`-th, is not finite."""
+    finite = torch.isfinite(torch.stack(list(norms))).tolist()
+    if not all(finite):
+        step = done - len(finite) + 1 + finite.index(False)
+        where = f"the last good state is in {state}" if state.exists() else "nothing was saved yet"
+        raise BadDataError(f"{name}: the gradient is not finite at step {step}; {where}; lower learning_rate")
+
+
 def validate(stage: Stage, config: TrainConfig, data: Data, place: Workplace) -> dict[str, float]:
     """Return the losses over all validation cases, always with the same noise; each process takes its share."""
     totals: Losses = {}
-    size = len(data.validation)
+    size, statistics = len(data.validation), data.statistics.to(place.device)
     generator = torch.Generator().manual_seed(_VALIDATION_SEED)
     stage.eval()
     for start in range(0, size, _VALIDATION_BATCH):
@@ -153,11 +174,12 @@ def validate(stage: Stage, config: TrainConfig, data: Data, place: Workplace) ->
         own = range(place.rank * total // place.world, (place.rank + 1) * total // place.world)
         counted = own or range(1)  # who has no case computes with the others all the same, and it does not count
         chosen = [start + number for number in counted]
-        batch = fixed_batch(
-            data.validation, data.statistics, chosen, generator=generator, first=counted.start, total=total
-        )
+        drawn = as_they_are(
+            data.validation, data.statistics, chosen, noise=stage.noise, generator=generator, first=counted.start,
+            total=total,
+        )  # fmt: skip
         with torch.no_grad(), _autocast(config, place.device):
-            losses = stage(to_device(batch, place.device))
+            losses = stage(assembled(drawn.to(place.device), statistics))
         for key, value in losses.items():
             totals[key] = totals.get(key, 0.0) + value.detach().float() * (len(own) / size * place.world)
     return _shared_mean(totals, place.world)

@@ -31,7 +31,7 @@ from phyda_cli.networks.vae import initialise_linear
 from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.build import Progress
 from phyda_cli.preparation.store import TrainingStore
-from phyda_cli.training.batches import fixed_batch, to_device
+from phyda_cli.training.batches import as_they_are, assembled
 from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageName, TrainConfig
 from phyda_cli.training.loop import Data, Workplace, run_stage
@@ -110,7 +110,7 @@ def _described(model: PhyDA, data: Data) -> Iterator[torch.Tensor]:
     count = min(_LINEAR_SAMPLES, len(data.train))
     for start in range(0, count, _LINEAR_BATCH):
         chosen = list(range(start, min(start + _LINEAR_BATCH, count)))
-        batch = fixed_batch(data.train, data.statistics, chosen, generator=torch.Generator())
+        batch = assembled(as_they_are(data.train, data.statistics, chosen), data.statistics)
         yield model.described(batch.increment, batch.base)
 
 
@@ -138,10 +138,11 @@ def calibrate(
 ) -> Calibration:
     """Fit the inflation of the spread on cases; trains no network. progress: told the number of cases done."""
     model.to(device).eval()
+    here = statistics.to(device)
     sums = CalibrationSums.none(len(statistics.channels))
     for start in range(0, len(cases), _CALIBRATION_BATCH):
         chosen = list(range(start, min(start + _CALIBRATION_BATCH, len(cases))))
-        batch = to_device(fixed_batch(cases, statistics, chosen, generator=torch.Generator()), device)
+        batch = assembled(as_they_are(cases, statistics, chosen).to(device), here)
         parts = model.reconstruct(batch.observations, batch.first_guess, batch.background, batch.static, batch.base)
         seeds = [_CALIBRATION_SEED + number for number in chosen]
         members = model.members(*parts, batch.base, count=MEMBERS, evaluations=EVALUATIONS, seeds=seeds).cpu()

@@ -19,7 +19,7 @@ from phyda_cli.networks import edm
 from phyda_cli.networks.phyda import Base, PhyDA, latent_loss, reconstruction_loss
 from phyda_cli.networks.prdo import PhysicsMismatch
 from phyda_cli.networks.statistics import Statistics
-from phyda_cli.training.batches import Batch
+from phyda_cli.training.batches import Batch, Shapes
 from phyda_cli.training.config import StageName, TrainConfig
 
 Losses = dict[str, torch.Tensor]
@@ -37,11 +37,18 @@ class Stage(nn.Module):
     def __init__(self, model: PhyDA, config: TrainConfig, statistics: Statistics, states: torch.Tensor) -> None:
         super().__init__()
         self.model, self.config = model, config
+        rows, columns = statistics.grid.shape
+        self.latent_shape = (model.config.latent_channels, rows // 2, columns // 2)
         self.register_buffer("area", statistics.area.float(), persistent=False)
         self.area: torch.Tensor
         model.requires_grad_(False)
         for name in self.trained:
             getattr(model, name).requires_grad_(True)
+
+    @property
+    def noise(self) -> Shapes:
+        """Of the noise that the loss needs of each case."""
+        return ()
 
     def mean_square(self, error: torch.Tensor) -> torch.Tensor:
         """⟨error²⟩, area-weighted."""
@@ -53,10 +60,13 @@ class AutoencoderStage(Stage):
 
     trained = ("autoencoder",)
 
+    @property
+    def noise(self) -> Shapes:
+        return (self.latent_shape,)
+
     def forward(self, batch: Batch) -> Losses:
         x = self.model.described(batch.increment, batch.base)
-        shape = (self.model.config.latent_channels, x.shape[-2] // 2, x.shape[-1] // 2)
-        noise = batch.normal(*shape).to(x)
+        (noise,) = batch.noise
         loss, reconstruction = self.model.autoencoder.loss(x, self.area, beta=self.config.beta, noise=noise)
         return {"loss": loss, "mse": reconstruction}
 
@@ -87,6 +97,10 @@ class ScoreStage(Stage):
                 config.prdo, statistics.channels, statistics.grid, statistics.area, states, device=states.device
             )
 
+    @property
+    def noise(self) -> Shapes:
+        return ((), self.latent_shape)
+
     def forward(self, batch: Batch) -> Losses:
         with torch.no_grad():
             result, mean, log_sigma = self.model.reconstruct(
@@ -97,8 +111,10 @@ class ScoreStage(Stage):
             log_sigma = self.model.latent_scale(result.features)
         width = latent_loss(latent, mean, log_sigma)
         r = ((latent - mean) * torch.exp(-log_sigma)).detach().float()
-        sigma = edm.sigma_of(batch.normal()).to(r)
-        noisy = r + sigma[:, None, None, None] * batch.normal(*r.shape[1:]).to(r)
+        drawn, noise = batch.noise
+        levels = edm.sigma_of(drawn)  # on the host, which then knows without waiting for which cases physics counts
+        sigma = levels.to(r)
+        noisy = r + sigma[:, None, None, None] * noise
         condition = self.model.score.condition(mean, log_sigma.detach(), result.features)
         denoised = self.model.denoise(noisy, sigma, condition)
         weight = edm.loss_weight(sigma)
@@ -107,7 +123,7 @@ class ScoreStage(Stage):
         if self.physics is None:
             return losses
         scale = torch.exp(log_sigma.detach())
-        physics, gradient = self._physics(self.physics, batch, result.mean, mean, scale, sigma, denoised)
+        physics, gradient = self._physics(self.physics, batch, result.mean, mean, scale, levels, denoised)
         of_score = 2.0 * weight[:, None, None, None] * (denoised - r).detach() / r.numel()
         share = gradient.norm() / of_score.norm()
         return {**losses, "loss": losses["loss"] + physics, "physics": physics, "share": share}
@@ -119,15 +135,16 @@ class ScoreStage(Stage):
         reconstruction: torch.Tensor,
         mean: torch.Tensor,
         scale: torch.Tensor,
-        sigma: torch.Tensor,
+        levels: torch.Tensor,
         denoised: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean of λ(σ) times the mismatch, and its gradient with respect to the denoised latents.
 
         The gradient is taken once at a copy of the latents and then handed on, so that its size is known.
         """
-        weights = self.config.prdo.weights(sigma, batch.progress)
+        weights = self.config.prdo.weights(levels, batch.progress)
         chosen = torch.nonzero(weights > 0).flatten()
+        weights = weights[chosen].to(denoised)
         if chosen.numel() == 0:  # the first step of the ramp, or a batch of large noise
             return denoised.new_zeros(()), denoised.new_zeros(())
         copy = denoised[chosen].detach().requires_grad_()
@@ -139,7 +156,7 @@ class ScoreStage(Stage):
             state = batch.state[chosen]
             estimate = state + batch.sigma[chosen] * increment.float()
             truth = state + batch.sigma[chosen] * batch.increment[chosen]
-            value = (weights[chosen] * mismatch(estimate, truth)).sum() / sigma.numel()
+            value = (weights * mismatch(estimate, truth)).sum() / levels.numel()
         (gradient,) = torch.autograd.grad(value, copy)
         handed = (gradient * denoised[chosen]).sum()
         return value.detach() + handed - handed.detach(), gradient

@@ -34,8 +34,8 @@ class Moment(NamedTuple):
 
 
 MOMENTS = {
-    "before-the-first-state": Moment(loop, "training_batch", 3, False, ("autoencoder", 0)),
-    "between-states": Moment(loop, "training_batch", 6 + 5, False, ("encoder", 3)),
+    "before-the-first-state": Moment(loop, "_require_finite", 3, False, ("autoencoder", 0)),
+    "between-states": Moment(loop, "_require_finite", 6 + 5, False, ("encoder", 3)),
     "while-a-state-is-written": Moment(atomic.os, "replace", 4 + 3, False, ("encoder", 3)),
     "while-a-stage-is-written": Moment(whole, "to_bytes", 3, False, ("score", 6)),
     "while-the-last-is-written": Moment(whole, "to_bytes", 4, True, ("calibration", 0)),

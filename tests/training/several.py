@@ -57,7 +57,7 @@ def config(sharded: bool) -> TrainConfig:
 def work(place, data, directory: Path, run: Run, *, kill: bool) -> None:
     """Be one process of a training; with `kill` end in the encoder's third step."""
     if kill:
-        inner, calls = loop.training_batch, 0
+        inner, calls = loop._require_finite, 0
 
         def killing(*args, **kwargs):
             nonlocal calls
@@ -66,7 +66,7 @@ def work(place, data, directory: Path, run: Run, *, kill: bool) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return inner(*args, **kwargs)
 
-        loop.training_batch = killing
+        loop._require_finite = killing
     with process_group("cpu") as group:
         own = loop.Workplace(directory, group.device, group.rank, group.world)
         train(config(run.sharded), data, own, about=ABOUT, start=None, progress=lambda *_: None)

@@ -10,7 +10,8 @@ import torch
 
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.training import batches
-from phyda_cli.training.batches import Batch, training_batch, turned
+from phyda_cli.training.batches import Batch, as_they_are, assembled
+from phyda_cli.training.loader import Steps, drawn_ahead
 
 FIELDS = ("increment", "first_guess", "background", "static", "density", "state", "sigma")
 STEPS = 100
@@ -23,14 +24,20 @@ def data(place):
 
 
 def draw(data, step: int, *, seed: int = 0, size: int = 8, rank: int = 0, world: int = 1) -> Batch:
-    return training_batch(
-        data.train, data.statistics, size=size, step=step, steps=STEPS, seed=seed, rank=rank, world=world
+    noise = ((3, 2), ())
+    drawn = batches.draw(
+        data.train, data.statistics, size=size, step=step, steps=STEPS, seed=seed, rank=rank, world=world, noise=noise
     )
+    return assembled(drawn, data.statistics)
+
+
+def training_batch(cases, statistics, **settings) -> Batch:
+    return assembled(batches.draw(cases, statistics, **settings), statistics)
 
 
 def contents(batch: Batch) -> list[torch.Tensor]:
     own = [getattr(batch, name) for name in FIELDS] + [getattr(batch.observations, name) for name in OBSERVED]
-    return [*own, batch.normal(3, 2), batch.normal()]
+    return [*own, *batch.noise]
 
 
 def equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
@@ -53,13 +60,28 @@ def test_the_shares_of_all_processes_are_the_whole(data, world):
     assert equal([torch.cat(pieces) for pieces in zip(*parts, strict=True)], whole)
 
 
+def turned(batch: Batch, columns: list[int]) -> Batch:
+    """Each case moved eastward by its number of columns."""
+
+    def move(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([one.roll(shift, -1) for one, shift in zip(x, columns, strict=True)])
+
+    names = ("increment", "first_guess", "background", "state", "static")
+    seen = batch.observations
+    return replace(
+        batch,
+        observations=replace(seen, **{name: move(getattr(seen, name)) for name in OBSERVED}),
+        **{name: move(getattr(batch, name)) for name in names},
+    )
+
+
 def turned_back(batch: Batch, plain: torch.Tensor) -> tuple[Batch, list[int]]:
     """The batch with every case turned until its increment is that of `plain`, of any sign and hemisphere."""
     columns = []
     for own, case in zip(batch.increment.abs(), plain.abs(), strict=True):
         fits = [k for k in range(own.shape[-1]) if any(torch.equal(own.roll(k, -1), x) for x in (case, case.flip(-2)))]
         columns.append(fits[0])
-    return turned(batch, torch.tensor(columns)), columns
+    return turned(batch, columns), columns
 
 
 def test_v_at_ten_metres_is_mirrored_as_v_is():
@@ -125,3 +147,38 @@ def test_backgrounds_are_clipped(data):
     wild = replace(data.train, background=data.train.background * 100)
     batch = training_batch(wild, data.statistics, size=8, step=0, steps=STEPS, seed=0)
     assert float(batch.background.abs().max()) == batches.ANOMALY_LIMIT
+
+
+def test_state_static_and_statistics_are_those_of_the_turned_case(data):
+    """x_b of a mirrored case is the mirrored x_b, and its season is half a year later."""
+    size = 8
+    order = np.random.default_rng([0, 0]).permutation(len(data.train)).tolist()[:size]
+    drawn = batches.draw(data.train, data.statistics, size=size, step=0, steps=STEPS, seed=0)
+    batch, plain = (
+        assembled(drawn, data.statistics),
+        assembled(as_they_are(data.train, data.statistics, order), data.statistics),
+    )
+    north = torch.tensor([-1.0 if c.variable == "v" else 1.0 for c in data.statistics.channels])[:, None, None]
+    assert 0 < sum(drawn.mirror) < size
+    for k, (mirror, shift) in enumerate(zip(drawn.mirror, drawn.columns, strict=True)):
+
+        def moved(x: torch.Tensor, sign: torch.Tensor | float = 1.0, *, mirror=mirror, shift=shift) -> torch.Tensor:
+            return (x.flip(-2) * sign if mirror else x).roll(shift, -1)
+
+        assert torch.equal(batch.state[k], moved(plain.state[k], north))
+        assert torch.equal(batch.base.anomaly[k], moved(plain.base.anomaly[k], north))
+        assert torch.equal(batch.sigma[k], moved(plain.sigma[k]))
+        assert torch.equal(batch.base.ratio[k], moved(plain.base.ratio[k]))
+        assert torch.equal(batch.static[k, :2], plain.static[k, :2])
+        assert torch.equal(batch.static[k, 2:4], plain.static[k, 2:4] * (-1 if mirror else 1))
+        assert torch.equal(batch.static[k, 4:], moved(plain.static[k, 4:]))
+
+
+def test_workers_give_the_steps_of_one_process_in_their_order(data):
+    source = Steps(data.train, data.statistics, 4, 5, 0, False, 0, 1, ((),))
+    here, there = (list(drawn_ahead(source, 2, torch.device("cpu"), workers=n)) for n in (0, 2))
+    assert len(here) == len(there) == 3
+    for one, other in zip(here, there, strict=True):
+        assert (one.mirror, one.columns, one.progress) == (other.mirror, other.columns, other.progress)
+        assert torch.equal(one.rows.increment, other.rows.increment)
+        assert torch.equal(one.noise[0], other.noise[0])

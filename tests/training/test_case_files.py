@@ -15,7 +15,7 @@ from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import case_files
-from phyda_cli.training.batches import training_batch
+from phyda_cli.training.batches import assembled, draw
 from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, open_cases, shard_path
 from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth, monthly, statistics_of
 from phyda_cli.training.networks import Network, draw_network, operational_network
@@ -85,7 +85,8 @@ def test_a_batch_from_disk_is_that_from_memory(place):
     shards = open_cases(place.cases / "train")
     for step in (0, 5):
         batches = [
-            training_batch(cases, statistics, size=8, step=step, steps=10, seed=0) for cases in (memory.train, shards)
+            assembled(draw(cases, statistics, size=8, step=step, steps=10, seed=0), statistics)
+            for cases in (memory.train, shards)
         ]
         assert all(torch.equal(getattr(batches[0], n), getattr(batches[1], n)) for n in ("increment", "state", "sigma"))
         assert torch.equal(batches[0].observations.signal, batches[1].observations.signal)
