@@ -15,6 +15,9 @@ from phyda_cli.console import console
 from phyda_cli.errors import BadDataError, CannotWriteError, UsageError
 
 if TYPE_CHECKING:
+    import torch
+
+    from phyda_cli.training.case_files import CaseSource
     from phyda_cli.training.config import StageName, TrainConfig
     from phyda_cli.training.loop import Data
     from phyda_cli.training.processes import Processes
@@ -50,9 +53,7 @@ def train(
     cases: Annotated[
         Path | None, typer.Option(metavar="DIRECTORY", help="Training cases, to share. [default: OUT/cases]")
     ] = None,
-    workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes that make cases, and on CUDA read them.")
-    ] = 1,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that make or, on CUDA, read cases.")] = 1,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processor threads. [default: as torch chooses]")
@@ -152,7 +153,7 @@ class _Prepared:
 
     def make_cases(self, directory: Path, workers: int, display: _Display) -> None:
         """Make the cases that are missing."""
-        from phyda_cli.training.case_files import CaseSource, ensure_cases
+        from phyda_cli.training.case_files import ensure_cases
 
         counts = self.settings.cases
         identity = {
@@ -162,8 +163,13 @@ class _Prepared:
             "operational": counts.operational,
             **({"sounder": counts.sounder} if counts.sounder else {}),
         }
-        source = CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational, counts.sounder)
-        ensure_cases(directory, source, counts, identity, workers=workers, progress=display.show)
+        ensure_cases(directory, self._source(), counts, identity, workers=workers, progress=display.show)
+
+    def _source(self) -> CaseSource:
+        from phyda_cli.training.case_files import CaseSource
+
+        counts = self.settings.cases
+        return CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational, counts.sounder)
 
     def run(
         self, output: Path, cases: Path, names: list[StageName], group: Processes, options: dict[str, Any],
@@ -181,18 +187,24 @@ class _Prepared:
         about = origin(self.store, self.settings, group.device, command=options, digests=self.digests)
         return run_stages(
             self.settings, self._data(cases),
-            Workplace(output, group.device, group.rank, group.world, workers if group.device.type == "cuda" else 0),
+            Workplace(output, group.device, group.rank, group.world, self._drawers(workers, group.device)),
             about=about, start=self.start, progress=display.show, stages=names,
         )  # fmt: skip
 
+    def _drawers(self, workers: int, device: torch.device) -> int:
+        """Return how many processes draw the steps: on the processor reading is not worth one, making is."""
+        return workers if device.type == "cuda" or (self.settings.cases.fresh and workers > 1) else 0
+
     def _data(self, cases: Path) -> Data:
-        from phyda_cli.training.case_files import open_cases
+        from phyda_cli.training.case_files import FreshCases, open_cases
         from phyda_cli.training.cases import statistics_of
         from phyda_cli.training.loop import Data
 
         counts = self.settings.cases
         return Data(
-            open_cases(cases / "train", count=counts.train),
+            FreshCases(self._source(), self.store.pair_index("train").size)
+            if counts.fresh
+            else open_cases(cases / "train", count=counts.train),
             open_cases(cases / "validation", count=counts.validation),
             statistics_of(self.store),
         )

@@ -27,7 +27,7 @@ from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.networks.statistics import Statistics
-from phyda_cli.training.case_files import AnyCases, Cases
+from phyda_cli.training.case_files import AnyCases, Cases, FreshCases
 
 _CASES_WITH_GAPS: Final = 0.3
 _GAPS: Final = 0.4
@@ -126,7 +126,8 @@ def draw(
     gaps = torch.rand(size, 1, generator=generator) < _CASES_WITH_GAPS
     kept = ~(gaps & (torch.rand(size, len(statistics.channels), generator=generator) < _GAPS))
     own = slice(rank * size // world, (rank + 1) * size // world)
-    rows = cases.rows(order[own])
+    numbers = range(position, position + size)[own]
+    rows = cases.made(order[own], numbers) if isinstance(cases, FreshCases) else cases.rows(order[own])
     return Drawn(
         rows, sign[own], tuple(mirror[own].tolist()), tuple(columns[own].tolist()), kept[own], _times(rows),
         step / steps, _noise(noise, generator, size, own),

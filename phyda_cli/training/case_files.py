@@ -1,4 +1,4 @@
-"""Training cases on disk: shards of cases that resume after a kill, and what the training reads of them.
+"""Training cases: shards that resume after a kill and what the training reads of them, or cases made for each step.
 
 A shard is one safetensors file of `SHARD` cases. Their pairs are neighbours in the store, which reads fast; the order
 of the blocks is drawn at random, so that any number of shards is a fair sample of the whole part. Case k draws its
@@ -11,8 +11,9 @@ network and noise from the generator of [seed, k]: a shard has the same content 
     DIRECTORY/cases.json                the digests of the store and of B, the seed: cases of other data are refused
     DIRECTORY/{train,validation}/       shards
 
-Trainings with the same data may share a directory. Validation cases have their own seed, so that no network of theirs
-was trained on.
+With `fresh` the training part has no shards: its cases are made for each step anew from the store (`FreshCases`), the
+k-th that the training sees from the generator of [seed, k]. Trainings with the same data may share a directory.
+Validation cases have their own seed, so that no network of theirs was trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from stat import S_IMODE
@@ -128,10 +129,6 @@ class CaseShards:
         return Cases(**joined, offset=torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
 
 
-AnyCases = Cases | CaseShards
-"""Cases in memory or on disk."""
-
-
 @dataclass(frozen=True)
 class CaseSource:
     """Where cases come from; small enough to send to another process. part: of the store.
@@ -183,52 +180,98 @@ def _require_finite(tensors: Mapping[str, torch.Tensor], source: CaseSource) -> 
 
 def make_shard(number: int, *, source: CaseSource, directory: Path) -> Path:
     """Make one shard. Raises BadDataError when the store holds NaN, or errors of absurd size."""
-    store = analysed_store(source.store)
-    table = default_error_table()
-    maker = CaseMaker(store, read_background_error(source.background_error)[0], table)
-    growth, statistics = ErrorGrowth.of(store), statistics_of(store, maps=False)
-    pairs = store.read_pairs(_block(store.pair_index(source.part), number, source.seed))
-    size = pairs.lead_hours.size
-    generators = [np.random.default_rng([source.seed, number * SHARD + k]) for k in range(size)]
-    networks = [
-        _network(generator, int(hours), source, store, table)
-        for generator, hours in zip(generators, pairs.valid_time, strict=True)
-    ]
-    chosen = [growth.draw(g, int(lead)) for g, lead in zip(generators, pairs.lead_hours, strict=True)]
-    background = background_of(pairs, chosen, monthly(store, "monthly_mean"))
-    errors = torch.from_numpy(pairs.truth) - background
-    scale = torch.tensor([b.scale for b in chosen])
-    _require_finite({"increment": errors, "background": background}, source)
-    increment = errors / statistics.sigma(scale)
-    first_guess = torch.zeros_like(increment)
-    gridded: dict[int, GriddedObservations] = {}
-    order = np.argsort([len(network) for network in networks], kind="stable")
-    for start in range(0, size, _BATCH):
-        batch = order[start : start + _BATCH].tolist()
-        made = maker.make(
-            errors[batch],
-            [networks[k] for k in batch],
-            [chosen[k].scale for k in batch],
-            [generators[k] for k in batch],
-            background[batch],
-        )
-        first_guess[batch] = made.first_guess
-        for row, k in enumerate(batch):
-            o = made.observations
-            gridded[k] = GriddedObservations(o.signal[row], o.noise[row], o.density[row])
-    cases = Cases(
-        increment.half(), first_guess.half(), statistics.anomaly(background).half(), scale,
-        torch.tensor([network.density for network in networks]), torch.from_numpy(pairs.valid_time),
-        *_sparse([gridded[k] for k in range(size)]),
-    )  # fmt: skip
-    names = ("increment", "first_guess", "background", "signal", "noise")
-    _require_finite({name: getattr(cases, name) for name in names}, source)
+    factory = _Factory(source)
+    block = _block(factory.index, number, source.seed)
+    cases = factory.make(block, range(number * SHARD, number * SHARD + block.size))
     path = shard_path(directory, number)
     with atomic_path(path, overwrite=True) as temporary:
         mode = temporary.stat().st_mode
         save_file({field.name: getattr(cases, field.name).contiguous() for field in fields(Cases)}, temporary)
         temporary.chmod(S_IMODE(mode))  # save_file makes a file of its own, for the owner only
     return path
+
+
+class _Factory:
+    """What cases are made with, read once. index: numbers of the source's pairs in the store."""
+
+    def __init__(self, source: CaseSource) -> None:
+        self.source, self.store, self.table = source, analysed_store(source.store), default_error_table()
+        self.maker = CaseMaker(self.store, read_background_error(source.background_error)[0], self.table)
+        self.growth, self.statistics = ErrorGrowth.of(self.store), statistics_of(self.store, maps=False)
+        self.climatology = monthly(self.store, "monthly_mean")
+        self.index = self.store.pair_index(source.part)
+
+    def make(self, pair_numbers: NDArray[np.int64], numbers: Sequence[int]) -> Cases:
+        """Make cases of pairs; the k-th draws all that is random from the generator of [seed, numbers[k]]."""
+        source, pairs = self.source, self.store.read_pairs(pair_numbers)
+        generators = [np.random.default_rng([source.seed, number]) for number in numbers]
+        networks = [
+            _network(generator, int(hours), source, self.store, self.table)
+            for generator, hours in zip(generators, pairs.valid_time, strict=True)
+        ]
+        chosen = [self.growth.draw(g, int(lead)) for g, lead in zip(generators, pairs.lead_hours, strict=True)]
+        background = background_of(pairs, chosen, self.climatology)
+        errors = torch.from_numpy(pairs.truth) - background
+        scale = torch.tensor([b.scale for b in chosen])
+        _require_finite({"increment": errors, "background": background}, source)
+        increment = errors / self.statistics.sigma(scale)
+        first_guess = torch.zeros_like(increment)
+        gridded: dict[int, GriddedObservations] = {}
+        order = np.argsort([len(network) for network in networks], kind="stable")
+        for start in range(0, order.size, _BATCH):
+            batch = order[start : start + _BATCH].tolist()
+            made = self.maker.make(
+                errors[batch],
+                [networks[k] for k in batch],
+                [chosen[k].scale for k in batch],
+                [generators[k] for k in batch],
+                background[batch],
+            )
+            first_guess[batch] = made.first_guess
+            for row, k in enumerate(batch):
+                o = made.observations
+                gridded[k] = GriddedObservations(o.signal[row], o.noise[row], o.density[row])
+        cases = Cases(
+            increment.half(), first_guess.half(), self.statistics.anomaly(background).half(), scale,
+            torch.tensor([network.density for network in networks]), torch.from_numpy(pairs.valid_time),
+            *_sparse([gridded[k] for k in range(order.size)]),
+        )  # fmt: skip
+        names = ("increment", "first_guess", "background", "signal", "noise")
+        _require_finite({name: getattr(cases, name) for name in names}, source)
+        return cases
+
+
+@dataclass(frozen=True)
+class FreshCases:
+    """Cases that are made when they are asked for, one pair of the store each; `size`: the number of pairs.
+
+    `rows` gives the k-th pair with the k-th network; `made` gives pairs with any: each epoch has its own.
+    """
+
+    source: CaseSource
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def rows(self, chosen: Sequence[int]) -> Cases:
+        """Make the chosen cases."""
+        return self.made(chosen, chosen)
+
+    def made(self, pairs: Sequence[int], numbers: Sequence[int]) -> Cases:
+        """Make cases of the given pairs of the part, with the networks and noise of the given numbers."""
+        factory = _factory(self.source)
+        return factory.make(factory.index[list(pairs)], numbers)
+
+
+@lru_cache(maxsize=1)
+def _factory(source: CaseSource) -> _Factory:
+    """Return a process's own."""
+    return _Factory(source)
+
+
+AnyCases = Cases | CaseShards | FreshCases
+"""Cases in memory, on disk, or made when they are asked for."""
 
 
 def _network(
@@ -315,7 +358,8 @@ def ensure_cases(
     identity: what the cases are made from, as JSON values. Raises BadDataError when the directory holds cases of
     something else, LockedError when another run is making cases in it, CannotWriteError when it cannot be written.
     """
-    wanted = {part: -(-getattr(counts, part) // SHARD) for part in PARTS}
+    parts = PARTS if not counts.fresh else PARTS[1:]
+    wanted = {part: -(-getattr(counts, part) // SHARD) for part in parts}
     if (directory / RECORD).exists():
         _compare(directory, identity)
     elif any(shard_path(directory / part, 0).exists() for part in PARTS):

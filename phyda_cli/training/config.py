@@ -29,6 +29,9 @@ class CasesConfig(BaseModel):
     validation: int = Field(default=384, ge=1)
     seed: int = Field(default=7, ge=0)
 
+    fresh: bool = False
+    """Whether each step's cases are made from the store anew, so that none is seen twice and none is kept on disk."""
+
     operational: float = Field(default=0.5, ge=0, le=1)
     """Share of the cases whose network is one as a forecast centre has it; the others have random ones [1]."""
 

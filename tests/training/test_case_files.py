@@ -16,7 +16,16 @@ from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import case_files
 from phyda_cli.training.batches import assembled, draw
-from phyda_cli.training.case_files import Cases, _block, _sparse, make_cases, make_shard, open_cases, shard_path
+from phyda_cli.training.case_files import (
+    Cases,
+    FreshCases,
+    _block,
+    _sparse,
+    make_cases,
+    make_shard,
+    open_cases,
+    shard_path,
+)
 from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth, monthly, statistics_of
 from phyda_cli.training.networks import Network, draw_network, operational_network
 from tests.support.background_error import CHANNELS, GRID, small_statistics
@@ -91,6 +100,37 @@ def test_a_batch_from_disk_is_that_from_memory(place):
         assert all(torch.equal(getattr(batches[0], n), getattr(batches[1], n)) for n in ("increment", "state", "sigma"))
         assert torch.equal(batches[0].observations.signal, batches[1].observations.signal)
     assert torch.equal(memory.states, replace(memory, train=shards).states)
+
+
+def test_fresh_cases_depend_on_pair_and_number_alone_and_are_those_of_a_shard(place, cases):
+    """The block of a shard's pairs, with the shard's numbers, makes the shard."""
+    source = place.source()
+    index = place.opened().pair_index("train")
+    fresh = FreshCases(source, index.size)
+    block = _block(index, 0, source.seed)
+    pairs = np.searchsorted(index, block[:4]).tolist()
+    few = fresh.made(pairs, range(4))
+    for name in ("increment", "background", "scale", "density", "hours", "offset", "place", "noise"):
+        wanted = cases.rows(range(4))
+        assert torch.equal(getattr(few, name), getattr(wanted, name)), name
+    assert torch.allclose(few.first_guess.float(), wanted.first_guess.float(), atol=2e-3)
+    one = fresh.made([pairs[2]], [2])
+    assert torch.equal(one.place, few.rows([2]).place)
+    assert not torch.equal(fresh.made([pairs[2]], [9]).scale, one.scale)
+    assert torch.equal(fresh.rows([2]).increment, fresh.made([2], [2]).increment)
+
+
+def test_a_step_of_fresh_cases_has_its_own_networks_and_comes_again(place):
+    statistics = statistics_of(place.opened())
+    fresh = FreshCases(place.source(), 3)
+    steps = [draw(fresh, statistics, size=3, step=step, steps=9, seed=0) for step in (0, 1, 1)]
+    hours = [sorted(step.rows.hours.tolist()) for step in steps]
+    assert hours[0] == hours[1], "each epoch visits every pair"
+    assert not set(steps[0].rows.scale.tolist()) & set(steps[1].rows.scale.tolist())
+    assert torch.equal(steps[1].rows.first_guess, steps[2].rows.first_guess)
+    share = draw(fresh, statistics, size=3, step=1, steps=9, seed=0, rank=2, world=3)
+    assert torch.equal(share.rows.place, steps[1].rows.rows([2]).place)
+    assert torch.equal(share.rows.scale, steps[1].rows.scale[2:])
 
 
 def test_sparse_storage_gives_the_dense_observations_back(cases):

@@ -161,6 +161,19 @@ def test_two_processes_have_the_loss_curve_of_one(place, alone, tmp_path):
     assert abs(first - last) > 1e-4 * first
 
 
+def test_fresh_cases_leave_no_shards_of_the_training(place, tmp_path):
+    (tmp_path / "c.toml").write_text(
+        EVERY_STEP.replace("train = 128", "fresh = true").replace("steps = 4", "steps = 1")
+    )
+    shutil.copytree(place.cases / "validation", tmp_path / "own" / "validation")
+    shutil.copy(place.cases / "cases.json", tmp_path / "own")
+    words = every_step(place, tmp_path)
+    words[words.index("--cases") + 1] = str(tmp_path / "own")
+    assert main([*words, "--stages", "encoder"]) == 0
+    assert not (tmp_path / "own" / "train").exists()
+    assert len(read_metrics(tmp_path / "out" / "metrics.jsonl")) == 2
+
+
 def test_info_of_weights(alone, capsys):
     final = alone / "phyda.safetensors"
     assert main(["info", str(final), "--json"]) == 0
