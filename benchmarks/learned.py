@@ -25,6 +25,7 @@ from phyda_cli.networks.statistics import MAPPED, Statistics
 from phyda_cli.operators.operator import Operator
 from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, LEARNED_MODEL, weights_path
 from phyda_cli.training.batches import Batch
+from phyda_cli.training.blocks import prepare_blocks
 from phyda_cli.training.config import Preset, StageName, TrainConfig, read_config
 from phyda_cli.training.stages import STAGES, Stage
 
@@ -47,20 +48,27 @@ def measure(repeats: int, report: Report) -> list[Measurement]:
         presets: tuple[Preset, ...] = ("small", "base") if device == "cuda" else ("small",)
         for preset in presets:
             for precision in ("float32", "bfloat16") if device == "cuda" else ("float32",):
-                rows += _training(preset, device, precision, repeats, report)
+                rows += training(preset, device, precision, repeats, report)
     return rows
+
+
+def analysis(
+    checkpoint: Checkpoint, guess: ThreeDVar, device: str, *, count: int, members: int, evaluations: int
+) -> float:
+    """Seconds of one analysis of `count` observations."""
+    method = LearnedAnalysis(checkpoint, guess, members=members, evaluations=evaluations, device=device)
+    case = _departures(checkpoint.statistics.channels, count)
+    own = checkpoint.statistics
+    mean = own.mean.double()[:, :, None].expand(-1, -1, own.grid.shape[1])
+    background = State(mean, own.channels, own.grid, np.datetime64("2001-01-01T00", "ns"))
+    return seconds(lambda: method.increment(background, case))
 
 
 def _analyses(checkpoint: Checkpoint, guess: ThreeDVar, repeats: int, report: Report) -> list[Measurement]:
     rows = []
 
     def run(count: int, members: int, evaluations: int, device: str) -> float:
-        method = LearnedAnalysis(checkpoint, guess, members=members, evaluations=evaluations, device=device)
-        case = _departures(checkpoint.statistics.channels, count)
-        own = checkpoint.statistics
-        mean = own.mean.double()[:, :, None].expand(-1, -1, own.grid.shape[1])
-        background = State(mean, own.channels, own.grid, np.datetime64("2001-01-01T00", "ns"))
-        return seconds(lambda: method.increment(background, case))
+        return analysis(checkpoint, guess, device, count=count, members=members, evaluations=evaluations)
 
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
         run(100, 2, 2, device)
@@ -97,22 +105,25 @@ def _departures(channels: tuple[Channel, ...], count: int) -> Departures:
     return Departures(Operator.at(**places), departure, error)
 
 
-def _training(preset: Preset, device: str, precision: str, repeats: int, report: Report) -> list[Measurement]:
+def training(
+    preset: Preset,
+    device: str,
+    precision: str,
+    repeats: int,
+    report: Report,
+    *,
+    largest: int = 64,
+    compiled: bool = False,
+) -> list[Measurement]:
+    """The steps of a preset's stages, with at most `largest` cases, and on CUDA the share of the peak."""
     config = read_config(preset)
-    levels = 13 if preset == "base" else 8
-    grid = LatLonGrid.equiangular(128, 256) if preset == "base" else LatLonGrid.equiangular(32, 64)
-    pressures = np.linspace(100e2, 925e2, levels)[::-1]
-    channels = (*(Channel(v, float(p)) for v in ("u", "v", "t", "q", "z") for p in pressures), Channel("msl"))
-    shape = (len(channels), grid.shape[0])
-    statistics = Statistics(
-        channels, grid, torch.ones(shape), torch.ones(shape) * 250.0, torch.ones(shape),
-        torch.zeros(len(MAPPED), *grid.shape),
-    )  # fmt: skip
+    statistics = _statistics(preset)
     rows = []
     for name in config.stages:
         report(f"training, {preset}, {name}, {device}, {precision}")
-        size = config.stages[name].batch
+        size = min(config.stages[name].batch, largest)
         stage = _stage(name, config, statistics, device)
+        prepare_blocks(stage, recompute=config.recompute, compiled=compiled)
         batch = _batch(statistics.to(device), size, stage, device)
 
         def step(stage: Stage = stage, batch: Batch = batch) -> None:
@@ -125,11 +136,28 @@ def _training(preset: Preset, device: str, precision: str, repeats: int, report:
 
         step()
         rates = tuple(size / seconds(step) for _ in range(repeats))
-        what = f"training step of `{preset}`, {name}, batch {size}, {device}, {precision}"
+        how = f"{precision}, compiled" if compiled else precision
+        what = f"training step of `{preset}`, {name}, batch {size}, {device}, {how}"
         rows.append(Measurement(what, "samples/s", rates, higher_is_better=True))
         if device == "cuda":
             rows += _share(what, stage, batch, size, rates, precision)
     return rows
+
+
+def _statistics(preset: Preset) -> Statistics:
+    """Made-up statistics of the preset's channels and grid."""
+    if preset == "base":
+        single, levels, grid = ("msl", "t2m", "u10", "v10"), 13, LatLonGrid.equiangular(128, 256)
+    else:
+        single, levels, grid = ("msl",), 8, LatLonGrid.equiangular(32, 64)
+    pressures = np.linspace(100e2, 925e2, levels)[::-1]
+    on_levels = [Channel(v, float(p)) for v in ("u", "v", "t", "q", "z") for p in pressures]
+    channels = (*on_levels, *(Channel(name) for name in single))
+    shape = (len(channels), grid.shape[0])
+    return Statistics(
+        channels, grid, torch.ones(shape), torch.ones(shape) * 250.0, torch.ones(shape),
+        torch.zeros(len(MAPPED), *grid.shape),
+    )  # fmt: skip
 
 
 def _share(

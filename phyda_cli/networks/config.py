@@ -35,6 +35,9 @@ class ModelConfig(BaseModel):
     attention: bool = True
     """Self-attention over the coarsest tokens of the VRE."""
 
+    backbone: int = Field(default=1, ge=1)
+    """Blocks over the coarsest tokens of the VRE, each self-attention (where it is on) and a convolution."""
+
     conditional: bool = True
     """False: the score network learns the prior of increments, for guidance alone; the VRE is not used."""
 

@@ -8,8 +8,8 @@ channel (n of them, d′ = departure/σ_b, ε = σ_o/σ_b), shrunk to climatolog
 
 m and s are those of the error that is sought, not of the departures: their noise is taken off, and they count by what
 they tell (v is the inverse variance of d′ where the error has the size of the climatology). In between M strided
-convolutions, the first of them on the fields themselves (2 × 2 points ↔ one token),
-self-attention over the coarsest tokens, and the way back with skip connections:
+convolutions, the first of them on the fields themselves (2 × 2 points ↔ one token), `ModelConfig.backbone` blocks of
+self-attention and convolution over the coarsest tokens, and the way back with skip connections:
 
     x = [w d″, w, density, first guess, background anomaly, static]  →  features at every scale  →  μ̂, log σ̂
     w = 1/(1 + (σ_o/(s σ_b))²)                       the weight that a lone observation has at its own place
@@ -83,6 +83,11 @@ class VirtualReconstructionEncoder(nn.Module):
         coarse = (shape[0] // 2**config.scales, shape[1] // 2**config.scales)
         self.attention = Attention(widths[-1], config.heads, coarse) if config.attention else None
         self.middle = Residual(widths[-1])
+        deeper: list[nn.Module] = []
+        for _ in range(config.backbone - 1):
+            deeper += [Attention(widths[-1], config.heads, coarse)] if config.attention else []
+            deeper += [Residual(widths[-1])]
+        self.deeper = nn.Sequential(*deeper)
         self.ups = nn.ModuleList(Up(b, a) for a, b in reversed(list(itertools.pairwise(widths))))
         self.decoders = nn.ModuleList(Residual(width) for width in reversed(widths[:-1]))
         self.mean = Unpatch(widths[0], channels)
@@ -116,7 +121,7 @@ class VirtualReconstructionEncoder(nn.Module):
             skips.append(x)
         if self.attention is not None:
             x = self.attention(x)
-        x = self.middle(x)
+        x = self.deeper(self.middle(x))
         for position, (up, decoder) in enumerate(zip(self.ups, self.decoders, strict=True)):
             x = decoder(up(x) + skips[-2 - position])
         observed = seen.flatten(1).any(1)[:, None, None, None]

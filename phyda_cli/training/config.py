@@ -87,6 +87,12 @@ class TrainConfig(BaseModel):
     """Of convolutions and products; parameters and sums stay float32. auto: bfloat16 where the device computes in it,
     CUDA and processors with AVX-512 BF16, else float32."""
 
+    recompute: bool = False
+    """Whether blocks keep their inputs alone for the backward pass (activation checkpointing)."""
+
+    compiled: bool = False
+    """Whether blocks are compiled (torch.compile)."""
+
     sharded: bool = False
     """Whether several processes share out parameters and moments (FSDP) in place of holding all of them (DDP)."""
 

@@ -26,6 +26,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.networks.phyda import PhyDA
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import as_they_are, assembled
+from phyda_cli.training.blocks import prepare_blocks
 from phyda_cli.training.case_files import AnyCases
 from phyda_cli.training.config import StageConfig, StageName, TrainConfig
 from phyda_cli.training.loader import Steps, drawn_ahead
@@ -87,9 +88,11 @@ def run_stage(
         raise BadDataError(f"{name}: a batch of {settings.batch} cannot be shared by {place.world} processes")
     model.to(place.device)
     sharded = config.sharded and place.world > 1
-    own = copy.deepcopy(model) if sharded else model  # a module that is once sharded stays so
+    changed = sharded or config.recompute or config.compiled  # for good, and the model goes on after the stage
+    own = copy.deepcopy(model) if changed else model
     stage: Stage = STAGES[name](own, config, data.statistics, data.states.to(place.device)).to(place.device)
     average = copy.deepcopy(stage)
+    prepare_blocks(stage, recompute=config.recompute, compiled=config.compiled)
     if sharded:
         shard(stage)
         shard(average)
