@@ -210,8 +210,8 @@ def measure(path: Path, size: Size, device: str) -> int:
             continue
         try:
             found = [asdict(row) for row in work()]
-        except (RuntimeError, ValueError) as error:  # out of memory, no compiler: the others go on
-            found, failed = [{"error": str(error).splitlines()[0]}], True
+        except Exception as error:  # out of memory, no compiler, …: the others go on
+            found, failed = [{"error": f"{type(error).__name__}: {error}".splitlines()[0]}], True
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{json.dumps({'key': key, 'device': name, **row})}\n" for row in found)
     return int(failed)

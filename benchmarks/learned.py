@@ -57,7 +57,7 @@ def analysis(
 ) -> float:
     """Seconds of one analysis of `count` observations."""
     method = LearnedAnalysis(checkpoint, guess, members=members, evaluations=evaluations, device=device)
-    case = _departures(checkpoint.statistics.channels, count)
+    case = _departures(checkpoint.statistics, count)
     own = checkpoint.statistics
     mean = own.mean.double()[:, :, None].expand(-1, -1, own.grid.shape[1])
     background = State(mean, own.channels, own.grid, np.datetime64("2001-01-01T00", "ns"))
@@ -87,12 +87,12 @@ def _analyses(checkpoint: Checkpoint, guess: ThreeDVar, repeats: int, report: Re
     return rows
 
 
-def _departures(channels: tuple[Channel, ...], count: int) -> Departures:
-    """Random departures of half a unit's error scale in every channel, anywhere."""
+def _departures(statistics: Statistics, count: int) -> Departures:
+    """Random departures of half a background error's size in every channel, anywhere."""
     random = np.random.default_rng(0)
+    channels = statistics.channels
     index = random.integers(len(channels), size=count)
-    size = {"u": 2.0, "v": 2.0, "t": 1.0, "q": 1e-3, "z": 100.0, "msl": 100.0}
-    error = np.array([size[channels[i].variable] for i in index])
+    error = 0.5 * statistics.sigma_b.double().mean(1).numpy()[index]
     places = {
         "variable": np.array([channels[i].variable for i in index], dtype=object),
         "pressure": np.array(
@@ -101,8 +101,7 @@ def _departures(channels: tuple[Channel, ...], count: int) -> Departures:
         "latitude": np.degrees(np.arcsin(random.uniform(-1, 1, count))),
         "longitude": random.uniform(0.0, 360.0, count),
     }
-    departure, error = error * random.standard_normal(count), error
-    return Departures(Operator.at(**places), departure, error)
+    return Departures(Operator.at(**places), error * random.standard_normal(count), error)
 
 
 def training(
@@ -117,14 +116,14 @@ def training(
 ) -> list[Measurement]:
     """The steps of a preset's stages, with at most `largest` cases, and on CUDA the share of the peak."""
     config = read_config(preset)
-    statistics = _statistics(preset)
+    statistics = made_up_statistics(preset)
     rows = []
     for name in config.stages:
         report(f"training, {preset}, {name}, {device}, {precision}")
         size = min(config.stages[name].batch, largest)
-        stage = _stage(name, config, statistics, device)
+        stage = made_up_stage(name, config, statistics, device)
         prepare_blocks(stage, recompute=config.recompute, compiled=compiled)
-        batch = _batch(statistics.to(device), size, stage, device)
+        batch = made_up_batch(statistics.to(device), size, stage, device)
 
         def step(stage: Stage = stage, batch: Batch = batch) -> None:
             with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
@@ -144,7 +143,7 @@ def training(
     return rows
 
 
-def _statistics(preset: Preset) -> Statistics:
+def made_up_statistics(preset: Preset) -> Statistics:
     """Made-up statistics of the preset's channels and grid."""
     if preset == "base":
         single, levels, grid = ("msl", "t2m", "u10", "v10"), 13, LatLonGrid.equiangular(128, 256)
@@ -175,17 +174,14 @@ def _share(
     return [Measurement(f"{what}: share of the peak", "%", shares, higher_is_better=True)]
 
 
-def _stage(name: StageName, config: TrainConfig, statistics: Statistics, device: str) -> Stage:
+def made_up_stage(name: StageName, config: TrainConfig, statistics: Statistics, device: str) -> Stage:
     model = PhyDA(len(statistics.channels), statistics.grid.shape, config.model)
-    return STAGES[name](
-        model,
-        config,
-        statistics,
-        statistics.state(torch.randn(STATES, len(statistics.channels), *statistics.grid.shape)).to(device),
-    ).to(device)
+    states = statistics.state(torch.randn(STATES, len(statistics.channels), *statistics.grid.shape))
+    stage = STAGES[name](model, config, statistics, states.to(device))
+    return stage if device == "cpu" else stage.to(device)
 
 
-def _batch(statistics: Statistics, size: int, stage: Stage, device: str) -> Batch:
+def made_up_batch(statistics: Statistics, size: int, stage: Stage, device: str) -> Batch:
     """Made-up cases: noise where it does not matter what is there."""
     fields = (size, len(statistics.channels), *statistics.grid.shape)
     noise = torch.randn(fields, device=device)
