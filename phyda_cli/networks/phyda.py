@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from phyda_cli.networks import edm
 from phyda_cli.networks.config import ModelConfig
@@ -151,4 +150,6 @@ def reconstruction_loss(reconstruction: Reconstruction, truth: torch.Tensor, are
 
 def latent_loss(latent: torch.Tensor, mean: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
     """Gaussian negative log likelihood of the true latent under N(μ_z, σ_z²), for σ_z."""
-    return functional.gaussian_nll_loss(mean.detach(), latent.detach(), torch.exp(2.0 * log_sigma), full=False)
+    # written out: torch's own waits for the device to say that no variance is negative
+    error = (latent.detach() - mean.detach()) * torch.exp(-log_sigma)
+    return 0.5 * (error.square() + 2.0 * log_sigma).mean()
