@@ -152,3 +152,13 @@ def test_angles_that_are_missing_or_beyond_the_fit_are_said():
     assert checked.flag.tolist() == [Flag.PASS, Flag.MISSING, Flag.BOUNDS, Flag.PASS, Flag.BOUNDS]
     assert checked.reason[1] == "no zenith angle for a brightness temperature"
     assert checked.reason[2] == "zenith angle 61 is not within -60..60"
+
+
+def test_the_air_at_the_ground_is_t2m_or_the_profile_at_the_surface_pressure():
+    """Channel 5 sees 10 K more there, channel 9 does not; without t2m T at p_s, at 1000 hPa where p_s is higher."""
+    change = seen(state(screen=298.2), elevation=20.0) - seen(state(), elevation=20.0)
+    assert 0.4 < change[0] < 2.0
+    assert abs(change[4]) < 0.1
+    for pressure, ground in ((70_000.0, STANDARD[3]), (104_000.0, STANDARD[0])):
+        profile, told = (seen(state(screen=t, pressure=pressure), elevation=20.0) for t in (None, ground))
+        np.testing.assert_allclose(profile, told, atol=1e-9)
