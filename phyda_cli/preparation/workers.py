@@ -65,6 +65,10 @@ class Here:
         return merged((function(shared, task) for task in tasks), merge)
 
 
+def _same(shared: Result) -> Result:
+    return shared
+
+
 class OnDask:
     """The workers of a Dask cluster, by its client."""
 
@@ -77,7 +81,7 @@ class OnDask:
         """Yield results as they come in."""
         from distributed import as_completed
 
-        everywhere = self._client.scatter(shared, broadcast=True, hash=False)
+        everywhere = self._client.submit(_same, shared, pure=False)  # a task, so that it comes again when it is lost
         futures = {
             self._client.submit(function, everywhere, task, pure=False, retries=_RETRIES): task for task in tasks
         }
@@ -95,11 +99,11 @@ class OnDask:
         merge: Callable[[Result, Result], Result],
     ) -> Result:
         """Merge where the results are."""
-        everywhere = self._client.scatter(shared, broadcast=True, hash=False)
 
         def submitted(function: Callable[..., Any], *arguments: Any) -> Any:
             return self._client.submit(function, *arguments, pure=False, retries=_RETRIES)
 
+        everywhere = submitted(_same, shared)
         leaves = [submitted(function, everywhere, task) for task in tasks]
         whole = merged(iter(leaves), lambda first, second: submitted(merge, first, second))
         result: Result = whole.result()
