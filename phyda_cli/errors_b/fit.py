@@ -1,17 +1,20 @@
 """Estimating the background-error statistics from forecast errors (the GEN_BE pattern; Descombes et al. 2015).
 
-Three passes over errors ε = x_b − x on one grid:
+Two passes over errors ε = x_b − x on one grid:
  1. ψ, χ from u, v; Φ_b(ψ); per latitude the regression R = ⟨y Φ_bᵀ⟩ (⟨Φ_b Φ_bᵀ⟩ + ridge)⁻¹, y = (χ, t, q, z, msl),
-    with moments averaged over neighbouring rows;
- 2. residuals y_u = y − R Φ_b and their σ(field, φ), smoothed over rows;
- 3. C(n) = the mean of a aᵀ over samples and the 2n+1 real harmonic coefficients a of degree n of the scaled fields.
+    with moments averaged over neighbouring rows; from the same moments σ(field, φ) of the residuals y_u = y − R Φ_b,
+        ⟨y_u²⟩ = ⟨y²⟩ − 2 R·⟨y Φ_bᵀ⟩ + R ⟨Φ_b Φ_bᵀ⟩ Rᵀ,
+    smoothed over rows;
+ 2. C(n) = the mean of a aᵀ over samples and the 2n+1 real harmonic coefficients a of degree n of the scaled fields.
+Both are sums over errors, so that those of parts add up to those of the whole, in any cut. They cannot be one pass: R
+changes from row to row and so mixes the degrees of what the second sums.
 Errors are second moments about zero: the mean error of a forecast model is part of what an analysis has to correct.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -39,7 +42,7 @@ def fit_background_error(
 ) -> BackgroundError:
     """Fit the statistics.
 
-    errors: called three times; yields batches (case, channel, lat, lon) of ε [SI] in the order of `channels`, which
+    errors: called twice; yields batches (case, channel, lat, lon) of ε [SI] in the order of `channels`, which
     must begin with u and v on the same levels.
     Raises BadDataError when there are no errors or the channels are in another order.
     """
@@ -47,9 +50,10 @@ def fit_background_error(
     pairs = zip(channels[:wind], channels[wind : 2 * wind], strict=True)
     if any((u.variable.replace("u", "v"), u.level) != v for u, v in pairs):
         raise BadDataError("the channels must begin with u and v on the same levels")
-    passes = _Passes(errors, SphericalHarmonics(grid, truncation), wind, len(channels) - wind)
-    regression, count = passes.regression()
-    sigma_psi, sigma_rest = passes.deviations(regression, count)
+    passes = _Passes(errors, SphericalHarmonics(grid, truncation), wind)
+    moments = passes.moments()
+    count, regression = moments.count, moments.regression()
+    sigma_psi, sigma_rest = moments.deviations(regression)
     covariance_psi, covariance_rest = passes.covariances(regression, sigma_psi, sigma_rest)
     members = (count * (2 * torch.arange(truncation + 1, dtype=torch.float64) + 1))[:, None, None]
     fitted = BackgroundError(
@@ -65,13 +69,69 @@ def fit_background_error(
     return replace(fitted, sigma=implied_sigma(fitted))
 
 
+@dataclass
+class Moments:
+    """Sums over errors and longitudes, by row: of Φ_b Φ_bᵀ (lat, L, L), y Φ_bᵀ (lat, U, L), ψ² (lat, L), y² (lat, U).
+
+    count: of errors. columns: of the grid. Moments of two sets of errors add up.
+    """
+
+    count: int
+    columns: int
+    predictor: torch.Tensor
+    cross: torch.Tensor
+    psi: torch.Tensor
+    rest: torch.Tensor
+
+    @classmethod
+    def of(cls, psi: torch.Tensor, phi: torch.Tensor, y: torch.Tensor) -> Moments:
+        """Return those of a batch (case, field, lat, lon)."""
+        return cls(
+            psi.shape[0],
+            psi.shape[-1],
+            torch.einsum("biyx,bjyx->yij", phi, phi),
+            torch.einsum("biyx,bjyx->yij", y, phi),
+            psi.square().sum((0, -1)).mT,
+            y.square().sum((0, -1)).mT,
+        )
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return the moments of both sets of errors."""
+        return Moments(
+            self.count + other.count,
+            self.columns,
+            self.predictor + other.predictor,
+            self.cross + other.cross,
+            self.psi + other.psi,
+            self.rest + other.rest,
+        )
+
+    def regression(self) -> torch.Tensor:
+        """R (lat, U, L)."""
+        predictor, cross = _smooth(self.predictor), _smooth(self.cross)
+        mean = predictor.diagonal(dim1=1, dim2=2).mean()
+        ridge = _RIDGE * mean * torch.eye(predictor.shape[1], dtype=torch.float64)
+        result: torch.Tensor = torch.linalg.solve(predictor + ridge, cross, left=False)
+        return result
+
+    def deviations(self, regression: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """σ of ψ (L, lat) and of y_u (U, lat). Raises BadDataError where one is zero."""
+        explained = torch.einsum("yij,yij->yi", regression, 2.0 * self.cross - regression @ self.predictor)
+        size = self.count * self.columns
+        sigma_psi, sigma_rest = (
+            _smooth((total / size).clamp(min=0.0)).sqrt().mT for total in (self.psi, self.rest - explained)
+        )
+        if not bool(((sigma_psi > 0).all() & (sigma_rest > 0).all()).item()):
+            raise BadDataError("a field of the forecast errors is zero everywhere on a row: it cannot be a real error")
+        return sigma_psi, sigma_rest
+
+
 class _Passes(NamedTuple):
-    """The three passes over the errors. wind: L. size: U."""
+    """The two passes over the errors. wind: L."""
 
     errors: Callable[[], Iterable[torch.Tensor]]
     transform: SphericalHarmonics
     wind: int
-    size: int
 
     def _control(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """ψ (case, L, lat, lon), Φ_b (likewise) and y (case, U, lat, lon) of a batch of errors."""
@@ -86,34 +146,15 @@ class _Passes(NamedTuple):
             psi, phi, y = self._control(batch)
             yield psi, y - torch.einsum("yij,bjyx->biyx", regression, phi)
 
-    def regression(self) -> tuple[torch.Tensor, int]:
-        """R (lat, U, L) and the number of errors. Raises BadDataError for none."""
-        rows, count = self.transform.grid.shape[0], 0
-        predictor = torch.zeros(rows, self.wind, self.wind, dtype=torch.float64)
-        cross = torch.zeros(rows, self.size, self.wind, dtype=torch.float64)
+    def moments(self) -> Moments:
+        """Return the moments of all errors. Raises BadDataError for none."""
+        total: Moments | None = None
         for batch in self.errors():
-            count += batch.shape[0]
-            _, phi, y = self._control(batch)
-            predictor += torch.einsum("biyx,bjyx->yij", phi, phi)
-            cross += torch.einsum("biyx,bjyx->yij", y, phi)
-        if count == 0:
+            own = Moments.of(*self._control(batch))
+            total = own if total is None else total + own
+        if total is None or total.count == 0:
             raise BadDataError("there are no forecast errors to estimate the background error from")
-        predictor, cross = _smooth(predictor), _smooth(cross)
-        ridge = _RIDGE * predictor.diagonal(dim1=1, dim2=2).mean() * torch.eye(self.wind, dtype=torch.float64)
-        return torch.linalg.solve(predictor + ridge, cross, left=False), count
-
-    def deviations(self, regression: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """σ of ψ (L, lat) and of y_u (U, lat). Raises BadDataError where one is zero."""
-        rows = self.transform.grid.shape[0]
-        variance_psi = torch.zeros(rows, self.wind, dtype=torch.float64)
-        variance_rest = torch.zeros(rows, self.size, dtype=torch.float64)
-        for psi, rest in self._residuals(regression):
-            variance_psi += psi.square().mean(-1).sum(0).mT / count
-            variance_rest += rest.square().mean(-1).sum(0).mT / count
-        sigma_psi, sigma_rest = _smooth(variance_psi).sqrt().mT, _smooth(variance_rest).sqrt().mT
-        if not bool(((sigma_psi > 0).all() & (sigma_rest > 0).all()).item()):
-            raise BadDataError("a field of the forecast errors is zero everywhere on a row: it cannot be a real error")
-        return sigma_psi, sigma_rest
+        return total
 
     def covariances(
         self, regression: torch.Tensor, sigma_psi: torch.Tensor, sigma_rest: torch.Tensor
@@ -121,7 +162,8 @@ class _Passes(NamedTuple):
         """Σ a aᵀ by degree of the scaled ψ (N+1, L, L) and y_u (N+1, U, U)."""
         transform = self.transform
         psi_sum = torch.zeros(transform.truncation + 1, self.wind, self.wind, dtype=torch.float64)
-        rest_sum = torch.zeros(transform.truncation + 1, self.size, self.size, dtype=torch.float64)
+        size = sigma_rest.shape[0]
+        rest_sum = torch.zeros(transform.truncation + 1, size, size, dtype=torch.float64)
         for psi, rest in self._residuals(regression):
             for total, field, sigma in ((psi_sum, psi, sigma_psi), (rest_sum, rest, sigma_rest)):
                 a = transform.real_from_complex(transform.analysis(field / sigma[:, :, None]))

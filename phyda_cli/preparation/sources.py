@@ -106,24 +106,28 @@ class StoreSource:
         columns = list(self._columns(channels))
         lazy = self.states.narrowed([channel for _, needed, _ in columns for channel in needed])
         result = np.empty((states.size, len(channels), *grid.shape), np.float32)
+        mirrored = lazy.north_first and _is_even(lazy.grid) and _is_even(grid)
         together = max(1, _AT_ONCE // lazy.cost)
         for first in range(0, states.size, together):
             chosen = slice(first, first + together)
             place = 0
             for variable, needed, weights in columns:
-                values = torch.from_numpy(lazy.read(states[chosen], needed))
+                values = torch.from_numpy(lazy.read(states[chosen], needed, as_stored=mirrored))
                 vector = VARIABLES[variable].is_wind_component
                 values = regrid(values, lazy.grid, grid, vector=vector)
-                if weights is not None:
+                values = values.flip(-2) if mirrored else values
+                if weights is not None and weights.ndim == 1:
+                    values = values[:, torch.from_numpy(weights)]
+                elif weights is not None:
                     values = torch.einsum("kl,slyx->skyx", torch.from_numpy(weights), values.double())
                 result[chosen, place : place + values.shape[1]] = values.numpy()
                 place += values.shape[1]
         return result
 
-    def _columns(
-        self, channels: Sequence[Channel]
-    ) -> Iterator[tuple[str, tuple[Channel, ...], NDArray[np.float64] | None]]:
-        """Yield each variable with the planes that it needs, and their weights (None: they are those of the store)."""
+    def _columns(self, channels: Sequence[Channel]) -> Iterator[tuple[str, tuple[Channel, ...], NDArray[Any] | None]]:
+        """Yield each variable with the planes that it needs, and what becomes of them: weights (level, plane), or their
+        order (level,) where the levels are those of the source; None of a single plane.
+        """
         for variable in dict.fromkeys(channel.variable for channel in channels):
             held = self.states.held(variable)
             wanted = [channel.level for channel in channels if channel.variable == variable]
@@ -136,10 +140,14 @@ class StoreSource:
             needed = np.flatnonzero((weights != 0.0).any(axis=0))
             planes, weights = tuple(held[place] for place in needed), weights[:, needed]
             if weights.shape[0] == weights.shape[1] and set(np.unique(weights)) <= {0.0, 1.0}:
-                order = weights.argmax(axis=1)
-                yield variable, tuple(planes[place] for place in order), None
+                yield variable, planes, weights.argmax(axis=1)
             else:
                 yield variable, planes, weights
+
+
+def _is_even(grid: Grid) -> bool:
+    """Return whether a grid is its own mirror image at the equator: then rows may be turned after regridding."""
+    return isinstance(grid, LatLonGrid) and grid.latitudes == tuple(-latitude for latitude in reversed(grid.latitudes))
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_arco_has_37_levels_and_room_for_days_to_come(hres, tmp_path):
     material = files_material([path], [hres], Choice(rows=8, levels=(85_000.0, 50_000.0), every=12))
     assert material.times.tolist() == [START + hour for hour in DAYS]
     check(material, FINE)
-    with pytest.raises(BadDataError, match=r"arco\.zarr: u850 valid 2020-01-01T01:00Z has missing values"):
+    with pytest.raises(BadDataError, match=r"arco\.zarr: u500 valid 2020-01-01T01:00Z has missing values"):
         files_material([path], [hres], CHOICE).states.read(np.array([1]))
 
 

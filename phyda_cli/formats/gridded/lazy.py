@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.below_ground import below_ground, extend_downwards
 from phyda_cli.fields.state import Channel
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.anemoi import MISSING
 from phyda_cli.formats.gridded.assemble import CONVERSIONS, Wanted, check_labels, converted, value_problem
 from phyda_cli.formats.gridded.contents import Contents, FoundField, format_time
@@ -101,41 +103,56 @@ class LazyStates:
         """How many states a chunk holds at most."""
         return max((math.prod(array.chunk) for array in self.arrays.values()), default=1)
 
-    def read(self, states: Integers, channels: Sequence[Channel]) -> Fields:
+    @cached_property
+    def north_first(self) -> bool:
+        """Whether rows lie from the north on and columns as in the canonical grid."""
+        return np.array_equal(self.order, np.arange(self.order.size).reshape(self.order.shape)[::-1])
+
+    def read(self, states: Integers, channels: Sequence[Channel], *, as_stored: bool = False) -> Fields:
         """Return planes (state, plane, lat, lon) of one variable [SI] of some states, in increasing order.
 
-        channels: as `held` names them. Raises BadDataError for values that are missing or cannot be.
+        channels: as `held` names them. as_stored: leave rows that lie from the north on as they are, which saves a
+        copy. Raises BadDataError for values that are missing or cannot be.
         """
+        order = None if as_stored and self.north_first else self.order
         variable, conversion = CONVERSIONS.get(channels[0].variable, (channels[0].variable, Conversion.IDENTITY))
-        values = self._si(states, channels)
+        values = self._si(states, channels, order)
         if conversion is Conversion.IDENTITY:
             return np.maximum(values, 0.0) if variable == "q" else values
         needed = [channel for c in channels if (channel := conversion.temperature(c.level)) is not None]
-        temperature = self._si(states, needed) if needed else None
+        temperature = self._si(states, needed, order) if needed else None
         result = np.empty_like(values)
         for place, channel in enumerate(channels):
             warmth = None if temperature is None else temperature[:, place].astype(np.float64)
             result[:, place] = converted(conversion, values[:, place].astype(np.float64), warmth, channel.level)
         return result
 
-    def _si(self, states: Integers, channels: Sequence[Channel]) -> Fields:
+    def _si(self, states: Integers, channels: Sequence[Channel], order: Integers | None) -> Fields:
         planes = [self.planes[channel] for channel in channels]
-        raw = np.empty((states.size, len(planes), self.order.size), np.float32)
+        parts = []
         for array in dict.fromkeys(plane.array for plane in planes):
             own = [place for place, plane in enumerate(planes) if plane.array == array]
-            raw[:, own] = self.arrays[array].read(self.places[states], [planes[place].place for place in own])
-        values = _ordered(raw, self.order)
-        for place, (channel, plane) in enumerate(zip(channels, planes, strict=True)):
+            parts.append((own, self.arrays[array].read(self.places[states], [planes[place].place for place in own])))
+        raw = parts[0][1]
+        if len(parts) > 1:
+            raw = np.empty((states.size, len(planes), self.order.size), np.float32)
+            for own, part in parts:
+                raw[:, own] = part
+        values = raw.reshape(*raw.shape[:2], *self.order.shape) if order is None else _ordered(raw, order)
+        for place, plane in enumerate(planes):
             unit = plane.field.unit
             if (unit.scale, unit.offset) != (1.0, 0.0):
                 values[:, place] = unit.scale * values[:, place].astype(np.float64) + unit.offset
-            self._check(channel, plane, states, values[:, place])
-        return self._filled(states, channels, values) if np.isnan(values).any() else values
+        least, most = values.min(axis=(0, 2, 3)), values.max(axis=(0, 2, 3))
+        for place, (channel, plane) in enumerate(zip(channels, planes, strict=True)):
+            low, high = VARIABLES[channel.variable].bounds
+            if not (low <= least[place] and most[place] <= high):
+                self._check(channel, plane, states, values[:, place])
+        return self._filled(states, channels, values) if np.isnan(least).any() else values
 
     def _check(self, channel: Channel, plane: Plane, states: Integers, values: Fields) -> None:
-        with np.errstate(invalid="ignore"):
-            if not np.isnan(values).all() and (problem := value_problem(channel, values, plane.field, credible=True)):
-                raise BadDataError(f"{self.location}: {plane.array!r} at {self._dates(states)}: {problem}")
+        if not np.isnan(values).all() and (problem := value_problem(channel, values, plane.field, credible=True)):
+            raise BadDataError(f"{self.location}: {plane.array!r} at {self._dates(states)}: {problem}")
 
     def _filled(self, states: Integers, channels: Sequence[Channel], values: Fields) -> Fields:
         """Return values with what is missing below the ground extended from above."""
@@ -289,12 +306,10 @@ def _order(folding: Folding | None, grid: Horizontal) -> Integers:
 
 def _ordered(raw: Fields, order: Integers) -> Fields:
     """Return values (…, point) in the file's order on the canonical grid (…, lat, lon)."""
-    rows, columns = order.shape
     planes = raw.reshape(*raw.shape[:-1], -1)
-    if raw.shape[-1] == order.size:
-        north_first = np.arange(order.size).reshape(rows, columns)[::-1]
-        if np.array_equal(order, north_first):
-            return np.ascontiguousarray(planes.reshape(*raw.shape[:-1], rows, columns)[..., ::-1, :])
-        if np.array_equal(order, north_first[::-1]):
-            return planes.reshape(*raw.shape[:-1], rows, columns)
+    in_place = np.arange(order.size).reshape(order.shape)
+    if raw.shape[-1] == order.size and np.array_equal(order, in_place):
+        return planes.reshape(*raw.shape[:-1], *order.shape)
+    if raw.shape[-1] == order.size and np.array_equal(order, in_place[::-1]):
+        return np.ascontiguousarray(planes.reshape(*raw.shape[:-1], *order.shape)[..., ::-1, :])
     return np.ascontiguousarray(planes[..., order])

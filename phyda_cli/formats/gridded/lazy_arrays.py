@@ -90,8 +90,9 @@ class LazyArray:
             variable = variable.isel({self.axis: _span(np.asarray(places))})
         axes = [(dim, index[:, number]) for number, dim in enumerate(self.axes) if dim in variable.dims]
         order = [*(dim for dim, _ in axes), *([] if self.axis is None else [self.axis]), *self.horizontal]
-        result = np.empty((len(index), len(places), self.points), np.float32)
-        for rows, chosen in _together(axes, len(index)):
+        pieces = list(_together(axes, len(index)))
+        result = np.empty((len(index) if len(pieces) > 1 else 0, len(places), self.points), np.float32)
+        for rows, chosen in pieces:
             part = variable.isel(chosen)
             members = range(part.sizes[self.member]) if self.member in part.dims else range(1)
             total: NDArray[Any] = np.zeros(())
@@ -100,7 +101,10 @@ class LazyArray:
                 one = one.isel(dict.fromkeys([dim for dim in one.dims if dim not in order], 0))
                 values = one.transpose(*order).values.reshape(rows.size, len(places), -1)
                 total = values if len(members) == 1 else total + values
-            result[rows] = total / len(members) if len(members) > 1 else total
+            total = total / len(members) if len(members) > 1 else total
+            if len(pieces) == 1:
+                return np.asarray(total, np.float32)
+            result[rows] = total
         return result
 
     @property
