@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,10 +217,10 @@ class _Statistics:
         of_variables: list[ByKey] = []
         for number, variable in enumerate(self.layout.variables):
             self.progress("statistics", 2 * number, count)
-            months = self._moments(partial(_months, self.root), NATURE, variable)
+            months = self._moments(_months, NATURE, variable)
             parts.append(climatology(months, times, self.layout.grid))
             self.progress("statistics", 2 * number + 1, count)
-            of_variables.append(self._moments(partial(_leads, self.root), BACKGROUNDS, variable))
+            of_variables.append(self._moments(_leads, BACKGROUNDS, variable))
         self.progress("statistics", count, count)
         for lead in sorted(of_variables[0]):
             errors[lead] = _stacked([moments[lead] for moments in of_variables])
@@ -231,23 +230,17 @@ class _Statistics:
         )
         return whole, error_statistics(errors)
 
-    def _moments(self, function: Callable[[None, Piece], ByKey], group: str, variable: str) -> ByKey:
+    def _moments(self, function: Callable[[Path, Piece], ByKey], group: str, variable: str) -> ByKey:
         index = self.store.rows_of(group, PARTS[0])
         if not index.size:
             return {}
         step = _TOGETHER * self.layout.shard
         starts = range(int(index[0]) // step * step, int(index[-1]) + 1, step)
         pieces = [(variable, start, start + step) for start in starts]
-        return self.workers.reduced(_call, function, pieces, merge_moments)
+        return self.workers.reduced(function, self.root, pieces, merge_moments)
 
 
 _CHANNEL_AXES: Final = (("mean", 0), ("std", 0), ("monthly_mean", 1), ("monthly_std", 1))
-
-T = TypeVar("T")
-
-
-def _call(function: Callable[[Piece], T], piece: Piece) -> T:
-    return function(piece)
 
 
 def _months(root: Path, piece: Piece) -> ByKey:

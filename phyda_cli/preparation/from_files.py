@@ -145,28 +145,29 @@ def _forecasts(sources: Sequence[Source], choice: Choice) -> tuple[Hours, Hours,
     """
     keys: list[NDArray[np.int64]] = []
     numbers: list[Hours] = []
-    others = 0
+    others: list[int] = []
     for source in sources:
         valid = hours(source.valid)
         kept = np.flatnonzero(_within(valid, choice))
         init = _begun(source, valid, choice.lead_hours)
         lead = (valid - init)[kept]
         wanted = (lead > 0) & (lead <= LONGEST_LEAD) if choice.leads is None else np.isin(lead, choice.leads)
-        others += int(np.sum(~wanted))
+        others += lead[~wanted].tolist()
         numbers.append(kept[wanted])
         keys.append(np.stack([init[kept][wanted], valid[kept][wanted]], axis=1))
     rows = np.unique(np.concatenate(keys), axis=0)
     if not rows.size:
-        wanted_leads = "a lead up to 48 h" if choice.leads is None else f"a lead of {_listed(choice.leads)} h"
-        raise BadDataError(f"{sources[0].name}: holds no forecast with {wanted_leads} at the times asked for")
+        asked = f"up to {LONGEST_LEAD}" if choice.leads is None else _listed(choice.leads)
+        there = f"has {_listed(sorted(set(others)))} h; choose with --leads" if others else "has none at all then"
+        raise BadDataError(f"{sources[0].name}: no forecast has a lead of {asked} h at the times asked for; it {there}")
     if others:
-        _log.info("%d forecasts with other leads are left out; choose with --leads", others)
+        _log.info("%d forecasts with other leads are left out; choose with --leads", len(others))
     table = np.full((len(rows), len(sources)), -1, np.int64)
     span = np.int64(1 + rows[:, 1].max() - rows[:, 1].min())
     flat = rows[:, 0] * span + rows[:, 1]
     for place, (key, own) in enumerate(zip(keys, numbers, strict=True)):
         table[np.searchsorted(flat, key[:, 0] * span + key[:, 1]), place] = own
-    return rows[:, 0], rows[:, 1], table, others
+    return rows[:, 0], rows[:, 1], table, len(others)
 
 
 def _begun(source: Source, valid: Hours, lead_hours: int | None) -> Hours:

@@ -16,7 +16,7 @@ from phyda_cli.preparation.build import build_store
 from phyda_cli.preparation.workers import Here, OnDask, merged, workers
 from tests.support.rows import Held
 
-distributed = pytest.importorskip("distributed")
+dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
 pytestmark = [pytest.mark.filterwarnings("ignore")]  # of sockets and loops of the cluster's own
 
 
@@ -78,7 +78,8 @@ def test_results_are_merged_neighbours_first():
 
 
 def test_no_cluster_and_no_dask_are_one_line(monkeypatch):
-    with pytest.raises(UsageError, match="no cluster answers there"), workers("nowhere:1"):
+    soon = dask.config.set({"distributed.comm.timeouts.connect": "100ms"})
+    with soon, pytest.raises(UsageError, match="no cluster answers there"), workers("nowhere:1"):
         pass
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"--dask needs .*phyda\[dask\]"), workers("local"):

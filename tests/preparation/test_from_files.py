@@ -131,6 +131,12 @@ def test_dates_that_do_not_meet_are_refused(analyses, tmp_path):
         files_material(analyses, [path], replace(CHOICE, lead_hours=6))
 
 
+def test_leads_that_no_forecast_has_are_refused_with_those_that_there_are(analyses, tmp_path):
+    forecasts = forecasts_by_lead(tmp_path / "f.nc")
+    with pytest.raises(BadDataError, match=r"no forecast has a lead of 24, 48 h .* has 6, 12 h; choose with --leads"):
+        files_material(analyses, [forecasts], replace(CHOICE, leads=(24, 48)))
+
+
 def test_missing_files_are_named(analyses, tmp_path):
     with pytest.raises(InputMissingError, match=r"none\.nc"):
         files_material(analyses, [tmp_path / "none.nc"], CHOICE)

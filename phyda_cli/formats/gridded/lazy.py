@@ -12,7 +12,6 @@ Values come as float32 in SI on the canonical grid. How arrays are read is told 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -97,11 +96,6 @@ class LazyStates:
     def cost(self) -> int:
         """Bytes of one state's planes in the array that has the most."""
         return 4 * self.order.size * max((len(array.places) for array in self.arrays.values()), default=1)
-
-    @property
-    def chunk(self) -> int:
-        """How many states a chunk holds at most."""
-        return max((math.prod(array.chunk) for array in self.arrays.values()), default=1)
 
     @cached_property
     def north_first(self) -> bool:
