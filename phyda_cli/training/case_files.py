@@ -201,8 +201,11 @@ class _Factory:
         self.climatology = monthly(self.store, "monthly_mean")
         self.index = self.store.pair_index(source.part)
 
-    def make(self, pair_numbers: NDArray[np.int64], numbers: Sequence[int]) -> Cases:
-        """Make cases of pairs; the k-th draws all that is random from the generator of [seed, numbers[k]]."""
+    def make(self, pair_numbers: NDArray[np.int64], numbers: Sequence[int], *, observed: bool = True) -> Cases:
+        """Make cases of pairs; the k-th draws all that is random from the generator of [seed, numbers[k]].
+
+        observed: False leaves out observations and first guesses, which take nearly all of the time.
+        """
         source, pairs = self.source, self.store.read_pairs(pair_numbers)
         generators = [np.random.default_rng([source.seed, number]) for number in numbers]
         networks = [
@@ -216,9 +219,10 @@ class _Factory:
         _require_finite({"increment": errors, "background": background}, source)
         increment = errors / self.statistics.sigma(scale)
         first_guess = torch.zeros_like(increment)
-        gridded: dict[int, GriddedObservations] = {}
         order = np.argsort([len(network) for network in networks], kind="stable")
-        for start in range(0, order.size, _BATCH):
+        nothing = GriddedObservations(*[torch.zeros_like(first_guess[0])] * 3)
+        gridded = dict.fromkeys(range(order.size), nothing)
+        for start in range(0, order.size if observed else 0, _BATCH):
             batch = order[start : start + _BATCH].tolist()
             made = self.maker.make(
                 errors[batch],
@@ -245,7 +249,7 @@ class _Factory:
 class FreshCases:
     """Cases that are made when they are asked for, one pair of the store each; `size`: the number of pairs.
 
-    `rows` gives the k-th pair with the k-th network; `made` gives pairs with any: each epoch has its own.
+    `rows` gives pairs alone, for what is known before any step; `made` gives cases: each epoch has its own networks.
     """
 
     source: CaseSource
@@ -255,8 +259,9 @@ class FreshCases:
         return self.size
 
     def rows(self, chosen: Sequence[int]) -> Cases:
-        """Make the chosen cases."""
-        return self.made(chosen, chosen)
+        """Make the chosen cases, with nothing observed."""
+        factory = _factory(self.source)
+        return factory.make(factory.index[list(chosen)], chosen, observed=False)
 
     def made(self, pairs: Sequence[int], numbers: Sequence[int]) -> Cases:
         """Make cases of the given pairs of the part, with the networks and noise of the given numbers."""

@@ -117,7 +117,11 @@ def test_fresh_cases_depend_on_pair_and_number_alone_and_are_those_of_a_shard(pl
     one = fresh.made([pairs[2]], [2])
     assert torch.equal(one.place, few.rows([2]).place)
     assert not torch.equal(fresh.made([pairs[2]], [9]).scale, one.scale)
-    assert torch.equal(fresh.rows([2]).increment, fresh.made([2], [2]).increment)
+    alone, whole = fresh.rows([2]), fresh.made([2], [2])
+    assert torch.equal(alone.increment, whole.increment)
+    assert torch.equal(alone.background, whole.background)
+    assert alone.place.numel() == 0
+    assert not bool(alone.first_guess.any())
 
 
 def test_a_step_of_fresh_cases_has_its_own_networks_and_comes_again(place):
