@@ -47,7 +47,7 @@ def test_a_page_that_is_not(tmp_path, page, old, new, said):
 def log_entries() -> set[str]:
     """The entries of the log that the code makes: keys of what is assigned to, added to or given as `log`."""
     package, found = ROOT / "phyda_cli", set(Minimisation._fields)
-    for path in (package / "assimilation.py", *(package / "methods").glob("*.py")):
+    for path in (*(package / "assimilation").glob("*.py"), *(package / "methods").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
             is_log = isinstance(target, ast.Name) and target.id == "log"

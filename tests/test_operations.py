@@ -228,7 +228,7 @@ def test_memory_that_runs_out_is_no_bug(inputs, monkeypatch, capsys, error):
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("phyda_cli.assimilation.assimilate", fail)
+    monkeypatch.setattr("phyda_cli.library.analysis.assimilated", fail)
     assert main(inputs.words()) == 75
     assert "out of memory" in capsys.readouterr().err
     assert (inputs.place / "a.nc").read_bytes() == OLD
@@ -248,7 +248,7 @@ def test_too_many_open_files_is_said(inputs, monkeypatch, capsys):
         except OSError:
             raise BadDataError("bg.nc: cannot be opened; fetch the file again") from None
 
-    monkeypatch.setattr("phyda_cli.assimilation.assimilate", fail)
+    monkeypatch.setattr("phyda_cli.library.analysis.assimilated", fail)
     assert main(inputs.words()) == 78
     line = capsys.readouterr().err.splitlines()[-1]
     assert "too many open files" in line

@@ -22,8 +22,9 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from phyda_cli import assimilation
+from phyda_cli.assimilation import Analysis as Result
 from phyda_cli.assimilation import AssimilationOptions
+from phyda_cli.assimilation import assimilate as assimilated
 from phyda_cli.fields.ground import Ground
 from phyda_cli.fields.state import State
 from phyda_cli.formats.feedback.ioda import write_ioda
@@ -101,7 +102,7 @@ class Analysis:
     """
 
     background: Background
-    result: assimilation.Analysis
+    result: Result
     attributes: Mapping[str, str]
     ground: Ground
 
@@ -358,13 +359,13 @@ def solve(
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     usual_scale: float = 1.0,
     memory: Memory | None = None,
-) -> assimilation.Analysis:
+) -> Result:
     """Return the analysis by a method that is made already, as the settings say; arguments as of `analyse`.
 
     ground: what lies under the background; None: what its file says of that.
     """
     settings, held, scale = chosen.common, tables or {}, chosen.own.background_error_scale
-    return assimilation.assimilate(
+    return assimilated(
         background.ensemble_mean().state,
         withheld(observations, settings.withhold),
         method=method.remembering(memory or {}),
