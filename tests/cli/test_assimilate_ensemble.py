@@ -72,7 +72,7 @@ def test_analysis_is_mean_and_spread_of_the_members_written(ensemble, tmp_path, 
         for name in NAMES:
             np.testing.assert_allclose(analysis[name], members[name].mean("number"), rtol=1e-6)
             np.testing.assert_allclose(
-                analysis[f"{name}_spread"], members[name].std("number", ddof=1), rtol=1e-4, atol=1e-5
+                analysis[f"{name}_spread"], members[name].std("number", ddof=1), rtol=2.0**-11, atol=1e-5
             )
         with xr.open_dataset(tmp_path / "ensemble.nc") as before, xr.open_dataset(tmp_path / "i.nc") as increment:
             change = (analysis["t"] - before["t"].mean("member")).squeeze("time")

@@ -155,6 +155,8 @@ def make_states() -> tuple[State, State, Feedback]:
         report=texts,
         elevation=np.full(n, np.nan),
         height=np.full(n, np.nan),
+        zenith=np.full(n, np.nan),
+        top=np.full(n, np.nan),
         use=np.full(n, "assimilate", dtype=object),
         source=np.zeros(n, np.int64),
         row=np.arange(1, n + 1),

@@ -259,7 +259,7 @@ def anywhere(variable: str, n: int = 40) -> Operator:
         surface_pressure=rng.uniform(6e4, 1.03e5, n), difference=rng.uniform(-400, 400, n),
         ground_temperature=rng.uniform(260, 290, n),
         height=rng.uniform(1600, 5300, n) if variable in (LAYER, "ztd") else None,
-        below=np.full(n, 85_000.0), above=np.full(n, 50_000.0),
+        below=np.full(n, 85_000.0), above=np.full(n, 50_000.0), top=np.full(n, 2.05e4),
     )  # fmt: skip
 
 
