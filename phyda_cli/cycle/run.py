@@ -40,7 +40,8 @@ from phyda_cli.forecast.command import CommandForecast
 from phyda_cli.forecast.members import MemberForecasts, backgrounds, member_place
 from phyda_cli.formats.carry import memory_of
 from phyda_cli.formats.feedback.netcdf import write_feedback
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis_members import write_members
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.library.analysis import solve

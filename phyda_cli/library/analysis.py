@@ -29,10 +29,12 @@ from phyda_cli.fields.ground import Ground
 from phyda_cli.fields.state import State
 from phyda_cli.formats.feedback.ioda import write_ioda
 from phyda_cli.formats.feedback.netcdf import feedback_table, write_feedback
-from phyda_cli.formats.gridded import analysis as gridded
+from phyda_cli.formats.gridded import analysis as netcdf
+from phyda_cli.formats.gridded import analysis_members
 from phyda_cli.formats.gridded.ground import ground_of, read_ground
 from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.formats.gridded.output_names import is_grib_name
+from phyda_cli.formats.gridded.spread_fields import HumiditySpread, humidity_channels, humidity_spread
 from phyda_cli.formats.models import write as layouts
 from phyda_cli.formats.provenance import InputRecord, provenance
 from phyda_cli.formats.settings import read_errors, read_quality
@@ -114,7 +116,7 @@ class Analysis:
     @cached_property
     def dataset(self) -> xr.Dataset:
         """The analysis, with all other fields of the background and `NAME_spread` beside each analysed NAME."""
-        return gridded.analysis_dataset(
+        return netcdf.analysis_dataset(
             self._mean, self.result.state,
             spread=self.result.spreads, of_humidity=self._of_humidity, attributes=self.attributes,
         )  # fmt: skip
@@ -122,12 +124,12 @@ class Analysis:
     @cached_property
     def increment(self) -> xr.Dataset:
         """Analysis minus background."""
-        return gridded.increment_dataset(self._mean, self.result.state, attributes=self.attributes)
+        return netcdf.increment_dataset(self._mean, self.result.state, attributes=self.attributes)
 
     @property
     def spread(self) -> xr.Dataset:
         """The standard deviation of the analysis under the names of the fields; empty where the method has none."""
-        return gridded.spread_dataset(self.dataset)
+        return netcdf.spread_dataset(self.dataset)
 
     @cached_property
     def members(self) -> xr.Dataset | None:
@@ -136,7 +138,7 @@ class Analysis:
         if not count:
             return None
         each = map(self.result.member, range(count))
-        return gridded.members_dataset(self.background, each, count=count, attributes=self.attributes)
+        return analysis_members.members_dataset(self.background, each, count=count, attributes=self.attributes)
 
     @cached_property
     def feedback(self) -> pd.DataFrame:
@@ -154,7 +156,7 @@ class Analysis:
             from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
             return grib_write.write_analysis(place, self.background, state, overwrite=overwrite)
-        gridded.write_analysis(
+        netcdf.write_analysis(
             place, self._mean, state,
             spread=spread, of_humidity=self._of_humidity, attributes=self.attributes, overwrite=overwrite,
         )  # fmt: skip
@@ -167,7 +169,7 @@ class Analysis:
             from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
             return grib_write.write_increment(place, self.background, state, overwrite=overwrite)
-        gridded.write_increment(place, self._mean, state, attributes=self.attributes, overwrite=overwrite)
+        netcdf.write_increment(place, self._mean, state, attributes=self.attributes, overwrite=overwrite)
         return {}
 
     def write_spread(self, path: FilePath, *, overwrite: bool = False) -> Mapping[str, float]:
@@ -184,7 +186,7 @@ class Analysis:
             return grib_write.write_spread(
                 place, self.background, spread, of_humidity=self._of_humidity, overwrite=overwrite
             )
-        gridded.write_spread(
+        netcdf.write_spread(
             place, self._mean, spread,
             of_humidity=self._of_humidity, attributes=self.attributes, overwrite=overwrite,
         )  # fmt: skip
@@ -200,7 +202,7 @@ class Analysis:
             from phyda_cli.formats.gridded import grib_write  # loads the GRIB library only where there is GRIB
 
             return grib_write.write_members(place, self.background, each, count=count, overwrite=overwrite)
-        gridded.write_members(
+        analysis_members.write_members(
             place, self.background, each, count=count, attributes=self.attributes, overwrite=overwrite
         )
         return {}
@@ -241,12 +243,12 @@ class Analysis:
         return () if predicted is None else left_out_of(self.result.feedback, predicted)
 
     @cached_property
-    def _of_humidity(self) -> gridded.HumiditySpread:
+    def _of_humidity(self) -> HumiditySpread:
         """The spread of relative humidity and dew point over the members, where the file holds them."""
-        channels, count = gridded.humidity_channels(self._mean), self.result.member_count
+        channels, count = humidity_channels(self._mean), self.result.member_count
         if not channels or count < 2:
             return {}
-        return gridded.humidity_spread(self._mean, (self.result.member(number, channels) for number in range(count)))
+        return humidity_spread(self._mean, (self.result.member(number, channels) for number in range(count)))
 
     @cached_property
     def _mean(self) -> Background:

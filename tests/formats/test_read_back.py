@@ -17,7 +17,8 @@ from phyda_cli.fields.thermodynamics import (
     relative_humidity_from_specific_humidity,
     specific_humidity_from_relative_humidity,
 )
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis_members import write_members
 from phyda_cli.formats.gridded.background import read_background
 from tests.formats.gridded.test_labels import LEVELS, atmosphere
 from tests.support.fields import save

@@ -30,12 +30,14 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError, UsageError
 from phyda_cli.fields.state import Planes, State
-from phyda_cli.formats.gridded.analysis import HumiditySpread, finite, known_names, require_finite, spread_fields
+from phyda_cli.formats.gridded.analysis_attributes import known_names
 from phyda_cli.formats.gridded.contents import GribField
+from phyda_cli.formats.gridded.finite import finite, require_finite
 from phyda_cli.formats.gridded.grib_grid import grid_of, scanned
 from phyda_cli.formats.gridded.grib_header import NO_STATE, Header, header_of
 from phyda_cli.formats.gridded.grib_index import grib_field
 from phyda_cli.formats.gridded.layout import Background, restore
+from phyda_cli.formats.gridded.spread_fields import HumiditySpread, spread_fields
 from phyda_cli.outputs import atomic_path
 
 Array = NDArray[np.float64]

@@ -108,6 +108,11 @@ class Background:
     messages: tuple[GribField, ...] = ()
 
     @property
+    def of_all_fields(self) -> bool:
+        """Whether the file's own layout is made of all fields together, so that none can be written alone."""
+        return self.folding is not None or self.model is not None
+
+    @property
     def member_numbers(self) -> tuple[int, ...]:
         """The file's number of every member; empty when there is no member axis."""
         return () if self.member is None else tuple(int(n) for n in self.dataset[self.member].values)
@@ -236,6 +241,8 @@ def missing(values: NDArray[np.generic]) -> NDArray[np.bool_]:
 _ACROSS: Final = dict(zip(EASTWARD + NORTHWARD, NORTHWARD + EASTWARD, strict=True))
 WINDS: Final = {Conversion.ALONG_X: EASTWARD, Conversion.ALONG_Y: NORTHWARD}
 """The components that a field in the grid's own directions becomes."""
+LINEAR: Final = (Conversion.IDENTITY, Conversion.HEIGHT, *WINDS)
+"""What makes a field that is a linear function of its channel, so that it has a spread where the channel has."""
 
 
 def other_component(channel: Channel) -> Channel:

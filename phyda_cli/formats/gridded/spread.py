@@ -16,11 +16,9 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import find_grib_variable
 from phyda_cli.formats.file_safety import check_hdf5
-from phyda_cli.formats.gridded.layout import WINDS, Background, Conversion, FieldLayout, horizontal_view
+from phyda_cli.formats.gridded.layout import LINEAR, Background, Conversion, FieldLayout, horizontal_view
 from phyda_cli.formats.sniff import FileFormat, sniff
 from phyda_cli.grids.orientation import Orientation
-
-_LINEAR = (Conversion.IDENTITY, Conversion.HEIGHT, *WINDS)
 
 Planes = Mapping[Channel, NDArray[np.float64]]
 """(lat, lon) of the file's rows and columns turned to the canonical ones, in the unit of its field."""
@@ -52,7 +50,7 @@ def _beside(path: Path, analysis: Background, ending: str) -> Planes:
     with xr.open_dataset(path, decode_times=False) as dataset:
         for channel, place in analysis.layout.items():
             name = f"{place.name}{ending}"
-            if name not in dataset or place.conversion not in _LINEAR:
+            if name not in dataset or place.conversion not in LINEAR:
                 continue
             variable = dataset[name].squeeze(drop=True)
             order = [place.level_dim, analysis.latitude, analysis.longitude]
@@ -95,7 +93,7 @@ def _state(planes: Planes, analysis: Background) -> State | None:
     held = {
         channel: torch.from_numpy(plane / _scale(analysis.layout[channel]))
         for channel, plane in planes.items()
-        if channel in analysis.layout and analysis.layout[channel].conversion in _LINEAR and np.nanmax(plane) > 0
+        if channel in analysis.layout and analysis.layout[channel].conversion in LINEAR and np.nanmax(plane) > 0
     }
     if not held:
         return None

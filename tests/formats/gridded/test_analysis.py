@@ -17,14 +17,10 @@ from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError, CannotWriteError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, relative_humidity_from_specific_humidity
-from phyda_cli.formats.gridded.analysis import (
-    humidity_channels,
-    humidity_spread,
-    write_analysis,
-    write_increment,
-    write_members,
-)
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis_members import write_members
 from phyda_cli.formats.gridded.background import read_background
+from phyda_cli.formats.gridded.spread_fields import humidity_channels, humidity_spread
 from phyda_cli.formats.provenance import InputRecord, provenance
 from tests.support.fields import LEVELS, dataset, message, save, wave, write_grib
 

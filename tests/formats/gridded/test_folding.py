@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 
 from phyda_cli.errors import BadDataError
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis_members import write_members
 from phyda_cli.formats.gridded.background import read_background
 from tests.formats.gridded.test_field_names import by_level, fields
 from tests.support.fields import save

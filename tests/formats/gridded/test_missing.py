@@ -13,7 +13,8 @@ import xarray as xr
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.thermodynamics import specific_humidity_from_relative_humidity
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment, write_members
+from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis_members import write_members
 from phyda_cli.formats.gridded.background import read_background
 from tests.formats.gridded.test_labels import atmosphere
 from tests.support.fields import save

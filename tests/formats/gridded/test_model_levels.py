@@ -12,7 +12,8 @@ import xarray as xr
 from phyda_cli.constants import CP_DRY, R_DRY
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.state import Channel
-from phyda_cli.formats.gridded.analysis import analysis_dataset, increment_dataset, members_dataset, write_analysis
+from phyda_cli.formats.gridded.analysis import analysis_dataset, increment_dataset, write_analysis
+from phyda_cli.formats.gridded.analysis_members import members_dataset
 from phyda_cli.formats.gridded.background import background_of, read_background
 from phyda_cli.grids.maps import Cylinder, Earth
 
