@@ -100,7 +100,8 @@ def read_rate() -> float:
     from safetensors.torch import save_file
 
     from phyda_cli.training.batches import draw
-    from phyda_cli.training.case_files import Cases, open_cases, shard_path
+    from phyda_cli.training.case_files import open_cases, shard_path
+    from phyda_cli.training.case_rows import Cases
 
     statistics, count = learned.made_up_statistics("base"), 16
     field = torch.zeros(count, len(statistics.channels), *statistics.grid.shape).half()

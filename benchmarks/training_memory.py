@@ -18,7 +18,8 @@ import torch
 from result import Measurement, Report
 from safetensors.torch import save_file
 
-from phyda_cli.training.case_files import SHARD, Cases, open_cases, shard_path
+from phyda_cli.training.case_files import SHARD, open_cases, shard_path
+from phyda_cli.training.case_rows import Cases
 
 SHAPE: Final = (41, 32, 64)
 """Channels, rows and columns of the preset `small`."""

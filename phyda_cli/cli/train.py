@@ -17,9 +17,9 @@ from phyda_cli.errors import BadDataError, CannotWriteError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from phyda_cli.training.case_files import CaseSource
     from phyda_cli.training.config import StageName, TrainConfig
     from phyda_cli.training.loop import Data
+    from phyda_cli.training.made_cases import CaseSource
     from phyda_cli.training.processes import Processes
 
 CASES: Final = "cases"
@@ -141,8 +141,8 @@ class _Prepared:
     def __init__(self, store: Path, background_error: Path | None, start: Path | None, settings: TrainConfig) -> None:
         from phyda_cli.formats.gridded.background_error import read_background_error
         from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, sha256, weights_path
-        from phyda_cli.training.case_files import check_material
         from phyda_cli.training.cases import analysed_store
+        from phyda_cli.training.made_cases import check_material
 
         self.settings, self.start = settings, start
         self.store = analysed_store(store)
@@ -166,7 +166,7 @@ class _Prepared:
         ensure_cases(directory, self._source(), counts, identity, workers=workers, progress=display.show)
 
     def _source(self) -> CaseSource:
-        from phyda_cli.training.case_files import CaseSource
+        from phyda_cli.training.made_cases import CaseSource
 
         counts = self.settings.cases
         return CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational, counts.sounder)
@@ -196,9 +196,10 @@ class _Prepared:
         return workers if device.type == "cuda" or (self.settings.cases.fresh and workers > 1) else 0
 
     def _data(self, cases: Path) -> Data:
-        from phyda_cli.training.case_files import FreshCases, open_cases
+        from phyda_cli.training.case_files import open_cases
         from phyda_cli.training.cases import statistics_of
         from phyda_cli.training.loop import Data
+        from phyda_cli.training.made_cases import FreshCases
 
         counts = self.settings.cases
         return Data(

@@ -40,8 +40,8 @@ from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.store import TrainingStore, require_zarr
 from phyda_cli.resources import sha256
-from phyda_cli.training.case_files import check_material
 from phyda_cli.training.cases import analysed_store
+from phyda_cli.training.made_cases import check_material
 
 MAIN: Final = "phyda"
 """The method whose losing cells are listed."""

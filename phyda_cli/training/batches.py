@@ -27,7 +27,9 @@ from phyda_cli.methods.phyda import ANOMALY_LIMIT
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.networks.statistics import Statistics
-from phyda_cli.training.case_files import AnyCases, Cases, FreshCases
+from phyda_cli.training.case_files import AnyCases
+from phyda_cli.training.case_rows import Cases
+from phyda_cli.training.made_cases import FreshCases
 
 _CASES_WITH_GAPS: Final = 0.3
 _GAPS: Final = 0.4

@@ -5,7 +5,8 @@
 B and σ_b are those of a short forecast; s is the background-error scale that the analysis is told. It is the true one
 at the pair's lead times a random factor, ln(factor) ~ N(0, 0.3²), so that the model relies on it only so far. A few
 cases have the month's climatology as background instead of the forecast, as when there is no forecast at all.
-The first guess costs a hundred times what a training step needs, so cases are made once and kept (`case_files.py`).
+The first guess costs a hundred times what a training step needs, so cases (`made_cases.py`) are made once and
+kept (`case_files.py`).
 
 The learned model's statistics are those of the training part only:
 

@@ -12,10 +12,11 @@ from phyda_cli.preparation.build import build_store
 from phyda_cli.preparation.material import Material
 from phyda_cli.preparation.split import split_by_fraction
 from phyda_cli.preparation.store import TrainingStore, open_store
-from phyda_cli.training.case_files import CaseSource, open_cases
+from phyda_cli.training.case_files import open_cases
 from phyda_cli.training.cases import statistics_of
 from phyda_cli.training.config import TrainConfig, read_config
 from phyda_cli.training.loop import Data, Workplace
+from phyda_cli.training.made_cases import CaseSource
 from phyda_cli.training.run import train
 from tests.support.background_error import CHANNELS, GRID, random_errors, small_statistics
 from tests.support.rows import Held

@@ -16,17 +16,10 @@ from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.training import case_files
 from phyda_cli.training.batches import assembled, draw
-from phyda_cli.training.case_files import (
-    Cases,
-    FreshCases,
-    _block,
-    _sparse,
-    make_cases,
-    make_shard,
-    open_cases,
-    shard_path,
-)
+from phyda_cli.training.case_files import _block, make_cases, make_shard, open_cases, shard_path
+from phyda_cli.training.case_rows import Cases, sparse
 from phyda_cli.training.cases import CLIMATOLOGY, SCALE_SPREAD, CaseMaker, ErrorGrowth, monthly, statistics_of
+from phyda_cli.training.made_cases import FreshCases
 from phyda_cli.training.networks import Network, draw_network, operational_network
 from tests.support.background_error import CHANNELS, GRID, small_statistics
 
@@ -147,7 +140,7 @@ def test_sparse_storage_gives_the_dense_observations_back(cases):
     each = [GriddedObservations(dense.signal[k], dense.noise[k], dense.density[k]) for k in range(3)]
     empty = torch.zeros(3, *shape[1:]).half()
     scalars = [torch.zeros(3)] * 2 + [torch.zeros(3, dtype=torch.long)]
-    back = Cases(empty, empty, empty, *scalars, *_sparse(each)).rows([2, 0, 1]).observations()
+    back = Cases(empty, empty, empty, *scalars, *sparse(each)).rows([2, 0, 1]).observations()
     for name in ("signal", "noise", "density"):
         assert torch.allclose(getattr(back, name), getattr(dense, name)[[2, 0, 1]], atol=1e-3, rtol=1e-3), name
         assert torch.equal(getattr(back, name) == 0, (getattr(dense, name) == 0)[[2, 0, 1]]), name
