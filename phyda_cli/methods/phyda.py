@@ -22,7 +22,7 @@ Source: paper, section 3; design, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -34,33 +34,26 @@ from numpy.typing import NDArray
 from phyda_cli.errors import BadDataError, ConfigError
 from phyda_cli.errors_b.error_scale import ErrorScale
 from phyda_cli.fields.state import State
-from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.grids.regrid import regrid
-from phyda_cli.methods.base import Case, Departures, Increment, Log, Memory, Method
+from phyda_cli.methods.base import Case, Increment, Log, Memory, Method
 from phyda_cli.methods.material import Material
+from phyda_cli.methods.model_space import ANOMALY_LIMIT, ModelSpace
 from phyda_cli.methods.threedvar import TOGETHER, Minimisation, ThreeDVar, plain
 from phyda_cli.methods.trust import Evidence, at_rows, halves, nearest_channels
-from phyda_cli.networks.band_limit import BandLimit
 from phyda_cli.networks.checkpoint import Checkpoint
-from phyda_cli.networks.gridded import GriddedObservations, grid_observations
+from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.local_spread import localised
 from phyda_cli.networks.phyda import Base
 from phyda_cli.operators.operator import Operator
-from phyda_cli.operators.rows import entries, stacked
 from phyda_cli.settings.methods import LearnedSettings
 
 MEMBERS: Final = 16
 """Samples of an analysis."""
-ANOMALY_LIMIT: Final = 5.0
-"""The background's anomaly is clipped to this many climatological standard deviations."""
 EVALUATIONS: Final = 12
 """Evaluations of the score network for a sample."""
 KNOWN_SCALE: Final = 2.5
 """Background errors larger than those of a short forecast by more than this were rare in the training."""
 TOLERANCE: Final = 3e-3
 """Of the gradient norm of the first guess: it then differs from the minimum by less than 1 % of σ_b."""
-_COVERED: Final = 0.999
-"""Share of a point's weights that must lie on the background's grid."""
 
 
 class Correction(NamedTuple):
@@ -157,7 +150,7 @@ class LearnedAnalysis(Method):
         solved = self._solved(ordered) if first_guesses is None else first_guesses
         guesses = solved[0].cpu().float()
         correction = self.correct(ordered, guesses)
-        means = guesses + self._returned(correction.mean)
+        means = guesses + self.space.returned(correction.mean)
         return [
             self._summary(case, means[number], correction, number, solved[1]) for number, case in enumerate(ordered)
         ]
@@ -182,7 +175,7 @@ class LearnedAnalysis(Method):
         """Return the members (member, channel, lat, lon) on the first guess's grid, in float64."""
         members = self._beyond(case)
         for part, own in zip(torch.split(members, TOGETHER), torch.split(deviations, TOGETHER), strict=True):
-            part += mean + self._returned(own)
+            part += mean + self.space.returned(own)
         return members.double()
 
     def correct(self, cases: Sequence[Case], guesses: torch.Tensor) -> Correction:
@@ -192,9 +185,9 @@ class LearnedAnalysis(Method):
         """
         statistics, model, here = self.checkpoint.statistics, self.checkpoint.model.to(self.device), self.device
         sigma = torch.stack([self._sigma(case) for case in cases])
-        guess = self._own(guesses) / sigma
-        observations = self._gridded([case.departures for case in cases], sigma).to(here)
-        anomaly = torch.stack([self.anomaly(case.background) for case in cases])
+        guess = self.space.taken(guesses) / sigma
+        observations = self._gridded(cases, sigma)
+        anomaly = torch.stack([self.space.anomaly(case.background) for case in cases])
         times = np.array([case.background.time for case in cases])
         with torch.no_grad():
             static = statistics.static(times, dtype=torch.float32, device=here)
@@ -208,7 +201,7 @@ class LearnedAnalysis(Method):
                 tau
                 * torch.tensor([_known(self.scale.times(case.scale)) for case in cases], dtype=tau.dtype)[:, None, None]
             )
-            mean = self._band_limit(tau[..., None].float() * (reconstruction.mean.cpu() - guess) * sigma)
+            mean = self.space.band_limit(tau[..., None].float() * (reconstruction.mean.cpu() - guess) * sigma)
             if self.members == 0:
                 return Correction(mean, mean[:, None][:, :0], tau, evidence)
             members = model.members(
@@ -217,7 +210,7 @@ class LearnedAnalysis(Method):
             ).cpu()  # fmt: skip
         size = sigma[0].numel()
         density = torch.tensor([len(case.departures) / size for case in cases])
-        members = self._band_limit(members * sigma[:, None]) / sigma[:, None]
+        members = self.space.band_limit(members * sigma[:, None]) / sigma[:, None]
         members = self.checkpoint.calibration.apply(localised(members, reconstruction.log_sigma.cpu()), density)
         deviations = (members - members.mean(1)[:, None]) * sigma[:, None]
         return Correction(mean, deviations, tau, evidence)
@@ -240,10 +233,10 @@ class LearnedAnalysis(Method):
             replace(case, departures=case.departures.take(chosen)) for case, chosen in zip(cases, first, strict=True)
         ]
         guesses = self._solved(used)[0].cpu().float()
-        guess = self._own(guesses) / sigma
-        gridded = self._gridded([case.departures for case in used], sigma).to(self.device)
+        guess = self.space.taken(guesses) / sigma
+        gridded = self._gridded(used, sigma)
         mean = self.checkpoint.model.encoder(gridded, guess.to(self.device), seen, static).mean.cpu()
-        corrections = self._band_limit((mean - guess) * sigma)
+        corrections = self.space.band_limit((mean - guess) * sigma)
         result = []
         for number, (case, chosen) in enumerate(zip(cases, first, strict=True)):
             other = case.departures.take(~chosen)
@@ -261,22 +254,6 @@ class LearnedAnalysis(Method):
             result.append(found if self.before is None else found.after(self.before))
         return result
 
-    def anomaly(self, background: State) -> torch.Tensor:
-        """(C, H, W) of a background on any grid; 0 for channels that it lacks and where it is not."""
-        statistics = self.checkpoint.statistics
-        held = {channel: number for number, channel in enumerate(background.channels)}
-        result = torch.zeros(len(statistics.channels), *statistics.grid.shape)
-        for place, channel in enumerate(statistics.channels):
-            if channel not in held:
-                continue
-            vector = VARIABLES[channel.variable].is_wind_component
-            field = background.values[held[channel]].double()
-            result[place] = regrid(field, background.grid, statistics.grid, vector=vector).float()
-        known = torch.tensor([channel in held for channel in statistics.channels])[:, None, None]
-        everywhere = torch.ones(background.grid.shape, dtype=torch.float64)
-        known = known & (regrid(everywhere, background.grid, statistics.grid) > _COVERED)
-        return torch.where(known, statistics.anomaly(result[None])[0], 0.0)
-
     def _drawing(self, seed: int) -> ThreeDVar:
         """Return the first guess's method with draws of the background error from a seed."""
         return replace(self.first_guess, members=self.members, seed=seed)
@@ -289,80 +266,35 @@ class LearnedAnalysis(Method):
 
     def _sigma(self, case: Case) -> torch.Tensor:
         """S σ_b (C, H, W) of the statistics on the model's grid and channels."""
-        sigma = self.first_guess.scaled(case.scale).background_error(case.background)
-        return regrid(sigma.values[self._order], sigma.grid, self.checkpoint.statistics.grid).float()
+        return self.space.sigma(self.first_guess.scaled(case.scale).background_error(case.background))
 
     def _beyond(self, case: Case) -> torch.Tensor:
         """(1 − P) L ζ (member, channel, lat, lon), less their mean; zero where the model has the grid of B."""
         statistics = self.first_guess.statistics
         result = torch.zeros(self.members, len(statistics.channels), *statistics.grid.shape)
-        if self._same_grid:
+        if self.space.is_same_grid:
             return result
         method = self._drawing(self.seed + case.seed).scaled(case.scale)
         for part, draws in zip(torch.split(result, TOGETHER), method.prior_blocks(case.background), strict=True):
             part.copy_(draws)
-            own = part[:, self._order]
-            part[:, self._order] = own - self._from_model(self._to_model(own))
+            self.space.take_out(part)
         return result.sub_(result.mean(0))
 
-    @property
-    def _same_grid(self) -> bool:
-        return self.first_guess.statistics.grid == self.checkpoint.statistics.grid
-
-    def _own(self, guesses: torch.Tensor) -> torch.Tensor:
-        """Return fields on the first guess's grid and channels on the model's."""
-        return self._to_model(guesses[..., self._order, :, :])
-
-    def _returned(self, fields: torch.Tensor) -> torch.Tensor:
-        """Return the model's fields on the first guess's grid and channels, zero where it has none."""
-        grid, channels = self.first_guess.statistics.grid, self.first_guess.statistics.channels
-        result = fields.new_zeros(*fields.shape[:-3], len(channels), *grid.shape)
-        result[..., self._order, :, :] = self._from_model(fields)
-        return result
-
     @cached_property
-    def _band_limit(self) -> BandLimit:
-        return BandLimit(self.checkpoint.statistics.channels, self.checkpoint.statistics.grid)
+    def space(self) -> ModelSpace:
+        """The model's grid and channels, seen from the first guess."""
+        guess = self.first_guess.statistics
+        return ModelSpace(self.checkpoint.statistics, guess.grid, guess.channels)
 
-    @cached_property
-    def _to_model(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        own = self.checkpoint.statistics
-        return _unchanged if self._same_grid else BandLimit(own.channels, self.first_guess.statistics.grid, own.grid)
-
-    @cached_property
-    def _from_model(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        own = self.checkpoint.statistics
-        return _unchanged if self._same_grid else BandLimit(own.channels, own.grid, self.first_guess.statistics.grid)
-
-    @cached_property
-    def _order(self) -> list[int]:
-        """Where the model's channels stand among the first guess's."""
-        return [self.first_guess.statistics.channels.index(channel) for channel in self.checkpoint.statistics.channels]
-
-    def _gridded(self, cases: Sequence[Departures], sigma: torch.Tensor) -> GriddedObservations:
-        grid, channels = self.checkpoint.statistics.grid, self.checkpoint.statistics.channels
-        column = [case.operator.integrates(channels) for case in cases]
-        seen = [np.ones(len(case), bool) if self.checkpoint.model.config.columns else ~own
-                for case, own in zip(cases, column, strict=True)]  # fmt: skip
-        local = [case.take(own) for case, own in zip(cases, seen, strict=True)]
-        blocks = stacked([case.operator.increments(grid, channels) for case in local])
-        return grid_observations(
-            torch.from_numpy(np.concatenate([case.departure for case in local])).float(),
-            torch.from_numpy(np.concatenate([case.error for case in local])).float(),
-            entries(blocks),
-            torch.repeat_interleave(torch.tensor([len(case) for case in local])),
-            sigma,
-            torch.from_numpy(np.concatenate([own[kept] for own, kept in zip(column, seen, strict=True)])),
-        )
+    def _gridded(self, cases: Sequence[Case], sigma: torch.Tensor) -> GriddedObservations:
+        """Return what the model sees of the cases' observations."""
+        columns = self.checkpoint.model.config.columns
+        return self.space.gridded([case.departures for case in cases], sigma, columns=columns).to(self.device)
 
 
 def _known(scale: ErrorScale) -> float:
     """Return what is left of the trust where errors are larger than the model knows them: (KNOWN_SCALE/s)² beyond."""
     return min(1.0, KNOWN_SCALE / scale.dynamics) ** 2
-
-
-def _unchanged(fields: torch.Tensor) -> torch.Tensor:
-    return fields
 
 
 def make(settings: LearnedSettings, material: Material) -> Method:

@@ -23,7 +23,7 @@ import torch
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
-from phyda_cli.methods.phyda import ANOMALY_LIMIT
+from phyda_cli.methods.model_space import ANOMALY_LIMIT
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.phyda import Base
 from phyda_cli.networks.statistics import Statistics

@@ -262,7 +262,7 @@ def test_the_background_s_anomaly_by_hand_and_climatology_for_what_it_lacks():
     index = [CHANNELS.index(channel) for channel in held]
     rows = (own.mean + 2.0 * own.std)[index].double().repeat_interleave(2, dim=1)
     background = State(rows[:, :, None].expand(-1, -1, 64).clone(), held, fine, zero_time())
-    anomaly = learned().anomaly(background)
+    anomaly = learned().space.anomaly(background)
     for place, channel in enumerate(CHANNELS):
         if channel.variable == "q":
             assert not anomaly[place].any(), channel
@@ -328,9 +328,8 @@ def test_the_encoder_sees_columns_where_its_model_was_trained_with_them(columns)
     model = scrambled()
     model.config = model.config.model_copy(update={"columns": columns})
     method = learned(model, members=0)
-    departures = make_departures([("tcwv", np.nan, 20.0, 40.0, 3.0, 1.0)])
-    sigma = method._sigma(Case(climate(), departures))[None]
-    seen = method._gridded([departures], sigma)
+    case = Case(climate(), make_departures([("tcwv", np.nan, 20.0, 40.0, 3.0, 1.0)]))
+    seen = method._gridded([case], method._sigma(case)[None])
     water = torch.tensor([channel.variable == "q" for channel in CHANNELS])
     assert not seen.density[0, ~water].any()
     assert bool(seen.density[0, water].any()) == columns
