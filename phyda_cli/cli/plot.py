@@ -12,7 +12,7 @@ from phyda_cli.console import console
 from phyda_cli.errors import BadDataError, UsageError
 
 if TYPE_CHECKING:
-    from phyda_cli.evaluation.departure_charts import CycleDepartures
+    from phyda_cli.evaluation.departures import CycleDepartures
     from phyda_cli.evaluation.sheet import Section
     from phyda_cli.grids.base import Grid
 
@@ -125,7 +125,7 @@ def _cycles(
     """
     import numpy as np
 
-    from phyda_cli.evaluation.departure_charts import CycleDepartures
+    from phyda_cli.evaluation.departures import CycleDepartures
     from phyda_cli.evaluation.levels import nearest_standard_level
     from phyda_cli.formats.feedback.netcdf import read_feedback, read_log
 
@@ -161,7 +161,7 @@ def _maps(
     from functools import partial
 
     from phyda_cli.evaluation import plots
-    from phyda_cli.evaluation.departure_charts import nearest
+    from phyda_cli.evaluation.departures import nearest
     from phyda_cli.evaluation.sheet import Section
     from phyda_cli.formats.gridded.background import read_background
     from phyda_cli.formats.gridded.spread import read_spread, read_spread_file

@@ -1,11 +1,6 @@
-"""Charts of the departures in feedback: where observations were used and rejected, histograms and profiles before and
+"""Charts of departures (`departures.py`): where observations were used and rejected, histograms and profiles before and
 after the analysis, and their course over many cycles.
 
-With d_b = y − H(x_b), d_a = y − H(x_a) and the observation error σ_o over n rows of one variable (and level, or cycle):
-
-    RMS = √(Σ d² / n)      bias = Σ d / n      J_o/n = Σ (d/σ_o)² / n      spread/skill = √(Σ (s² + σ_o²) / Σ d_a²)
-
-The last is of withheld rows, which alone are independent of the analysis; it is 1 where the spread s is right.
 Colours are those of Okabe and Ito, which people with any colour vision tell apart, and every group has its own marker
 or line too.
 """
@@ -14,24 +9,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phyda_cli.evaluation.levels import nearest_standard_level
+from phyda_cli.evaluation.departures import (
+    FEWEST,
+    CycleDepartures,
+    commonest_verdicts,
+    course,
+    filled_levels,
+    joined,
+    shown_variables,
+    verdicts,
+)
 from phyda_cli.evaluation.map_view import INK, MUTED, MapView, map_of
 from phyda_cli.evaluation.sheet import Section
 from phyda_cli.fields.display import display
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.latlon import LatLonGrid
-from phyda_cli.observations.passive import is_set_aside
-from phyda_cli.observations.table import Feedback, Flag, Observations, Use, concatenate
-
-Array = NDArray[np.float64]
+from phyda_cli.observations.table import Feedback
 
 VERDICTS, HISTOGRAMS = "Observations used and rejected", "Departures before and after"
 PROFILES, SERIES = "Departures by level", "Over the cycles"
@@ -41,31 +41,7 @@ _FATES: Final = (  # colour and marker of the commonest verdicts
     ("#D55E00", "X"), ("#E69F00", "s"), ("#CC79A7", "^"), ("#56B4E9", "D"), ("#F0E442", "v"), ("#009E73", "P"),
 )  # fmt: skip
 _USED: Final = "#0072B2"
-_FEWEST: Final = 5
-"""Rows below which a level or cycle has no mean."""
-_MOST_VARIABLES: Final = 6
 _BINS: Final = 41
-
-
-@dataclass(frozen=True)
-class CycleDepartures:
-    """The feedback of one cycle. time: of its rows. scale: of the background errors, NaN where it is not known."""
-
-    feedback: Feedback
-    time: np.datetime64
-    scale: float
-
-    @classmethod
-    def of(cls, feedback: Feedback, scale: float) -> CycleDepartures:
-        """Return the feedback of a cycle with the middle of its times."""
-        times = np.sort(feedback.observations.time[~np.isnat(feedback.observations.time)])
-        return cls(feedback, times[times.size // 2] if times.size else np.datetime64("NaT", "ns"), scale)
-
-
-def nearest(cycles: Sequence[CycleDepartures], time: np.datetime64) -> Feedback | None:
-    """Return the feedback of the cycle nearest to a time, None where there is none."""
-    timed = [one for one in cycles if not np.isnat(one.time)]
-    return min(timed, key=lambda one: abs(one.time - time)).feedback if timed else None
 
 
 def sections(cycles: Sequence[CycleDepartures], grid: Grid | None) -> list[Section]:
@@ -98,13 +74,13 @@ def sections(cycles: Sequence[CycleDepartures], grid: Grid | None) -> list[Secti
             3.0, partial(draw_histograms, feedback=every, names=names),
         )
     )  # fmt: skip
-    upper = [name for name in names if VARIABLES[name].pressure_level and _levels(every, name)[0].size]
+    upper = [name for name in names if VARIABLES[name].pressure_level and filled_levels(every, name)[0].size]
     if upper:
         found.append(
             Section(
                 "profiles", PROFILES,
                 "Bias and RMS of the used rows at the standard level nearest in ln p, before (orange) and after "
-                f"(blue); levels with fewer than {_FEWEST} rows are left out.",
+                f"(blue); levels with fewer than {FEWEST} rows are left out.",
                 4.6, partial(draw_profiles, feedback=every, names=upper),
             )
         )  # fmt: skip
@@ -125,36 +101,6 @@ def _head(drawing: Any, text: str) -> None:
     drawing.text(0.05, 0.975, text, fontsize=15, fontweight="bold", color=INK, va="top")
 
 
-def joined(feedbacks: Sequence[Feedback]) -> Feedback:
-    """Return the rows of several feedbacks as one."""
-    if len(feedbacks) == 1:
-        return feedbacks[0]
-    return Feedback(
-        concatenate([one.observations for one in feedbacks]),
-        np.concatenate([one.background_equivalent for one in feedbacks]),
-        np.concatenate([one.analysis_equivalent for one in feedbacks]),
-        np.concatenate([one.spread for one in feedbacks]),
-    )
-
-
-def shown_variables(feedback: Feedback) -> list[str]:
-    """The variables with most used rows, in the order of the table of variables."""
-    o = feedback.observations
-    counts = Counter(o.variable[o.used & np.isfinite(feedback.background_departure)].tolist())
-    most = {name for name, _ in counts.most_common(_MOST_VARIABLES)}
-    return [name for name in VARIABLES if name in most]
-
-
-def verdicts(feedback: Feedback) -> NDArray[np.str_]:
-    """(n,) used, withheld, monitored, or why a row was rejected, in words."""
-    o = feedback.observations
-    names = np.array([Flag(int(flag)).name.lower().replace("_", " ") for flag in o.flag], dtype="U16")
-    names[o.used] = "used"
-    for use, word in ((Use.WITHHOLD, "withheld"), (Use.MONITOR, "monitored")):
-        names[is_set_aside(o, use)] = word
-    return names
-
-
 def draw_observations(drawing: Any, feedback: Feedback, view: MapView) -> None:
     """Draw a map of the places with the verdicts of their rows, and how many rows of each variable have which."""
     _head(drawing, VERDICTS)
@@ -167,7 +113,7 @@ def draw_observations(drawing: Any, feedback: Feedback, view: MapView) -> None:
     )
     axes = drawing.add_subplot(grid[0])
     view.land(axes)
-    latitude, longitude, commonest = _by_place(o, said)
+    latitude, longitude, commonest = commonest_verdicts(o, said)
     for name, colour, marker, size in (
         ("used", _USED, "o", 7.0),
         *((name, colour, marker, 15.0) for name, (colour, marker) in zip(named, _FATES, strict=False)),
@@ -184,16 +130,6 @@ def draw_observations(drawing: Any, feedback: Feedback, view: MapView) -> None:
     )  # fmt: skip
     _title(axes, "Places of the observations, by what became of them")
     _draw_counts(drawing.add_subplot(grid[1]), o.variable, said, named)
-
-
-def _by_place(o: Observations, said: NDArray[np.str_]) -> tuple[Array, Array, NDArray[np.str_]]:
-    """Latitude, longitude and commonest verdict of every distinct place."""
-    known = np.isfinite(o.latitude) & np.isfinite(o.longitude)
-    places, where = np.unique(np.stack([o.latitude[known], o.longitude[known]]), axis=1, return_inverse=True)
-    names, verdict = np.unique(said[known], return_inverse=True)
-    counts = np.zeros((places.shape[1], names.size))
-    np.add.at(counts, (where.ravel(), verdict), 1.0)
-    return places[0], places[1], names[np.argmax(counts, axis=1)] if names.size else names
 
 
 def _draw_counts(axes: Any, variable: NDArray[np.object_], said: NDArray[np.str_], named: Sequence[str]) -> None:
@@ -254,7 +190,7 @@ def draw_profiles(drawing: Any, feedback: Feedback, names: Sequence[str]) -> Non
         axes = drawing.add_subplot(grid[column], sharey=first)
         first = axes if first is None else first
         shown = display(name)
-        levels, level, mine = _levels(feedback, name)
+        levels, level, mine = filled_levels(feedback, name)
         ends += [levels.min(), levels.max()]
         for departure, colour, marker, label in (
             (feedback.background_departure, BEFORE, "o", "O − B"),
@@ -286,19 +222,10 @@ def draw_profiles(drawing: Any, feedback: Feedback, names: Sequence[str]) -> Non
         first.set_ylim(max(ends) / 100.0 * 1.08, min(ends) / 100.0 / 1.08)
 
 
-def _levels(feedback: Feedback, name: str) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """The standard levels [Pa] with enough used rows of a variable, from below; that of each row; which these are."""
-    o = feedback.observations
-    mine = o.used & (o.variable == name) & np.isfinite(feedback.background_departure)
-    level = nearest_standard_level(o.pressure[mine])
-    held, counts = np.unique(level[level > 0], return_counts=True)
-    return held[counts >= _FEWEST][::-1], level, mine
-
-
 def draw_series(drawing: Any, cycles: Sequence[CycleDepartures], names: Sequence[str]) -> None:
     """Draw used rows, bias, RMS, spread over skill and scale against time, one column a variable."""
     _head(drawing, SERIES)
-    rows = _series(cycles, names)
+    rows = course(cycles, names)
     kinds = [("used rows", ("count",)), ("bias", ("bias_b", "bias_a")), ("RMS", ("rms_b", "rms_a"))]
     if np.isfinite([r["skill"] for own in rows.values() for r in own]).any():
         kinds.append(("spread / skill", ("skill",)))
@@ -333,27 +260,6 @@ def draw_series(drawing: Any, cycles: Sequence[CycleDepartures], names: Sequence
             if row == 2 and column == 0:
                 axes.legend(fontsize=8, frameon=False, labelcolor=INK)
             _plain(axes)
-
-
-def _series(cycles: Sequence[CycleDepartures], names: Sequence[str]) -> dict[str, list[dict[str, float]]]:
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for one in cycles:
-        o, f = one.feedback.observations, one.feedback
-        withheld = is_set_aside(o, Use.WITHHOLD)
-        for name in names:
-            mine = o.used & (o.variable == name) & np.isfinite(f.background_departure)
-            apart = withheld & (o.variable == name) & np.isfinite(f.analysis_departure) & np.isfinite(f.spread)
-            entry = {"count": float(mine.sum()), "scale": one.scale}
-            for end, departure in (("b", f.background_departure[mine]), ("a", f.analysis_departure[mine])):
-                few = departure.size < _FEWEST
-                entry[f"bias_{end}"] = np.nan if few else float(np.mean(departure))
-                entry[f"rms_{end}"] = np.nan if few else float(np.sqrt(np.mean(departure**2)))
-            entry["skill"] = np.nan
-            if apart.sum() >= _FEWEST:
-                expected = np.mean(f.spread[apart] ** 2 + o.error[apart] ** 2)
-                entry["skill"] = float(np.sqrt(expected / np.mean(f.analysis_departure[apart] ** 2)))
-            found[name].append(entry)
-    return found
 
 
 def _time_axis(axes: Any, *, last: bool) -> None:

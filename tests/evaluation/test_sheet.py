@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from phyda_cli.cli.app import main
-from phyda_cli.evaluation.departure_charts import CycleDepartures, _by_place, _series, nearest, verdicts
+from phyda_cli.evaluation.departures import CycleDepartures, commonest_verdicts, course, nearest, verdicts
 from phyda_cli.evaluation.map_view import map_of
 from phyda_cli.formats.feedback.netcdf import read_feedback
 from phyda_cli.formats.gridded.background import read_background
@@ -44,7 +44,7 @@ def test_the_course_has_the_numbers_of_its_definition():
     use = np.array(["assimilate"] * 5 + ["withhold"] * 6, object)
     reason = np.array([""] * 5 + [REASONS[Use.WITHHOLD]] * 6, object)
     one = CycleDepartures.of(feedback(values, flag=flags, use=use, reason=reason), 1.5)
-    (entry,) = _series([one], ["t"])["t"]
+    (entry,) = course([one], ["t"])["t"]
     assert entry["count"] == 5
     assert entry["bias_b"] == pytest.approx(4.0)
     assert entry["rms_b"] == pytest.approx(np.sqrt(184 / 5))
@@ -58,7 +58,7 @@ def test_a_place_has_the_commonest_verdict_of_its_rows():
     flags = np.array([Flag.PASS, Flag.BUDDY, Flag.BUDDY, Flag.PASS], np.int16)
     longitude = np.array([10.0, 10.0, 10.0, 20.0])
     one = feedback(np.ones(4), flag=flags, longitude=longitude)
-    _, places, commonest = _by_place(one.observations, verdicts(one))
+    _, places, commonest = commonest_verdicts(one.observations, verdicts(one))
     assert dict(zip(places.tolist(), commonest.tolist(), strict=True)) == {10.0: "buddy", 20.0: "used"}
 
 
