@@ -49,12 +49,6 @@ def geopotential_of_height(height: ArrayLike, latitude: ArrayLike) -> Floats:
     return np.asarray(surface_gravity(latitude) * radius * h / (radius + h))
 
 
-def height_of_geopotential(geopotential: ArrayLike, latitude: ArrayLike) -> Floats:
-    """Return geometric heights [m], the inverse of `geopotential_of_height`."""
-    part, radius = np.asarray(geopotential, dtype=np.float64) / surface_gravity(latitude), _radius(latitude)
-    return np.asarray(radius * part / (radius - part))
-
-
 def _radius(latitude: ArrayLike) -> Floats:
     squared = np.sin(np.radians(latitude)) ** 2
     flattening = WGS84_FLATTENING

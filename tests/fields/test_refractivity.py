@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from phyda_cli.constants import GRAVITY
-from phyda_cli.fields.geometric_height import geopotential_of_height, height_of_geopotential, surface_gravity
+from phyda_cli.fields.geometric_height import geopotential_of_height, surface_gravity
 from phyda_cli.fields.refractivity import COEFFICIENTS, refractivity
+from tests.support.heights import height_of_geopotential
 
 
 def test_gravity_is_that_of_the_ellipsoid():

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from phyda_cli.constants import GRAVITY, R_DRY
-from phyda_cli.fields.geometric_height import height_of_geopotential
 from phyda_cli.fields.refractivity import COEFFICIENTS, refractivity
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
@@ -16,6 +15,7 @@ from phyda_cli.operators.first_guess import first_guess, operator_of
 from phyda_cli.operators.kind import Sites
 from phyda_cli.operators.refractivity import Refractivity, common_levels
 from phyda_cli.quality.checks import check_operator
+from tests.support.heights import height_of_geopotential
 from tests.support.observations import observations
 
 GRID = LatLonGrid.equiangular(8, 16)

@@ -8,7 +8,7 @@ import torch
 
 from phyda_cli.constants import GRAVITY, R_DRY, R_VAPOUR
 from phyda_cli.fields.column import moist_mean_weights
-from phyda_cli.fields.geometric_height import gravity_at, height_of_geopotential
+from phyda_cli.fields.geometric_height import gravity_at
 from phyda_cli.fields.refractivity import COEFFICIENTS, refractivity
 from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
@@ -17,6 +17,7 @@ from phyda_cli.observations.table import Flag
 from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.operators.operator import Operator
 from phyda_cli.quality.checks import check_operator, check_surface
+from tests.support.heights import height_of_geopotential
 from tests.support.observations import observations
 
 GRID = LatLonGrid.equiangular(8, 16)
