@@ -16,14 +16,12 @@ import xarray as xr
 
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.analysis_attributes import described, finished, known_names, names_with_missing
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, OF_MEMBERS
+from phyda_cli.formats.gridded.contents import MEMBER, MEMBER_NAMES, OF_MEMBERS
 from phyda_cli.formats.gridded.finite import checked_finite, require_finite
 from phyda_cli.formats.gridded.layout import Background, restore, restored_field
 from phyda_cli.formats.gridded.made_fields import create, placeholder, write_dataset
 from phyda_cli.outputs import atomic_path
 
-MEMBER: Final = "number"
-"""The axis of members in a file."""
 _MEMBERS_TITLE: Final = "Analysis members: samples of the state of the atmosphere, given background and observations"
 
 

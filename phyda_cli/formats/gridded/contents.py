@@ -26,9 +26,11 @@ PASSIVE = frozenset({"w", "vo", "d"})
 """Variables that no method analyses: what would refuse another variable lets these pass through unread."""
 
 MEMBER_NAMES = ("number", "member", "members", "ensemble", "realization", "ens", "sample")
+"""Names of ensemble dimensions."""
+MEMBER = MEMBER_NAMES[0]
+"""The one that GRIB fields, members that are joined and outputs get."""
 OF_MEMBERS = {"standard_name": "realization", "long_name": "member", "units": "1"}
 """Attributes of an axis of members."""
-"""Names of ensemble dimensions; the first is the one that GRIB fields get."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.assemble import Wanted
-from phyda_cli.formats.gridded.contents import Contents, choose_time, format_time
+from phyda_cli.formats.gridded.contents import MEMBER, Contents, choose_time, format_time
 from phyda_cli.formats.gridded.folding import Folding, Line
-from phyda_cli.formats.gridded.grib_cube import MEMBER, Cube
+from phyda_cli.formats.gridded.grib_cube import Cube
 from phyda_cli.formats.gridded.grib_grid import grid_of, refuse_grid
 from phyda_cli.formats.gridded.grib_header import KEYS, PROJECTED, Header, grib_moment
 from phyda_cli.formats.gridded.grib_index import grib_half_levels, grib_headers

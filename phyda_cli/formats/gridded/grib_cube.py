@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.variables import Variable, find_variable
-from phyda_cli.formats.gridded.contents import MEMBER_NAMES, FoundField, GribField, format_time
+from phyda_cli.formats.gridded.contents import MEMBER, FoundField, GribField, format_time
 from phyda_cli.formats.gridded.grib_grid import MAPPING, GribGrid, field
 from phyda_cli.formats.gridded.grib_header import Header
 from phyda_cli.formats.gridded.grib_index import grib_field
 from phyda_cli.formats.units import UnitConversion, find_unit
 
-MEMBER: Final = MEMBER_NAMES[0]
 Targets = dict[tuple[Path, int], NDArray[np.float32]]
 """The part of an array that each message, by its file and its place in it, fills."""
 _SCANNING: Final = ("gridType", "Ni", "Nj", "jPointsAreConsecutive", "alternativeRowScanning")

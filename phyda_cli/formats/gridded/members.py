@@ -20,6 +20,7 @@ import xarray as xr
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.gridded.contents import (
+    MEMBER,
     MEMBER_NAMES,
     OF_MEMBERS,
     Contents,
@@ -143,8 +144,6 @@ def _same_places(ours: Grid, theirs: Grid) -> bool:
     apart = np.abs(np.mod(longitude + 180.0, 360.0) - 180.0) * np.cos(np.radians(ours.coordinates[0]))
     return bool(max(np.abs(latitude).max(), apart.max()) <= _TOLERANCE)
 
-
-MEMBER = MEMBER_NAMES[0]
 
 MemberChoice = int | tuple[int, ...] | None
 """One member, without an axis; several, in this order; or all."""
