@@ -43,6 +43,7 @@ from phyda_cli.networks.checkpoint import Checkpoint
 from phyda_cli.networks.gridded import GriddedObservations
 from phyda_cli.networks.local_spread import localised
 from phyda_cli.networks.phyda import Base
+from phyda_cli.networks.precision import computes_bfloat16, in_bfloat16
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import LearnedSettings
 
@@ -204,10 +205,11 @@ class LearnedAnalysis(Method):
             mean = self.space.band_limit(tau[..., None].float() * (reconstruction.mean.cpu() - guess) * sigma)
             if self.members == 0:
                 return Correction(mean, mean[:, None][:, :0], tau, evidence)
-            members = model.members(
-                reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
-                seeds=[self.seed + case.seed for case in cases], churn=self.churn,
-            ).cpu()  # fmt: skip
+            with in_bfloat16(here, enabled=computes_bfloat16(here)):
+                members = model.members(
+                    reconstruction, latent_mean, log_sigma, base, count=self.members, evaluations=self.evaluations,
+                    seeds=[self.seed + case.seed for case in cases], churn=self.churn,
+                ).cpu().float()  # fmt: skip
         size = sigma[0].numel()
         density = torch.tensor([len(case.departures) / size for case in cases])
         members = self.space.band_limit(members * sigma[:, None]) / sigma[:, None]

@@ -24,6 +24,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.networks.phyda import PhyDA
+from phyda_cli.networks.precision import computes_bfloat16, in_bfloat16
 from phyda_cli.networks.statistics import Statistics
 from phyda_cli.training.batches import as_they_are, assembled
 from phyda_cli.training.blocks import prepare_blocks
@@ -194,6 +195,5 @@ def _shared_mean(losses: Losses, world: int) -> dict[str, float]:
 
 
 def _autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
-    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    half = native if config.precision == "auto" else config.precision == "bfloat16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+    half = computes_bfloat16(device) if config.precision == "auto" else config.precision == "bfloat16"
+    return in_bfloat16(device, enabled=half)
