@@ -12,7 +12,9 @@ from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Buddy
 from phyda_cli.observations.table import Flag, Use
-from phyda_cli.quality.buddies import check_buddies, covariance, describe, find_buddies, predict
+from phyda_cli.quality.buddies import check_buddies
+from phyda_cli.quality.buddy_prediction import covariance, describe, predict
+from phyda_cli.quality.buddy_search import find_buddies
 from phyda_cli.quality.groups import content_rank
 from tests.support.observations import TIME, observations
 
