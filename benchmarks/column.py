@@ -22,6 +22,7 @@ from phyda_cli.errors_b.background_error import BackgroundError
 from phyda_cli.evaluation.scores import area_mean
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
+from phyda_cli.grids.places import even_places
 from phyda_cli.methods.base import Case, Departures, Method
 from phyda_cli.methods.letkf import LETKF
 from phyda_cli.methods.oi import OptimalInterpolation
@@ -91,9 +92,9 @@ def _departures(
 ) -> Departures:
     """Stations with u, v, t, q at every level, the same in all draws, and columns at places of this draw."""
     upper = [channel for channel in statistics.channels if channel.level is not None and channel.variable in "uvtq"]
-    stations = _places(np.random.default_rng(7), STATIONS)
+    stations = even_places(np.random.default_rng(7), STATIONS)
     places = [np.concatenate([np.repeat(own, len(upper)), new]) for own, new in zip(
-        stations, _places(random, COLUMNS), strict=True)]  # fmt: skip
+        stations, even_places(random, COLUMNS), strict=True)]  # fmt: skip
     variable = np.array([c.variable for c in upper] * STATIONS + ["tcwv"] * COLUMNS, dtype=object)
     pressure = np.array([float(c.level or 0.0) for c in upper] * STATIONS + [np.nan] * COLUMNS)
     sigma = default_error_table().sigma(variable, pressure)
@@ -102,11 +103,6 @@ def _departures(
     rows = operator.increments(statistics.grid, statistics.channels)
     departure = rows(error).numpy() + sigma * random.standard_normal(sigma.size)
     return Departures(operator, departure, sigma, rows(members.values).numpy())
-
-
-def _places(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Latitudes and longitudes even on the sphere."""
-    return np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count))), random.uniform(0.0, 360.0, count)
 
 
 def _levels(statistics: BackgroundError) -> list[int]:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import torch
 
-from phyda_cli.cycle.config import CycleConfig, read_cycle_config
+from phyda_cli.cycle.config import CycleConfig, asked_in, read_cycle_config
 from phyda_cli.cycle.run import Centre, run_cycles
 from phyda_cli.cycle.scores import REGIONS, errors
 from phyda_cli.cycle.truth import Truth
@@ -33,7 +33,6 @@ from phyda_cli.forecast.base import Step
 from phyda_cli.forecast.jcm import JcmForecast
 from phyda_cli.library.method import make_method
 from phyda_cli.preparation.from_simulation import stack
-from phyda_cli.settings.assimilate import merge_config
 
 CHANNELS: Final = ("z500", "t850", "t500", "u850", "u250", "v500", "q850", "msl")
 LINES: Final = "forecasts.jsonl"
@@ -78,10 +77,7 @@ class Onward:
 
 def run(config: CycleConfig, *, cycles: int, every: int, days: int) -> None:
     """Go on with a cycle for so many cycles beyond those of its configuration."""
-    asked = merge_config(None, {
-        "surface": "off", **config.assimilate,
-        "background": [config.directory], "observations": [config.directory], "output": config.directory,
-    })  # fmt: skip
+    asked = asked_in(config.directory, config.assimilate)
     longer = config.model_copy(update={"cycles": config.cycles + cycles})
     centre = Centre.of(longer, asked, lambda own, background, lagged=(): make_method(own, background, lagged)[0])
     if not isinstance(centre.forecast, JcmForecast) or centre.truth is None:

@@ -32,19 +32,17 @@ def cycle(
     """
     from importlib.util import find_spec
 
-    from phyda_cli.cycle.config import IN_CYCLES, read_cycle_config
+    from phyda_cli.cycle.config import asked_in, read_cycle_config
     from phyda_cli.cycle.run import Centre, run_cycles
     from phyda_cli.cycle.scores import line, summary, write_summary
     from phyda_cli.outputs import output_lock
-    from phyda_cli.settings.assimilate import merge_config
 
     settings = read_cycle_config(config)
     if cycles is not None:
         settings = settings.model_copy(update={"cycles": cycles})
     base = config.resolve().parent
     own = {name: _absolute(name, value, base) for name, value in settings.assimilate.items()}
-    here = {"background": [settings.directory], "observations": [settings.directory], "output": settings.directory}
-    asked = merge_config(None, {**IN_CYCLES, **own, **here})
+    asked = asked_in(settings.directory, own)
     settings.directory.mkdir(parents=True, exist_ok=True)
     with output_lock(settings.directory / "cycles.jsonl"):
         records = run_cycles(Centre.of(settings, asked, _make), lambda record: console.table(line(record)))

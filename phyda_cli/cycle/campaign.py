@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from phyda_cli.cycle.config import IN_CYCLES, CycleConfig, JcmSettings
+from phyda_cli.cycle.config import CycleConfig, JcmSettings, asked_in
 from phyda_cli.cycle.observations import drawn, hours_of
 from phyda_cli.cycle.rounds import begin_round
 from phyda_cli.cycle.run import Centre, Record, read_records, run_cycles
@@ -44,7 +44,7 @@ from phyda_cli.outputs import output_lock
 from phyda_cli.preparation.from_simulation import simulation_splits
 from phyda_cli.preparation.split import PARTS
 from phyda_cli.resources import BACKGROUND_ERROR, LEARNED_BACKGROUND_ERROR, sha256, shipped_weights
-from phyda_cli.settings.assimilate import Run, merge_config
+from phyda_cli.settings.assimilate import Run
 from phyda_cli.simulation import chunks
 from phyda_cli.simulation.config import HOURS_PER_DAY, CyclesConfig, SimulationConfig
 from phyda_cli.simulation.forecasts import Starts
@@ -201,10 +201,7 @@ class _Common:
         method: dict[str, Any] = {"method": "3dvar", "weights": weights}
         if learned is not None:
             method = {"method": "phyda", "weights": learned, "background_error": weights}
-        asked = merge_config(None, {
-            "background": [directory], "observations": [directory], "output": directory,
-            "members": 0, **method, **IN_CYCLES,
-        })  # fmt: skip
+        asked = asked_in(directory, {"members": 0, **method})
         model = JcmForecast(simulation, hours=settings.hours, start_days_before=0)
         return cls(settings, directory, model, SimulationTruth(simulation), asked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -9,11 +10,18 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from phyda_cli.observations.errors import known_variables
+from phyda_cli.settings.assimilate import Run, merge_config
 from phyda_cli.settings.toml import read_settings
 from phyda_cli.settings.values import duration, moment
 
-IN_CYCLES: Final = {"surface": "off"}
+_IN_CYCLES: Final = {"surface": "off"}
 """Settings of analyses where a cycle says nothing else: a model makes its fields near the ground itself."""
+
+
+def asked_in(directory: Path, settings: Mapping[str, Any]) -> Run:
+    """Return the checked settings of the analyses of cycles in a directory. Raises as `merge_config`."""
+    here = {"background": [directory], "observations": [directory], "output": directory}
+    return merge_config(None, {**_IN_CYCLES, **settings, **here})
 
 
 class _Settings(BaseModel):

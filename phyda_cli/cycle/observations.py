@@ -24,6 +24,7 @@ from phyda_cli.errors import BadDataError, InputMissingError
 from phyda_cli.fields.state import State
 from phyda_cli.formats.reports.observations import read_observations
 from phyda_cli.formats.reports.stations import read_stations
+from phyda_cli.grids.places import even_places
 from phyda_cli.observations.conversion import placed
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.observations.table import Observations, concatenate
@@ -32,6 +33,7 @@ from phyda_cli.operators.first_guess import operator_of
 from phyda_cli.operators.operator import Operator
 from phyda_cli.simulation.networks import Seen
 
+_LABEL: Final = "drawn from the truth"
 _OCCULTATIONS: Final = 1
 _RADIANCES: Final = 2
 """Of the seeds of their generators."""
@@ -76,12 +78,8 @@ class DrawnSource:
         report = np.full(variable.size, "", dtype=object)
         seen = Seen(variable, latitude, longitude, pressure, station.astype(object), report)
         random = np.random.default_rng([self.settings.seed, hours_of(time)])
-        error = self.settings.errors * self.table.sigma(variable, pressure)
-        for name, sigma in self.settings.sigma.items():
-            error[variable == name] = sigma
         truth = self.truth(time)
-        rows = drawn(truth, time, seen, error, random)
-        parts = [rows]
+        parts = [drawn(truth, time, seen, self._told(variable, self.table.sigma(variable, pressure)), random)]
         if self.settings.occultations:
             parts.append(self._occultations(truth, time))
         if self.settings.radiances:
@@ -92,13 +90,13 @@ class DrawnSource:
         """Return profiles of refractivity at places of their own."""
         settings, random = self.settings, np.random.default_rng([self.settings.seed, hours_of(time), _OCCULTATIONS])
         levels, count = len(settings.heights_km), settings.occultations
-        latitude = np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count)))
+        latitude, longitude = even_places(random, count)
         n = levels * count
         blank = Observations.build(
-            "drawn from the truth",
+            _LABEL,
             variable=np.full(n, "refractivity", dtype=object),
             latitude=np.repeat(latitude, levels),
-            longitude=np.repeat(random.uniform(0.0, 360.0, count), levels),
+            longitude=np.repeat(longitude, levels),
             height=np.tile(1000.0 * np.array(settings.heights_km), count),
             value=np.zeros(n),
             time=np.full(n, time, dtype="datetime64[ns]"),
@@ -111,10 +109,10 @@ class DrawnSource:
         """Return brightness temperatures of all channels at places of their own, under angles up to the steepest."""
         settings, random = self.settings, np.random.default_rng([self.settings.seed, hours_of(time), _RADIANCES])
         channels, count = len(SOUNDERS), settings.radiances
-        latitude, longitude = np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count))), random.uniform(0.0, 360.0, count)
+        latitude, longitude = even_places(random, count)
         n = channels * count
         blank = Observations.build(
-            "drawn from the truth",
+            _LABEL,
             variable=np.tile(np.array(list(SOUNDERS), dtype=object), count),
             latitude=np.repeat(latitude, channels),
             longitude=np.repeat(longitude, channels),
@@ -129,27 +127,34 @@ class DrawnSource:
 
     def _seen(self, truth: State, rows: Observations, random: np.random.Generator) -> Observations:
         """Return rows with the values that the truth gives them, as far as it does."""
-        settings = self.settings
-        error = settings.errors * self.table.sigma(rows.variable, rows.pressure, rows.report, rows.latitude)
-        for name, sigma in settings.sigma.items():
-            error[rows.variable == name] = sigma
-        operator = operator_of(truth, rows).states(truth.grid, truth.channels)
-        value = operator(truth.values) + error * random.standard_normal(len(rows))
-        return replace(rows, value=value, error=error).take(np.flatnonzero(operator.defined))
+        usual = self.table.sigma(rows.variable, rows.pressure, rows.report, rows.latitude)
+        operator, error = operator_of(truth, rows), self._told(rows.variable, usual)
+        return _observed(truth, operator, replace(rows, error=error), random)
+
+    def _told(self, variable: NDArray[np.object_], usual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return σ_o (n,) as the settings have it. usual: that of the table."""
+        error = self.settings.errors * usual
+        for name, sigma in self.settings.sigma.items():
+            error[variable == name] = sigma
+        return error
 
 
 def drawn(
     truth: State, time: np.datetime64, seen: Seen, error: NDArray[np.float64], random: np.random.Generator
 ) -> Observations:
     """Return y = H(x_t) + σ_o ε of what the truth has of a network. error: σ_o (n,)."""
-    operator = Operator.at(seen.variable, seen.latitude, seen.longitude, seen.pressure).states(
-        truth.grid, truth.channels
-    )
-    value = operator(truth.values) + error * random.standard_normal(error.size)
-    value = np.where(seen.variable == "q", np.maximum(value, 0.0), value)
     moment = np.full(error.size, time, dtype="datetime64[ns]")
-    rows = Observations.build("drawn from the truth", value=value, error=error, time=moment, **seen._asdict())
-    return rows.take(np.flatnonzero(operator.defined))
+    blank = Observations.build(_LABEL, value=np.zeros(error.size), error=error, time=moment, **seen._asdict())
+    operator = Operator.at(seen.variable, seen.latitude, seen.longitude, seen.pressure)
+    return _observed(truth, operator, blank, random)
+
+
+def _observed(truth: State, operator: Operator, rows: Observations, random: np.random.Generator) -> Observations:
+    """Return rows with values drawn, as far as H of the truth exists; humidity no lower than zero."""
+    seen = operator.states(truth.grid, truth.channels)
+    value = seen(truth.values) + rows.error * random.standard_normal(len(rows))
+    value = np.where(rows.variable == "q", np.maximum(value, 0.0), value)
+    return replace(rows, value=value).take(np.flatnonzero(seen.defined))
 
 
 def hours_of(time: np.datetime64) -> int:

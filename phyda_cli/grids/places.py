@@ -61,6 +61,11 @@ def distance(latitude: Floats, longitude: Floats, other_latitude: Floats, other_
     return chord_distance(unit_vectors(latitude, longitude), unit_vectors(other_latitude, other_longitude))
 
 
+def even_places(random: np.random.Generator, count: int) -> tuple[Floats, Floats]:
+    """Draw places even on the sphere: sin φ ~ U(−1, 1), λ ~ U(0, 360); latitudes and longitudes (count,) [degree]."""
+    return np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count))), random.uniform(0.0, 360.0, count)
+
+
 def cells(latitude: Floats, longitude: Floats, size: float) -> Cells:
     """Return the cell of each place (degrees, any longitude convention) in a partition into cells of `size` [m]."""
     bands = max(1, round(np.pi * EARTH_RADIUS / size))

@@ -26,7 +26,7 @@ from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
 from phyda_cli.operators.kind import Kind, Sites
 from phyda_cli.operators.kinds import kind_of
-from phyda_cli.operators.rows import Block, Rows, combined, together
+from phyda_cli.operators.rows import Block, Rows, combined, taken, together
 
 Floats = NDArray[np.float64]
 _Key = tuple[Grid, tuple[Channel, ...], bool]
@@ -50,11 +50,8 @@ class _Part(NamedTuple):
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_], n: int) -> _Part:
         """Return what an index or mask of all n rows takes of it."""
-        place = np.full(n, -1)
-        place[self.rows] = np.arange(self.rows.size)
-        own = place[index]
-        held = np.flatnonzero(own >= 0)
-        return _Part(self.variable, held, tuple(one.take(own[held]) for one in self.inputs))
+        held, own = taken(self.rows, index, n)
+        return _Part(self.variable, held, tuple(one.take(own) for one in self.inputs))
 
 
 _Parts = tuple[_Part, ...]

@@ -108,15 +108,11 @@ class Rows:
 
     def take(self, index: Index) -> Rows:
         """Return the rows of an index or mask, in that order."""
-        chosen = torch.from_numpy(np.arange(len(self))[index])
         blocks = []
         for block in self.blocks:
-            place = torch.full((len(self),), -1)
-            place[block.at] = torch.arange(len(block.at))
-            own = place[chosen]
-            held = torch.nonzero(own >= 0).flatten()
+            held, own = map(torch.from_numpy, taken(block.at.numpy(), index, len(self)))
             if len(held):
-                blocks.append(Block(held, block.indices[own[held]], block.weights[own[held]]))
+                blocks.append(Block(held, block.indices[own], block.weights[own]))
         return replace(self, blocks=tuple(blocks), defined=self.defined[index])
 
     def magnitude(self) -> Rows:
@@ -133,6 +129,15 @@ class Rows:
         for block, own in zip(self.blocks, weights, strict=True):
             result = result.index_copy(-1, block.at.to(flat.device), block.gathered(flat, own, dtype))
         return result
+
+
+def taken(at: NDArray[np.int64], index: Index, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what an index or mask of n rows takes of those `at`: which of the new rows, and their places in `at`."""
+    place = np.full(n, -1)
+    place[at] = np.arange(at.size)
+    own = place[index]
+    held = np.flatnonzero(own >= 0)
+    return held, own[held]
 
 
 def combined(parts: Sequence[Rows], slopes: Sequence[NDArray[np.float64]]) -> Rows:

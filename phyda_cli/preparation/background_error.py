@@ -20,6 +20,7 @@ from phyda_cli.errors import BadDataError
 from phyda_cli.errors_b.background_error import BackgroundError, control_channels
 from phyda_cli.errors_b.fit import fit_background_error
 from phyda_cli.grids.harmonics import largest_truncation
+from phyda_cli.grids.places import even_places
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.errors import ErrorTable
@@ -114,8 +115,7 @@ def _soundings(
 
     innovation: x − x_b (channel, lat, lon), of which H gives the noise-free departures.
     """
-    lat = np.degrees(np.arcsin(generator.uniform(-1.0, 1.0, count)))
-    lon = generator.uniform(0.0, 360.0, count)
+    lat, lon = even_places(generator, count)
     names = np.array([channel.variable for channel in layout.channels], dtype=object)
     levels = np.array([np.nan if channel.level is None else channel.level for channel in layout.channels])
     variable, pressure = np.tile(names, count), np.tile(levels, count)

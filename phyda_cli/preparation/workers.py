@@ -81,10 +81,8 @@ class OnDask:
         """Yield results as they come in."""
         from distributed import as_completed
 
-        everywhere = self._client.submit(_same, shared, pure=False)  # a task, so that it comes again when it is lost
-        futures = {
-            self._client.submit(function, everywhere, task, pure=False, retries=_RETRIES): task for task in tasks
-        }
+        everywhere = self._submitted(_same, shared)  # a task, so that it comes again when it is lost
+        futures = {self._submitted(function, everywhere, task): task for task in tasks}
         try:
             for future in as_completed(list(futures)):
                 yield futures[future], future.result()
@@ -99,15 +97,15 @@ class OnDask:
         merge: Callable[[Result, Result], Result],
     ) -> Result:
         """Merge where the results are."""
-
-        def submitted(function: Callable[..., Any], *arguments: Any) -> Any:
-            return self._client.submit(function, *arguments, pure=False, retries=_RETRIES)
-
-        everywhere = submitted(_same, shared)
-        leaves = [submitted(function, everywhere, task) for task in tasks]
-        whole = merged(iter(leaves), lambda first, second: submitted(merge, first, second))
+        everywhere = self._submitted(_same, shared)
+        leaves = [self._submitted(function, everywhere, task) for task in tasks]
+        whole = merged(iter(leaves), lambda first, second: self._submitted(merge, first, second))
         result: Result = whole.result()
         return result
+
+    def _submitted(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the future of a task, which is tried again where it fails."""
+        return self._client.submit(function, *arguments, pure=False, retries=_RETRIES)
 
 
 def merged(parts: Iterator[Result], merge: Callable[[Result, Result], Result]) -> Result:

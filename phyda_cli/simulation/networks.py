@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
-from phyda_cli.grids.places import chord_distance, unit_vectors
+from phyda_cli.grids.places import chord_distance, even_places, unit_vectors
 from phyda_cli.simulation.config import NetworkRanges, Range
 
 Floats = NDArray[np.float64]
@@ -196,8 +196,7 @@ def _at(places: Floats, heads: Heads, report: str) -> Seen:
 
 def _anywhere(random: np.random.Generator, count: int) -> Floats:
     """Places (n, 2) [degree], even on the sphere."""
-    latitude = np.degrees(np.arcsin(random.uniform(-1.0, 1.0, count)))
-    return np.stack([latitude, random.uniform(0.0, 360.0, count)], axis=-1)
+    return np.stack(even_places(random, count), axis=-1)
 
 
 def _degrees(vectors: Floats) -> Floats:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
+from phyda_cli.grids.places import even_places
 from phyda_cli.observations.errors import ErrorTable
 from phyda_cli.operators.brightness_temperature import SOUNDERS, STEEPEST
 from phyda_cli.simulation.config import NetworkRanges
@@ -165,21 +166,16 @@ def uniform_network(
 
 def draw_places(generator: np.random.Generator, count: int, places: Places) -> tuple[Floats, Floats]:
     """Return latitudes and longitudes [degrees], (count,) each."""
-    latitude, longitude = _even(generator, count)
+    latitude, longitude = even_places(generator, count)
     if places == "scattered":
         return latitude, longitude
     clusters = max(count // PLACES_PER_CLUSTER, 1)
     centre = generator.integers(clusters, size=count)
-    near = _displaced(generator, *(part[centre] for part in _even(generator, clusters)))
+    near = _displaced(generator, *(part[centre] for part in even_places(generator, clusters)))
     if places == "clustered":
         return near
     pick = generator.random(count) < 0.5
     return np.where(pick, near[0], latitude), np.where(pick, near[1], longitude)
-
-
-def _even(generator: np.random.Generator, count: int) -> tuple[Floats, Floats]:
-    """Even on the sphere: sin φ ~ U(−1, 1), λ ~ U(0, 360)."""
-    return np.degrees(np.arcsin(generator.uniform(-1.0, 1.0, count))), generator.uniform(0.0, 360.0, count)
 
 
 def _displaced(generator: np.random.Generator, latitude: Floats, longitude: Floats) -> tuple[Floats, Floats]:
