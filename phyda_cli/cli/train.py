@@ -162,6 +162,7 @@ class _Prepared:
             "seed": counts.seed,
             "operational": counts.operational,
             **({"sounder": counts.sounder} if counts.sounder else {}),
+            **({"occultations": counts.occultations} if counts.occultations else {}),
         }
         ensure_cases(directory, self._source(), counts, identity, workers=workers, progress=display.show)
 
@@ -169,7 +170,8 @@ class _Prepared:
         from phyda_cli.training.made_cases import CaseSource
 
         counts = self.settings.cases
-        return CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational, counts.sounder)
+        of_space = counts.sounder, counts.occultations
+        return CaseSource(self.store.path, self.error, "train", counts.seed, counts.operational, *of_space)
 
     def run(
         self, output: Path, cases: Path, names: list[StageName], group: Processes, options: dict[str, Any],

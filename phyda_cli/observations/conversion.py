@@ -79,8 +79,13 @@ def placed(observations: Observations) -> Observations:
     if not rows.size:
         return o
     pressure = o.pressure.copy()
-    pressure[rows] = standard_pressure(geopotential_of_height(o.height[rows], o.latitude[rows]) / GRAVITY)
+    pressure[rows] = pressure_of_height(o.height[rows], o.latitude[rows])
     return replace(o, pressure=pressure)
+
+
+def pressure_of_height(height: Floats, latitude: Floats) -> Floats:
+    """Return the pressure (n,) [Pa] of the standard atmosphere at geometric heights [m] and latitudes [degree]."""
+    return standard_pressure(geopotential_of_height(height, latitude) / GRAVITY)
 
 
 def _without_level(observations: Observations) -> Observations:

@@ -119,11 +119,9 @@ def operator_of(
     family = families(o.report).astype(str)
     at_sea, at_station = np.isin(family, SEA_REPORTS), np.isin(o.variable, STATION_VARIABLES)
     height = np.where(at_sea & np.isnan(o.elevation), 0.0, o.elevation)
-    layer = _layer(state, places, o.height)
     slanting = np.isfinite(o.zenith) & np.isfinite(o.elevation)
     return replace(
-        places,
-        pressure=np.where(np.isfinite(layer.pressure), layer.pressure, places.pressure),
+        in_layers(places, o.height, state),
         surface_pressure=places.surface_pressure if pressure is None else pressure,
         difference=np.where(at_station, height - ground, np.nan),
         ground_temperature=standard_temperature(ground),
@@ -132,10 +130,17 @@ def operator_of(
         relief=relief,
         zenith=o.zenith,
         top=o.top,
-        below=layer.below,
-        above=layer.above,
         coefficients=coefficients,
     )
+
+
+def in_layers(places: Operator, height: Floats, state: State) -> Operator:
+    """Return the operator with what is placed by height (n,) [m], NaN for the others, between the levels of a state
+    and at the pressure that it has there.
+    """
+    layer = _layer(state, places, height)
+    pressure = np.where(np.isfinite(layer.pressure), layer.pressure, places.pressure)
+    return replace(places, pressure=pressure, height=height, below=layer.below, above=layer.above)
 
 
 def _layer(state: State, places: Operator, height: Floats) -> Layer:

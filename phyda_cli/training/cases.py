@@ -26,12 +26,14 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors_b.background_error import BackgroundError
+from phyda_cli.fields.state import State
 from phyda_cli.methods.base import Departures
 from phyda_cli.methods.phyda import TOLERANCE
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.networks.gridded import GriddedObservations, grid_observations
 from phyda_cli.networks.statistics import MAPPED, Statistics, error_maps
 from phyda_cli.observations.errors import ErrorTable
+from phyda_cli.operators.first_guess import in_layers
 from phyda_cli.operators.operator import Operator
 from phyda_cli.operators.rows import entries, stacked
 from phyda_cli.preparation.store import PairBatch, TrainingStore, open_store
@@ -146,10 +148,8 @@ class CaseMaker:
         """
         grid, channels = self.store.grid, self.store.channels
         operators = [
-            Operator.at(n.variable, n.latitude, n.longitude, n.pressure, zenith=n.zenith)
-            .states(grid, channels)
-            .linearised(background)
-            for n, background in zip(networks, backgrounds, strict=True)
+            self._operator(network, background).states(grid, channels).linearised(background)
+            for network, background in zip(networks, backgrounds, strict=True)
         ]
         rows = [operator.increments(grid, channels) for operator in operators]
         noises = [g.standard_normal(len(network)) for g, network in zip(generators, networks, strict=True)]
@@ -174,6 +174,15 @@ class CaseMaker:
             torch.from_numpy(np.concatenate([operator.integrates(channels) for operator in operators])),
         )
         return Solved(first_guess, observations)
+
+    def _operator(self, network: Network, background: torch.Tensor) -> Operator:
+        """H of a network, with what is placed by height where it is in the background (C, H, W) [SI]."""
+        n = network
+        places = Operator.at(n.variable, n.latitude, n.longitude, n.pressure, zenith=n.zenith)
+        if not np.isfinite(n.height).any():
+            return places
+        state = State(background, self.store.channels, self.store.grid, np.datetime64("NaT"))
+        return in_layers(places, n.height, state)
 
 
 def background_of(pair: PairBatch, chosen: Sequence[DrawnBackground], climatology: NDArray[np.float64]) -> torch.Tensor:

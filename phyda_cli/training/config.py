@@ -38,6 +38,9 @@ class CasesConfig(BaseModel):
     sounder: float = Field(default=0.0, ge=0, le=1)
     """Share of the cases that have brightness temperatures besides [1]."""
 
+    occultations: float = Field(default=0.0, ge=0, le=1)
+    """Share of the cases that have profiles of refractivity besides [1]."""
+
 
 class StageConfig(BaseModel):
     """One stage: AdamW with a warm-up, then a cosine to zero."""

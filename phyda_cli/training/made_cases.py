@@ -25,7 +25,8 @@ from phyda_cli.observations.errors import ErrorTable, default_error_table
 from phyda_cli.preparation.store import TrainingStore
 from phyda_cli.training.case_rows import Cases, sparse
 from phyda_cli.training.cases import CaseMaker, ErrorGrowth, analysed_store, background_of, monthly, statistics_of
-from phyda_cli.training.networks import Network, draw_network, operational_network, with_sounder
+from phyda_cli.training.from_space import with_occultations, with_sounder
+from phyda_cli.training.networks import Network, draw_network, operational_network
 
 PARTS: Final = ("train", "validation")
 _BATCH: Final = 32
@@ -36,8 +37,8 @@ _BATCH: Final = 32
 class CaseSource:
     """Where cases come from; small enough to send to another process. part: of the store.
 
-    operational: share of the cases whose network is one as a forecast centre has it. sounder: of those that have
-    brightness temperatures besides.
+    operational: share of the cases whose network is one as a forecast centre has it. sounder, occultations: of those
+    that have brightness temperatures or profiles of refractivity besides.
     """
 
     store: Path
@@ -46,6 +47,7 @@ class CaseSource:
     seed: int
     operational: float
     sounder: float = 0.0
+    occultations: float = 0.0
 
 
 def check_material(store: TrainingStore, background_error: BackgroundError, path: Path) -> None:
@@ -127,7 +129,9 @@ def _network(
     else:
         network = draw_network(generator, grid=store.grid, channels=store.channels, table=table)
     if source.sounder and generator.random() < source.sounder:
-        return with_sounder(generator, network, table)
+        network = with_sounder(generator, network, table)
+    if source.occultations and generator.random() < source.occultations:
+        network = with_occultations(generator, network, table)
     return network
 
 

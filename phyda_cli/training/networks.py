@@ -12,19 +12,17 @@ Each network is a table of places; the values come from the truth by H, plus noi
     noise     σ_o = table · f with ln f even between ln 0.15 and ln 1.5, one factor f for each variable: from a good
               instrument's error, where the truth is known on the grid, to more than that of an ordinary report
 
-A share of the cases has brightness temperatures besides (`with_sounder`), which the encoder of a model with
-`columns = true` sees.
-
 A share of the cases has networks as a forecast centre has them (`operational_network`): sondes at their places,
-surface, aircraft, satellites at the case's time, as the cycles of `phyda prepare --cycle` have them for days.
+surface, aircraft, satellites at the case's time, as the cycles of `phyda prepare --cycle` have them for days. Either
+kind may have whole columns seen from space besides (`from_space.py`).
 
 Source: the random networks of the design's section 3; densities as in the paper's experiments (0.5 to 10 %) and beyond.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +31,6 @@ from phyda_cli.fields.state import Channel
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.grids.places import even_places
 from phyda_cli.observations.errors import ErrorTable
-from phyda_cli.operators.brightness_temperature import SOUNDERS, STEEPEST
 from phyda_cli.simulation.config import NetworkRanges
 from phyda_cli.simulation.networks import Network as Centre
 
@@ -50,8 +47,6 @@ NOISE: Final = (0.15, 1.5)
 CLUSTER_WIDTH: Final = 15.0
 """Standard deviation of the distance from a cluster's centre [degrees of arc]."""
 PLACES_PER_CLUSTER: Final = 40
-SOUNDER: Final = (30.0, 1_000.0)
-"""Fewest and most places of a sounder."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class Network:
     """n observations: where they are and how exact.
 
     variable, pressure [Pa, NaN for a single level], latitude, longitude [degrees], error σ_o [SI], zenith angle of the
-    satellite [degrees], NaN for none: (n,). density: the ρ that was asked for.
+    satellite [degrees] and height [m] of what is placed by it, NaN for none: (n,). density: the ρ that was asked for.
     """
 
     variable: NDArray[np.object_]
@@ -68,6 +63,7 @@ class Network:
     longitude: Floats
     error: Floats
     zenith: Floats
+    height: Floats
     density: float
 
     def __len__(self) -> int:
@@ -115,32 +111,8 @@ def operational_network(
     variable, pressure = seen.variable[rows], seen.pressure[rows]
     error = drawn.errors * table.sigma(variable, pressure, seen.report[rows]) if rows.size else np.zeros(0)
     density = rows.size / (len(channels) * grid.shape[0] * grid.shape[1])
-    nadir = np.full(rows.size, np.nan)
-    return Network(variable, pressure, seen.latitude[rows], seen.longitude[rows], error, nadir, density)
-
-
-def with_sounder(generator: np.random.Generator, network: Network, table: ErrorTable) -> Network:
-    """Return a network with all channels of a sounder at places besides, scattered or clustered, under any angle."""
-    count = round(float(np.exp(generator.uniform(*np.log(SOUNDER)))))
-    latitude, longitude = draw_places(generator, count, generator.choice(np.array(["scattered", "clustered"])))
-    channels = len(SOUNDERS)
-    variable = np.tile(np.array(list(SOUNDERS), dtype=object), count)
-    pressure = np.full(variable.size, np.nan)
-    low, high = np.log(NOISE)
-    factor = np.exp(generator.uniform(low, high, channels))
-    zenith = generator.uniform(-STEEPEST, STEEPEST, count)
-    own = Network(
-        variable,
-        pressure,
-        np.repeat(latitude, channels),
-        np.repeat(longitude, channels),
-        table.sigma(variable, pressure) * np.tile(factor, count),
-        np.repeat(zenith, channels),
-        network.density,
-    )
-    names = ("variable", "pressure", "latitude", "longitude", "error", "zenith")
-    both: dict[str, Any] = {name: np.concatenate([getattr(network, name), getattr(own, name)]) for name in names}
-    return replace(network, **both)
+    unknown = np.full(rows.size, np.nan)
+    return Network(variable, pressure, seen.latitude[rows], seen.longitude[rows], error, unknown, unknown, density)
 
 
 def uniform_network(
@@ -210,4 +182,5 @@ def _network(
     factor = {name: float(np.exp(generator.uniform(low, high))) for name in dict.fromkeys(names)}
     scale = np.array([factor[name] for name in variable])
     error = table.sigma(variable, pressure) * scale if index.size else np.zeros(0)
-    return Network(variable, pressure, latitude, longitude, error, np.full(index.size, np.nan), density)
+    unknown = np.full(index.size, np.nan)
+    return Network(variable, pressure, latitude, longitude, error, unknown, unknown, density)

@@ -195,7 +195,7 @@ def test_the_first_guess_of_one_observation_is_the_closed_form(place):
     network = Network(
         np.array(["t"], dtype=object), np.array([CHANNELS[channel].level]),
         np.asarray(GRID.latitudes)[[row]], np.asarray(GRID.longitudes)[[column]], np.array([error]),
-        np.array([np.nan]), 0.0,
+        np.array([np.nan]), np.array([np.nan]), 0.0,
     )  # fmt: skip
     truth_less_background = torch.full((1, len(CHANNELS), *GRID.shape), 0.0)
     truth_less_background[0, channel, row, column] = 3.0

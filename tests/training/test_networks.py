@@ -14,7 +14,6 @@ from phyda_cli.training.networks import (
     draw_places,
     operational_network,
     uniform_network,
-    with_sounder,
 )
 
 GRID = LatLonGrid.equiangular(16, 32)
@@ -161,27 +160,3 @@ def test_an_operational_network_sees_the_channels_that_there_are_with_errors_of_
             factor = midnight.error[heights] / table.sigma(midnight.variable[heights], midnight.pressure[heights])
             assert factor.min() == pytest.approx(factor.max())
             assert 0.8 <= factor.min() <= 1.3
-
-
-def test_a_sounder_adds_all_channels_at_its_places_and_leaves_the_others_alone() -> None:
-    table = default_error_table()
-    before = max(draw_many(4), key=len)
-    counts, factors = [], []
-    for seed in range(60):
-        both = with_sounder(np.random.default_rng(seed), before, table)
-        n = len(before)
-        np.testing.assert_array_equal(both.latitude[:n], before.latitude)
-        np.testing.assert_array_equal(both.error[:n], before.error)
-        assert np.isnan(both.zenith[:n]).all()
-        assert both.density == before.density
-        own = both.zenith[n:].reshape(-1, 5)
-        np.testing.assert_array_equal(own, own[:, :1].repeat(5, axis=1))
-        assert np.abs(own).max() <= 60.0
-        assert both.variable[n : n + 5].tolist() == ["tb5", "tb6", "tb7", "tb8", "tb9"]
-        assert len(np.unique(both.latitude[n:])) == len(own)
-        counts.append(len(own))
-        factors.append(both.error[n] / table.sigma(both.variable[n : n + 1], np.array([np.nan]))[0])
-    assert 30 <= min(counts) < 60
-    assert 500 < max(counts) <= 1000
-    assert 0.15 <= min(factors) < 0.3
-    assert 1.0 < max(factors) <= 1.5
