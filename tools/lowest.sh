@@ -17,5 +17,5 @@ fi
     --requirement "$venv/lowest.txt" --editable . pytest pytest-xdist hypothesis scipy
 # NumPy itself ignores this warning of older binaries, but pytest makes it an error.
 OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -n 2 -W "ignore:numpy.ndarray size changed" \
-    tests/commands tests/formats tests/test_assimilation.py --deselect \
-    tests/formats/test_analysis.py::test_compliance_checker_has_no_high_finding
+    tests/cli tests/formats tests/test_assimilation.py --deselect \
+    tests/formats/gridded/test_analysis.py::test_compliance_checker_has_no_high_finding

@@ -163,7 +163,8 @@ def _print_config(config: Path | None, flags: dict[str, Any]) -> None:
     from phyda_cli.settings.write_toml import as_toml
 
     held = set(flags) | ({key.replace("-", "_") for key in read_toml(config)} if config else set())
-    open_ones = {field.name: "…" for field in command_fields() if field.required and field.name not in held}
+    needed = {field.name for field in command_fields() if field.required} | {"output"}
+    open_ones = dict.fromkeys((field.name for field in command_fields() if field.name in needed - held), "…")
     asked = merge_config(config, flags | open_ones)
     document = {name: value for name, value in asked.document().items() if name not in open_ones}
     console.result(as_toml(run_fields(asked), document, needed=open_ones), {"status": "ok", "settings": document})

@@ -202,7 +202,7 @@ def _write(
     overwrite = settings.overwrite
     if settings.feedback is not None:
         analysis.write_feedback(settings.feedback, layout=settings.feedback_format, overwrite=overwrite)
-    if settings.dry_run:
+    if settings.dry_run or settings.output is None:
         return {}
     if settings.increment is not None:
         analysis.write_increment(settings.increment, overwrite=overwrite)

@@ -134,7 +134,8 @@ class ThreeDVar(Method):
         """Return draws L ζ of the background error (member, channel, lat, lon); None without members."""
         if self.members == 0:
             return None
-        result = torch.empty(self.members, *self.background_error().values.shape, dtype=torch.float64)
+        shape = (len(self.statistics.channels), *self.statistics.grid.shape)
+        result = torch.empty(self.members, *shape, dtype=torch.float64)
         for part, draws in zip(torch.split(result, TOGETHER), self.prior_blocks(background), strict=True):
             part.copy_(draws)
         return result

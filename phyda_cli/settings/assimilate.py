@@ -48,12 +48,13 @@ class FileSettings:
         ),
     ]  # fmt: skip
     output: Annotated[
-        Path,
+        Path | None,
         Option(
-            "The analysis: GRIB where its name ends so (.grib2, .grb …), by a GRIB background; else NetCDF.", "FILE",
+            "The analysis: GRIB where its name ends so (.grib2, .grb …), by a GRIB background; else NetCDF. "
+            "Needed but for --dry-run.", "FILE",
             names=("--out", "--output", "-o"),
         ),
-    ]  # fmt: skip
+    ] = None  # fmt: skip
     fgat: Annotated[
         tuple[Path, ...],
         Option(
@@ -251,6 +252,8 @@ def merge_config(file: Path | None, flags: Mapping[str, Any]) -> Run:
     values = {**held, **given}
     common, own = _Origin(file, frozenset(given), fields).of_method(AssimilateConfig, values)
     entry = entry_of(common.method)
+    if common.output is None and not common.dry_run:
+        raise UsageError(_missing("output"))
     if common.members_out is not None and not entry.has_members:
         raise UsageError(f"--members-out {common.members_out}: {entry.name} has no members")
     if (common.layout is None) != (common.layout_out is None):
@@ -281,6 +284,11 @@ def chosen_settings(values: Mapping[str, Any]) -> Chosen:
 def checked(settings: type[Settings], **values: Any) -> Settings:
     """Values that no configuration file gave, as settings. Raises UsageError naming the option that is wrong."""
     return _Origin(None, frozenset(values), {}).checked(settings, values)
+
+
+def _missing(key: str) -> str:
+    """Return the message for a setting without which there is no run."""
+    return f"--{key.replace('_', '-')} is missing; give it, or set {key} in a file given with --config"
 
 
 @dataclass(frozen=True)
@@ -318,7 +326,7 @@ class _Origin:
             key = str(error.errors()[0]["loc"][0])
             option = f"--{key.replace('_', '-')}"
             if error.errors()[0]["type"] == "missing":
-                raise UsageError(f"{option} is missing; give it, or set {key} in a file given with --config") from error
+                raise UsageError(_missing(key)) from error
             if key in self.given or self.file is None:
                 raise UsageError(f"{option}: {reason(error)}") from error
             raise ConfigError(f"{self.file}: key {key!r}: {reason(error)}") from error

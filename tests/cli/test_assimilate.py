@@ -137,6 +137,10 @@ def test_dry_run_writes_nothing_but_the_feedback_that_is_asked_for(words, tmp_pa
     assert main([*words, "--dry-run", "--increment", str(tmp_path / "i.nc")]) == 0
     assert capsys.readouterr().out == "dry run: nothing written\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == held
+    without = [word for word in words if word not in ("--out", str(tmp_path / "a.nc"))]
+    assert main([*without, "--dry-run"]) == 0  # nothing is written: no name is needed
+    assert capsys.readouterr().out == "dry run: nothing written\n"
+    assert "--output is missing" in error_of(without, capsys, 2)
     assert main([*words, "--dry-run", "--feedback", str(tmp_path / "f.nc")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'f.nc'}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*held, "f.nc"])

@@ -74,7 +74,8 @@ def test_the_settings_as_a_file_give_the_same_run(tmp_path, capsys):
 def test_settings_are_printed_before_any_file_is_named(capsys):
     assert main(["assimilate", "--print-config"]) == 0
     said = capsys.readouterr().out
-    assert "# background = …  needed" in said
+    for name in ("background", "observations", "output"):
+        assert f"# {name} = …  needed" in said
     assert tomllib.loads(said)["method"] == "phyda"
 
 

@@ -78,6 +78,22 @@ def test_the_analysis_of_one_humidity_is_the_scalar_one() -> None:
     assert together[1].at(departures.operator)[0] < 0.5 * found
 
 
+def test_without_observations_too_the_members_have_the_humidity_of_the_background() -> None:
+    """What a dry run asks for: draws of q have the spread S σ_x, so that those of two backgrounds are as their S."""
+    method = ThreeDVar(replace(small_statistics(), relative_humidity=True), members=100)
+    moist, dry = (method.unobserved(background(0.5, temperature)) for temperature in (280.0, 250.0))
+    place = CHANNELS.index(Channel("q", 50_000.0))
+    assert moist.members is not None
+    assert dry.members is not None
+    assert moist.spread is not None
+    drawn, stated = moist.members[:, place], moist.spread.values[place]
+    assert float(drawn.square().mean() / stated.square().mean()) == pytest.approx(1.0, abs=0.1)
+    sizes = [humidity_size(background(0.5, temperature), GRID, CHANNELS)[place] for temperature in (280.0, 250.0)]
+    torch.testing.assert_close(drawn / sizes[0], dry.members[:, place] / sizes[1], rtol=1e-9, atol=1e-12)
+    other = CHANNELS.index(Channel("t", 50_000.0))
+    assert torch.equal(moist.members[:, other], dry.members[:, other])
+
+
 def test_without_backgrounds_there_is_one_clear_line() -> None:
     method = ThreeDVar(replace(small_statistics(), relative_humidity=True))
     with pytest.raises(BadDataError, match="need the backgrounds"):
