@@ -109,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait for each other in a loop take the processor from those that they wait for where others use it
     # too. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # NumPy's matrices are small, and its own threads wait in such a loop whatever OpenMP does.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with _signals_as_exceptions():
         try:
             code = _run(words, debug=debug)

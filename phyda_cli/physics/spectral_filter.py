@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.fields.balance import balance_table, coriolis
-from phyda_cli.grids.harmonics import harmonic_tables, largest_truncation
+from phyda_cli.grids.harmonics import cut_tables, largest_truncation
 from phyda_cli.grids.latlon import LatLonGrid
 
 Array = NDArray[np.float64]
@@ -39,7 +39,7 @@ class SpectralFilter:
         wave = np.stack((np.cos(angle), -np.sin(angle)), axis=1).reshape(2 * orders.size, -1)
         turned = np.stack((-np.sin(angle), -np.cos(angle)), axis=1).reshape(2 * orders.size, -1)
         both_signs = np.repeat(np.where(orders > 0, 2.0, 1.0), 2)[:, None]
-        tables, f = harmonic_tables(grid, largest).cut(self.truncation), coriolis(grid)
+        tables, f = cut_tables(grid, self.truncation), coriolis(grid)
         same, other = tables.potential_fits()
 
         def table(values: Array) -> torch.Tensor:

@@ -8,7 +8,15 @@ import torch
 
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.errors import BadDataError
-from phyda_cli.grids.harmonics import SphericalHarmonics, largest_truncation, legendre, spherical_harmonics
+from phyda_cli.grids.harmonics import (
+    SphericalHarmonics,
+    _quadrature,
+    cut_tables,
+    harmonic_tables,
+    largest_truncation,
+    legendre,
+    spherical_harmonics,
+)
 from phyda_cli.grids.latlon import LatLonGrid
 from tests.support.harmonics import complex_from_real
 
@@ -297,6 +305,30 @@ def test_uneven_rows_are_fitted_exactly_too():
     harmonics = SphericalHarmonics(LatLonGrid(latitudes, LatLonGrid.equiangular(12, 24).longitudes), 6)
     c = coefficients(harmonics)
     torch.testing.assert_close(harmonics.analysis(harmonics.synthesis(c)), c, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("latitudes", ["gaussian", "regular", "uneven"])
+def test_the_fits_are_pseudo_inverses_of_the_sums(latitudes):
+    """A⁺ of A = √W F, by singular values, whichever way the rows let it be found."""
+    rows = {
+        "gaussian": LatLonGrid.gaussian(12).latitudes,
+        "regular": LatLonGrid.equiangular(12, 24).latitudes,
+        "uneven": (-80.0, -79.0, -60.0, -40.0, -20.0, -1.0, 3.0, 20.0, 45.0, 60.0, 72.0, 85.0),
+    }[latitudes]
+    grid = LatLonGrid(rows, LatLonGrid.equiangular(12, 24).longitudes)
+    tables, weights = harmonic_tables(grid, 8), _quadrature(np.asarray(rows), grid.area_weights)
+    root = np.sqrt(weights)
+    for m in range(9):
+        expected = np.linalg.pinv(root[:, None] * tables.scalar[m, :, m:]) * root
+        np.testing.assert_allclose(tables.fit[m, m:], expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+        assert not tables.fit[m, :m].any()
+
+
+@pytest.mark.parametrize("grid", [LatLonGrid.gaussian(12), LatLonGrid.equiangular(13, 24)])
+def test_tables_that_are_cut_fit_with_all_harmonics(grid):
+    cut, whole = cut_tables(grid, 5), harmonic_tables(grid, largest_truncation(grid)).cut(5)
+    for one, other in zip(cut, whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())
 
 
 def test_kept_instances_are_shared():
