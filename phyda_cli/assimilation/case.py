@@ -6,7 +6,7 @@ by which neighbours judge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from phyda_cli.observations.table import Observations
 from phyda_cli.operators.first_guess import FirstGuess
 from phyda_cli.quality.neighbours import ROUNDS, check_neighbours, check_reports
 from phyda_cli.quality.screening import Guess
+from phyda_cli.quality.sounder import ground_error
 
 Mask = NDArray[np.bool_]
 
@@ -56,6 +57,12 @@ class Case:
         equivalents = np.stack([first(values) for values in members.values])
         return cls(background, first, equivalents.mean(0), equivalents, members, fade)
 
+    def corrected(self, bias: NDArray[np.float64]) -> Case:
+        """Return the case whose G has a bias (n,) in it."""
+        first = replace(self.first, tendency=self.first.tendency + bias)
+        of_members = None if self.equivalents is None else self.equivalents + bias
+        return replace(self, first=first, equivalent=self.equivalent + bias, equivalents=of_members)
+
     def analysed(self, method: Method, rows: Observations) -> Increment:
         """Return the increment of the rows in use."""
         if not rows.used.any():
@@ -82,7 +89,7 @@ def guess_of(
     case: Case, observations: Observations, method: Method, table: ErrorTable, options: AssimilationOptions
 ) -> Guess:
     """Return what the checks are told of observations before the size of the background's errors is known."""
-    operator = case.first.increments
+    operator, sounder = case.first.increments, options.quality.sounder
     sigma = method.background_error_at(operator, case.background)
     return Guess(
         channels=case.background.channels,
@@ -96,6 +103,7 @@ def guess_of(
         difference=operator.difference,
         sigma=sigma,
         scaled_sigma=sigma,
+        ground_error=ground_error(case.first.operator.ground(case.background.values), operator.land, sounder),
         method=method.name,
         table=table,
         quality=options.quality,

@@ -39,6 +39,7 @@ from phyda_cli.assimilation.options import AssimilationOptions
 from phyda_cli.errors import BadDataError
 from phyda_cli.fields.refractivity import COEFFICIENTS
 from phyda_cli.fields.state import State
+from phyda_cli.methods.as_analysed import log_of
 from phyda_cli.methods.base import Log, Method
 from phyda_cli.methods.bias import BiasCorrection
 from phyda_cli.observations.errors import ErrorTable, assign_errors, count_raised, grown
@@ -49,6 +50,7 @@ from phyda_cli.quality.checks import EARLY, LATE, check_missing
 from phyda_cli.quality.neighbours import WORTHWHILE_SCALE
 from phyda_cli.quality.pressure_twice import pressure_once
 from phyda_cli.quality.screening import JUDGEMENT, REDUCTION, checked, screen
+from phyda_cli.quality.sounder import seen_ground
 
 _SCORED: Final = 20_000
 """About how many rows near the ground are left out, each in turn, for the scores."""
@@ -74,15 +76,18 @@ def assimilate(
         raise BadDataError("the background holds several members: choose one with --member")
     if not all(bool(torch.isfinite(plane).all()) for plane in background.values):
         raise BadDataError("the background holds values that are not finite")
-    coefficients = COEFFICIENTS[options.quality.refractivity.constants]
+    constants = options.quality.refractivity.constants
+    coefficients = COEFFICIENTS[constants]
     first = first_guess(background, observations, first_guesses or {}, orography, options.margin, coefficients)
-    bias = BiasCorrection.of(observations, background, first, options.memory, options.quality.bias)
-    first = replace(first, tendency=first.tendency + bias.values)
     case = Case.of(background, first, method, fading(background.grid, options.taper))
+    seen = np.where(first.operator.defined, case.equivalent, np.nan)
+    bias = BiasCorrection.of(observations, background, seen, options.memory, options.quality.bias)
+    case = case.corrected(bias.values)
     guess = guess_of(case, observations, method, table, options)
     # what has no place has no usual error either: the missing place is the reason
     rows = assign_errors(check_missing(observations), table)
-    rows = pressure_once(screen(grown(rows, np.where(guess.beyond <= options.margin, guess.beyond, 0.0)), guess))
+    rows = seen_ground(grown(rows, np.where(guess.beyond <= options.margin, guess.beyond, 0.0)), guess.ground_error)
+    rows = pressure_once(screen(rows, guess))
     scale = scale_of(rows, options, case, method)
     method = method.scaled(scale).fitted(case.departures(rows, rows.used & is_active(rows)))
     sigma, predicted = method.background_error_at(first.increments, background), method.predicts(first.increments)
@@ -103,7 +108,7 @@ def assimilate(
         "used": int(rows.used.sum()),
         **({"errors_raised": raised} if (raised := count_raised(observations)) else {}),
         **({"used_outside": int((rows.used & (guess.beyond > 0)).sum())} if options.margin else {}),
-        **bias.log(),
+        **log_of(constants, observations, bias),
         **_times(background, rows, first),
     }
     result = case.analysed(method, rows) if options.update else method.unobserved(background)

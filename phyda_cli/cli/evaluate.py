@@ -71,6 +71,14 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="COLUMN=UNIT", help="Units of columns of --obs, as in assimilate. Repeatable."),
     ] = None,
+    log_of: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Another NetCDF output of the run, such as its feedback: how the analysis saw refractivity and "
+            "brightness temperatures, where its own file (GRIB) cannot say it.",
+        ),
+    ] = None,
     window: Annotated[
         str, typer.Option(metavar="DURATION", help="Leave out observations farther from the valid time.")
     ] = "3h",
@@ -94,19 +102,20 @@ def evaluate(
     from phyda_cli.evaluation.compare import compare_fields, compare_observations, format_comparison, over_levels
     from phyda_cli.formats.gridded.background import read_background
     from phyda_cli.library.inputs import read_observations
-    from phyda_cli.library.scores import named_by
+    from phyda_cli.library.scores import as_analysed, named_by
     from phyda_cli.settings.values import parse_choices, parse_duration, parse_time
 
     if bool(truth) == bool(observations):
         raise UsageError("name either --truth or --obs to compare with")
-    if truth and (withhold or stations or units):
-        raise UsageError("--withhold, --stations and --units are for --obs; leave them out with --truth")
+    if truth and (withhold or stations or units or log_of):
+        raise UsageError("--withhold, --stations, --units and --log-of are for --obs; leave them out with --truth")
     paths = [*analysis, *(background or []), *(truth or []), *(observations or [])]
-    check_inputs([*paths, *([] if stations is None else [stations])])
+    check_inputs([*paths, *(path for path in (stations, log_of) if path is not None)])
     choices, columns = parse_choices(select or []), parse_choices(units or [], "--units", "temp=degC")
     width = np.timedelta64(parse_duration(window), "ns")
     moment = None if time is None else np.datetime64(parse_time(time), "ns")
-    judged = read_background(analysis, time=moment, member=member).ensemble_mean().state
+    opened = read_background(analysis, time=moment, member=member).ensemble_mean()
+    judged = opened.state
     states = {"analysis": judged}
     if background:
         before = read_background(background, time=moment or judged.time, member=member, select=choices)
@@ -115,8 +124,9 @@ def evaluate(
         target = read_background(truth, time=judged.time, member=member).ensemble_mean().state
         entries = compare_fields(states, target)
     else:
-        rows = read_observations(observations or [], time=judged.time, stations=stations, units=columns)
-        entries = compare_observations(states, named_by(withhold, rows), window=width)
+        read = read_observations(observations or [], time=judged.time, stations=stations, units=columns)
+        rows = named_by(withhold, read)
+        entries = compare_observations(states, rows, window=width, seen=as_analysed(opened, rows, log_of))
     document = {
         "status": "ok",
         "variables": [dataclasses.asdict(entry) for entry in over_levels(entries)],

@@ -8,6 +8,8 @@ standard pressure level that is nearest in ln p, over the rows that every state 
 
 A variable's scores over all its levels are the same sums over the rows, or grid points, of them all.
 
+H has the constants and the bias correction of the analysis, as far as it says them (`methods/as_analysed.py`).
+
 The bias has the sign of the state's error in both cases (a state that is too warm has a positive one); the departures
 y − H(x) of the feedback have the opposite sign.
 
@@ -33,10 +35,10 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.regrid import regrid
+from phyda_cli.methods.as_analysed import AsAnalysed
 from phyda_cli.observations.errors import default_error_table
 from phyda_cli.observations.settings import Quality, Surface
 from phyda_cli.observations.table import Observations
-from phyda_cli.operators.first_guess import first_guess
 from phyda_cli.quality.screening import Guess, screen
 
 
@@ -96,16 +98,22 @@ _QUALITY: Final = Quality(surface=Surface(require_height=False))
 
 
 def compare_observations(
-    states: Mapping[str, State], observations: Observations, *, window: np.timedelta64
+    states: Mapping[str, State],
+    observations: Observations,
+    *,
+    window: np.timedelta64,
+    seen: AsAnalysed | None = None,
 ) -> tuple[Comparison, ...]:
     """Return errors of states of one time against observations within `window` of it.
 
-    Raises BadDataError when no observation can be compared with every state.
+    seen: how the analysis saw observations, where that is known. Raises BadDataError when no observation can be
+    compared with every state.
     """
+    seen = seen or AsAnalysed({})
     checked = observations
     equivalents: dict[str, NDArray[np.float64]] = {}
     for name, state in states.items():
-        guess = first_guess(state, observations, {})
+        guess = seen.first_guess(state, observations)
         equivalents[name] = guess(state.values.double())
         unknown = np.full(len(observations), np.nan)
         known = Guess(
@@ -119,6 +127,7 @@ def compare_observations(
             difference=guess.increments.difference,
             sigma=unknown,
             scaled_sigma=unknown,
+            ground_error=unknown,
             method="",
             table=default_error_table(),
             quality=_QUALITY,

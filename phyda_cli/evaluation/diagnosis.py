@@ -37,7 +37,8 @@ FATES: Final = ("used", "withheld", "monitored", "rejected")
 _NO_LEVEL: Final = -1.0
 _SUMS: Final = 11
 _JUDGED: Final = (
-    Flag.BOUNDS, Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE, Flag.HISTORY, Flag.SUPER_REFRACTION,
+    Flag.BOUNDS, Flag.CLOUD, Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE, Flag.HISTORY,
+    Flag.SUPER_REFRACTION,
 )  # fmt: skip
 """Verdicts on the value of a row: only rows rejected for one of these have departures to speak of."""
 

@@ -14,9 +14,11 @@ from phyda_cli.errors import BadDataError, UsageError
 from phyda_cli.evaluation.compare import compare_fields, compare_observations
 from phyda_cli.evaluation.diagnosis import Diagnosis
 from phyda_cli.fields.state import State
-from phyda_cli.formats.feedback.netcdf import read_feedback
+from phyda_cli.formats.feedback.netcdf import log_in, read_feedback, read_log
+from phyda_cli.formats.gridded.layout import Background
 from phyda_cli.library.analysis import Analysis
 from phyda_cli.library.inputs import FilePath, Gridded, Reported, open_background, read_observations
+from phyda_cli.methods.as_analysed import AsAnalysed
 from phyda_cli.observations.rule import matching
 from phyda_cli.observations.table import Observations
 from phyda_cli.settings.values import parse_duration
@@ -32,11 +34,13 @@ def evaluate(
     observations: Reported | Sequence[Reported] | None = None,
     withhold: str | None = None,
     window: str | timedelta = "3h",
+    log_of: FilePath | None = None,
 ) -> pd.DataFrame:
     """Score an analysis, and its background, against a truth or against observations that it has not seen.
 
     analysis: of `assimilate`, whose background is then known, or what `open_background` takes. withhold: take only the
-    observations that this rule names. window: leave out those farther from the valid time.
+    observations that this rule names. window: leave out those farther from the valid time. log_of: another NetCDF
+    output of the analysis's run, which says how it saw refractivity and brightness temperatures where it cannot itself.
     Returns a row for each state, variable and level [Pa]: units, count, rmse, mae and bias, SI. Raises UsageError
     unless there is a truth or observations, BadDataError when nothing can be compared.
     """
@@ -48,7 +52,8 @@ def evaluate(
     elif observations is not None:
         width = np.timedelta64(parse_duration(window) if isinstance(window, str) else window, "ns")
         rows = named_by(withhold, read_observations(observations, time=states["analysis"].time))
-        entries = compare_observations(states, rows, window=width)
+        held = analysis if isinstance(analysis, Analysis) else open_background(analysis)
+        entries = compare_observations(states, rows, window=width, seen=as_analysed(held, rows, log_of))
     return pd.DataFrame(
         [
             {
@@ -89,6 +94,25 @@ def named_by(rule: str | None, observations: Observations) -> Observations:
     if not named.any():
         raise UsageError(f"--withhold {rule!r} names none of {len(observations)} observations")
     return observations.take(named)
+
+
+def as_analysed(analysis: Analysis | Background, observations: Observations, log_of: FilePath | None) -> AsAnalysed:
+    """Return how an analysis saw observations, by its log, and warn of what that does not say of these.
+
+    log_of: a file with that log, None: the analysis's own attributes. Raises InputMissingError or BadDataError for a
+    file without one.
+    """
+    if log_of is not None:
+        seen = AsAnalysed(read_log(Path(log_of)))
+        if not seen.log:
+            raise BadDataError(f"{log_of}: holds no log of an analysis; name a NetCDF file that phyda assimilate wrote")
+    elif isinstance(analysis, Analysis):
+        seen = AsAnalysed(analysis.log)
+    else:
+        seen = AsAnalysed(log_in(analysis.dataset.attrs))
+    for note in seen.unsaid(observations):
+        _log.warning("the analysis does not say %s; --log-of names another output of its run that does", note)
+    return seen
 
 
 def _states(analysis: Analysis | Gridded, background: Gridded | None) -> dict[str, State]:

@@ -14,8 +14,9 @@ Source: Dee (2005); Auligné et al. (2007) for the inertia; Miyoshi et al. (2010
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -28,7 +29,6 @@ from phyda_cli.methods.base import Log, Memory
 from phyda_cli.observations.settings import Bias
 from phyda_cli.observations.table import Feedback, Flag, Observations
 from phyda_cli.operators.brightness_temperature import SOUNDERS
-from phyda_cli.operators.first_guess import FirstGuess
 from phyda_cli.operators.operator import Operator
 
 Floats = NDArray[np.float64]
@@ -56,33 +56,40 @@ class BiasCorrection:
 
     @classmethod
     def of(
-        cls, observations: Observations, background: State, first: FirstGuess, memory: Memory, settings: Bias
+        cls, observations: Observations, background: State, equivalent: Floats, memory: Memory, settings: Bias
     ) -> BiasCorrection:
-        """Return what is known before the analysis, whose first guess has no bias in it yet.
+        """Return what is known before the analysis.
 
-        Raises BadDataError for a memory of anything but finite coefficients.
+        equivalent: G(x_b) (n,) without a bias, NaN where it is not defined. Raises BadDataError for a memory of
+        anything but finite coefficients.
         """
-        o = observations
-        rows = np.isin(o.variable, list(SOUNDERS)) & settings.enabled
-        if not rows.any():
-            return cls(np.zeros((len(o), PREDICTORS)), np.full(len(o), "", dtype=object), {})
-        departure = np.where(first.operator.defined, o.value - first(background.values), np.nan)
-        group = np.array(
-            [f"{s} {v}" if own else "" for s, v, own in zip(o.station, o.variable, rows, strict=True)], dtype=object
-        )
-        known = {}
+        rows = np.isin(observations.variable, list(SOUNDERS)) & settings.enabled
+        group = groups(observations, rows)
+        departure, known = observations.value - equivalent, _coefficients(memory, "memory")
         for name in dict.fromkeys(group[rows].tolist()):
-            values = memory.get(f"{_KEY} {name}")
-            if values is not None and (len(values) != PREDICTORS or not np.isfinite(values).all()):
-                raise BadDataError(f"the memory of {_KEY} {name} holds {values}, not {PREDICTORS} coefficients")
-            own = departure[(group == name) & o.used & np.isfinite(departure)]
-            if values is not None:
-                known[name] = np.array(values, dtype=np.float64)
-            elif own.size >= _ENOUGH:
-                known[name] = np.array([np.median(own), 0.0, 0.0, 0.0])
-            else:
-                known[name] = np.zeros(PREDICTORS)
-        return cls(_predictors(o, background, rows), group, known)
+            own = departure[(group == name) & observations.used & np.isfinite(departure)]
+            if name not in known:
+                known[name] = np.array([np.median(own) if own.size >= _ENOUGH else 0.0, 0.0, 0.0, 0.0])
+        return cls.known(observations, background, group, known)
+
+    @classmethod
+    def known(
+        cls,
+        observations: Observations,
+        background: State,
+        group: NDArray[np.object_],
+        coefficients: Mapping[str, Floats],
+    ) -> BiasCorrection:
+        """Return the correction of rows by coefficients, those of other groups left out."""
+        held = {name: coefficients[name] for name in dict.fromkeys(group.tolist()) if name in coefficients}
+        return cls(_predictors(observations, background, group != ""), group, held)
+
+    @classmethod
+    def logged(cls, observations: Observations, background: State, log: Mapping[str, Any]) -> BiasCorrection:
+        """Return the correction of an analysis whose log says it, for any rows. Raises BadDataError as `of` does."""
+        group = groups(observations, np.isin(observations.variable, list(SOUNDERS)))
+        texts = {name: str(value).split() for name, value in log.items() if name.startswith(f"{_KEY} ")}
+        return cls.known(observations, background, group, _coefficients(texts, "log"))
 
     @property
     def values(self) -> Floats:
@@ -113,13 +120,35 @@ class BiasCorrection:
         return replace(self, coefficients=made)
 
     def log(self) -> Log:
-        """Return β₀ [K] of each satellite and channel."""
-        return {f"{_KEY} {name}": round(float(beta[0]), 3) for name, beta in self.coefficients.items()}
+        """Return β [K] of each satellite and channel, as text."""
+        return {f"{_KEY} {name}": " ".join(f"{x:.6g}" for x in beta) for name, beta in self.coefficients.items()}
 
     def memory(self, before: Memory) -> Memory:
         """Return the coefficients as the next analysis finds them, those of earlier satellites kept."""
         kept = {name: values for name, values in before.items() if name.startswith(f"{_KEY} ")}
         return kept | {f"{_KEY} {name}": beta.tolist() for name, beta in self.coefficients.items()}
+
+
+def groups(observations: Observations, rows: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """(n,) satellite and channel of the rows that are brightness temperatures, "" of others."""
+    pairs = zip(observations.station, observations.variable, rows, strict=True)
+    return np.array([f"{station} {variable}" if own else "" for station, variable, own in pairs], dtype=object)
+
+
+def _coefficients(told: Mapping[str, Sequence[Any]], of: str) -> dict[str, Floats]:
+    """Return β of each group that a memory or log tells. Raises BadDataError for anything but finite coefficients."""
+    found = {}
+    for name, values in told.items():
+        if not name.startswith(f"{_KEY} "):
+            continue
+        try:
+            beta = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            beta = np.full(1, np.nan)
+        if beta.shape != (PREDICTORS,) or not np.isfinite(beta).all():
+            raise BadDataError(f"the {of} of {name} holds {values}, not {PREDICTORS} coefficients")
+        found[name.removeprefix(f"{_KEY} ")] = beta
+    return found
 
 
 def _predictors(observations: Observations, background: State, rows: NDArray[np.bool_]) -> Floats:

@@ -1,7 +1,7 @@
 """phyda's verdicts in the numbers of DART's quality control, for tools that know those.
 
     PASS → 0        PASSIVE → 1       H_FAILED, DOMAIN → 4      BLACKLIST, THINNED, SUPEROB, HISTORY → 5
-    MISSING, PRE_QC, BOUNDS → 6       FIRST_GUESS, BUDDY, TRACK, PROFILE, SUPER_REFRACTION → 7
+    MISSING, PRE_QC, BOUNDS → 6       CLOUD, FIRST_GUESS, BUDDY, TRACK, PROFILE, SUPER_REFRACTION → 7
 
 DART's namelist says which observations a run takes at all: 5 is what phyda leaves out although nothing is wrong with
 it, or somebody said so. Its outlier check stands for every check against background, neighbours or the report itself.
@@ -42,7 +42,10 @@ DART_QC: Final[dict[Flag, DartQC]] = {
         (DartQC.BAD_INCOMING_QC, (Flag.MISSING, Flag.PRE_QC, Flag.BOUNDS)),
         (DartQC.FORWARD_OPERATOR_FAILED, (Flag.DOMAIN, Flag.H_FAILED)),
         (DartQC.NOT_IN_NAMELIST, (Flag.BLACKLIST, Flag.THINNED, Flag.HISTORY, Flag.SUPEROB)),
-        (DartQC.OUTLIER, (Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE, Flag.SUPER_REFRACTION)),
+        (
+            DartQC.OUTLIER,
+            (Flag.CLOUD, Flag.FIRST_GUESS, Flag.TRACK, Flag.BUDDY, Flag.PROFILE, Flag.SUPER_REFRACTION),
+        ),
     )
     for flag in flags
 }

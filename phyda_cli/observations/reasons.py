@@ -30,6 +30,7 @@ _REMEDIES: Final = {
     Flag.BLACKLIST: "as the rules of --quality want it",
     Flag.H_FAILED: "give a background that holds the variable; heights of stations: --stations",
     Flag.THINNED: "as thinning and duplicates want it; --quality sets both",
+    Flag.CLOUD: "H is of clear air; --quality sets the check",
     Flag.FIRST_GUESS: "if many: do background and observations belong together? Else larger --errors, or --quality",
     Flag.TRACK: "look at the station or aircraft; --quality sets the check",
     Flag.BUDDY: "look at the station, its neighbours disagree; --quality sets the check",

@@ -205,6 +205,20 @@ class Refractivity(_Table):
     """Part of the critical gradient of refractivity, −157 km⁻¹, from which on a level and all below it are refused."""
 
 
+class Sounder(_Table):
+    """Brightness temperatures: the ground below and clouds between (`quality/sounder.py`)."""
+
+    enabled: bool = True
+    emissivity: NotNegative = 0.05
+    """Standard deviation of the emissivity where the ground is known and the air there above freezing."""
+    frozen_emissivity: NotNegative = 0.15
+    """The same of snow and ice, and of ground that is not known."""
+    ground_k: Positive = 1.5
+    """Largest error that the ground may make [K]."""
+    cloud: Positive = 2.5
+    """Multiple of the expected departure of the lowest channels from which on it is a cloud or rain."""
+
+
 class Bias(_Table):
     """The bias of brightness temperatures (`methods/bias.py`)."""
 
@@ -235,6 +249,7 @@ class Quality(_Table):
     profile: Profile = Profile()
     ambiguity: Ambiguity = Ambiguity()
     refractivity: Refractivity = Refractivity()
+    sounder: Sounder = Sounder()
     bias: Bias = Bias()
     buddy: Buddy = Buddy()
     consistency: Consistency = Consistency()

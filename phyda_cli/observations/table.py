@@ -29,6 +29,7 @@ class Flag(IntEnum):
     BLACKLIST = 14
     H_FAILED = 15
     THINNED = 16
+    CLOUD = 18
     FIRST_GUESS = 19
     TRACK = 21
     BUDDY = 22

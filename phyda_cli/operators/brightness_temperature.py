@@ -28,7 +28,7 @@ import torch
 from phyda_cli.constants import LAPSE_RATE
 from phyda_cli.fields.standard_atmosphere import SEA_LEVEL_PRESSURE, SEA_LEVEL_TEMPERATURE, standard_pressure
 from phyda_cli.fields.state import Channel
-from phyda_cli.operators.kind import Floats, Mixed, Sites, Vertical, between_levels, nothing
+from phyda_cli.operators.kind import Floats, Ground, Mixed, Sites, Vertical, between_levels, nothing
 
 WARM_NODES: Final = tuple(
     100.0 * p for p in (1000, 925, 850, 700, 600, 500, 400, 300, 250, 200, 150, 100, 70, 50, 30, 20, 10)
@@ -102,8 +102,19 @@ class BrightnessTemperature(Mixed):
     def level(self, pressure: Floats) -> Floats:
         return np.full(pressure.shape, SOUNDERS[self.variable].level)
 
+    def ground(self, inputs: Floats, sites: Sites) -> Ground:
+        black, half, temperature = self._ends(torch.from_numpy(inputs), sites)
+        return Ground((2.0 * (black - half)).numpy(), temperature.numpy())
+
     def _seen(self, inputs: torch.Tensor, sites: Sites) -> torch.Tensor:
         """y (n,) of inputs (27, n)."""
+        black, half, _ = self._ends(inputs, sites)
+        land = np.where(np.isfinite(sites.land), sites.land, 0.5)
+        reflected = torch.from_numpy(1.0 - (SEA + (LAND - SEA) * land))
+        return torch.as_tensor(black + reflected * 2.0 * (half - black))
+
+    def _ends(self, inputs: torch.Tensor, sites: Sites) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """y₁, y_½ and T_s (n,) of inputs (27, n)."""
         fitted = emulator()
         warm_end = 1 + len(WARM_NODES)
         warm = _filled(inputs[1:warm_end], fitted["mean"][: len(WARM_NODES)])
@@ -115,9 +126,7 @@ class BrightnessTemperature(Mixed):
         features = torch.cat([warm, wet, ground[None], torch.from_numpy(np.stack([np.log(pressure), slant]))])
         number = list(SOUNDERS).index(self.variable)
         black, half = emulated(fitted, features.mT)[:, [number, len(SOUNDERS) + number]].mT
-        land = np.where(np.isfinite(sites.land), sites.land, 0.5)
-        reflected = torch.from_numpy(1.0 - (SEA + (LAND - SEA) * land))
-        return torch.as_tensor(black + reflected * 2.0 * (half - black))
+        return black, half, ground
 
 
 def emulated(fitted: Mapping[str, torch.Tensor], features: torch.Tensor) -> torch.Tensor:

@@ -62,6 +62,16 @@ class Vertical(NamedTuple):
     weight: Floats
 
 
+class Ground(NamedTuple):
+    """What n observations see of the ground. slope: (n,) ∂y/∂ε, of its emissivity; 0 for what does not see it.
+
+    temperature: (n,) of the air there [K], NaN for what does not see it.
+    """
+
+    slope: Floats
+    temperature: Floats
+
+
 class Kind(Protocol):
     """One way of looking at a column."""
 
@@ -83,6 +93,10 @@ class Kind(Protocol):
 
     def slopes(self, inputs: Floats, sites: Sites) -> Floats:
         """∂f/∂g (m, n) at inputs (m, n)."""
+        ...
+
+    def ground(self, inputs: Floats, sites: Sites) -> Ground:
+        """Return what is seen of the ground at inputs (m, n)."""
         ...
 
     def spread(self, first: Floats) -> Floats:
@@ -118,6 +132,10 @@ class Level:
 
     def slopes(self, inputs: Floats, sites: Sites) -> Floats:
         return np.concatenate([np.ones((1, inputs.shape[1])), np.zeros((len(inputs) - 1, inputs.shape[1]))])
+
+    def ground(self, inputs: Floats, sites: Sites) -> Ground:
+        n = inputs.shape[1]
+        return Ground(np.zeros(n), np.full(n, np.nan))
 
     def spread(self, first: Floats) -> Floats:
         return first

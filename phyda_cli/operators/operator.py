@@ -24,7 +24,7 @@ from phyda_cli.fields.refractivity import BEVIS, Coefficients
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
-from phyda_cli.operators.kind import Kind, Sites
+from phyda_cli.operators.kind import Ground, Kind, Sites
 from phyda_cli.operators.kinds import kind_of
 from phyda_cli.operators.rows import Block, Rows, combined, taken, together
 
@@ -260,6 +260,14 @@ class StateOperator:
         for part, inputs in zip(self.parts, self._inputs(values), strict=True):
             result[part.rows] = part.kind.value(inputs, self.operator.sites(part.rows))
         return np.where(self.defined, result + self.constant, 0.0)
+
+    def ground(self, values: torch.Tensor) -> Ground:
+        """What is seen of the ground at fields (channel, lat, lon) [SI], on all n rows."""
+        slope, temperature = np.zeros(len(self.operator)), np.full(len(self.operator), np.nan)
+        for part, inputs in zip(self.parts, self._inputs(values), strict=True):
+            seen = part.kind.ground(inputs, self.operator.sites(part.rows))
+            slope[part.rows], temperature[part.rows] = seen
+        return Ground(slope, temperature)
 
     def of_spread(self, plane: Callable[[int], torch.Tensor]) -> Floats:
         """|H| x (n,) of a standard deviation, NaN where its kind cannot say so much.

@@ -45,6 +45,7 @@ from phyda_cli.quality.neighbours import WORTHWHILE_SCALE, check_reports
 from phyda_cli.quality.occultation import check_occultations
 from phyda_cli.quality.profile import check_profile
 from phyda_cli.quality.selection import check_blacklist
+from phyda_cli.quality.sounder import check_clouds, check_ground
 from phyda_cli.quality.superob import superob
 from phyda_cli.quality.thinning import thin
 from phyda_cli.quality.track import check_stuck, check_track
@@ -62,7 +63,8 @@ class Guess:
     where it has none. difference: (n,) height of a station above the background's ground [m], NaN where not known.
     sigma: (n,) σ_b of a short forecast, SI, 0 where the method does not reach. scaled_sigma: (n,) that of this
     background, whose errors are larger by `scale`. method: the method's name. predicted: (n,) rows of which `predict`,
-    the method's own prediction from all rows, says something.
+    the method's own prediction from all rows, says something. ground_error: (n,) σ_g, how uncertain the ground makes
+    brightness temperatures [K].
     table: observation errors and limits. quality: settings. margin: how far outside H exists [m].
     """
 
@@ -76,6 +78,7 @@ class Guess:
     difference: Floats
     sigma: Floats
     scaled_sigma: Floats
+    ground_error: Floats
     method: str
     table: ErrorTable
     quality: Quality
@@ -86,7 +89,10 @@ class Guess:
 
     def take(self, index: NDArray[np.int64]) -> Guess:
         """Return the guess at the rows of an index."""
-        of_rows = ("equivalent", "defined", "beyond", "surface_pressure", "difference", "sigma", "scaled_sigma")
+        of_rows = (
+            "equivalent", "defined", "beyond", "surface_pressure", "difference", "sigma", "scaled_sigma",
+            "ground_error",
+        )  # fmt: skip
         return replace(self, **{name: getattr(self, name)[index] for name in of_rows})
 
 
@@ -105,6 +111,11 @@ def _check_buddies(rows: Observations, guess: Guess) -> Observations:
         return rows
     sigma = guess.scaled_sigma if guess.predicted is None else np.where(guess.predicted, 0.0, guess.scaled_sigma)
     return check_buddies(rows, guess.equivalent, sigma, guess.table, guess.quality.buddy)
+
+
+def _check_clouds(rows: Observations, guess: Guess) -> Observations:
+    """CLOUD, of active and passive rows apart."""
+    return check_clouds(rows, guess.equivalent, guess.scaled_sigma, guess.quality.sounder)
 
 
 def _check_consistency(rows: Observations, guess: Guess) -> Observations:
@@ -132,12 +143,14 @@ duplicate, 24 profile."""
 JUDGEMENT: Final[tuple[Check, ...]] = (
     _check_reach,
     lambda rows, guess: check_occultations(rows, guess.equivalent, guess.quality.refractivity),
+    lambda rows, guess: check_ground(rows, guess.ground_error, guess.quality.sounder),
+    lambda rows, guess: apart(rows, lambda own, index: _check_clouds(own, guess.take(index))),
     lambda rows, guess: check_background(rows, guess.equivalent, guess.scaled_sigma, guess.table),
     _check_buddies,
     _check_consistency,
     lambda rows, guess: apart(rows, lambda own, _: check_reports(own)),
 )
-"""Flags 1 out of reach, 30 super-refraction, 19 background, 22 buddies and whole reports."""
+"""Flags 1 out of reach, 30 super-refraction, 13 ground, 18 cloud, 19 background, 22 buddies and whole reports."""
 
 REDUCTION: Final[tuple[Check, ...]] = (
     lambda rows, guess: thin(rows, guess.quality.thinning, time=guess.time, window=guess.window),

@@ -38,7 +38,7 @@ def rows(n: int, *, bias: float, zenith=0.0, station="n19", of: State | None = N
 
 def correction(own, memory=None, of: State | None = None, settings=SETTINGS) -> BiasCorrection:
     of = background() if of is None else of
-    return BiasCorrection.of(own, of, first_guess(of, own, {}), memory or {}, settings)
+    return BiasCorrection.of(own, of, first_guess(of, own, {})(of.values), memory or {}, settings)
 
 
 def feedback(own, analysis_departure) -> Feedback:

@@ -100,6 +100,7 @@ def guess_of(rows: Observations, channels, equivalent, **changes) -> Guess:
         "defined": np.ones(len(rows), dtype=bool),
         "beyond": np.zeros(len(rows)),
         "surface_pressure": nothing,
+        "ground_error": np.zeros(len(rows)),
         "difference": nothing,
     }
     known |= {"sigma": np.ones(len(rows)), "method": "3dvar", "table": default_error_table(), "quality": Quality()}

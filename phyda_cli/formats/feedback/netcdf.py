@@ -236,12 +236,26 @@ def read_feedback(path: Path) -> Feedback:
 
 
 def read_log(path: Path) -> dict[str, Any]:
-    """Return what the run that wrote a feedback file decided; empty where the file does not say."""
-    with netCDF4.Dataset(path) as dataset:
-        try:
-            held = json.loads(dataset.getncattr("phyda_log"))
-        except (AttributeError, ValueError):
-            return {}
+    """Return what the run that wrote a NetCDF file decided; empty where the file does not say.
+
+    Raises InputMissingError (no file) or BadDataError (not NetCDF).
+    """
+    if not path.is_file():
+        raise InputMissingError(f"{path}: no such file")
+    check_hdf5(path)
+    try:
+        with netCDF4.Dataset(path) as dataset:
+            return log_in({name: dataset.getncattr(name) for name in dataset.ncattrs()})
+    except (OSError, RuntimeError):
+        raise BadDataError(f"{path}: cannot be read as NetCDF; is it cut off?") from None
+
+
+def log_in(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the log among the global attributes of an output; empty where there is none."""
+    try:
+        held = json.loads(attributes["phyda_log"])
+    except (KeyError, TypeError, ValueError):
+        return {}
     return held if isinstance(held, dict) else {}
 
 
