@@ -61,9 +61,9 @@ def main() -> None:
         wrong = errors(analysis.result.state, truth)["globe"]
         shown = ", ".join(f"{name} {wrong[name]:.3f}" for name in wrong if name[0] == "t" and name[1:].isdigit())
         print(f"{label} the sounder: RMS error [K] {shown}")
-        bias = {name: value for name, value in analysis.log.items() if name.startswith("bias")}
+        bias = {name.split()[-1]: str(own).split() for name, own in analysis.log.items() if name.startswith("bias ")}
         if bias:
-            print(f"its bias [K]: {', '.join(f'{name.split()[-1]} {value:.2f}' for name, value in bias.items())}")
+            print(f"its bias [K]: {', '.join(f'{channel} {float(own[0]):.2f}' for channel, own in bias.items())}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from phyda_cli.constants import ZERO_CELSIUS
 from phyda_cli.observations.settings import Sounder
 from phyda_cli.observations.table import Flag, Observations
 from phyda_cli.operators.kind import Ground
@@ -30,8 +31,6 @@ from phyda_cli.quality.groups import group
 Floats = NDArray[np.float64]
 
 _LOWEST: Final = ("tb5", "tb6")
-_FREEZING: Final = 273.15
-"""[K]"""
 
 
 def ground_error(ground: Ground, land: Floats, settings: Sounder) -> Floats:
@@ -39,7 +38,7 @@ def ground_error(ground: Ground, land: Floats, settings: Sounder) -> Floats:
     if not settings.enabled:
         return np.zeros(land.shape)
     with np.errstate(invalid="ignore"):
-        known = np.isfinite(land) & (ground.temperature >= _FREEZING)
+        known = np.isfinite(land) & (ground.temperature >= ZERO_CELSIUS)
     return np.abs(ground.slope) * np.where(known, settings.emissivity, settings.frozen_emissivity)
 
 
@@ -54,7 +53,7 @@ def check_ground(observations: Observations, of_ground: Floats, settings: Sounde
     return observations.reject(
         of_ground > limit,
         Flag.DOMAIN,
-        lambda i: f"the emissivity of the ground makes it uncertain by {of_ground[i]:.1f} K, more than {limit:g} K",
+        lambda i: f"the emissivity of the ground makes it uncertain by {of_ground[i]:.2f} K, more than {limit:g} K",
     )
 
 

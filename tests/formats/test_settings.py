@@ -135,6 +135,7 @@ def test_the_defaults_in_the_documentation_are_the_defaults():
         "ambiguity",
         "refractivity",
         "bias",
+        "sounder",
     }
     for name, table in tomllib.loads(blocks[0]).items():
         assert set(table) == set(type(getattr(defaults, name)).model_fields), name
