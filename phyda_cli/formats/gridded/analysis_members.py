@@ -7,6 +7,7 @@ gets; of another they are numbered from 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +81,8 @@ def members_dataset(
         names = known_names(own)
         fields.append(described(restore(own, member)[names].drop_vars(MEMBER_NAMES, errors="ignore"), own))
     dataset = xr.concat(fields, dim=MEMBER, coords="minimal", compat="override", combine_attrs="override")
+    if background.member is not None:
+        own = replace(own, model=background.first_members(count).model)
     return finished(dataset.assign_coords({MEMBER: _member_axis(background, count)}), own, _MEMBERS_TITLE, attributes)
 
 

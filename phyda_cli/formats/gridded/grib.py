@@ -106,7 +106,7 @@ def _nothing_known(headers: Sequence[Header]) -> str:
 
 
 def _model_pressure(headers: Sequence[Header], dataset: xr.Dataset, source: str) -> xr.DataArray:
-    """Return the pressure (level, row, column) [Pa] of hybrid levels: the mean of that of their half levels.
+    """Return the pressure (level, …, row, column) [Pa] of hybrid levels: the mean of that of their half levels.
 
     Raises BadDataError where the surface pressure or the coefficients are missing.
     """
@@ -119,7 +119,7 @@ def _model_pressure(headers: Sequence[Header], dataset: xr.Dataset, source: str)
     )
     surface = next(
         (
-            np.exp(variable.values) if variable.attrs["GRIB_shortName"] == "lnsp" else variable.values
+            variable.copy(data=np.exp(variable.values)) if variable.attrs["GRIB_shortName"] == "lnsp" else variable
             for variable in dataset.data_vars.values()
             if variable.attrs.get("GRIB_shortName") in ("lnsp", "sp")
         ),
@@ -140,7 +140,7 @@ def _model_pressure(headers: Sequence[Header], dataset: xr.Dataset, source: str)
     if number.max() >= half.shape[1] or number.min() < 1:
         raise BadDataError(f"{held} {number.min()} to {number.max()}, its coefficients are of {half.shape[1] - 1}")
     a, b = (xr.DataArray(0.5 * (row[number - 1] + row[number]), dims=dim) for row in half)
-    return a + b * xr.DataArray(surface, dims=dataset[name].dims[-2:])
+    return a + b * surface.drop_vars(dim, errors="ignore")
 
 
 def grib_fields(path: Path, *, time: np.datetime64 | None, select: Mapping[str, str]) -> frozenset[object]:

@@ -32,6 +32,7 @@ from phyda_cli.fields.thermodynamics import (
 from phyda_cli.fields.variables import EASTWARD, NORTHWARD, VARIABLES
 from phyda_cli.formats.gridded.contents import GribField, format_time, of_members
 from phyda_cli.formats.gridded.folding import Folding
+from phyda_cli.formats.gridded.member_mean import mean_over
 from phyda_cli.formats.gridded.model_levels import ModelLevels
 from phyda_cli.grids.base import Grid
 from phyda_cli.grids.latlon import LatLonGrid
@@ -123,27 +124,42 @@ class Background:
         if count > held:
             raise BadDataError(f"{self.sources[0]}: holds {held or 1} members, not {count}")
         state = replace(self.state, values=self.state.values[:count])
-        messages = of_members(self.messages, range(count))
-        return replace(self, state=state, dataset=self.dataset.isel({self.member: slice(count)}), messages=messages)
+        return replace(
+            self,
+            state=state,
+            dataset=self.dataset.isel({self.member: slice(count)}),
+            messages=of_members(self.messages, range(count)),
+            model=None if self.model is None else self.model.of_members(slice(count)),
+        )
 
     def one_member(self, index: int) -> Background:
         """Return the background of one member, by its place on the member axis, without that axis."""
         state = replace(self.state, values=self.state.values[index])
-        dataset, messages = self.dataset.isel({self.member: index}), of_members(self.messages, [index])
-        return replace(self, state=state, dataset=dataset, member=None, messages=messages)
+        return replace(
+            self,
+            state=state,
+            dataset=self.dataset.isel({self.member: index}),
+            member=None,
+            messages=of_members(self.messages, [index]),
+            model=None if self.model is None else self.model.of_members(index),
+        )
 
     def ensemble_mean(self) -> Background:
         """Return the background without its member axis: mean of the state and of every field. Itself when there is
         none.
 
-        What one member misses, the mean misses. Its messages are those of the first member.
+        Its messages are those of the first member.
         """
         if self.member is None:
             return self
-        mean = self.dataset.mean(self.member, keep_attrs=True, skipna=False)
-        dataset = mean.assign({name: mean[name].astype(self.dataset[name].dtype) for name in mean.data_vars})
-        state = replace(self.state, values=self.state.values.mean(dim=0))
-        return replace(self, state=state, dataset=dataset, member=None, messages=of_members(self.messages, [0]))
+        return replace(
+            self,
+            state=replace(self.state, values=self.state.values.mean(dim=0)),
+            dataset=mean_over(self.dataset, self.member),
+            member=None,
+            messages=of_members(self.messages, [0]),
+            model=None if self.model is None else self.model.mean(),
+        )
 
 
 def has_axes(background: Background) -> bool:

@@ -29,6 +29,7 @@ from phyda_cli.formats.gridded.contents import (
     format_time,
     of_members,
 )
+from phyda_cli.formats.gridded.model_members import joined_models, on_common_levels
 from phyda_cli.grids.base import Grid
 
 _TOLERANCE = 1e-3
@@ -168,7 +169,8 @@ def choose_members(contents: Contents, chosen: MemberChoice) -> Contents:
     dataset = contents.dataset.isel({contents.member: index})
     messages = of_members(contents.messages, [index] if isinstance(index, int) else index)
     member = None if isinstance(chosen, int) else contents.member
-    return replace(contents, dataset=dataset, member=member, messages=messages)
+    model = None if contents.model is None else contents.model.of_members(index)
+    return replace(contents, dataset=dataset, member=member, messages=messages, model=model)
 
 
 def stack_members(contents: Sequence[Contents]) -> Contents:
@@ -176,9 +178,8 @@ def stack_members(contents: Sequence[Contents]) -> Contents:
 
     Raises BadDataError naming both files where times, grids, levels, units or numbers of members disagree.
     """
+    contents = on_common_levels(contents)
     first = contents[0]
-    if any(item.model is not None for item in contents):
-        raise BadDataError(f"{first.source}: fields on model levels cannot be members of an ensemble; give one file")
     turned = [first, *(_like(first, item) for item in contents[1:])]
     numbers = _numbers(turned)
     shared = set.intersection(*(set(item.dataset.data_vars) for item in turned))
@@ -204,6 +205,7 @@ def stack_members(contents: Sequence[Contents]) -> Contents:
         selected=frozenset().union(*(item.selected for item in contents)),
         notes=(*dict.fromkeys(n for item in contents for n in item.notes), *note),
         messages=_stacked(contents, variables),
+        model=joined_models(contents),
     )
 
 

@@ -1,23 +1,24 @@
 """Fields on a model's own levels as fields on pressure levels, and increments back.
 
-    p = a p_0 + b p_s,   a + b p_s,   p_t + σ (p_s − p_t)         CF's hybrid and sigma levels; GRIB's, of half levels
-    p = P + PB                                                    WRF
-
-On the way in a field is linear in ln p between a column's own levels, and missing below the lowest of them, where
-`fields.below_ground` extends it. On the way out the increment on pressure levels is linear in ln p at a column's own
-levels, constant beyond the lowest and highest; it is added to the model's field, which is never replaced:
+Their pressure is what `model_pressure.py` finds. On the way in a field is linear in ln p between a column's own levels,
+and missing below the lowest of them, where `fields.below_ground` extends it. On the way out the increment on pressure
+levels is linear in ln p at a column's own levels, constant beyond the lowest and highest; it is added to the model's
+field, which is never replaced:
 
     T = θ (p/10⁵)^κ,   q = w/(1 + w):      δθ = δT (10⁵/p)^κ,   δw = δq (1 + w)²
 
 Winds on staggered points are the mean of both sides on the way in, and an increment is the mean of both sides on the
 way out. Geopotential and pressure of WRF are read for the observations and written as they were: they follow from its
 mass field, which phyda does not analyse.
+
+Of an ensemble every member has its own pressures, and all are brought to the same pressure levels. An increment goes
+back to the levels of its own member, that of the mean to the mean of the members' levels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,8 +27,10 @@ from numpy.typing import NDArray
 
 from phyda_cli.constants import CP_DRY, R_DRY
 from phyda_cli.errors import BadDataError
-from phyda_cli.fields.variables import VARIABLES, find_gridded_variable
+from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.folding import ALONG_GRID, look_up
+from phyda_cli.formats.gridded.member_mean import mean_over
+from phyda_cli.formats.gridded.model_pressure import WRF, pressure_of_levels
 
 Array = NDArray[np.float64]
 
@@ -45,14 +48,12 @@ _KAPPA: Final = R_DRY / CP_DRY
 _THETA: Final = 300.0
 """What WRF's potential temperature is counted from [K]."""
 _REFERENCE: Final = 1e5
-_WRF: Final = ("P", "PB", "T", "U", "V", "QVAPOR")
-_HYBRID: Final = ("atmosphere_hybrid_sigma_pressure_coordinate", "atmosphere_sigma_coordinate")
 
 
 class ModelField(NamedTuple):
     """One field on a model's levels.
 
-    name: in the file. variable: of the table. slope: (level, row, column) change of the file's field for one of the
+    name: in the file. variable: of the table. slope: (…, level, row, column) change of the file's field for one of the
     variable's, None where it is not written. staggered: its dimension of points between those of the grid.
     """
 
@@ -72,8 +73,9 @@ class ModelLevels:
     """What brings fields on pressure levels back to a model's own.
 
     native: the file's fields on model levels. dims: names of level, row and column. fields: those that were read.
-    pressure: (level, row, column) [Pa]. plain: what was made of the fields, on pressure levels, by its name.
-    levels: these [Pa], the lowest first.
+    pressure: (…, level, row, column) [Pa]. plain: what was made of the fields, on pressure levels, by its name.
+    levels: these [Pa], the lowest first. member: name of the dimension of members, the first of all arrays, None where
+    there is none.
     """
 
     native: xr.Dataset
@@ -82,6 +84,33 @@ class ModelLevels:
     pressure: Array
     plain: Mapping[str, Array]
     levels: tuple[float, ...]
+    member: str | None = None
+
+    def of_members(self, chosen: int | slice | list[int]) -> ModelLevels:
+        """Return that of one member, without their dimension, or of some."""
+        if self.member is None:
+            return self
+        return replace(
+            self,
+            native=self.native.isel({self.member: chosen}),
+            fields=tuple(f if f.slope is None else f._replace(slope=f.slope[chosen]) for f in self.fields),
+            pressure=self.pressure[chosen],
+            plain={name: values[chosen] for name, values in self.plain.items()},
+            member=None if isinstance(chosen, int) else self.member,
+        )
+
+    def mean(self) -> ModelLevels:
+        """Return that of the members' mean."""
+        if self.member is None:
+            return self
+        return replace(
+            self,
+            native=mean_over(self.native, self.member),
+            fields=tuple(f if f.slope is None else f._replace(slope=f.slope.mean(0)) for f in self.fields),
+            pressure=self.pressure.mean(0),
+            plain={name: values.mean(0) for name, values in self.plain.items()},
+            member=None,
+        )
 
     def back(self, dataset: xr.Dataset, *, differences: bool = False) -> xr.Dataset:
         """Return a dataset on pressure levels on the model's levels; what is on none of them stays.
@@ -105,7 +134,7 @@ class ModelLevels:
                     what = "analysis standard deviation" if ending else "analysis increment"
                     about["long_name"] = f"{what} of {about.get('long_name', about.get('description', field.name))}"
                 values = native.values + moved if state else np.abs(moved) if ending else moved
-                dims = (*found.dims[: moved.ndim - 3], *native.dims)
+                dims = (*found.dims[: moved.ndim - 3], *native.dims[-3:])
                 made[f"{field.name}{ending}"] = xr.Variable(dims, values.astype(np.float32), about)
         plain = [f"{name}{ending}" for name in self.plain for ending in ("", "_spread")]
         kept = dataset.drop_vars([*plain, LEVEL], errors="ignore")
@@ -126,7 +155,7 @@ class ModelLevels:
         share = np.where(high > low, (at - nodes[low]) / np.where(high > low, nodes[high] - nodes[low], 1.0), 0.0)
 
         def taken(index: NDArray[np.int64]) -> Array:
-            whole = np.broadcast_to(index, (*fields.shape[:-3], *index.shape))
+            whole = np.broadcast_to(index, (*fields.shape[:-3], *index.shape[-3:]))
             return np.asarray(np.take_along_axis(fields, whole, axis=-3))
 
         return np.asarray((1.0 - share) * taken(low) + share * taken(high))
@@ -161,42 +190,53 @@ def on_pressure_levels(
 ) -> tuple[xr.Dataset, ModelLevels | None]:
     """Return a dataset whose fields on model levels are on pressure levels, and the way back; None where it has none.
 
-    pressure: of the model's levels, where it is known already. Raises BadDataError for members on model levels.
+    member: the dimension of members. pressure: of the model's levels, where it is known already. Raises BadDataError
+    where it is missing or not positive.
     """
-    found = pressure if pressure is not None else _pressure(dataset, horizontal)
+    kept = (*horizontal, *([] if member is None else [member]))
+    found = pressure if pressure is not None else pressure_of_levels(dataset, kept)
     if found is None:
         return dataset, None
-    level = next(str(dim) for dim in found.dims if dim not in horizontal and dim != member)
-    dims = (level, *horizontal)
+    level = next(str(dim) for dim in found.dims if dim not in kept)
+    lead: tuple[str, ...] = ()
     if member is not None and any({level, member} <= set(dataset[name].dims) for name in dataset.data_vars):
-        raise BadDataError(
-            f"{source}: holds several members on model levels; choose one with --member, or give the ensemble on "
-            "pressure levels"
-        )
-    at = np.asarray(found.transpose(*dims).values, np.float64)
+        lead = (member,)
+        found = found if member in found.dims else found.expand_dims({member: dataset.sizes[member]})
+        dataset = dataset.transpose(member, ..., missing_dims="ignore")
+    elif member in found.dims:
+        raise BadDataError(f"{source}: the pressure of its model levels has members, its fields on these have none")
+    dims = (level, *horizontal)
+    at = np.asarray(found.transpose(*lead, *dims).values, np.float64)
     if not (np.isfinite(at).all() and (at > 0).all()):
         raise BadDataError(f"{source}: the pressure of its model levels is missing or not positive; mend it")
-    fields, values = _wrf(dataset, dims, at) if set(_WRF) <= set(dataset.variables) else _plain(dataset, dims)
+    of_wrf = set(WRF) <= set(dataset.variables)
+    fields, values = _wrf(dataset, at) if of_wrf else _plain(dataset, (*lead, *dims))
     if not fields:
         return dataset, None
-    levels = tuple(p for p in LEVELS if at.min(0).max() <= p <= at.max(0).max())
+    deepest = at.max(-3).max((-2, -1)).min()
+    levels = tuple(p for p in LEVELS if at.min(-3).max() <= p <= deepest)
     plain = {field.plain: _interpolated(values[field.variable], at, levels) for field in fields}
     own = [str(name) for name, variable in dataset.variables.items() if {level, f"{level}_stag"} & set(variable.dims)]
     native = dataset[own]
     native = native.drop_vars([name for name in native.variables if name not in own]).load()
-    kept = dataset.drop_vars(list(native.variables))
+    if not of_wrf:
+        native = native.assign({field.name: native[field.name].transpose(*lead, *dims) for field in fields})
+    others = dataset.drop_vars(list(native.variables))
     made = {
-        field.plain: xr.Variable((LEVEL, *horizontal), plain[field.plain].astype(np.float32), _about(field, dataset))
+        field.plain: xr.Variable(
+            (*lead, LEVEL, *horizontal), plain[field.plain].astype(np.float32), _about(field, dataset)
+        )
         for field in fields
     }
     about = {"units": "hPa", "standard_name": "air_pressure", "positive": "down"}
     axis = xr.Variable((LEVEL,), np.array(levels) / 100.0, about)
     notes.append(
-        f"{source}: fields on {at.shape[0]} model levels ({', '.join(sorted(values))}) were brought to "
+        f"{source}: fields on {at.shape[-3]} model levels ({', '.join(sorted(values))}) were brought to "
         f"{len(levels)} pressure levels; increments go back to the model's"
     )
     exact = {name: value.values.astype(np.float64) for name, value in made.items()}
-    return kept.assign(made).assign_coords({LEVEL: axis}), ModelLevels(native, dims, tuple(fields), at, exact, levels)
+    model = ModelLevels(native, dims, tuple(fields), at, exact, levels, lead[0] if lead else None)
+    return others.assign(made).assign_coords({LEVEL: axis}), model
 
 
 def _about(field: ModelField, dataset: xr.Dataset) -> dict[str, str]:
@@ -209,7 +249,9 @@ def _about(field: ModelField, dataset: xr.Dataset) -> dict[str, str]:
 
 
 def _interpolated(values: Array, pressure: Array, levels: Sequence[float]) -> Array:
-    """(pressure level, row, column) of a field (level, row, column), missing outside a column's levels."""
+    """(…, pressure level, row, column) of a field (…, level, row, column), missing outside a column's levels."""
+    if values.ndim > 3:
+        return np.stack([_interpolated(*each, levels) for each in zip(values, pressure, strict=True)])
     order = np.argsort(pressure[:, 0, 0])
     at, fields = np.log(pressure[order]), values[order]
     result = np.full((len(levels), *values.shape[1:]), np.nan)
@@ -224,7 +266,7 @@ def _interpolated(values: Array, pressure: Array, levels: Sequence[float]) -> Ar
     return result
 
 
-def _plain(dataset: xr.Dataset, dims: tuple[str, str, str]) -> tuple[list[ModelField], dict[str, Array]]:
+def _plain(dataset: xr.Dataset, dims: tuple[str, ...]) -> tuple[list[ModelField], dict[str, Array]]:
     """Return the known fields on model levels as they are."""
     fields, values = [], {}
     for key, variable in dataset.data_vars.items():
@@ -239,7 +281,7 @@ def _plain(dataset: xr.Dataset, dims: tuple[str, str, str]) -> tuple[list[ModelF
     return fields, values
 
 
-def _wrf(dataset: xr.Dataset, dims: tuple[str, str, str], pressure: Array) -> tuple[list[ModelField], dict[str, Array]]:
+def _wrf(dataset: xr.Dataset, pressure: Array) -> tuple[list[ModelField], dict[str, Array]]:
     """Return WRF's fields, its winds and geopotential at the middle of its cells."""
 
     def values(name: str) -> Array:
@@ -269,66 +311,3 @@ def _wrf(dataset: xr.Dataset, dims: tuple[str, str, str], pressure: Array) -> tu
 def _middle(values: Array, axis: int) -> Array:
     count = values.shape[axis]
     return np.asarray(0.5 * (values.take(range(count - 1), axis) + values.take(range(1, count), axis)))
-
-
-def _pressure(dataset: xr.Dataset, horizontal: tuple[str, str]) -> xr.DataArray | None:
-    """Return the pressure of a dataset's model levels; None where it has none, or nothing says it."""
-    if set(_WRF) <= set(dataset.variables):
-        return dataset["P"] + dataset["PB"]
-    surface = _surface_pressure(dataset, horizontal)
-    if surface is None:
-        return None
-    for variable in dataset.variables.values():
-        if variable.attrs.get("standard_name") in _HYBRID and "formula_terms" in variable.attrs and variable.ndim == 1:
-            words = str(variable.attrs["formula_terms"]).split()
-            terms = dict(zip((w.removesuffix(":") for w in words[::2]), words[1::2], strict=False))
-            ps = dataset[terms["ps"]] if terms.get("ps") in dataset else surface
-            return _of_terms(dataset, terms, ps)
-    names = {str(name).casefold(): str(name) for name in dataset.variables}
-    if {"hyam", "hybm"} <= set(names):
-        p0 = float(dataset[names["p0"]]) if "p0" in names else 1.0
-        a, b = (dataset[names[name]] for name in ("hyam", "hybm"))
-        if a.dims and a.dims[0] not in _levels(dataset, horizontal):
-            level = next((d for d in _levels(dataset, horizontal) if dataset.sizes[d] == a.size), None)
-            if level is None:
-                return None
-            a, b = (x.rename({str(x.dims[0]): level}).drop_vars(level, errors="ignore") for x in (a, b))
-        return a * p0 + b * surface
-    return None
-
-
-def _of_terms(dataset: xr.Dataset, terms: Mapping[str, str], surface: xr.DataArray) -> xr.DataArray | None:
-    def term(name: str) -> xr.DataArray | None:
-        return dataset[terms[name]] if terms.get(name) in dataset else None
-
-    a, ap, b, p0, sigma, top = (term(name) for name in ("a", "ap", "b", "p0", "sigma", "ptop"))
-    if sigma is not None and top is not None:
-        return top + sigma * (surface - top)
-    if ap is None and a is not None and p0 is not None:
-        ap = a * p0
-    return None if ap is None or b is None else ap + b * surface
-
-
-def _levels(dataset: xr.Dataset, horizontal: tuple[str, str]) -> list[str]:
-    """Return the dimensions of fields on levels."""
-    found = [
-        str(dim)
-        for variable in dataset.data_vars.values()
-        if set(horizontal) < set(variable.dims)
-        for dim in variable.dims
-        if dim not in horizontal
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _surface_pressure(dataset: xr.Dataset, horizontal: tuple[str, str]) -> xr.DataArray | None:
-    """Return the surface pressure [Pa] of a dataset, from its logarithm where it has that."""
-    for key, variable in dataset.data_vars.items():
-        if str(key).casefold() in ("lnsp", "lnps") and set(horizontal) <= set(variable.dims):
-            flat = variable.squeeze([d for d in variable.dims if d not in horizontal], drop=True)
-            return flat.copy(data=np.exp(flat.values))
-    for key, variable in dataset.data_vars.items():
-        known = find_gridded_variable(str(key))
-        if known is not None and known.name == "sp" and set(variable.dims) == set(horizontal):
-            return variable * (100.0 if float(variable.max()) < 2000.0 else 1.0)
-    return None

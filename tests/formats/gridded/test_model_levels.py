@@ -217,11 +217,3 @@ def test_hybrid_levels_of_grib_have_the_pressure_of_their_half_levels(tmp_path):
     alone = written(tmp_path / "b.grib2", [ml("t", level + 1, of_pressure(full[level])) for level in range(3)])
     with pytest.raises(BadDataError, match=r"t is on hybrid levels.*give sp or lnsp of the same time too"):
         read_background([alone])
-
-
-def test_members_on_model_levels_are_refused():
-    data = hybrid()
-    several = data.assign(ta=data["ta"].expand_dims(number=[0, 1]))
-    with pytest.raises(BadDataError, match="several members on model levels; choose one with --member"):
-        background_of(several)
-    assert background_of(several, member=1).member is None
