@@ -148,7 +148,7 @@ class LearnedAnalysis(Method):
         if not cases:
             return []
         ordered = [replace(case, departures=case.departures.canonical()) for case in cases]
-        solved = self._solved(ordered) if first_guesses is None else first_guesses
+        solved = _solved(self.first_guess, ordered) if first_guesses is None else first_guesses
         guesses = solved[0].cpu().float()
         correction = self.correct(ordered, guesses)
         means = guesses + self.space.returned(correction.mean)
@@ -234,7 +234,7 @@ class LearnedAnalysis(Method):
         used = [
             replace(case, departures=case.departures.take(chosen)) for case, chosen in zip(cases, first, strict=True)
         ]
-        guesses = self._solved(used)[0].cpu().float()
+        guesses = _solved(self.first_guess.trial(), used)[0].cpu().float()
         guess = self.space.taken(guesses) / sigma
         gridded = self._gridded(used, sigma)
         mean = self.checkpoint.model.encoder(gridded, guess.to(self.device), seen, static).mean.cpu()
@@ -259,12 +259,6 @@ class LearnedAnalysis(Method):
     def _drawing(self, seed: int) -> ThreeDVar:
         """Return the first guess's method with draws of the background error from a seed."""
         return replace(self.first_guess, members=self.members, seed=seed)
-
-    def _solved(self, cases: Sequence[Case]) -> tuple[torch.Tensor, Minimisation]:
-        """Return the first guesses of cases."""
-        return self.first_guess.solve(
-            [case.departures for case in cases], [case.scale for case in cases], [case.background for case in cases]
-        )
 
     def _sigma(self, case: Case) -> torch.Tensor:
         """S σ_b (C, H, W) of the statistics on the model's grid and channels."""
@@ -292,6 +286,13 @@ class LearnedAnalysis(Method):
         """Return what the model sees of the cases' observations."""
         columns = self.checkpoint.model.config.columns
         return self.space.gridded([case.departures for case in cases], sigma, columns=columns).to(self.device)
+
+
+def _solved(method: ThreeDVar, cases: Sequence[Case]) -> tuple[torch.Tensor, Minimisation]:
+    """Return the analyses of 3D-Var of cases."""
+    return method.solve(
+        [case.departures for case in cases], [case.scale for case in cases], [case.background for case in cases]
+    )
 
 
 def _known(scale: ErrorScale) -> float:
