@@ -72,6 +72,10 @@ def experiment(
     tuning_cases: Annotated[int, typer.Option(metavar="N", help="Dates to tune on.")] = 24,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of observations and members.")] = 0,
     threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processor threads.")] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Analyse on a Dask cluster; local: on this machine's processors."),
+    ] = None,
 ) -> None:
     """Compare the methods in twin experiments on a training store, at several densities of observations.
 
@@ -81,6 +85,7 @@ def experiment(
     from phyda_cli.experiments.experiment import Inputs
     from phyda_cli.experiments.experiment import experiment as run
     from phyda_cli.outputs import output_lock
+    from phyda_cli.preparation.workers import workers
     from phyda_cli.resources import LEARNED_BACKGROUND_ERROR, weights_path
 
     if (store is None) == (named_store is None):
@@ -116,14 +121,17 @@ def experiment(
         import torch
 
         torch.set_num_threads(threads)
-    with output_lock(output / "scores.json"), contextlib.ExitStack() as stack:
+    if dask is not None:
+        threads = threads or 1
+    with output_lock(output / "scores.json"), workers(dask) as those, contextlib.ExitStack() as stack:
 
         def progress(description: str, total: int) -> Callable[[int], None]:
             return stack.enter_context(console.progress(description, total))
 
         inputs = Inputs(directory, statistics, named)
         chosen = None if methods is None else _names(methods)
-        outcome = run(inputs, output, settings, chosen, progress, paths=tuple(dict.fromkeys(_names(path))))
+        ways = tuple(dict.fromkeys(_names(path)))
+        outcome = run(inputs, output, settings, chosen, progress, paths=ways, workers=those, threads=threads)
     document = {"status": "ok", "output": output, "files": list(outcome.files), **outcome.document}
     console.result(outcome.table, document)
 

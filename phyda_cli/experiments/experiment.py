@@ -1,13 +1,13 @@
 """A whole experiment: inputs are checked, 3D-Var is tuned, records are made, tables and report are written.
 
-Every batch of dates is analysed at every density by every method; scores are all that is kept of the analyses.
+Every batch of dates is analysed at every density by every method, here or by the workers of a cluster (`bench.py`);
+scores are all that is kept of the analyses.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from phyda_cli.console import plain
-from phyda_cli.errors import BadDataError, UsageError
+from phyda_cli.errors import UsageError
 from phyda_cli.evaluation.spectra import bands_of
+from phyda_cli.experiments.bench import Recipe, Task, bench_of, done
 from phyda_cli.experiments.cases import CaseDrawer
 from phyda_cli.experiments.comparison import Comparison
 from phyda_cli.experiments.dates import batches_of, choose_pairs
@@ -28,9 +28,7 @@ from phyda_cli.experiments.intervals import Bootstrap
 from phyda_cli.experiments.journal import Journal
 from phyda_cli.experiments.maps import make_example
 from phyda_cli.experiments.markdown import to_html
-from phyda_cli.experiments.measure import Measure
-from phyda_cli.experiments.methods.base import Analyses, ExperimentMethod
-from phyda_cli.experiments.methods.registry import BUILT_IN, PATHS, Material, analysed_name, make_methods
+from phyda_cli.experiments.methods.registry import BUILT_IN, PATHS, analysed_name
 from phyda_cli.experiments.report import LOSING, Report
 from phyda_cli.experiments.results import Results
 from phyda_cli.experiments.settings import Settings
@@ -39,6 +37,7 @@ from phyda_cli.experiments.tuning import tuned_factors
 from phyda_cli.formats.gridded.background_error import read_background_error
 from phyda_cli.outputs import atomic_path
 from phyda_cli.preparation.store import TrainingStore, require_zarr
+from phyda_cli.preparation.workers import Here, Workers
 from phyda_cli.resources import sha256
 from phyda_cli.training.cases import analysed_store
 from phyda_cli.training.made_cases import check_material
@@ -75,11 +74,14 @@ def experiment(
     progress: Callable[[str, int], Callable[[int], None]],
     *,
     paths: Sequence[str] = PATHS[:1],
+    workers: Workers | None = None,
+    threads: int | None = None,
 ) -> Outcome:
     """Run what is missing and write scores.csv, scores.json and the report with its pictures into a directory.
 
     names: of the methods, None for the background, 3D-Var and all weights. progress: given a description and a total,
-    a function that is told how many are done. paths: of `PATHS`, by which each method makes its analyses.
+    a function that is told how many are done. paths: of `PATHS`, by which each method makes its analyses. workers: who
+    analyses the dates, None: this process. threads: of each.
     Raises UsageError for unknown methods and paths, BadDataError for inputs that do not fit together.
     """
     store, (statistics, _) = analysed_store(inputs.store), read_background_error(inputs.background_error)
@@ -96,15 +98,24 @@ def experiment(
     factors = {}
     if "3dvar" in wanted and "method" in paths and settings.tuning_cases:
         factors = tuned_factors(output, drawer, statistics, (data, error_digest), _log.info)
-    material = Material(
-        store, statistics, inputs.background_error, error_digest, inputs.weights, digests,
-        {density: tuning.factors for density, tuning in factors.items()}, settings.members, settings.seed,
-    )  # fmt: skip
-    methods = make_methods(wanted, material, paths)
+    recipe = Recipe(
+        store=inputs.store,
+        data=data,
+        background_error=inputs.background_error,
+        background_error_digest=error_digest,
+        weights=tuple(inputs.weights.items()),
+        digests=tuple(digests.items()),
+        names=tuple(wanted),
+        paths=tuple(paths),
+        factors=tuple((density, tuning.factors) for density, tuning in factors.items()),
+        settings=settings,
+        threads=threads,
+    )
+    methods = list(bench_of(recipe).methods.values())
     rows_of = tuple(method.name for method in methods)
     journal = Journal(output, digest, {method.name: method.identity for method in methods})
     total = len(batches_of(pairs, settings.batch)) * len(settings.densities) * len(methods)
-    _measure(drawer, pairs, methods, journal, progress("experiment", total))
+    _measure(recipe, pairs, rows_of, journal, progress("experiment", total), workers or Here())
 
     valid_time = _valid_time(store, pairs)
     results = Results(journal.records, tuple(pairs.tolist()), valid_time, rows_of, settings.densities, store.channels)
@@ -140,42 +151,26 @@ def experiment(
 
 
 def _measure(
-    drawer: CaseDrawer,
+    recipe: Recipe,
     pairs: NDArray[np.int64],
-    methods: Sequence[ExperimentMethod],
+    names: Sequence[str],
     journal: Journal,
     progress: Callable[[int], None],
+    workers: Workers,
 ) -> None:
-    """Make all records that the journal lacks.
-
-    Raises BadDataError when a method gives something that is not finite.
-    """
-    settings = drawer.settings
-    measure = Measure(drawer.store.channels, drawer.store.grid)
-    done = 0
+    """Make all records that the journal lacks. Raises as `Bench` does."""
+    settings, tasks, held = recipe.settings, [], 0
     for own in batches_of(pairs, settings.batch):
-        held = None
         for density in settings.densities:
-            missing = [method for method in methods if not journal.holds(method.name, density, own.tolist())]
-            done += len(methods) - len(missing)
-            if not missing:
-                continue
-            held = drawer.read(own) if held is None else held
-            batch = drawer.draw(own, held, density)
-            for method in missing:
-                began = time.process_time()
-                analyses = method.analyse(batch)
-                seconds = time.process_time() - began
-                _check(analyses, method.name, density)
-                journal.add(method.name, density, measure.records(batch, analyses, seconds=seconds))
-                done += 1
-                progress(done)
-
-
-def _check(analyses: Analyses, name: str, density: float) -> None:
-    for fields in (analyses.mean, analyses.members):
-        if fields is not None and not bool(torch.isfinite(fields).all()):
-            raise BadDataError(f"{name} at {density:g} %: increments that are not finite; its weights are of no use")
+            missing = tuple(name for name in names if not journal.holds(name, density, own.tolist()))
+            held += len(names) - len(missing)
+            if missing:
+                tasks.append(Task(tuple(own.tolist()), density, missing))
+    for task, records in workers.each(done, recipe, tasks):
+        for name, lines in records.items():
+            journal.add(name, task.density, lines)
+        held += len(records)
+        progress(held)
 
 
 def _can_draw() -> bool:

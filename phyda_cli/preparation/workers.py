@@ -1,4 +1,4 @@
-"""Who does the tasks of a preparation: this process, one after the other, or the workers of a Dask cluster.
+"""Who does many tasks alike: this process, one after the other, or the workers of a Dask cluster.
 
 A task gives the same bytes wherever it is done, and results are merged in one order,
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
@@ -10,7 +11,9 @@ import torch
 from phyda_cli.cli.app import main
 from phyda_cli.cli.experiment import named_weights
 from phyda_cli.errors import UsageError
+from phyda_cli.experiments.bench import done
 from phyda_cli.experiments.journal import FILE, Journal
+from phyda_cli.preparation.workers import OnDask
 
 MSE = tuple(f"{place}{name}" for place in ("", "withheld_") for name in ("mse", "nmse"))
 
@@ -109,6 +112,28 @@ def test_a_run_that_was_killed_goes_on_to_the_same_tables(ground, finished, tmp_
         patch.setattr(Journal, "add", lambda self, *rest: (added.append(rest[0]), plain(self, *rest)))
         assert main([*ground.words(output), "--quiet"]) == 0
     assert len(added) == 8
+    assert table(output / "scores.csv") == table(finished / "scores.csv")
+
+
+def test_workers_of_a_cluster_make_the_same_tables(ground, finished, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        asked = []
+        submit = client.submit
+        monkeypatch.setattr(client, "submit", lambda *task, **rest: (asked.append(task[0]), submit(*task, **rest))[1])
+
+        @contextlib.contextmanager
+        def those(dask):
+            assert dask == "tcp://somewhere:8786"
+            yield OnDask(client)
+
+        monkeypatch.setattr("phyda_cli.preparation.workers.workers", those)
+        output = tmp_path / "out"
+        assert main([*ground.words(output), "--dask", "tcp://somewhere:8786", "--quiet"]) == 0
+    assert asked.count(done) == 2
     assert table(output / "scores.csv") == table(finished / "scores.csv")
 
 
