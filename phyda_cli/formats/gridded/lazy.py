@@ -25,9 +25,10 @@ from phyda_cli.fields.below_ground import below_ground, extend_downwards
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.formats.gridded.anemoi import MISSING
-from phyda_cli.formats.gridded.assemble import CONVERSIONS, Wanted, check_labels, converted, value_problem
+from phyda_cli.formats.gridded.assemble import CONVERSIONS, Wanted, converted
 from phyda_cli.formats.gridded.contents import Contents, FoundField, format_time
 from phyda_cli.formats.gridded.folding import Folding, Points, levels_in_names, look_up, unfold
+from phyda_cli.formats.gridded.labels import check_labels, value_problem
 from phyda_cli.formats.gridded.layout import Conversion
 from phyda_cli.formats.gridded.lazy_arrays import LazyArray
 from phyda_cli.formats.gridded.location import Location, open_zarr
