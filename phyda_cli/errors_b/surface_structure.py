@@ -14,7 +14,7 @@ of land and sea.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -57,6 +57,26 @@ class GroundPlaces:
         return GroundPlaces(self.position[index], self.height[index], self.land[index])
 
 
+class Separation(NamedTuple):
+    """How far places (…, n) and (…, m) are apart, all (…, n, m).
+
+    distance: [m]. higher, wetter: half the squares of the differences in height [m²] and land, None where nobody asks.
+    """
+
+    distance: torch.Tensor
+    higher: torch.Tensor | None
+    wetter: torch.Tensor | None
+
+    @classmethod
+    def between(cls, a: GroundPlaces, b: GroundPlaces, *, heights: bool = True, land: bool = True) -> Separation:
+        """Return that of places a (…, n) from places b (…, m)."""
+        return cls(
+            torch.cdist(a.position, b.position),
+            _half_square(a.height, b.height) if heights else None,
+            _half_square(a.land, b.land) if land else None,
+        )
+
+
 @dataclass(frozen=True)
 class Detail:
     """part: α [1]. length: ℓ [m]. height: v [m]."""
@@ -82,19 +102,20 @@ class Structure:
 
     def correlation(self, a: GroundPlaces, b: GroundPlaces) -> torch.Tensor:
         """ρ (…, n, m) of places a (…, n) with places b (…, m)."""
-        distance = torch.cdist(a.position, b.position)
+        heights = np.isfinite(self.height) or (self.detail is not None and np.isfinite(self.detail.height))
+        return self.at(Separation.between(a, b, heights=bool(heights), land=bool(np.isfinite(self.land))))
+
+    def at(self, apart: Separation) -> torch.Tensor:
+        """ρ (…, n, m) of places so far apart."""
         detail = self.detail if self.detail is not None and self.detail.part > 0 else None
-        heights = [self.height] if detail is None else [self.height, detail.height]
-        higher = _half_square(a.height, b.height) if np.isfinite(heights).any() else None
-        wetter = _half_square(a.land, b.land) if np.isfinite(self.land) else None
 
         def term(length: float, height: float) -> torch.Tensor:
-            scaled = distance / length
+            scaled = apart.distance / length
             exponent = scaled.neg()
-            if higher is not None and np.isfinite(height):
-                exponent.sub_(higher, alpha=1.0 / height**2)
-            if wetter is not None:
-                exponent.sub_(wetter, alpha=1.0 / self.land**2)
+            if apart.higher is not None and np.isfinite(height):
+                exponent.sub_(apart.higher, alpha=1.0 / height**2)
+            if apart.wetter is not None and np.isfinite(self.land):
+                exponent.sub_(apart.wetter, alpha=1.0 / self.land**2)
             return exponent.exp_().mul_(scaled.add_(1.0))
 
         weather = term(self.length, self.height)

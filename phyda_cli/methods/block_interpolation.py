@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from phyda_cli.constants import EARTH_RADIUS
-from phyda_cli.errors_b.surface_structure import GroundPlaces, Structure
+from phyda_cli.errors_b.surface_structure import GroundPlaces, Separation, Structure
 from phyda_cli.grids.places import cells, unit_vectors
 from phyda_cli.methods.threads import for_each
 
@@ -56,9 +56,9 @@ class GroundData:
         """Return the observations of an index of any shape."""
         return GroundData(self.places.take(index), self.departure[index], self.ratio[index])
 
-    def matrix(self, structure: Structure) -> torch.Tensor:
-        """S (…, n, n)."""
-        result = structure.correlation(self.places, self.places)
+    def matrix(self, structure: Structure, apart: Separation | None = None) -> torch.Tensor:
+        """S (…, n, n). apart: of the places from each other, where it is known."""
+        result = structure.correlation(self.places, self.places) if apart is None else structure.at(apart)
         result.diagonal(dim1=-2, dim2=-1).copy_(1.0 + self.ratio.clamp_min(SMALLEST_RATIO))
         return result
 

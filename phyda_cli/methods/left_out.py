@@ -10,6 +10,7 @@ departures from the analyses with and without the observation, over σ_o².
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from phyda_cli.errors_b.surface_structure import Structure
+from phyda_cli.errors_b.surface_structure import GroundPlaces, Separation, Structure
 from phyda_cli.methods.block_interpolation import GroundData
 from phyda_cli.methods.threads import for_each
 
@@ -47,18 +48,30 @@ def nearest(data: GroundData, rows: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(found[~itself].reshape(len(wanted), count)[:, ::-1].copy())
 
 
-def left_out(data: GroundData, structure: Structure, rows: torch.Tensor, neighbours: torch.Tensor) -> LeftOut:
-    """Return what the neighbours (m, k) leave of the observations `rows` (m,)."""
+def left_out(
+    data: GroundData,
+    structure: Structure,
+    rows: torch.Tensor,
+    neighbours: torch.Tensor,
+    apart: Sequence[Separation] | None = None,
+) -> LeftOut:
+    """Return what the neighbours (m, k) leave of the observations `rows` (m,). apart: of `separations`, if known."""
     residual, variance = torch.zeros(len(rows)).double(), torch.ones(len(rows)).double()
     together = torch.cat([neighbours, rows[:, None]], dim=1)
 
     def solve(first: int) -> None:
         near = data.take(together[first : first + _CHUNK])
-        part = of_last(near.matrix(structure), near.departure)
+        part = of_last(near.matrix(structure, None if apart is None else apart[first // _CHUNK]), near.departure)
         residual[first : first + _CHUNK], variance[first : first + _CHUNK] = part
 
     for_each(solve, range(0, len(rows), _CHUNK))
     return LeftOut(residual.numpy(), variance.numpy())
+
+
+def separations(places: GroundPlaces, rows: torch.Tensor, neighbours: torch.Tensor) -> list[Separation]:
+    """Return how far the neighbours (m, k) and `rows` (m,) are from each other, for `left_out` by many structures."""
+    together = torch.cat([neighbours, rows[:, None]], dim=1)
+    return [Separation.between(near, near) for near in map(places.take, torch.split(together, _CHUNK))]
 
 
 def of_last(matrix: torch.Tensor, departure: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 
 from phyda_cli.errors_b.local_size import LocalSize
-from phyda_cli.errors_b.surface_structure import Detail, GroundPlaces, Structure
+from phyda_cli.errors_b.surface_structure import Detail, GroundPlaces, Separation, Structure
 from phyda_cli.methods.block_interpolation import GroundData
-from phyda_cli.methods.left_out import left_out, nearest
+from phyda_cli.methods.left_out import left_out, nearest, separations
 from phyda_cli.methods.scale import CHI_SQUARE_MEDIAN, SMALLEST_SAMPLE, Innovations, consistent_scale
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ def fitted(usual: GroundError, samples: Sequence[Sample]) -> GroundError:
     if min(len(sample.departure) for sample in held) < ENOUGH:
         return _rescaled(usual, held)
     error = float(np.sqrt(np.median(np.concatenate([sample.error for sample in held]) ** 2)))
-    tries = [_Predictions.among(sample, _SAMPLE // len(held)) for sample in held]
+    tries = [_Predictions.among(sample, _SAMPLE // len(held)).measured() for sample in held]
     found = _best(_Choice.of(usual.structure), lambda choice: _tried(tries, choice, usual.structure, error))
     if found.size == 0:
         return usual
@@ -206,11 +206,12 @@ def _rescaled(usual: GroundError, samples: Sequence[Sample]) -> GroundError:
 
 @dataclass(frozen=True)
 class _Predictions:
-    """A sample of observations with those around them."""
+    """A sample of observations with those around them. apart: these from each other, where it is known."""
 
     sample: Sample
     rows: torch.Tensor
     neighbours: torch.Tensor
+    apart: Sequence[Separation] | None = None
 
     @classmethod
     def among(cls, sample: Sample, count: int) -> _Predictions:
@@ -220,6 +221,10 @@ class _Predictions:
         data = GroundData(sample.places, torch.zeros(n).double(), torch.ones(n).double())
         return cls(sample, rows, nearest(data, rows))
 
+    def measured(self) -> _Predictions:
+        """Return the same for many structures: what is far from what is computed once."""
+        return replace(self, apart=separations(self.sample.places, self.rows, self.neighbours))
+
     def of(self, structure: Structure, scale: float) -> tuple[Floats, Floats]:
         """Residuals and their variances in units of s². scale: of σ_o² in these."""
         data = GroundData(
@@ -227,4 +232,4 @@ class _Predictions:
             torch.from_numpy(self.sample.departure),
             torch.from_numpy(scale * self.sample.error**2),
         )
-        return left_out(data, structure, self.rows, self.neighbours)
+        return left_out(data, structure, self.rows, self.neighbours, self.apart)

@@ -18,6 +18,10 @@ T = TypeVar("T")
 def for_each(work: Callable[[T], None], parts: Iterable[T]) -> None:
     """Do the work of all parts, as many at once as torch has threads, each with one; they write to places apart."""
     threads = torch.get_num_threads()
+    if threads == 1:
+        for part in parts:
+            work(part)
+        return
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:
