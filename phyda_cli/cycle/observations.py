@@ -106,7 +106,10 @@ class DrawnSource:
         return self._seen(truth, placed(blank), random)
 
     def _radiances(self, truth: State, time: np.datetime64) -> Observations:
-        """Return brightness temperatures of all channels at places of their own, under angles up to the steepest."""
+        """Return brightness temperatures of all channels at places of their own, under angles up to the steepest.
+
+        All are as if over the sea, so that nobody has to guess the ground.
+        """
         settings, random = self.settings, np.random.default_rng([self.settings.seed, hours_of(time), _RADIANCES])
         channels, count = len(SOUNDERS), settings.radiances
         latitude, longitude = even_places(random, count)
@@ -117,6 +120,7 @@ class DrawnSource:
             latitude=np.repeat(latitude, channels),
             longitude=np.repeat(longitude, channels),
             zenith=np.repeat(random.uniform(-STEEPEST, STEEPEST, count), channels),
+            elevation=np.zeros(n),
             value=np.zeros(n),
             time=np.full(n, time, dtype="datetime64[ns]"),
             station=np.full(n, "drawn", dtype=object),

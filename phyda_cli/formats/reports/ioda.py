@@ -30,7 +30,7 @@ from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, tem
 from phyda_cli.formats.reports.build import Given, Reports
 from phyda_cli.formats.reports.cells import Floats, Mask, Texts
 from phyda_cli.formats.reports.columns import WORST_USED_MARK, conversion, si_unit
-from phyda_cli.formats.reports.ioda_file import IodaFile
+from phyda_cli.formats.reports.ioda_file import IodaFile, judged
 from phyda_cli.formats.reports.ioda_names import VIRTUAL, IodaName, find_ioda, report_type
 from phyda_cli.formats.reports.ioda_occultation import as_occultations
 from phyda_cli.formats.reports.ioda_radiance import NAMES as BRIGHTNESS
@@ -169,7 +169,7 @@ def _column(file: IodaFile, name: str, places: _Places) -> Observations:
         result = as_occultations(file, result, places.height)
     if entry.quantity in SOUNDERS:
         result = as_seen_from_space(file, result, places.height)
-    return _judged(result, marks[at])
+    return judged(result, marks[at])
 
 
 def _known(
@@ -200,15 +200,6 @@ def _reports(places: _Places, at: NDArray[np.int64], kinds: NDArray[np.int64], e
     untold = np.array([kind == "" or kind.isdigit() for kind in report], dtype=bool)
     report[(untold & places.surface[at]) | (~lower & entry.near_surface)] = "surface"
     return report
-
-
-def _judged(observations: Observations, marks: NDArray[np.int64]) -> Observations:
-    """PRE_QC by the marks of the file, MISSING where the value is no number."""
-    result = observations
-    for mark in np.unique(marks[marks > WORST_USED_MARK]):
-        text = f"quality mark {mark} in the file (0 to {WORST_USED_MARK} are used)"
-        result = result.reject(marks == mark, Flag.PRE_QC, text)
-    return result.reject(~np.isfinite(result.value), Flag.MISSING, "value is not a finite number")
 
 
 def _unknown(name: str, at: NDArray[np.int64], values: Floats | None, reason: str, places: _Places) -> Observations:

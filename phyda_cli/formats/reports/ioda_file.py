@@ -18,7 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
+from phyda_cli.formats.reports.columns import WORST_USED_MARK
 from phyda_cli.formats.reports.table_times import moments
+from phyda_cli.observations.table import Flag, Observations
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -202,3 +204,10 @@ def _missing(values: NDArray[Any], variable: Any) -> Mask:
 def _text(value: Any) -> str:
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     return text.replace("\0", "").strip()
+
+
+def judged(rows: Observations, marks: Floats | NDArray[np.int64]) -> Observations:
+    """PRE_QC by the quality marks of the file (n,), MISSING where the value is no number."""
+    reason = "quality mark {:.0f} in the file (0 to {} are used)"
+    result = rows.reject(marks > WORST_USED_MARK, Flag.PRE_QC, lambda i: reason.format(marks[i], WORST_USED_MARK))
+    return result.reject(~np.isfinite(rows.value), Flag.MISSING, "value is not a finite number")

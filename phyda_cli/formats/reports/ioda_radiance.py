@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from phyda_cli.errors import BadDataError
 from phyda_cli.formats.reports.cells import Floats, Mask
-from phyda_cli.formats.reports.columns import WORST_USED_MARK
-from phyda_cli.formats.reports.ioda_file import IodaFile
+from phyda_cli.formats.reports.ioda_file import IodaFile, judged
 from phyda_cli.observations.table import Flag, Observations, Use, concatenate
 from phyda_cli.operators.brightness_temperature import SOUNDERS
 
@@ -56,7 +55,7 @@ def radiances(file: IodaFile, name: str, places: Observations, ground: Floats) -
             use=np.full(file.size, use.value, dtype=object),
         )
         at = np.flatnonzero(~missing[:, column])
-        parts.append(_judged(own.take(at), marks[at, column]))
+        parts.append(judged(own.take(at), marks[at, column]))
     others = np.array([column for column in range(values.shape[1]) if column not in known], dtype=np.int64)
     if others.size:
         rest = np.flatnonzero(~missing[:, others].all(axis=1))
@@ -85,13 +84,6 @@ def _satellite(file: IodaFile) -> NDArray[np.object_]:
     number = _numbers(file, ("satelliteIdentifier",), file.size)
     other = file.attribute("satellite") or file.attribute("platform")
     return np.array([f"{own:g}" if np.isfinite(own) else other for own in number.tolist()], dtype=object)
-
-
-def _judged(rows: Observations, marks: Floats) -> Observations:
-    """PRE_QC by the marks of the file (n,), MISSING where the value is no number."""
-    bad = marks > WORST_USED_MARK
-    result = rows.reject(bad, Flag.PRE_QC, lambda i: f"quality mark {marks[i]:.0f} in the file")
-    return result.reject(~np.isfinite(rows.value), Flag.MISSING, "value is not a finite number")
 
 
 def _known(file: IodaFile, count: int) -> dict[int, str]:

@@ -68,7 +68,7 @@ def test_marks_uses_and_errors_are_those_of_channel_and_place(tmp_path):
         dataset["MetaData"].createVariable("gsi_use_flag", "i4", ("Channel",))[:] = uses
     found = read_observations(path)
     assert found.flag[found.variable == "tb5"].tolist() == [Flag.PASS, Flag.PRE_QC, Flag.PASS]
-    assert found.reason[found.variable == "tb5"][1] == "quality mark 50 in the file"
+    assert found.reason[found.variable == "tb5"][1] == "quality mark 50 in the file (0 to 3 are used)"
     np.testing.assert_allclose(found.error[found.variable == "tb6"], [0.7, 0.3, np.nan], rtol=1e-6)
     assert set(found.use[np.isin(found.variable, ["tb6", "tb8"])]) == {Use.MONITOR}
     assert set(found.use[found.variable == "tb7"]) == {Use.ASSIMILATE}
