@@ -23,8 +23,9 @@ from phyda_cli.fields.humidity import limit_humidity
 from phyda_cli.fields.standard_atmosphere import standard_height, standard_temperature
 from phyda_cli.fields.state import State
 from phyda_cli.formats.gridded.background_error import read_background_error
-from phyda_cli.methods.base import Case, Departures
+from phyda_cli.methods.base import Case, Departures, Method
 from phyda_cli.methods.letkf import LETKF
+from phyda_cli.methods.oi import OptimalInterpolation
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.observations.conversion import placed
 from phyda_cli.observations.errors import default_error_table
@@ -55,7 +56,7 @@ def main() -> None:
     print(f"Commit `{commit()}`, {options.draws} draws, {options.profiles} occultations, {STATIONS} stations.\n")
     heads = [f"{name} {level / 100:g} hPa" for name in "tz" for level in LEVELS]
     print(f"| method | {' | '.join(heads)} |\n|---|{'---:|' * len(heads)}")
-    for name in ("3dvar", "letkf"):
+    for name in ("3dvar", "oi", "letkf"):
         columns = torch.stack([sums["before"], sums[f"{name} without"], sums[f"{name} with"]]).sqrt().T.tolist()
         print(f"| {name} | {' | '.join(' → '.join(f'{x:.3g}' for x in column) for column in columns)} |")
 
@@ -73,7 +74,7 @@ def climate(method: ThreeDVar) -> State:
 
 
 def twin(method: ThreeDVar, background: State, profiles: int, seed: int) -> dict[str, torch.Tensor]:
-    """⟨e²⟩ of t and z at `LEVELS` in the southern hemisphere, before and after either method."""
+    """⟨e²⟩ of t and z at `LEVELS` in the southern hemisphere, before and after each method."""
     draws = replace(method, members=1 + ENSEMBLE, seed=1000 + seed, dtype=torch.float64).prior_members(background)
     assert draws is not None
     truth = replace(background, values=limit_humidity(background, background.values + draws[0]).values)
@@ -86,7 +87,11 @@ def twin(method: ThreeDVar, background: State, profiles: int, seed: int) -> dict
     members = State(background.values + draws[1:] - draws[1:].mean(0), background.channels, background.grid, TIME)
     guess = h(background.values)
     equivalents = np.stack([h(one) for one in members.values])
-    made: dict[str, ThreeDVar | LETKF] = {"3dvar": method, "letkf": LETKF(members)}
+    made: dict[str, Method] = {
+        "3dvar": method,
+        "oi": OptimalInterpolation(method.background_error(background)),
+        "letkf": LETKF(members),
+    }
     found = {"before": _squares(background, truth)}
     for name, own in made.items():
         middle = equivalents.mean(0) if name == "letkf" else guess

@@ -1,20 +1,24 @@
-"""Optimal interpolation: every grid column takes its increment from the nearest observations, one variable at a time.
+"""Optimal interpolation: every grid column takes its increment from the nearest observations.
 
     δ(x) = b(x)ᵀ (H B Hᵀ + R)⁻¹ d,     σ_a²(x) = σ_b²(x) − b(x)ᵀ (H B Hᵀ + R)⁻¹ b(x)
-    cov(i, j) = σ_i σ_j exp(−|r_i − r_j|² / 2L²) exp(−(ln p_i − ln p_j)² / 2L_v²)
+    cov(i, j) = σ_i σ_j exp(−|r_i − r_j|² / 2L²) exp(−(ln p_i − ln p_j)² / 2L_v²)     of one variable, 0 of two
 
 with d the departures, b(x) their background-error covariances with the point, R = diag σ_o². The background-error
 standard deviation at an observation is interpolated from the grid; |r_i − r_j| is the straight distance through the
 earth, with which the Gaussian is a valid covariance on the sphere (it differs from the arc by 0.4 % at 2000 km). Each
-column selects its observations by horizontal distance alone, so all its levels share one matrix. Variables do not
-influence each other. Source: Gandin (1963), Lorenc (1981).
+column selects its observations by horizontal distance alone, so all its levels share one matrix.
+
+Background errors of different variables are not correlated, so each variable is analysed by itself, but for those that
+some observation sees together, as refractivity does T, q and Φ: they share a matrix, in which b(x) of such an
+observation is the sum over what it sees (`oi_rows.py`). Its departure is then shared out by the variances, while in
+nature T and Φ err together. Source: Gandin (1963), Lorenc (1981).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
@@ -28,6 +32,7 @@ from phyda_cli.fields.state import State
 from phyda_cli.grids.places import grid_unit_vectors, unit_vectors
 from phyda_cli.methods.base import Case, Departures, Increment, Method, zero
 from phyda_cli.methods.material import Material
+from phyda_cli.methods.oi_rows import Points, Seen, features
 from phyda_cli.methods.threedvar import ThreeDVar
 from phyda_cli.operators.operator import Operator
 from phyda_cli.settings.methods import StatisticsSettings
@@ -39,7 +44,7 @@ _BORDER: Final = 1e30
 """Diagonal of the rows that border the matrix: large enough for them never to decide whether it is definite."""
 
 _MIDDLE: Final = float(np.log(5e4))
-"""ln p from which heights count."""
+"""ln p from which heights count, to save digits."""
 
 _BLOCK: Final = 2_000_000
 """Numbers in the largest array of one block of columns (16 MB)."""
@@ -47,11 +52,12 @@ _BLOCK: Final = 2_000_000
 
 @dataclass(frozen=True)
 class OptimalInterpolation(Method):
-    """Local, univariate optimal interpolation.
+    """Local optimal interpolation without correlations between variables.
 
     sigma_b: background-error standard deviation (channel, lat, lon) [SI] on the method's grid.
     length_scale: L [m]. vertical_scale: L_v [ln p]. radius: observations farther from a column than this [m] are not
-    used in it (None: 3 L). max_observations: the nearest so many of each variable are used in a column.
+    used in it (None: 3 L). max_observations: the nearest so many of each variable, and of each set of
+    variables that observations see together, are used in a column.
     Raises BadDataError for a σ_b that is not finite and non-negative, ConfigError for a scale or count that is not
     positive.
     """
@@ -107,75 +113,53 @@ class OptimalInterpolation(Method):
         mean, spread = torch.zeros_like(sigma), sigma.clone()
         seen = self._seen(case.departures.operator)
         used = 0
-        for variable in self.sigma_b.variables:
-            index = [i for i, channel in enumerate(self.sigma_b.channels) if channel.variable == variable]
-            data = _Data.of(case.departures, seen, variable, self.device)
+        for variables in seen.tied():
+            held = {seen.names[number] for number in variables}
+            index = [i for i, channel in enumerate(self.sigma_b.channels) if channel.variable in held]
+            levels = Points.of_channels([self.sigma_b.channels[i] for i in index], seen.names)
+            data = _Data.of(case.departures, seen, variables, levels, self.vertical_scale, self.device)
             used += len(data)
-            if len(data):
-                normal, reduction = self._columns([self.sigma_b.channels[i].level for i in index], data)
-                mean[index] = sigma[index] * normal
-                spread[index] = sigma[index] * (1.0 - reduction).clamp_min(0.0).sqrt()
+            normal, reduction = self._columns(data)
+            mean[index] = sigma[index] * normal
+            spread[index] = sigma[index] * (1.0 - reduction).clamp_min(0.0).sqrt()
         labels = (self.sigma_b.channels, self.sigma_b.grid, case.background.time)
         return Increment(State(mean.cpu(), *labels), State(spread.cpu(), *labels), log={"observations": used})
 
-    def _seen(self, operator: Operator) -> _Seen:
-        """Return what the observations see: one point, or of a column a point at each of its levels.
+    def _seen(self, operator: Operator) -> Seen:
+        return Seen.by(operator, self.sigma_b, self.vertical_scale)
 
-        What mixes variables is out of reach of an analysis of one variable at a time.
-        """
-        channels, sigma_b = self.sigma_b.channels, self.sigma_b.values.cpu().double()
-        rows = operator.increments(self.sigma_b.grid, channels)
-        sigma, variable = rows.of_spread(sigma_b).numpy(), operator.variable.copy()
-        single = {c.variable for c in channels if c.level is None}
-        pressure = np.where(np.isin(variable.astype(str), list(single)), 1.0, operator.pressure)
-        height, share = np.log(pressure)[:, None], np.ones((len(operator), 1))
-        columns = np.flatnonzero(operator.integrates(channels) & rows.defined)
-        terms = rows.take(columns).by_channel(sigma_b).numpy()
-        mixed = np.array([len({channels[i].variable for i in np.flatnonzero(own)}) > 1 for own in terms], dtype=bool)
-        sigma[columns[mixed]] = 0.0
-        columns, terms = columns[~mixed], terms[~mixed]
-        if columns.size:
-            held = np.flatnonzero((terms != 0).any(0))
-            level = np.log(np.array([channels[i].level or 1.0 for i in held]))
-            correlation = np.exp(-0.5 * ((level[:, None] - level) / self.vertical_scale) ** 2)
-            total = np.sqrt(np.einsum("nk,kl,nl->n", terms[:, held], correlation, terms[:, held]))
-            sigma[columns], variable[columns] = total, [channels[held[0]].variable] * columns.size
-            height = np.pad(height, ((0, 0), (0, held.size - 1)), mode="edge")
-            share = np.pad(share, ((0, 0), (0, held.size - 1)))
-            height[columns] = level
-            share[columns] = terms[:, held] / np.where(total > 0, total, 1.0)[:, None]
-        return _Seen(variable, height, share, sigma)
-
-    def _columns(self, levels: list[float | None], data: _Data) -> tuple[torch.Tensor, torch.Tensor]:
-        """δ/σ_b and 1 − σ_a²/σ_b² (level, lat, lon) of one variable."""
+    def _columns(self, data: _Data) -> tuple[torch.Tensor, torch.Tensor]:
+        """δ/σ_b and 1 − σ_a²/σ_b² (level, lat, lon) of variables that are analysed together."""
         columns = EARTH_RADIUS * grid_unit_vectors(self.sigma_b.grid, self.device)
-        heights = torch.tensor([0.0 if p is None else np.log(p) for p in levels], dtype=torch.float64).to(self.device)
-        count = min(self.max_observations, len(data))
-        points = count * data.heights.shape[1] + len(levels) + 1
-        block = max(1, _BLOCK // max(len(data), points**2))
-        parts = [self._block(columns[i : i + block], heights, data, count) for i in range(0, len(columns), block)]
-        shape = (len(levels), *self.sigma_b.grid.shape)
+        count = sum(min(self.max_observations, end - begin) for begin, end in data.sorts)
+        numbers, width = data.level_features.shape
+        size = count + numbers + 1
+        block = max(1, _BLOCK // max(len(data), size * max(size, width)))
+        parts = [self._block(columns[i : i + block], data) for i in range(0, len(columns), block)]
+        shape = (numbers, *self.sigma_b.grid.shape)
         normal, reduction = (torch.cat(part).T.reshape(shape) for part in zip(*parts, strict=True))
         return normal, reduction
 
-    def _block(
-        self, columns: torch.Tensor, heights: torch.Tensor, data: _Data, count: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _block(self, columns: torch.Tensor, data: _Data) -> tuple[torch.Tensor, torch.Tensor]:
         """Solve a block of columns at places (column, 3) [m], each (column, level)."""
         distance = 2 * (EARTH_RADIUS**2 - columns @ data.places.T)
-        nearest = distance.topk(count, largest=False)
+        nearest, chosen = data.nearest(distance, self.max_observations)
         radius = 3 * self.length_scale if self.radius is None else self.radius
-        within, chosen = (nearest.values <= radius**2).double(), nearest.indices
+        within, count, levels = (nearest <= radius**2).double(), chosen.shape[1], len(data.level_heights)
 
-        observed = self._scaled(data.places[chosen][:, :, None], data.heights[chosen]).flatten(1, 2)
-        levels = self._scaled(columns[:, None, :], heights.expand(columns.shape[0], -1))
+        observed = torch.cat([data.places[chosen] / self.length_scale, data.heights[chosen]], dim=-1)
+        here = (columns[:, None] / self.length_scale).expand(-1, levels, -1)
+        here = torch.cat([here, data.level_heights.expand(len(columns), -1, -1)], dim=-1)
+        matrix = _gaussian(torch.cat([observed, here], dim=1))
+        if data.features.shape[1]:
+            vertical = torch.cat([data.features[chosen], data.level_features.expand(len(columns), -1, -1)], dim=1)
+            matrix.mul_(vertical @ vertical.mT)
         # An observation beyond the radius keeps its row, uncoupled from the rest and from the column.
-        mask = torch.nn.functional.pad(within, (0, heights.numel()), value=1.0)
-        matrix = _summed(_gaussian(torch.cat([observed, levels], dim=1)), data.shares[chosen])
+        mask = torch.nn.functional.pad(within, (0, levels), value=1.0)
         matrix = matrix.mul_(mask[:, :, None]).mul_(mask[:, None, :])
         matrix = torch.nn.functional.pad(matrix, (0, 1, 0, 1))
         matrix[:, -1, :count] = data.departure[chosen]
-        diagonal = torch.nn.functional.pad(1.0 + data.ratio[chosen], (0, heights.numel() + 1), value=_BORDER)
+        diagonal = torch.nn.functional.pad(1.0 + data.ratio[chosen], (0, levels + 1), value=_BORDER)
         matrix.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
 
         # With H B Hᵀ + R = G Gᵀ the factor of the matrix bordered by bᵀ and dᵀ holds (G⁻¹ b)ᵀ and (G⁻¹ d)ᵀ below G.
@@ -183,77 +167,79 @@ class OptimalInterpolation(Method):
         covariance, departure = white[:, :-1], white[:, -1:]
         return (covariance * departure).sum(-1), covariance.square().sum(-1)
 
-    def _scaled(self, places: torch.Tensor, heights: torch.Tensor) -> torch.Tensor:
-        """Points (…, 4) in units of the length scales, (r/L, ln p/L_v), heights counted from mid-air to save digits."""
-        above = (heights - _MIDDLE)[..., None] / self.vertical_scale
-        return torch.cat([(places / self.length_scale).expand(*heights.shape, -1), above], dim=-1)
-
-
-class _Seen(NamedTuple):
-    """What n observations see.
-
-    variable: (n,) whose. height: (n, k) ln p of its points, 0 where single-level. share: (n, k) their weights times σ_b
-    there, relative to σ_b of the whole. sigma: (n,) σ_b of the whole.
-    """
-
-    variable: NDArray[np.object_]
-    height: NDArray[np.float64]
-    share: NDArray[np.float64]
-    sigma: NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class _Data:
-    """The n observations of one variable, scaled with σ_b at their places, in an order of their own.
+    """The n observations of variables that are analysed together, scaled with σ_b, in an order of their own.
 
-    places: (n, 3) [m]. heights, shares: (n, k) as of `_Seen`. departure: (n,) d/σ_b. ratio: (n,) σ_o²/σ_b².
+    places: (n, 3) [m]. heights: (n, 1) ln p/L_v where every row is one point, which is a coordinate then; otherwise
+    (n, 0), and features: (n, D) V. level_heights, level_features: those of the channels. departure: (n,) d/σ_b.
+    ratio: (n,) σ_o²/σ_b². sorts: where the rows that see the same variables begin and end.
     """
 
     places: torch.Tensor
     heights: torch.Tensor
-    shares: torch.Tensor
+    features: torch.Tensor
+    level_heights: torch.Tensor
+    level_features: torch.Tensor
     departure: torch.Tensor
     ratio: torch.Tensor
+    sorts: tuple[tuple[int, int], ...]
 
     def __len__(self) -> int:
         return int(self.departure.shape[0])
 
     @classmethod
-    def of(cls, departures: Departures, seen: _Seen, variable: str, device: torch.device | str) -> _Data:
-        """Return those observations that see this variable and at whose place σ_b is positive."""
-        rows = np.flatnonzero((seen.variable == variable) & (seen.sigma > 0))
-        keys = (departures.error, departures.departure, seen.height[:, 0], departures.longitude, departures.latitude)
+    def of(
+        cls,
+        departures: Departures,
+        seen: Seen,
+        variables: NDArray[np.int64],
+        levels: Points,
+        scale: float,
+        device: torch.device | str,
+    ) -> _Data:
+        """Return those observations that see some of these variables, at whose place σ_b is positive.
+
+        levels: the channels of these variables. scale: L_v.
+        """
+        sees = seen.points.sees(len(seen.names))
+        rows = np.flatnonzero(sees[:, variables].any(1) & (seen.sigma > 0))
+        sort = np.unique(sees[rows], axis=0, return_inverse=True)[1].reshape(-1)
+        d = departures
+        keys = (d.error, d.departure, seen.points.height[:, 0], d.longitude, d.latitude)
         # The order of the input must not show in the rounding, nor in who is chosen among equally near ones.
-        order = rows[np.lexsort([key[rows] for key in keys])]
-        width = int((seen.share[order] != 0).sum(1).max(initial=1))  # points of any row
+        inner = np.lexsort([*(key[rows] for key in keys), sort])
+        order, ends = rows[inner], [*(np.flatnonzero(np.diff(sort[inner])) + 1).tolist(), rows.size]
+        points = seen.points.take(order)
+        plain = variables.size == 1 and bool((points.variable[:, 0] >= 0).all())
+        heights = [(own.height[:, :plain] - _MIDDLE) / scale for own in (points, levels)]
+        products = features([points, levels], variables[: 0 if plain else None], scale)
 
-        def column(x: NDArray[np.float64]) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(x[order]), dtype=torch.float64, device=device)
+        def on_device(x: NDArray[np.float64]) -> torch.Tensor:
+            return torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float64, device=device)
 
-        sigma = column(seen.sigma)
+        sigma = on_device(seen.sigma[order])
         return cls(
-            places=EARTH_RADIUS * column(unit_vectors(departures.latitude, departures.longitude)),
-            heights=column(seen.height[:, :width]),
-            shares=column(seen.share[:, :width]),
-            departure=column(departures.departure) / sigma,
-            ratio=(column(departures.error) / sigma).square().clamp_min(_SMALLEST_RATIO),
+            places=EARTH_RADIUS * on_device(unit_vectors(d.latitude, d.longitude)[order]),
+            heights=on_device(heights[0]),
+            features=on_device(products[0]),
+            level_heights=on_device(heights[1]),
+            level_features=on_device(products[1]),
+            departure=on_device(d.departure[order]) / sigma,
+            ratio=(on_device(d.error[order]) / sigma).square().clamp_min(_SMALLEST_RATIO),
+            sorts=tuple(zip([0, *ends], ends, strict=False)),
         )
 
-
-def _summed(matrix: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Covariances between points summed to those between observations, which come first, with shares (…, n, k)."""
-    n, k = shares.shape[-2:]
-    if k == 1:
-        return matrix
-    for axis in (-2, -1):
-        points, rest = torch.split(matrix.movedim(axis, 1), [n * k, matrix.shape[axis] - n * k], dim=1)
-        summed = (points.reshape(-1, n, k, points.shape[-1]) * shares[..., None]).sum(2)
-        matrix = torch.cat([summed, rest], dim=1).movedim(1, axis)
-    return matrix.contiguous()
+    def nearest(self, distance: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the least distances (column, m) and their rows: of each sort `count` at most."""
+        found = [distance[:, begin:end].topk(min(count, end - begin), largest=False) for begin, end in self.sorts]
+        chosen = [own.indices + begin for own, (begin, _) in zip(found, self.sorts, strict=True)]
+        return torch.cat([own.values for own in found], dim=1), torch.cat(chosen, dim=1)
 
 
 def _gaussian(points: torch.Tensor) -> torch.Tensor:
-    """exp(−½ |a − b|²) (…, n, n) between all pairs of points (…, n, 4)."""
+    """exp(−½ |a − b|²) (…, n, n) between all pairs of points (…, n, 3)."""
     half = 0.5 * points.square().sum(-1)
     exponent = (points @ points.mT).sub_(half[..., :, None]).sub_(half[..., None, :])
     return exponent.clamp_max_(0.0).exp_()

@@ -63,6 +63,31 @@ def test_a_step_by_hand_is_the_weighted_mean_of_departures_and_past():
     np.testing.assert_allclose(after.memory({})["bias n19 tb7"][1:], 0.0, atol=1e-12)
 
 
+def test_one_step_after_the_analysis_against_both_at_once():
+    """n rows of error σ_o see one x of error σ_b, s = σ_b²/σ_o². Of their mean departure d̄ goes into β
+
+    n/(n + N) · 1/(1 + n s)     where β is learned from O − A, as here
+    1/(1 + N s + N/n)           where x and β are minimised together, or in turn until nothing moves
+    """
+    n, inertia, s, mean = 30, SETTINGS.inertia, 0.04, 0.2
+    own = rows(n, bias=0.0, error=0.5)
+    left = mean / (1.0 + n * s)  # O − A of an analysis with β_b
+    after = correction(own, {"bias n19 tb7": [0.0] * PREDICTORS}).learned(feedback(own, np.full(n, left)), SETTINGS)
+    in_turn = after.memory({})["bias n19 tb7"][0]
+    assert in_turn == pytest.approx(n / (n + inertia) / (1.0 + n * s) * mean, rel=1e-9)
+
+    # J/σ_o⁻² = x²/s + n (d̄ − x − β)² + N β²
+    joint = np.linalg.solve([[1.0 / s + n, n], [n, n + inertia]], [n * mean, n * mean])[1]
+    assert joint == pytest.approx(mean / (1.0 + inertia * s + inertia / n), rel=1e-12)
+    beta = 0.0
+    for _ in range(200):
+        x = n * (mean - beta) / (1.0 / s + n)
+        beta = n * (mean - x) / (n + inertia)
+        assert beta <= joint + 1e-12
+    assert beta == pytest.approx(joint, rel=1e-9)
+    assert in_turn / joint == pytest.approx(0.375 / 2.2 * (1.0 + 2.0 + 5.0 / 3.0), rel=1e-6)
+
+
 def test_rejected_rows_and_other_satellites_teach_nothing_and_passive_ones_do():
     own = rows(40, bias=0.0, station=["n19"] * 20 + ["n18"] * 20)
     flags = np.where(np.arange(40) % 2 == 0, Flag.FIRST_GUESS, Flag.PASSIVE).astype(np.int16)

@@ -16,6 +16,8 @@ from phyda_cli.fields.state import Channel, State
 from phyda_cli.grids.latlon import LatLonGrid
 from phyda_cli.methods.base import Departures, Increment
 from phyda_cli.methods.oi import OptimalInterpolation
+from phyda_cli.methods.oi_rows import Points, features
+from phyda_cli.operators.kinds import kind_of
 from phyda_cli.operators.operator import Operator
 from tests.support.observations import make_departures, moved_to
 
@@ -297,3 +299,58 @@ def test_a_column_of_water_beside_a_level_is_the_dense_analysis():
             assert result.mean.values[index, i, j].item() == pytest.approx(expected, rel=1e-8)
             variance = values[index, 0, 0].item() ** 2 - point @ seen.T @ inverse @ seen @ point
             assert result.spread.values[index, i, j].item() ** 2 == pytest.approx(variance, rel=1e-8)
+
+
+MIXED = (*HUMID, *(Channel(name, p) for name in "tz" for p in (85_000.0, 50_000.0)))
+
+
+def test_what_sees_several_variables_is_the_dense_analysis_of_all_of_them():
+    """Rows of z, t and q at two levels with any slopes, beside rows of q, t and z, R diagonal."""
+    sizes = torch.tensor([2e-3, 1.5e-3, 6e-4, 1.5, 1.2, 90.0, 120.0], dtype=torch.float64)
+    sigma = State(sizes[:, None, None].expand(7, *GRID.shape).clone(), MIXED, GRID, TIME)
+    rows = [("refractivity", 50_000.0, 11.25, 22.5, 1.0, 0.4), ("refractivity", 50_000.0, -11.25, 45.0, -2.0, 0.5),
+            ("q", 70_000.0, 11.25, 67.5, 1e-3, 5e-4), ("t", 50_000.0, -11.25, 67.5, 0.8, 0.7),
+            ("z", 85_000.0, 11.25, 45.0, 100.0, 90.0)]  # fmt: skip
+    plain = make_departures(rows)
+    ends = {"below": 85_000.0, "above": 50_000.0}
+    operator = replace(plain.operator, **{name: np.full(5, p) for name, p in ends.items()})
+    slopes = np.zeros((len(kind_of("refractivity").inputs(MIXED, operator.sites(np.arange(2)), beyond=True)), 5))
+    slopes[0] = 1.0
+    slopes[:, :2] = np.random.default_rng(7).normal(size=slopes[:, :2].shape) * [[1.0, 2.0]]
+    data = replace(plain, operator=replace(operator, slopes=slopes))
+    method = OptimalInterpolation(sigma, radius=EVERYWHERE, max_observations=1000, **SCALES)
+    found = method.increment(replace(sigma, values=torch.zeros_like(sigma.values)), data)
+
+    weight = data.operator.increments(GRID, MIXED).by_channel(torch.ones(7, *GRID.shape, dtype=torch.float64)).numpy()
+    weight[2:] = 0.0
+    weight[[2, 3, 4], [1, 4, 5]] = 1.0  # q700, t500, z850
+    assert ((weight[:2] != 0).sum(1) == 6).all()
+    heads = [(row[2], row[3], channel) for row in rows for channel in MIXED]
+    seen = np.zeros((5, 35))
+    for row in range(5):
+        seen[row, 7 * row : 7 * row + 7] = weight[row]
+
+    def covariance(a, b) -> float:
+        if a[2].variable != b[2].variable:
+            return 0.0
+        size = [sizes[MIXED.index(own[2])].item() for own in (a, b)]
+        return size[0] * size[1] * correlation(*((own[0], own[1], own[2].level or np.nan) for own in (a, b)))
+
+    inner = seen @ np.array([[covariance(a, b) for b in heads] for a in heads]) @ seen.T
+    np.testing.assert_allclose(method.background_error_at(data.operator, sigma), np.sqrt(np.diag(inner)), rtol=1e-9)
+    inverse = np.linalg.inv(inner + np.diag(data.error**2))
+    for index, channel in enumerate(MIXED):
+        for i, j in ((3, 2), (4, 1), (6, 9)):
+            here = (GRID.latitudes[i], GRID.longitudes[j], channel)
+            point = np.array([covariance(here, b) for b in heads]) @ seen.T
+            expected = point @ inverse @ data.departure
+            assert found.mean.values[index, i, j].item() == pytest.approx(expected, rel=1e-8, abs=1e-15)
+            variance = sizes[index].item() ** 2 - point @ inverse @ point
+            assert found.spread.values[index, i, j].item() ** 2 == pytest.approx(variance, rel=1e-8)
+
+
+def test_vertical_correlations_are_products_of_features():
+    heights = np.log(np.array([101_325.0, 85_000.0, 52_345.6, 50_000.0, 1_000.0]))[:, None]
+    points = Points(np.zeros((5, 1), dtype=np.int64), heights, np.ones((5, 1)))
+    (own,) = features([points], np.array([0]), 0.3)
+    np.testing.assert_allclose(own @ own.T, np.exp(-0.5 * ((heights - heights.T) / 0.3) ** 2), atol=1e-12)

@@ -108,6 +108,13 @@ def test_the_letkf_draws_its_members_to_the_observation():
     assert after == pytest.approx(departures.departure[0] * variance / (variance + error[0] ** 2), rel=0.03)
 
 
-def test_an_analysis_of_one_variable_at_a_time_does_not_reach_it():
-    sigma = ThreeDVar(small_statistics()).background_error()
-    assert OptimalInterpolation(sigma).background_error_at(tangent(3_000.0), background()).tolist() == [0.0]
+def test_optimal_interpolation_shares_it_out_among_what_it_sees():
+    """H δ = s²/(s² + σ_o²) d with s² = Σ (h_k σ_k)² + correlated levels, all of δ within the variables that H sees."""
+    operator = tangent(3_000.0)
+    method = OptimalInterpolation(ThreeDVar(small_statistics()).background_error())
+    (s,) = method.background_error_at(operator, background())
+    found = method.increment(background(), Departures(operator, np.array([2.0]), np.array([0.7 * s])))
+    rows = operator.increments(GRID, found.mean.channels)
+    assert rows(found.mean.values).item() == pytest.approx(2.0 / 1.49, rel=1e-9)
+    moved = {c.variable for c, plane in zip(found.mean.channels, found.mean.values, strict=True) if plane.any()}
+    assert moved == {"z", "t", "q"}
