@@ -239,7 +239,7 @@ class _Data:
 
 
 def _gaussian(points: torch.Tensor) -> torch.Tensor:
-    """exp(−½ |a − b|²) (…, n, n) between all pairs of points (…, n, 3)."""
+    """exp(−½ |a − b|²) (…, n, n) between all pairs of points (…, n, dimension)."""
     half = 0.5 * points.square().sum(-1)
     exponent = (points @ points.mT).sub_(half[..., :, None]).sub_(half[..., None, :])
     return exponent.clamp_max_(0.0).exp_()
