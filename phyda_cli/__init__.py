@@ -7,6 +7,7 @@
 docs/library.md shows more. Importing the package loads nothing: each name comes with its module when it is first used.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from phyda_cli.library.scores import diagnose, evaluate
     from phyda_cli.observations.table import Observations
 
-__version__ = "0.1.0"
+_VERSION = Path(__file__).with_name("VERSION")
+"""Written by the build, after the last tag; a checkout that was never installed has none."""
+
+__version__ = _VERSION.read_text(encoding="ascii").strip() if _VERSION.exists() else "0+unknown"
 __all__ = [
     "Analysis",
     "Background",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -26,10 +27,31 @@ def test_the_recipe_asks_for_what_the_project_asks_for():
     asked = dict(re.findall(r"- ([\w-]+) >=([\d.]+)", run))
     own = dict(line.split(">=") for line in PROJECT["project"]["dependencies"])
     assert asked == {OTHER_NAMES.get(name, name): version for name, version in own.items()} | {"python": "3.11"}
-    assert f'version: "{__version__}"' in recipe
     host = recipe[recipe.index("  host:") : recipe.index("  run:")]
     for name, version in (line.split(">=") for line in PROJECT["build-system"]["requires"]):
         assert f"- {name} >={version}" in host
+
+
+def test_the_release_that_comes_or_came_last_has_one_number():
+    """In the change log, the citation, the recipe, and where there is no git; a tag at this commit is of it too."""
+    log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (newest, date), *_ = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (.+)$", log, re.MULTILINE)
+    assert f"\n[{newest}]: https://" in log
+    assert re.search(rf"^version: {re.escape(newest)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert f'version: "{newest}"' in (ROOT / "packaging" / "conda" / "recipe.yaml").read_text()
+    version = PROJECT["tool"]["hatch"]["version"]
+    released = re.fullmatch(r"\d{4}-\d\d-\d\d", date) is not None
+    assert (version["source"], version["fallback-version"]) == ("vcs", newest if released else f"{newest}.dev0")
+    command = ["git", "-C", str(ROOT), "tag", "--points-at", "HEAD", "--list", "v*"]
+    tags = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    assert tags in ([], [f"v{newest}"])
+    assert released or not tags
+
+
+def test_an_installed_program_says_the_version_of_its_build():
+    held = ROOT / "phyda_cli" / "VERSION"
+    assert __version__ == (held.read_text().strip() if held.exists() else "0+unknown")
+    assert re.fullmatch(r"\d+(\.\d+)*(\.dev\d+)?|0\+unknown", __version__)
 
 
 def test_the_description_of_the_package_has_no_link_that_leads_nowhere():

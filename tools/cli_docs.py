@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from phyda_cli import __version__
 from phyda_cli.cli.app import main
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -60,7 +59,7 @@ def manual() -> str:
 def man_page() -> str:
     """The same for man(1)."""
     lines = [
-        f'.TH PHYDA 1 "" "phyda {__version__}"',
+        '.TH PHYDA 1 "" phyda',
         ".SH NAME",
         "phyda \\- atmospheric data assimilation",
     ]

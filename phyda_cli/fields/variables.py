@@ -38,6 +38,7 @@ class Variable:
     ioda: name in IODA's ObsValue, in `units`, and former names. ioda_near_surface: the same at 2 or 10 metres.
     dart: what DART's names of types end with. odb: number in ODB (`varno`).
     bufr: BUFR element descriptors in SI (relative humidity in %), the best first. prepbufr: names in PREPBUFR.
+    height: above the ground, of a field near it [m].
     cds: name in the Climate Data Store, WeatherBench 2 and GraphCast. earth2studio: name there, of levels without them.
     """
 
@@ -60,6 +61,7 @@ class Variable:
     prepbufr: Prepbufr | None = None
     cds: str | None = None
     earth2studio: str | None = None
+    height: float | None = None
 
     @property
     def is_wind_component(self) -> bool:
@@ -169,30 +171,30 @@ _TABLE: Final = (
         aliases=("2t", "2m_temperature", "tas", "t2", "temperature_2m"),
         gridded=("trefht", "tmp2m", "tmp_2maboveground"), ioda=("airTemperatureAt2M", "air_temperature_at_2m", "t2m"),
         dart=("TEMPERATURE_2_METER",), odb=39, bufr=(12104, 12004),
-        cds="2m_temperature", earth2studio="t2m",
+        cds="2m_temperature", earth2studio="t2m", height=2.0,
     ),
     Variable(
         "d2m", "2 metre dewpoint temperature", "dew_point_temperature", "K", (150.0, 320.0), False, grib=("2d",),
         aliases=("2d", "2m_dewpoint_temperature", "td2m"), gridded=("dpt2m", "dpt_2maboveground"),
         ioda=("dewpointTemperatureAt2M",), dart=("DEWPOINT_2_METER",), odb=40, bufr=(12106, 12006),
-        cds="2m_dewpoint_temperature", earth2studio="d2m",
+        cds="2m_dewpoint_temperature", earth2studio="d2m", height=2.0,
     ),
     Variable(
         "r2m", "2 metre relative humidity", "relative_humidity", "1", (-0.05, 2.0), False, grib=("2r",),
         aliases=("2r", "rh2m", "hurs", "2m_relative_humidity", "relative_humidity_2m"),
-        gridded=("rh_2maboveground",),
+        gridded=("rh_2maboveground",), height=2.0,
     ),
     Variable(
         "u10", "10 metre U wind component", "eastward_wind", "m s-1", (-100.0, 100.0), False, grib=("10u",),
         aliases=("10u", "10m_u_component_of_wind", "uas", "u10m"), gridded=("ugrd10m", "ugrd_10maboveground"),
         ioda=("windEastwardAt10M", "uwind_at_10m", "eastward_wind_at_10m"), dart=("U_10_METER_WIND",), odb=41,
-        cds="10m_u_component_of_wind", earth2studio="u10m",
+        cds="10m_u_component_of_wind", earth2studio="u10m", height=10.0,
     ),
     Variable(
         "v10", "10 metre V wind component", "northward_wind", "m s-1", (-100.0, 100.0), False, grib=("10v",),
         aliases=("10v", "10m_v_component_of_wind", "vas", "v10m"), gridded=("vgrd10m", "vgrd_10maboveground"),
         ioda=("windNorthwardAt10M", "vwind_at_10m", "northward_wind_at_10m"), dart=("V_10_METER_WIND",), odb=42,
-        cds="10m_v_component_of_wind", earth2studio="v10m",
+        cds="10m_v_component_of_wind", earth2studio="v10m", height=10.0,
     ),
     Variable(
         "tcwv", "Total column vertically-integrated water vapour", "atmosphere_mass_content_of_water_vapor", "kg m-2",

@@ -79,6 +79,7 @@ _CONTENT: Final = {
     "value": "physicalMeasurement",
     **dict.fromkeys(("H_background", "H_analysis", "o_minus_b", "o_minus_a"), "modelResult"),
     **dict.fromkeys(("error", "spread"), "qualityInformation"),
+    **dict.fromkeys(("elevation", "zenith", "top"), "auxiliaryInformation"),
 }
 """What ACDD calls the content of a column."""
 _INDEX: Final = {"units": "1", "coverage_content_type": "auxiliaryInformation", "coordinates": _COORDINATES}
@@ -145,7 +146,8 @@ def _fill(dataset: Any, feedback: Feedback) -> None:
     dataset.createDimension("source_file", len(o.sources))
     for name, attributes in _NUMBERS.items():
         column = _seconds(o.time) if name == "time" else columns[name]
-        where = {} if name in _PLACE else {"coordinates": _COORDINATES, "coverage_content_type": _CONTENT[name]}
+        where = {} if name in _PLACE else {"coordinates": _COORDINATES}
+        where |= {"coverage_content_type": _CONTENT[name]} if name in _CONTENT else {}
         _column(dataset, name, "f8", np.where(np.isfinite(column), column, _FILL), {**attributes, **where}, _FILL)
     for name, long_name in _TEXTS.items():
         _texts(dataset, name, columns[name], "observation", {"long_name": long_name, "coordinates": _COORDINATES})

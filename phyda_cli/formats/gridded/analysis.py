@@ -125,7 +125,7 @@ def increment_dataset(background: Background, analysis: State, *, attributes: Ma
 def _as_increments(dataset: xr.Dataset, background: Background) -> xr.Dataset:
     """Return the known fields with the attributes of their increments."""
     for name in known_names(background):
-        kept = {key: dataset[name].attrs[key] for key in ("units", "coverage_content_type")}
+        kept = {key: dataset[name].attrs[key] for key in ("standard_name", "units", "coverage_content_type")}
         label = {"long_name": f"analysis increment of {dataset[name].attrs['long_name']}"}
         own = background.dataset[name].attrs
         dataset[name].attrs = own | kept | label | temperature_kind(kept["units"], "difference")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from phyda_cli import __version__
 from phyda_cli.fields.variables import VARIABLES, Variable
 from phyda_cli.formats.gridded.contents import OF_MEMBERS
+from phyda_cli.formats.gridded.ground_heights import with_heights
 from phyda_cli.formats.gridded.layout import WINDS, Background, Conversion, FieldLayout, has_axes, missing
 from phyda_cli.formats.gridded.valid_time import VALID_TIME, times_beside
 from phyda_cli.formats.units import candidates, udunits
@@ -110,7 +111,10 @@ def finished(
     if background.model is not None:
         dataset = background.model.back(dataset, differences=differences)
         dataset.attrs = background.dataset.attrs | dataset.attrs
-    return dataset if background.folding is None else background.folding.fold(dataset)
+    if background.folding is not None:
+        return background.folding.fold(dataset)
+    known = places(background).items()
+    return with_heights(dataset, {name: one.height for name, (one, _) in known if one.height is not None})
 
 
 def _with_coordinates(dataset: xr.Dataset, background: Background) -> xr.Dataset:

@@ -55,7 +55,7 @@ def write_made(
 
 def create(path: Path, outline: xr.Dataset, names: Iterable[str], *, missing: Collection[str]) -> None:
     """Write a file with all of a dataset but the values of the named fields. missing: as of `write_made`."""
-    names = list(names)
+    names, named = list(names), set[str]()
     _to_netcdf(path, outline.drop_vars(names))
     with netCDF4.Dataset(path, "a") as file:
         for name in names:
@@ -70,8 +70,20 @@ def create(path: Path, outline: xr.Dataset, names: Iterable[str], *, missing: Co
                 **options,
             )
             others = {str(n): c for n, c in field.coords.items() if n not in field.dims}
-            beside = sorted(n for n, c in others.items() if set(c.dims) <= set(field.dims))
-            made.setncatts(field.attrs | ({"coordinates": " ".join(beside)} if beside else {}))
+            beside = " ".join(sorted(n for n, c in others.items() if set(c.dims) <= set(field.dims)))
+            beside = field.encoding.get("coordinates", beside)
+            named.update((beside or "").split())
+            made.setncatts(field.attrs | ({"coordinates": beside} if beside else {}))
+        _name_rest(file, named)
+
+
+def _name_rest(file: netCDF4.Dataset, named: Collection[str]) -> None:
+    """Leave in the file's own list of coordinates, which xarray makes, those that no field names."""
+    if "coordinates" in file.ncattrs():
+        rest = [name for name in file.coordinates.split() if name not in named]
+        file.delncattr("coordinates")
+        if rest:
+            file.coordinates = " ".join(rest)
 
 
 def _to_netcdf(path: Path, dataset: xr.Dataset) -> None:

@@ -203,8 +203,8 @@ def test_the_documented_flags_are_those_there_are():
     assert {int(number): name for number, name, *_ in rows} == {int(flag): flag.name.lower() for flag in Flag}
     assert [int(number) for number, *_ in rows] == sorted(int(flag) for flag in Flag)
     assert [ufo for _, _, ufo, _ in rows] == [
-        "pass", "passive", "missing", "preQC", "bounds", "domain", "black", "Hfailed", "thinned", "fguess", "track",
-        "buddy", "profile", "history", "superrefraction", "superob",
+        "pass", "passive", "missing", "preQC", "bounds", "domain", "black", "Hfailed", "thinned", "clw", "fguess",
+        "track", "buddy", "profile", "history", "superrefraction", "superob",
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from phyda_cli.constants import GRAVITY
 from phyda_cli.errors import BadDataError, CannotWriteError
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.thermodynamics import dewpoint_from_specific_humidity, relative_humidity_from_specific_humidity
-from phyda_cli.formats.gridded.analysis import write_analysis, write_increment
+from phyda_cli.formats.gridded.analysis import analysis_dataset, write_analysis, write_increment
 from phyda_cli.formats.gridded.analysis_members import write_members
 from phyda_cli.formats.gridded.background import read_background
 from phyda_cli.formats.gridded.spread_fields import humidity_channels, humidity_spread
@@ -26,6 +27,7 @@ from tests.support.fields import LEVELS, dataset, message, save, wave, write_gri
 
 ABOUT = {"history": "2020-01-01T00:00:00Z phyda", "date_created": "2020-01-01T00:00:00Z"}
 
+GROUND = (("t2m", "K", 280.0), ("u10", "m s-1", 1.0), ("v10", "m s-1", -1.0), ("msl", "Pa", 101_000.0))
 SOIL = {"units": "1", "standard_name": "volume_fraction_of_condensed_water_in_soil"}
 
 
@@ -142,7 +144,7 @@ def test_increment_is_a_difference_of_the_known_fields(tmp_path, background):
         np.testing.assert_allclose(increment["t"], 1.0, rtol=1e-9)
         np.testing.assert_allclose(increment["gh"], 1.0 / GRAVITY, rtol=1e-9)
         assert increment["t"].attrs["units_metadata"] == "temperature: difference"
-        assert "standard_name" not in increment["t"].attrs
+        assert increment["t"].attrs["standard_name"] == "air_temperature"
 
 
 def test_nan_is_refused_and_nothing_is_written(tmp_path, background):
@@ -208,15 +210,62 @@ def test_members_of_a_background_that_was_a_member_itself(tmp_path):
     assert not (tmp_path / "o.nc").exists()
 
 
-def test_compliance_checker_has_no_high_finding(tmp_path, background):
+def near_ground(tmp_path):
+    """A background with fields at 2 m, 10 m and sea level."""
+    data, axes = dataset(["t"]), ("time", "latitude", "longitude")
+    for name, units, value in GROUND:
+        data[name] = (axes, np.full((1, 7, 12), value) + wave("u", LEVELS[0]), {"units": units})
+    return read_background([save(data, tmp_path / "ground.nc")])
+
+
+def test_fields_near_the_ground_name_their_heights(tmp_path):
+    background = near_ground(tmp_path)
+    for _ in range(2):  # an analysis is a background again
+        write_analysis(tmp_path / "a.nc", background, shifted(background), attributes=ABOUT, overwrite=True)
+        with netCDF4.Dataset(tmp_path / "a.nc") as file:
+            named = {name: getattr(file[name], "coordinates", None) for name in ("t2m", "u10", "v10", "msl", "t")}
+            assert (float(file["height_2m"][:]), float(file["height_10m"][:])) == (2.0, 10.0)
+            assert file["height_2m"].standard_name == "height"
+            assert "coordinates" not in file.ncattrs()
+        assert named == {"t2m": "height_2m", "u10": "height_10m", "v10": "height_10m", "msl": None, "t": None}
+        again = read_background([tmp_path / "a.nc"])
+        assert again.state.channels == background.state.channels
+        background = again
+    whole = analysis_dataset(background, shifted(background), attributes=ABOUT)
+    whole.to_netcdf(tmp_path / "b.nc")  # the same by xarray alone
+    with netCDF4.Dataset(tmp_path / "b.nc") as file:
+        assert {name: getattr(file[name], "coordinates", None) for name in named} == named
+
+
+def test_a_height_that_the_file_has_is_taken(tmp_path):
+    height = xr.Variable((), 2.0, {"standard_name": "height", "units": "m"})
+    with xr.open_dataset(near_ground(tmp_path).sources[0]) as data:
+        save(data[["t2m"]].assign_coords(height=height), tmp_path / "cmip.nc")
+    background = read_background([tmp_path / "cmip.nc"])
+    write_analysis(tmp_path / "a.nc", background, shifted(background), attributes=ABOUT)
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert file["t2m"].coordinates == "height"
+        assert "height_2m" not in file.variables
+
+
+def findings(path) -> dict[str, list[str]]:
+    """What compliance-checker finds: everything by CF, by ACDD what is of high priority."""
+    report, checker = path.with_suffix(".json"), Path(sys.executable).with_name("compliance-checker")
+    options = ["-t", "cf:1.11", "-t", "acdd:1.3", "-f", "json", "-o", report]
+    subprocess.run([checker, *options, path], check=False, capture_output=True)
+    found = json.loads(report.read_text())
+    assert all(found[name]["scored_points"] > 0 for name in ("cf:1.11", "acdd:1.3"))
+    ranks = {"cf:1.11": ("high", "medium", "low"), "acdd:1.3": ("high",)}
+    return {
+        name: [message for rank in each for entry in found[name][f"{rank}_priorities"] for message in entry["msgs"]]
+        for name, each in ranks.items()
+    }
+
+
+def test_compliance_checker_finds_nothing(tmp_path):
+    background = near_ground(tmp_path)
     spread = replace(background.state, values=background.state.values * 0 + 1.5)
     write_analysis(tmp_path / "a.nc", background, shifted(background), spread=spread, attributes=ABOUT)
-    report = tmp_path / "report.json"
-    checker = Path(sys.executable).with_name("compliance-checker")
-    options = ["-t", "cf:1.11", "-t", "acdd:1.3", "-f", "json", "-o", report]
-    subprocess.run([checker, *options, tmp_path / "a.nc"], check=False, capture_output=True)
-    found = json.loads(report.read_text())
-    assert set(found) == {"cf:1.11", "acdd:1.3"}
-    for result in found.values():
-        assert result["scored_points"] > 0
-        assert [entry for entry in result["high_priorities"] if entry["msgs"]] == []
+    write_increment(tmp_path / "i.nc", background, shifted(background), attributes=ABOUT)
+    for name in ("a.nc", "i.nc"):
+        assert findings(tmp_path / name) == {"cf:1.11": [], "acdd:1.3": []}
