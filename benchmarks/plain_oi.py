@@ -6,7 +6,8 @@ One variable (u, v, t, z; the wind as two scalars) on one pressure level at a ti
 that report exactly that level, r_ij is the straight distance through the earth, σ_b one number for the globe, σ_o that
 of the error table. Departures farther than five robust standard deviations from the median of their level are neither
 used nor scored; no check of a method decides which rows are scored. The withheld stations are those with
-`station % 5 == 0`.
+`station % 5 == 0`. A ratio of RMS errors comes with its interval: the withheld stations are drawn again with
+replacement, all their values together and the same for both, and percentiles of the ratios bound it.
 
     python -m benchmarks.plain_oi CASES [--background-error FILE] [--methods 3dvar oi phyda] [--page docs/real-cases.md]
 
@@ -20,7 +21,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from benchmarks.real_cases import RULE, SHOWN, Workshop
 from phyda_cli.constants import EARTH_RADIUS, R_DRY
+from phyda_cli.experiments.intervals import CONFIDENCE, RESAMPLES
 from phyda_cli.experiments.markdown import table
 from phyda_cli.formats.feedback.netcdf import feedback_table, read_feedback
 from phyda_cli.grids.places import unit_vectors
@@ -43,6 +45,10 @@ FEWEST: Final = 10
 """Withheld rows below which a level is not shown."""
 METHODS: Final = ("3dvar", "oi", "phyda")
 WIND: Final = ("u", "v")
+FIELDS: Final = {"z": ("z",), "t": ("t",), "u": ("u",), "v": ("v",), "wind": WIND}
+"""What a cell of the tables is of: one variable, or the vector of both components."""
+AIMS: Final = {"z": 0.97, "t": 0.97, "wind": 0.90}
+"""Largest ratio to the plain OI that is aimed at."""
 SOUND: Final = (Flag.PASS, Flag.PASSIVE, Flag.THINNED, Flag.SUPEROB, Flag.FIRST_GUESS, Flag.BUDDY)
 """Verdicts of rows that are used and scored: those that say nothing of a row's own value, profile, place or mark."""
 
@@ -111,17 +117,41 @@ def departures(shop: Workshop, network: str, methods: Sequence[str], statistics:
 
 
 def cells(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """Return RMS by variable and level, in the units shown; `wind` is that of both components together."""
+    """Return RMS by field and level, in the units shown, and the first method's ratio to the plain OI with bounds."""
     columns = ["o_minus_b", "a_plain", *(f"a_{method}" for method in methods)]
     found = []
-    for name, members in {"z": ("z",), "t": ("t",), "u": ("u",), "v": ("v",), "wind": WIND}.items():
+    for name, members in FIELDS.items():
         for level in LEVELS:
             own = rows[rows.variable.isin(members) & (rows.level == level)]
             if len(own) < FEWEST * len(members):
                 continue
             rms = np.sqrt((own[columns] ** 2).mean() * len(members)) * SHOWN[members[0]][1]
-            found.append({"field": name, "level": level, "rows": len(own), **rms})
+            ratio = interval(own.station.to_numpy(), own[f"a_{methods[0]}"].to_numpy(), own.a_plain.to_numpy())
+            found.append({"field": name, "level": level, "rows": len(own), **rms, **ratio._asdict()})
     return pd.DataFrame(found)
+
+
+class Ratio(NamedTuple):
+    """Of two RMS errors, with the bounds of its interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def interval(station: NDArray[Any], first: Floats, second: Floats) -> Ratio:
+    """Return RMS(first) / RMS(second) of values (n,) and its bounds from draws of whole stations (n,)."""
+    number = np.unique(station, return_inverse=True)[1]
+    sums = np.stack([np.bincount(number, values**2) for values in (first, second)], axis=1)
+    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(_root_ratio(sums[drawn].sum(1)), [tail, 100.0 - tail])
+    return Ratio(float(_root_ratio(sums.sum(0))), float(low), float(high))
+
+
+def _root_ratio(sums: Floats) -> Floats:
+    """√(first / second) of sums (…, 2)."""
+    return np.asarray(np.sqrt(sums[..., 0] / sums[..., 1]))
 
 
 def full_background(shop: Workshop) -> None:
@@ -163,14 +193,14 @@ def full_background(shop: Workshop) -> None:
 
 
 def page(found: Mapping[tuple[str, str], pd.DataFrame], methods: Sequence[str]) -> str:
-    """Return the tables: the ratios of the issue by level, then RMS of every field."""
+    """Return the tables: the ratios of the aim by level with interval and number of values, then RMS of every field."""
     first = methods[0]
-    parts = []
     heads = [f"{background}, {network[:4]}" for background, network in found]
-    for name in ("z", "t", "wind"):
+    parts = [_summary(pd.concat(found.values()), first)]
+    for name in AIMS:
         lines = []
         for level in LEVELS:
-            ratios = [_ratio(cell, name, level, first) for cell in found.values()]
+            ratios = [_ratio(cell, name, level) for cell in found.values()]
             if any(ratios):
                 lines.append([f"{name}{level}", *(ratio or "–" for ratio in ratios)])
         parts.append(table([f"{first} / plain OI", *heads], lines))
@@ -185,9 +215,23 @@ def page(found: Mapping[tuple[str, str], pd.DataFrame], methods: Sequence[str]) 
     return "\n".join(parts)
 
 
-def _ratio(cell: pd.DataFrame, name: str, level: int, method: str) -> str:
-    own = cell[(cell.field == name) & (cell.level == level)]
-    return f"{float((own[f'a_{method}'] / own.a_plain).iloc[0]):.2f}" if len(own) else ""
+def _summary(cell: pd.DataFrame, method: str) -> str:
+    """Say how many cells miss the aim, and of how many the whole interval lies on one side of it or of 1."""
+    own = cell[cell.field.isin(list(AIMS))]
+    aim = own.field.map(AIMS)
+    missed, surely = int((own.ratio > aim).sum()), int((own.low > aim).sum())
+    return f"""Ratio of the RMS errors of {method} and the plain OI, its {CONFIDENCE:.0%} interval from draws of the
+withheld stations, and the number of values. {missed} of {len(own)} cells, in bold, miss the aim, {surely} of them with
+the whole interval. The whole interval is below 1 in {int((own.high < 1).sum())} cells, above 1 in
+{int((own.low > 1).sum())}.
+"""
+
+
+def _ratio(cell: pd.DataFrame, name: str, level: int) -> str:
+    for c in cell[(cell.field == name) & (cell.level == level)].itertuples():
+        value = f"{c.ratio:.2f}"
+        return f"{f'**{value}**' if c.ratio > AIMS[name] else value} ({c.low:.2f}–{c.high:.2f}) {c.rows}"
+    return ""
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

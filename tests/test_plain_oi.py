@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.plain_oi import LENGTH, interpolate
+from benchmarks.plain_oi import LENGTH, interpolate, interval
 from phyda_cli.constants import EARTH_RADIUS
 from phyda_cli.grids.places import unit_vectors
 
@@ -29,3 +29,16 @@ def test_departures_that_are_no_larger_than_the_observation_errors_move_next_to_
     increments, sigma = interpolate(place(0.0, 180.0), np.array([0.5, -0.5]), ERROR, place(0.0))
     assert sigma == pytest.approx(0.1)
     assert increments[0] == pytest.approx(0.5 * 0.01 / 1.01)
+
+
+def test_the_interval_of_a_ratio_counts_stations_and_not_values() -> None:
+    errors = np.random.default_rng(1).normal(size=400)
+    alike = interval(np.arange(400), 0.8 * errors, errors)
+    assert alike == pytest.approx((0.8, 0.8, 0.8))  # paired: whatever is drawn, the ratio is the same
+
+    factor = np.where(np.arange(400) < 200, 0.5, 1.0)  # two stations: draws of both, or of one of them twice
+    two = interval(np.arange(400) >= 200, factor * errors, errors)
+    assert (two.low, two.high) == pytest.approx((0.5, 1.0))
+    apart = interval(np.arange(400), factor * errors, errors)
+    assert two.low < apart.low < apart.ratio < apart.high < two.high
+    assert apart.ratio == pytest.approx(two.ratio)
