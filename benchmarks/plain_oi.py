@@ -39,6 +39,7 @@ from tools.pages import put
 
 LENGTH: Final = 800e3
 GROSS: Final = 5.0
+BACKGROUNDS: Final = ("full", "january", "hydrostatic")
 LEVELS: Final = (1000, 925, 850, 700, 500, 400, 300, 250, 200, 150, 100, 70, 50)
 NETWORKS: Final = {"temp_2008120812.bufr": "2008-12-08T12:00", "prepqm89010106.bufr": "1989-01-01T06:00"}
 FEWEST: Final = 10
@@ -154,11 +155,12 @@ def _root_ratio(sums: Floats) -> Floats:
     return np.asarray(np.sqrt(sums[..., 0] / sums[..., 1]))
 
 
-def full_background(shop: Workshop) -> None:
-    """full.nc: january.nc with wind and geopotential at all levels of `uvt.nc` (January 1988).
+def full_background(shop: Workshop, name: str, tied: Sequence[int] = ()) -> None:
+    """NAME.nc: january.nc with wind and geopotential at all levels of `uvt.nc` (January 1988).
 
-    At levels that january.nc lacks, the wind is that of uvt.nc, and z hydrostatic: its difference from the integral of
-    that file's T, −∫ R T d ln p from 500 hPa, is interpolated in ln p between january.nc's levels, constant outside.
+    At levels that january.nc lacks, the wind is that of uvt.nc. z is the integral of that file's T, −∫ R T d ln p, tied
+    to january.nc's z: the difference of the two is interpolated in ln p between the levels `tied` [hPa], constant
+    outside; () stands for all that january.nc has. With one level alone z and T are one hydrostatic atmosphere's.
     """
     january = xr.open_dataset(shop.folder / "january.nc")
     source = xr.open_dataset(shop.cases / "grid_netcdf" / "uvt.nc", decode_times=False).isel(time=0, drop=True)
@@ -170,26 +172,27 @@ def full_background(shop: Workshop) -> None:
     winds = wide.interp(onto).fillna(wide.interp(onto | {"latitude": january.latitude.clip(-87.8, 87.8)}))
     made = {}
     levels = january.level_t.to_numpy()
-    for name in WIND:
-        known = january[name].rename({f"level_{name}": "level"})
-        rest = winds[name].sel(level=[p for p in levels if p not in known.level])
-        made[name] = xr.concat([known, rest.transpose(*known.dims)], "level").sortby("level")
-        made[name] = made[name].rename(level=f"level_{name}")
-        made[name].attrs = january[name].attrs
+    for wind in WIND:
+        known = january[wind].rename({f"level_{wind}": "level"})
+        rest = winds[wind].sel(level=[p for p in levels if p not in known.level])
+        made[wind] = xr.concat([known, rest.transpose(*known.dims)], "level").sortby("level")
+        made[wind] = made[wind].rename(level=f"level_{wind}")
+        made[wind].attrs = january[wind].attrs
     height, temperature = np.log(levels), january["t"].to_numpy()
     layers = -R_DRY * 0.5 * (temperature[1:] + temperature[:-1]) * np.diff(height)[:, None, None]
     hydrostatic = np.concatenate([np.zeros_like(layers[:1]), layers.cumsum(0)])
-    known_levels = january.level_z.to_numpy()
-    rest = january["z"].to_numpy() - hydrostatic[[int(np.flatnonzero(levels == p)[0]) for p in known_levels]]
+    geopotential = january["z"].sel(level_z=[100.0 * p for p in tied]) if tied else january["z"]
+    known_levels = geopotential.level_z.to_numpy()
+    rest = geopotential.to_numpy() - hydrostatic[[int(np.flatnonzero(levels == p)[0]) for p in known_levels]]
     order = np.argsort(known_levels)
     weights = np.stack([np.interp(height, np.log(known_levels[order]), row) for row in np.eye(len(order))])
     z = hydrostatic + np.einsum("kl,kij->lij", weights, rest[order])
     made["z"] = xr.DataArray(z, dims=("level_z", *january["z"].dims[1:]), coords={"level_z": levels})
     made["z"].attrs = january["z"].attrs
-    for name in ("z", *WIND):
-        made[name][f"level_{name}"].attrs = january[f"level_{name}"].attrs
+    for variable in ("z", *WIND):
+        made[variable][f"level_{variable}"].attrs = january[f"level_{variable}"].attrs
     rest_of = january.drop_vars(["z", *WIND, "level_z", "level_u", "level_v"])
-    rest_of.assign(made).to_netcdf(shop.folder / "full.nc")
+    rest_of.assign(made).to_netcdf(shop.folder / f"{name}.nc")
 
 
 def page(found: Mapping[tuple[str, str], pd.DataFrame], methods: Sequence[str]) -> str:
@@ -220,9 +223,9 @@ def _summary(cell: pd.DataFrame, method: str) -> str:
     own = cell[cell.field.isin(list(AIMS))]
     aim = own.field.map(AIMS)
     missed, surely = int((own.ratio > aim).sum()), int((own.low > aim).sum())
-    return f"""Ratio of the RMS errors of {method} and the plain OI, its {CONFIDENCE:.0%} interval from draws of the
-withheld stations, and the number of values. {missed} of {len(own)} cells, in bold, miss the aim, {surely} of them with
-the whole interval. The whole interval is below 1 in {int((own.high < 1).sum())} cells, above 1 in
+    return f"""Ratio of the RMS errors of {method} and the plain OI, its {100 * CONFIDENCE:.0f} % interval from draws of
+the withheld stations, and the number of values. {missed} of {len(own)} cells, in bold, miss the aim, {surely} of them
+with the whole interval. The whole interval is below 1 in {int((own.high < 1).sum())} cells, above 1 in
 {int((own.low > 1).sum())}.
 """
 
@@ -240,7 +243,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("cases", type=Path)
     parser.add_argument("--background-error", type=Path)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--backgrounds", nargs="+", default=["full", "january"], choices=["full", "january"])
+    parser.add_argument("--backgrounds", nargs="+", default=list(BACKGROUNDS), choices=BACKGROUNDS)
     parser.add_argument("--page", type=Path)
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     statistics = chosen.background_error.resolve() if chosen.background_error else None
@@ -249,7 +252,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         shop = Workshop(chosen.cases.resolve(), Path(folder))
         for network, time in NETWORKS.items():
             shop.january_mean(time)
-            full_background(shop)
+            full_background(shop, "full")
+            full_background(shop, "hydrostatic", [500])
             shutil.copyfile(shop.cases / "obs" / network, shop.folder / network)
             for background in chosen.backgrounds:
                 shop.background = f"{background}.nc"

@@ -60,15 +60,17 @@ class Counting(ThreeDVar):
     """3D-Var that counts its analyses, and those of them with members."""
 
     calls: list[int] = []  # noqa: RUF012
+    started: list[bool] = []  # noqa: RUF012
 
-    def increment(self, background: State, departures: Departures) -> Increment:
+    def increment(self, background: State, departures: Departures, start: torch.Tensor | None = None) -> Increment:
         self.calls.append(self.members)
-        return super().increment(background, departures)
+        self.started.append(start is not None)
+        return super().increment(background, departures, start)
 
 
 @pytest.fixture
 def counting() -> Counting:
-    Counting.calls = []
+    Counting.calls, Counting.started = [], []
     return Counting(small_statistics(), members=2, tolerance=1e-3)
 
 
@@ -142,12 +144,13 @@ def test_a_dry_run_makes_no_analysis(counting: Counting) -> None:
     assert result.feedback.observations.used.all()
 
 
-def test_a_short_forecast_makes_no_trial_and_trials_make_no_members(counting: Counting) -> None:
+def test_a_short_forecast_makes_no_trial_and_trials_make_no_members_but_a_start(counting: Counting) -> None:
     table = soundings(np.zeros((12, 3)))
     assert run(table, scale=1.0, method=counting).log["trials"] == 0
     assert counting.calls == [2]
     assert run(table, method=counting).log["trials"] == 1
     assert counting.calls == [2, 0, 2]
+    assert counting.started == [False, False, True]  # the analysis begins where its last trial ended
 
 
 def test_buddies_judge_a_short_forecast_and_trials_a_bad_background(counting: Counting) -> None:

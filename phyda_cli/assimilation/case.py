@@ -7,7 +7,7 @@ by which neighbours judge.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -63,11 +63,11 @@ class Case:
         of_members = None if self.equivalents is None else self.equivalents + bias
         return replace(self, first=first, equivalent=self.equivalent + bias, equivalents=of_members)
 
-    def analysed(self, method: Method, rows: Observations) -> Increment:
-        """Return the increment of the rows in use."""
+    def analysed(self, method: Method, rows: Observations, start: torch.Tensor | None = None) -> Increment:
+        """Return the increment of the rows in use. start: the `control` of an analysis of nearly the same rows."""
         if not rows.used.any():
             return method.unobserved(self.background)
-        return method.increment(self.background, self.departures(rows, rows.used))
+        return method.increment(self.background, self.departures(rows, rows.used), start)
 
     def predicted(
         self, method: Method, near_ground: Mask, rows: Observations, wanted: Mask, judging: Mask
@@ -133,20 +133,30 @@ def scale_of(rows: Observations, options: AssimilationOptions, case: Case, metho
     )
 
 
-def ask_neighbours(
-    method: Method, case: Case, candidates: Observations, guess: Guess
-) -> tuple[Observations, int, bool]:
-    """Return the candidates, judged by trial analyses until nothing changes; how many these were, whether all
-    converged.
+class Judged(NamedTuple):
+    """Rows as neighbours judge them.
+
+    trials: how many analyses that took. settled: whether all converged. control: that of the last one.
     """
+
+    rows: Observations
+    trials: int
+    settled: bool
+    control: torch.Tensor | None
+
+
+def ask_neighbours(method: Method, case: Case, candidates: Observations, guess: Guess) -> Judged:
+    """Return the candidates, judged by trial analyses until nothing changes; each begins where the last one ended."""
     method, judged, trials, settled = (method.scaling or method).trial(), candidates, 0, True
+    control: torch.Tensor | None = None
     active = is_active(candidates)
     reached = method.background_error_at(case.first.increments, case.background) > 0
     if guess.predicted is not None:
         reached &= ~guess.predicted
     sigma = np.where(reached, guess.sigma, _UNJUDGED)
     while trials < ROUNDS and bool((candidates.used & active).any()):
-        trial = case.analysed(method, set_aside(judged))
+        trial = case.analysed(method, set_aside(judged), control)
+        control = trial.control
         settled &= bool(trial.log.get("converged", True))
         moved = case.equivalent + trial.at(case.first.increments)
         before = judged.used
@@ -154,4 +164,4 @@ def ask_neighbours(
         trials += 1
         if np.array_equal(judged.used[active], before[active]):
             break
-    return judged, trials, settled
+    return Judged(judged, trials, settled, control)

@@ -33,7 +33,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from phyda_cli.assimilation.case import Case, ask_neighbours, guess_of, scale_of
+from phyda_cli.assimilation.case import Case, Judged, ask_neighbours, guess_of, scale_of
 from phyda_cli.assimilation.ending import Analysis, ended, fading, weighed, without_analysis
 from phyda_cli.assimilation.options import AssimilationOptions
 from phyda_cli.errors import BadDataError
@@ -95,23 +95,23 @@ def assimilate(
     if predicted.any():
         guess = replace(guess, predict=partial(case.predicted, method, predicted))
     rows = checked(rows, guess, JUDGEMENT)
-    trials, settled = 0, True
+    judged = Judged(rows, 0, True, None)
     if options.update and guess.scale.dynamics > WORTHWHILE_SCALE:
-        rows, trials, settled = ask_neighbours(method, case, rows, guess)
-    rows = checked(rows, guess, REDUCTION)
+        judged = ask_neighbours(method, case, rows, guess)
+    rows = checked(judged.rows, guess, REDUCTION)
     log: Log = {
         "method": method.name,
         "background_error_scale": guess.scale.dynamics,
         **({} if guess.scale.is_uniform else {"humidity_error_scale": guess.scale.humidity}),
-        "trials": trials,
-        **({} if settled else {"trials_converged": False}),
+        "trials": judged.trials,
+        **({} if judged.settled else {"trials_converged": False}),
         "used": int(rows.used.sum()),
         **({"errors_raised": raised} if (raised := count_raised(observations)) else {}),
         **({"used_outside": int((rows.used & (guess.beyond > 0)).sum())} if options.margin else {}),
         **log_of(constants, observations, bias),
         **_times(background, rows, first),
     }
-    result = case.analysed(method, rows) if options.update else method.unobserved(background)
+    result = case.analysed(method, rows, judged.control) if options.update else method.unobserved(background)
     analysis = ended(case, weighed(rows, result), result, log | result.log)
     if guess.predict is not None:
         some = np.flatnonzero(rows.used & predicted)

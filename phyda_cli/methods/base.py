@@ -86,7 +86,8 @@ class Case:
     """One analysis to make: a background (channel, lat, lon) on any grid, and departures from it.
 
     scale: factors on the method's background error for this case. seed: added to that of the method. before: what a
-    method before this one has made of the same departures, for a method that comes after another.
+    method before this one has made of the same departures, for a method that comes after another. start: the `control`
+    of a trial analysis of nearly the same departures, where a minimisation may begin.
     """
 
     background: State
@@ -94,6 +95,7 @@ class Case:
     scale: ErrorScale = field(default_factory=lambda: ErrorScale.uniform(1.0))
     seed: int = 0
     before: Increment | None = None
+    start: torch.Tensor | None = None
 
 
 Log = dict[str, float | int | str]
@@ -114,6 +116,7 @@ class Increment:
     None: the part adds its mean to every member.
     weights: (n,) of the departures in the cost, where that is not quadratic (`huber.py`); else None.
     memory: for the method's next analysis (`Method.remembering`).
+    control: where a minimisation ended, in the variables of the method's own; None for a method without one.
     """
 
     mean: State
@@ -124,6 +127,7 @@ class Increment:
     weights: Floats | None = None
     memory: Memory = field(default_factory=dict)
     drawn: Callable[[int], torch.Tensor] | None = None
+    control: torch.Tensor | None = None
 
     def onto(self, grid: Grid, channels: tuple[Channel, ...], surface_pressure: torch.Tensor | None = None) -> State:
         """Return the mean on another grid and other channels, zero where nothing is known of them.
@@ -244,9 +248,9 @@ class Method(Protocol):
         """Return the increments of many cases, each on the method's own grid. Zero departures make a zero increment."""
         ...
 
-    def increment(self, background: State, departures: Departures) -> Increment:
-        """Return the increment of one case."""
-        return self.increments([Case(background, departures)])[0]
+    def increment(self, background: State, departures: Departures, start: torch.Tensor | None = None) -> Increment:
+        """Return the increment of one case. start: as in `Case`."""
+        return self.increments([Case(background, departures, start=start)])[0]
 
 
 @runtime_checkable

@@ -81,11 +81,12 @@ class Minimum(NamedTuple):
     """What minimises J.
 
     cases: with the errors of observations that the weights raised. values: (case, channel, lat, lon) increments.
-    log: how it went.
+    control: v (size, case). log: how it went.
     """
 
     cases: list[Departures]
     values: torch.Tensor
+    control: torch.Tensor
     minimisation: Minimisation
     log: Log
 
@@ -176,17 +177,17 @@ class ThreeDVar(Method):
         ]
 
     def _increment(self, case: Case) -> Increment:
-        minimum = self.minimum([case.departures.canonical()], [case.background])
+        minimum = self.minimum([case.departures.canonical()], [case.background], start=case.start)
         labels = (self.statistics.channels, self.statistics.grid, case.background.time)
         mean = State(minimum.values[0].cpu().double(), *labels)
         weights = None if self.huber is None else weights_of(case.departures, minimum.cases[0])
         if self.members == 0:
-            return Increment(mean, log=minimum.log, weights=weights)
+            return Increment(mean, log=minimum.log, weights=weights, control=minimum.control)
         prior, posterior = self._sample(minimum.cases[0], case.background)
         # the exact mean is known, so the samples' second moment about it is an unbiased variance
         ratio = local_mean((posterior - mean.values).square().mean(0)) / local_mean(prior.square().mean(0))
         spread = State(self.background_error(case.background).values * ratio.sqrt(), *labels)
-        return Increment(mean, spread, posterior, minimum.log, weights=weights)
+        return Increment(mean, spread, posterior, minimum.log, weights=weights, control=minimum.control)
 
     def _sample(self, departures: Departures, background: State) -> tuple[torch.Tensor, torch.Tensor]:
         """Return draws L ζ of the background error and δ of the posterior, each (member, channel, lat, lon)."""
@@ -243,18 +244,26 @@ class ThreeDVar(Method):
         minimum = self.minimum([case.canonical() for case in cases], backgrounds)
         return minimum.values, minimum.minimisation
 
-    def minimum(self, cases: Sequence[Departures], backgrounds: Sequence[State] = ()) -> Minimum:
+    def minimum(
+        self, cases: Sequence[Departures], backgrounds: Sequence[State] = (), *, start: torch.Tensor | None = None
+    ) -> Minimum:
         """Return the minimum of J for many cases at once, with the errors of observations that the Huber cost raised.
 
-        Raises BadDataError when the minimisation does not stay finite.
+        start: v (size, case) near the minimum, from which the first weights come as well. J is convex: it ends at the
+        same minimum from anywhere. Raises BadDataError when the minimisation does not stay finite.
         """
         sizes = self._sizes(backgrounds)
         plain = self._problem(cases, sizes)
-        solution = plain.solve(tolerance=self.tolerance)
-        made, spent = list(cases), solution.iterations
+        weights, rounds = torch.ones_like(plain.observe.departure), 0
+        made, problem = list(cases), plain
+        if start is not None and self.huber is not None:
+            weights, rounds = self.huber.weights(plain.residual(start)), 1
+            made = reweighted(cases, weights.squeeze(1))
+            problem = self._problem(made, sizes)
+        solution = problem.solve(tolerance=self.tolerance, guess=start)
+        spent = solution.iterations
         log: Log = {}
         if self.huber is not None:
-            weights, rounds = torch.ones_like(plain.observe.departure), 0
             while rounds < self.huber.rounds:
                 before, weights = weights, self.huber.weights(plain.residual(solution.x))
                 if not bool(((weights - before).abs() > self.huber.settled).any()):
@@ -267,7 +276,7 @@ class ThreeDVar(Method):
         cost_before, cost_after = plain.cost(solution.x)
         log |= {"cost_before": cost_before, "cost_after": cost_after}
         minimisation = Minimisation.of(solution._replace(iterations=spent))
-        return Minimum(made, plain.fields(solution.x), minimisation, minimisation.log() | log)
+        return Minimum(made, plain.fields(solution.x), solution.x, minimisation, minimisation.log() | log)
 
     def _problem(self, cases: Sequence[Departures], sizes: Sequence[torch.Tensor] | None) -> ControlProblem:
         """Return the linear system of a batch of cases. sizes: S of each, None where it is 1."""

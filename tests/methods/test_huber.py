@@ -90,6 +90,22 @@ def test_a_few_rounds_come_near_the_minimum_and_never_raise_the_cost(background:
     assert int(usual.log["downweighted"]) >= 15
 
 
+@pytest.mark.parametrize("huber", [EXACT, None])
+def test_from_the_minimum_of_nearly_the_same_rows_it_ends_at_its_own_with_fewer_steps(
+    background: State, huber: Huber | None
+) -> None:
+    d = random_network(60, seed=5)
+    wrong = np.where(np.arange(60) % 20 == 7, 8.0 * d.error, d.departure)
+    method, whole = solver(huber), replace(d, departure=wrong)
+    rest = whole.take(np.arange(60) != 27)
+    before = method.increment(background, whole)
+    cold, warm = (method.increment(background, rest, start) for start in (None, before.control))
+    apart = float((before.mean.values - cold.mean.values).abs().max())
+    assert float((warm.mean.values - cold.mean.values).abs().max()) < 1e-5 * apart
+    same = method.increment(background, whole, before.control)
+    assert same.log["iterations"] < 0.2 * before.log["iterations"]
+
+
 def test_samples_are_those_of_the_errors_that_the_weights_raise(background: State) -> None:
     """σ_o/√w with w = c/|r|, r from the analysis itself: the same draws, so the same spread."""
     outlier = make_departures([("t", 50_000.0, LATITUDE, LONGITUDE, 30.0, 0.3)])
