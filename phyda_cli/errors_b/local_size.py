@@ -31,6 +31,8 @@ LARGEST: Final = 4.0
 _REACH: Final = 3.0
 """Distance in R beyond which w, 1 %, is taken for none."""
 _NODES: Final = LatLonGrid.with_poles(181, 360)
+_TOGETHER: Final = 50_000
+"""Places that are looked up together: of a fine grid all would take more memory than its fields."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,18 @@ class LocalSize:
 
     def at(self, latitude: Floats, longitude: Floats) -> Floats:
         """Return s (n,) at places [degree]."""
-        corners = _NODES.corners(latitude, longitude)
-        index, place = np.unique(corners.index, return_inverse=True)
+        parts = [slice(first, first + _TOGETHER) for first in range(0, latitude.size, _TOGETHER)]
+        used = [np.unique(_NODES.corners(latitude[part], longitude[part]).index) for part in parts]
+        index = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *used]))
+        at_nodes = self._at_nodes(index)
+        result = np.empty(latitude.size)
+        for part in parts:
+            near = _NODES.corners(latitude[part], longitude[part])
+            result[part] = np.sqrt((at_nodes[np.searchsorted(index, near.index)] * near.weight).sum(1))
+        return result
+
+    def _at_nodes(self, index: NDArray[np.int64]) -> Floats:
+        """Return s² at nodes of these numbers."""
         counts = self.square <= LARGEST**2
         there = EARTH_RADIUS * unit_vectors(*(x[index] for x in _NODES.coordinates))
         pairs = cKDTree(there).sparse_distance_matrix(
@@ -52,5 +64,4 @@ class LocalSize:
         weight = np.exp(-0.5 * (pairs["v"] / LENGTH) ** 2)
         weighed = weight * self.square[counts][pairs["j"]]
         summed, count = (np.bincount(pairs["i"], w, minlength=index.size) for w in (weighed, weight))
-        at_nodes = (PRIOR + summed) / (PRIOR + count)
-        return np.asarray(np.sqrt((at_nodes[place.reshape(corners.index.shape)] * corners.weight).sum(1)))
+        return np.asarray((PRIOR + summed) / (PRIOR + count))

@@ -185,8 +185,8 @@ class SurfaceAnalysis(Method):
         if case.before is not None:
             left = departures.departure - case.before.at(departures.operator)
             departures = replace(departures, departure=left)
-        sigma = self._sigma(background)
-        mean, spread = torch.zeros_like(sigma), sigma.clone()
+        spread = self._sigma(background)
+        mean = torch.zeros_like(spread)
         (latitude, longitude), points = self.grid.coordinates, self._points()
         log: Log = {}
         for name, quantity in QUANTITIES.items():
@@ -201,8 +201,8 @@ class SurfaceAnalysis(Method):
                 remains = torch.from_numpy(np.sqrt(made.variance) * error.size(latitude, longitude))
                 remains = remains.reshape(self.grid.shape)
                 for place, i in enumerate(targets):
-                    mean[i] = sigma[i] * normal[..., min(place, normal.shape[-1] - 1)]
-                    spread[i] = sigma[i] * remains
+                    mean[i] = spread[i] * normal[..., min(place, normal.shape[-1] - 1)]
+                    spread[i] *= remains
                 log |= {
                     f"{name} σ_b": error.sigma * (SEA_LEVEL_PRESSURE if quantity.relative else 1.0),
                     f"{name} L km": error.structure.length / 1e3,
@@ -246,7 +246,7 @@ class SurfaceAnalysis(Method):
             if quantity.relative:
                 pressure = background.values[background.index(channel)] if channel.variable == "sp" else None
                 one = one * (SEA_LEVEL_PRESSURE if pressure is None else pressure.double())
-            fields.append(one)
+            fields.append(one.to(background.values.dtype))
         return torch.stack(fields)
 
     def _together(self, quantity: Quantity) -> list[tuple[str, ...]]:
