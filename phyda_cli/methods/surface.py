@@ -224,7 +224,7 @@ class SurfaceAnalysis(Method):
                 if targets:
                     rng = np.random.default_rng([self.seed, seed, number, VARIABLES.index(variables[0])])
                     w = torch.from_numpy(draw(self.errors[name].structure, points, rng)).reshape(self.grid.shape)
-                    result[targets] = spread[targets] * w
+                    result[targets] = spread[targets] * w.to(spread.dtype)
         return result
 
     def _shared(self, departures: Departures, quantity: Quantity) -> list[tuple[tuple[str, ...], _Part]]:
