@@ -7,7 +7,6 @@
 docs/library.md shows more. Importing the package loads nothing: each name comes with its module when it is first used.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,11 +15,8 @@ if TYPE_CHECKING:
     from phyda_cli.library.inputs import open_background, read_observations
     from phyda_cli.library.scores import diagnose, evaluate
     from phyda_cli.observations.table import Observations
+    from phyda_cli.version import __version__ as __version__
 
-_VERSION = Path(__file__).with_name("VERSION")
-"""Written by the build, after the last tag; a checkout that was never installed has none."""
-
-__version__ = _VERSION.read_text(encoding="ascii").strip() if _VERSION.exists() else "0+unknown"
 __all__ = [
     "Analysis",
     "Background",
@@ -36,6 +32,7 @@ _HOMES = {
     "Analysis": "library.analysis",
     "Background": "formats.gridded.layout",
     "Observations": "observations.table",
+    "__version__": "version",
     "assimilate": "library.analysis",
     "diagnose": "library.scores",
     "evaluate": "library.scores",

@@ -44,14 +44,13 @@ class LocalSize:
 
     def at(self, latitude: Floats, longitude: Floats) -> Floats:
         """Return s (n,) at places [degree]."""
-        parts = [slice(first, first + _TOGETHER) for first in range(0, latitude.size, _TOGETHER)]
-        used = [np.unique(_NODES.corners(latitude[part], longitude[part]).index) for part in parts]
-        index = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *used]))
-        at_nodes = self._at_nodes(index)
         result = np.empty(latitude.size)
-        for part in parts:
-            near = _NODES.corners(latitude[part], longitude[part])
-            result[part] = np.sqrt((at_nodes[np.searchsorted(index, near.index)] * near.weight).sum(1))
+        for first in range(0, latitude.size, _TOGETHER):
+            part = slice(first, first + _TOGETHER)
+            corners = _NODES.corners(latitude[part], longitude[part])
+            index, place = np.unique(corners.index, return_inverse=True)
+            at_nodes = self._at_nodes(index)[place.reshape(corners.index.shape)]
+            result[part] = np.sqrt((at_nodes * corners.weight).sum(1))
         return result
 
     def _at_nodes(self, index: NDArray[np.int64]) -> Floats:

@@ -100,14 +100,20 @@ class Structure:
         """Distance [m] beyond which nothing is correlated."""
         return _REACH * self.length
 
+    @property
+    def _second(self) -> Detail | None:
+        """The detail where it has a part."""
+        return self.detail if self.detail is not None and self.detail.part > 0 else None
+
     def correlation(self, a: GroundPlaces, b: GroundPlaces) -> torch.Tensor:
         """ρ (…, n, m) of places a (…, n) with places b (…, m)."""
-        heights = np.isfinite(self.height) or (self.detail is not None and np.isfinite(self.detail.height))
-        return self.at(Separation.between(a, b, heights=bool(heights), land=bool(np.isfinite(self.land))))
+        heights = [self.height] if self._second is None else [self.height, self._second.height]
+        known = {"heights": bool(np.isfinite(heights).any()), "land": bool(np.isfinite(self.land))}
+        return self.at(Separation.between(a, b, **known))
 
     def at(self, apart: Separation) -> torch.Tensor:
         """ρ (…, n, m) of places so far apart."""
-        detail = self.detail if self.detail is not None and self.detail.part > 0 else None
+        detail = self._second
 
         def term(length: float, height: float) -> torch.Tensor:
             scaled = apart.distance / length

@@ -44,7 +44,8 @@ def evaluate(
     Returns a row for each state, variable and level [Pa]: units, count, rmse, mae and bias, SI. Raises UsageError
     unless there is a truth or observations, BadDataError when nothing can be compared.
     """
-    states = _states(analysis, background)
+    held = analysis if isinstance(analysis, Analysis) else open_background(analysis)
+    states = _states(held, background)
     if (truth is None) == (observations is None):
         raise UsageError("name either truth or observations to compare with")
     if truth is not None:
@@ -52,7 +53,6 @@ def evaluate(
     elif observations is not None:
         width = np.timedelta64(parse_duration(window) if isinstance(window, str) else window, "ns")
         rows = named_by(withhold, read_observations(observations, time=states["analysis"].time))
-        held = analysis if isinstance(analysis, Analysis) else open_background(analysis)
         entries = compare_observations(states, rows, window=width, seen=as_analysed(held, rows, log_of))
     return pd.DataFrame(
         [
@@ -115,11 +115,11 @@ def as_analysed(analysis: Analysis | Background, observations: Observations, log
     return seen
 
 
-def _states(analysis: Analysis | Gridded, background: Gridded | None) -> dict[str, State]:
+def _states(analysis: Analysis | Background, background: Gridded | None) -> dict[str, State]:
     if isinstance(analysis, Analysis):
         before = analysis.result.background if background is None else open_background(background).ensemble_mean().state
         return {"background": before, "analysis": analysis.result.state}
-    judged = open_background(analysis).ensemble_mean().state
+    judged = analysis.ensemble_mean().state
     if background is None:
         return {"analysis": judged}
     return {"background": open_background(background).ensemble_mean().state, "analysis": judged}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,10 +95,6 @@ class Kind(Protocol):
         """∂f/∂g (m, n) at inputs (m, n)."""
         ...
 
-    def ground(self, inputs: Floats, sites: Sites) -> Ground:
-        """Return what is seen of the ground at inputs (m, n)."""
-        ...
-
     def spread(self, first: Floats) -> Floats:
         """Return the standard deviation (n,) of y by that of its first input, as if all its errors were one, or NaN."""
         ...
@@ -109,6 +105,15 @@ class Kind(Protocol):
 
     def integrates(self, channels: Sequence[Channel]) -> bool:
         """Return whether several of these channels are seen at once, not one of them at one place."""
+        ...
+
+
+@runtime_checkable
+class SeesGround(Protocol):
+    """A kind that looks down to the ground."""
+
+    def ground(self, inputs: Floats, sites: Sites) -> Ground:
+        """Return what is seen of the ground at inputs (m, n)."""
         ...
 
 
@@ -132,10 +137,6 @@ class Level:
 
     def slopes(self, inputs: Floats, sites: Sites) -> Floats:
         return np.concatenate([np.ones((1, inputs.shape[1])), np.zeros((len(inputs) - 1, inputs.shape[1]))])
-
-    def ground(self, inputs: Floats, sites: Sites) -> Ground:
-        n = inputs.shape[1]
-        return Ground(np.zeros(n), np.full(n, np.nan))
 
     def spread(self, first: Floats) -> Floats:
         return first

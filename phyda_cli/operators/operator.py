@@ -24,7 +24,7 @@ from phyda_cli.fields.refractivity import BEVIS, Coefficients
 from phyda_cli.fields.state import Channel
 from phyda_cli.fields.variables import VARIABLES
 from phyda_cli.grids.base import Grid
-from phyda_cli.operators.kind import Ground, Kind, Sites
+from phyda_cli.operators.kind import Ground, Kind, SeesGround, Sites
 from phyda_cli.operators.kinds import kind_of
 from phyda_cli.operators.rows import Block, Rows, combined, taken, together
 
@@ -257,16 +257,17 @@ class StateOperator:
     def __call__(self, values: torch.Tensor) -> Floats:
         """H(x) (n,) of fields (channel, lat, lon) [SI]; 0 where H is not defined."""
         result = np.zeros(len(self.operator))
-        for part, inputs in zip(self.parts, self._inputs(values), strict=True):
-            result[part.rows] = part.kind.value(inputs, self.operator.sites(part.rows))
+        for part in self.parts:
+            result[part.rows] = part.kind.value(_inputs(part, values), self.operator.sites(part.rows))
         return np.where(self.defined, result + self.constant, 0.0)
 
     def ground(self, values: torch.Tensor) -> Ground:
         """What is seen of the ground at fields (channel, lat, lon) [SI], on all n rows."""
         slope, temperature = np.zeros(len(self.operator)), np.full(len(self.operator), np.nan)
-        for part, inputs in zip(self.parts, self._inputs(values), strict=True):
-            seen = part.kind.ground(inputs, self.operator.sites(part.rows))
-            slope[part.rows], temperature[part.rows] = seen
+        for part in self.parts:
+            if isinstance(part.kind, SeesGround):
+                seen = part.kind.ground(_inputs(part, values), self.operator.sites(part.rows))
+                slope[part.rows], temperature[part.rows] = seen
         return Ground(slope, temperature)
 
     def of_spread(self, plane: Callable[[int], torch.Tensor]) -> Floats:
@@ -281,7 +282,7 @@ class StateOperator:
 
     def linearised(self, values: torch.Tensor) -> Operator:
         """Return the operator with its slopes at these fields."""
-        given, n = self._inputs(values), len(self.operator)
+        given, n = [_inputs(part, values) for part in self.parts], len(self.operator)
         slopes = np.zeros((max(map(len, given), default=1), n))
         slopes[0] = 1.0
         for part, inputs in zip(self.parts, given, strict=True):
@@ -293,9 +294,10 @@ class StateOperator:
         result._made.update(self.operator._made)
         return result
 
-    def _inputs(self, values: torch.Tensor) -> list[Floats]:
-        """Return the inputs (m, rows) of each part."""
-        return [np.stack([one.in_double(values).cpu().numpy() for one in part.inputs]) for part in self.parts]
+
+def _inputs(part: _Part, values: torch.Tensor) -> Floats:
+    """Return the inputs (m, rows) of a part at fields (channel, lat, lon)."""
+    return np.stack([one.in_double(values).cpu().numpy() for one in part.inputs])
 
 
 def _defined(parts: _Parts, n: int) -> NDArray[np.bool_]:

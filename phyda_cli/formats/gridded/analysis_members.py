@@ -81,8 +81,8 @@ def members_dataset(
         names = known_names(own)
         fields.append(described(restore(own, member)[names].drop_vars(MEMBER_NAMES, errors="ignore"), own))
     dataset = xr.concat(fields, dim=MEMBER, coords="minimal", compat="override", combine_attrs="override")
-    if background.member is not None:
-        own = replace(own, model=background.first_members(count).model)
+    if background.model is not None:
+        own = replace(own, model=background.model.of_members(slice(count)))
     return finished(dataset.assign_coords({MEMBER: _member_axis(background, count)}), own, _MEMBERS_TITLE, attributes)
 
 
